@@ -1,0 +1,161 @@
+"""A minibatch: the inputs a model is fed and the targets its output is held against."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from foretell.errors import ForetellError
+
+__all__ = ["Batch", "Inputs", "as_batch", "main_output"]
+
+Inputs = Tensor | tuple[Tensor, ...] | dict[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Inputs and targets whose first dimension runs over the samples.
+
+    A tuple of inputs is fed as positional arguments, a dict as keyword arguments.
+
+    >>> batch = Batch(torch.zeros(4, 3), torch.zeros(4, dtype=torch.long))
+    >>> len(batch), len(batch[:2])
+    (4, 2)
+    """
+
+    inputs: Inputs
+    targets: Any = None
+
+    def __len__(self) -> int:
+        return len(tensors(self.inputs)[0])
+
+    def __getitem__(self, rows: slice) -> "Batch":
+        return self.each(lambda tensor: tensor[rows])
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """The batch with every tensor changed by a function."""
+        return Batch(
+            cast(Inputs, change_all(self.inputs, change)), change_all(self.targets, change)
+        )
+
+    def feed(self, model: Callable[..., Any]) -> Any:
+        """What the model returns for the inputs."""
+        if isinstance(self.inputs, Tensor):
+            return model(self.inputs)
+        if isinstance(self.inputs, tuple):
+            return model(*self.inputs)
+        return model(**self.inputs)
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hex digits that differ when any value, shape or type of the batch differs.
+
+        >>> Batch(torch.zeros(2, 3)).fingerprint == Batch(torch.zeros(3, 2)).fingerprint
+        False
+        """
+        digest = hashlib.sha256()
+        for tensor in (*tensors(self.inputs), *tensors(self.targets)):
+            digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        return digest.hexdigest()[:16]
+
+
+def change_all(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """The same nest of tuples, lists and dicts with a function applied to each tensor."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {key: change_all(item, change) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)(change_all(item, change) for item in value)
+    return value
+
+
+def tensors(value: Any) -> list[Tensor]:
+    """All tensors in a nest of tuples, lists and dicts, in order."""
+    return list(_walk(value))
+
+
+def _walk(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _walk(item)
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _walk(item)
+
+
+def as_batch(batch: Batch | Sequence[Any]) -> Batch:
+    """Check a `Batch` or an `(inputs, targets)` pair and return it as a `Batch`.
+
+    Raises ForetellError for an empty batch, samples that disagree in number, NaN or infinity.
+
+    >>> as_batch((torch.zeros(0, 3), torch.zeros(0)))
+    Traceback (most recent call last):
+    foretell.errors.ForetellError: the batch is empty: it needs at least one sample
+    """
+    if not isinstance(batch, Batch):
+        if not isinstance(batch, tuple | list) or len(batch) != 2:
+            raise ForetellError(
+                f"batch is a {type(batch).__name__}; give a pair (inputs, targets) or a Batch"
+            )
+        batch = Batch(*batch)
+    parts = tensors(batch.inputs)
+    if not parts:
+        raise ForetellError(
+            f"the inputs are a {type(batch.inputs).__name__} without a tensor; "
+            "give a tensor, a tuple or a dict of tensors"
+        )
+    if any(part.ndim == 0 for part in parts):
+        raise ForetellError("an input is a single number; its first dimension must be the samples")
+    if len(parts[0]) == 0:
+        raise ForetellError("the batch is empty: it needs at least one sample")
+    if len(sizes := {len(part) for part in parts}) > 1:
+        raise ForetellError(f"the inputs disagree on the number of samples: {sorted(sizes)}")
+    if (
+        isinstance(batch.targets, Tensor)
+        and batch.targets.ndim
+        and len(batch.targets) != len(batch)
+    ):
+        raise ForetellError(f"{len(batch)} inputs but {len(batch.targets)} targets; give one each")
+    for part in parts:
+        if part.is_floating_point() and not part.isfinite().all():
+            raise ForetellError(
+                f"the inputs hold {int((~part.isfinite()).sum())} values that are NaN or infinite; "
+                "remove or replace them"
+            )
+    return batch
+
+
+def main_output(outputs: Any) -> Tensor:
+    """The tensor a model's outputs are about: itself, the first of a tuple, `logits` of a dict.
+
+    >>> main_output({"features": torch.zeros(2, 9), "logits": torch.ones(2, 3)}).shape
+    torch.Size([2, 3])
+    """
+    if isinstance(outputs, Tensor):
+        return outputs
+    if isinstance(outputs, Mapping):
+        for name in ("logits", "out"):
+            if isinstance(outputs.get(name), Tensor):
+                return cast(Tensor, outputs[name])
+    for tensor in _walk(outputs):
+        if tensor.is_floating_point():
+            return tensor
+    raise ForetellError(
+        f"the model returned a {type(outputs).__name__} without a floating-point tensor; "
+        "wrap it in a module that returns its logits"
+    )
+
+
+def check_module(model: object) -> nn.Module:
+    """Return the model, or raise ForetellError if it is no `torch.nn.Module`."""
+    if isinstance(model, nn.Module):
+        return model
+    hint = "; call it to make one" if isinstance(model, type) else ""
+    raise ForetellError(f"model is a {type(model).__name__}, not a torch.nn.Module{hint}")

@@ -1,0 +1,72 @@
+"""Writing files so that neither a kill nor a power cut leaves half of one."""
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from foretell.errors import ForetellError
+
+
+def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
+    """Put `content` at `path` whole or not at all, even if the power fails.
+
+    Raises ForetellError if it cannot be written; then what was there still is.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     write_atomically(f"{folder}/a.txt", b"new")
+    ...     Path(folder, "a.txt").read_bytes()
+    b'new'
+    """
+    path = Path(path)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    with os_errors_told(path):
+        try:
+            file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            try:
+                write_through(file, content)
+            finally:
+                os.close(file)
+            os.replace(draft, path)
+        except BaseException:
+            with suppress(OSError):
+                draft.unlink()
+            raise
+        sync_folder(path.parent)
+
+
+def delete_drafts(path: Path) -> None:
+    """Delete what writers of `path` left that were killed; call it while there is none."""
+    for draft in path.parent.glob(f".{path.name}.*.tmp"):
+        draft.unlink()
+
+
+def write_through(file: int, data: bytes) -> None:
+    """Write all of `data` to an open file; it is on the disk when this returns."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(file, rest) :]
+    os.fsync(file)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the entries of new and renamed files survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def os_errors_told(path: Path) -> Iterator[None]:
+    """Turn what the system refuses while writing `path` into a ForetellError with a way out."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        way_out = "free some space and run again" if full else "give another --run folder"
+        raise ForetellError(f"cannot write {path}: {error.strerror}; {way_out}") from error

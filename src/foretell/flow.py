@@ -1,0 +1,180 @@
+"""The linear flow of SynFlow: the network |w| on ones, in numbers that cannot overflow.
+
+Each tensor stands for itself times a power of two. Operations that only scale with their input
+carry the exponent along; sums bring their terms to one exponent; a nonlinear function is evaluated
+at the true value, or at its limit where the true value has none in float64. Since the exponents
+are constants, the gradients that autograd gives are those of the true flow up to 2**exponent.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from foretell.errors import Undefined
+
+__all__ = ["LinearFlow", "exponent_of"]
+
+LIMIT = 256
+"""Tensors are brought back once their largest entry leaves 2**-LIMIT … 2**LIMIT."""
+
+BATCH_NORMS = {F.batch_norm, torch.batch_norm}
+DROPOUTS = {F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout}
+
+CONTRACTIONS = {
+    torch.conv1d,
+    torch.conv2d,
+    torch.conv3d,
+    torch.conv_transpose1d,
+    torch.conv_transpose2d,
+    torch.conv_transpose3d,
+    F.linear,
+}
+"""f(input, weight, bias): linear in the input and the bias together."""
+
+MULTIPLIES = {"mul", "mul_", "multiply", "__mul__", "__rmul__", "__imul__", "matmul", "__matmul__"}
+MULTIPLIES |= {"__rmatmul__", "bmm", "mm", "einsum"}
+ADDS = {"add", "__add__", "__radd__", "__iadd__", "sub", "__sub__", "__isub__", "maximum"}
+JOINS = {"cat", "concat", "stack"}
+HOMOGENEOUS = {
+    *("relu", "relu_", "leaky_relu", "prelu", "clone", "contiguous", "identity", "detach"),
+    *("view", "reshape", "flatten", "unflatten", "permute", "transpose", "movedim", "squeeze"),
+    *("unsqueeze", "expand", "repeat", "chunk", "split", "unbind", "narrow", "__getitem__", "roll"),
+    *("mean", "sum", "pad", "interpolate", "upsample", "pixel_shuffle", "channel_shuffle", "to"),
+    *("avg_pool1d", "avg_pool2d", "avg_pool3d", "max_pool1d", "max_pool2d", "max_pool3d"),
+    *("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool2d"),
+    *(
+        "_max_pool1d",
+        "_max_pool2d",
+        "_max_pool3d",
+        "boolean_dispatch",
+        "double",
+        "float",
+        "type_as",
+    ),
+    *(
+        "select",
+        "index_select",
+        "unfold",
+        "fold",
+        "flip",
+        "swapaxes",
+        "view_as",
+        "split_with_sizes",
+    ),
+}
+IDENTITY_AT_INFINITY = {"gelu", "silu", "silu_", "hardswish", "hardswish_", "elu", "elu_", "celu"}
+IDENTITY_AT_INFINITY |= {"mish", "softplus"}
+ONE_AT_INFINITY = {"sigmoid", "sigmoid_", "tanh", "tanh_", "hardsigmoid", "hardsigmoid_"}
+
+
+def exponent_of(tensor: Any) -> int:
+    """The power of two a tensor of the flow has to be multiplied by."""
+    return getattr(tensor, "flow_exponent", 0)
+
+
+class LinearFlow(TorchFunctionMode):
+    """Within the block, operations carry exponents; `bypass` functions return their input.
+
+    Raises Undefined where an operation without a rule meets a tensor out of float64's range.
+    """
+
+    def __init__(self, bypass: Iterable[Callable[..., Any]]) -> None:
+        super().__init__()
+        self.bypass = set(bypass)
+
+    def bypass_batch_norm(self, *_: object) -> None:
+        """A hook for what comes before a module whose normalisation is to be bypassed."""
+        self.bypass |= BATCH_NORMS
+
+    def bypass_nothing(self, *_: object) -> None:
+        """A hook for what comes after it."""
+        self.bypass.clear()
+
+    def __torch_function__(
+        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if func in self.bypass:  # a copy: what follows may work in place on it
+            return carry(args[0].clone(), exponent_of(args[0]))
+        exponents = {exponent_of(arg) for arg in tensors_of(args, kwargs)}
+        if exponents <= {0} or name in ("__get__", "size", "dim", "numel", "backward"):
+            out = func(*args, **kwargs)
+        else:
+            out = scaled(func, name, args, kwargs)
+        growing = func in CONTRACTIONS or name in MULTIPLIES
+        return rescaled(out) if growing and isinstance(out, Tensor) else out
+
+
+def scaled(func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Apply a function to tensors of which some carry an exponent."""
+    if func in CONTRACTIONS:
+        x, weight, *rest = args
+        bias = kwargs.pop("bias", rest[0] if rest else None)
+        common = exponent_of(x) if bias is None else max(exponent_of(x), 0)
+        bias = None if bias is None else bias * 2.0**-common
+        return carry(func(shift(x, common), weight, bias, *rest[1:], **kwargs), common)
+    if name in ADDS or name in JOINS:
+        common = max(exponent_of(arg) for arg in tensors_of(args, kwargs))
+        if name in JOINS:
+            parts = type(args[0])(shift(part, common) for part in args[0])
+            return carry(func(parts, *args[1:], **kwargs), common)
+        terms = (shift(t, common) if isinstance(t, Tensor) else t * 2.0**-common for t in args)
+        return carry(func(*terms, **kwargs), common)
+    if name in MULTIPLIES:
+        return carry(func(*args, **kwargs), sum(exponent_of(t) for t in tensors_of(args, kwargs)))
+    exponent = exponent_of(args[0])
+    if name in HOMOGENEOUS:
+        return carry(func(*args, **kwargs), exponent)
+    if exponent < 0:  # so small that the true value is exact, or zero to float64
+        return func(shift(args[0], 0), *args[1:], **kwargs)
+    if name in IDENTITY_AT_INFINITY:
+        return carry(args[0].clone(), exponent)
+    if name in ONE_AT_INFINITY:
+        return torch.ones_like(args[0])
+    raise Undefined(f"the flow leaves float64 and `{name}` has no rule for that")
+
+
+def rescaled(out: Tensor) -> Tensor:
+    """The same number with its largest entry near one, if it was far from it."""
+    if not out.is_floating_point() or not out.numel():
+        return out
+    largest = float(out.detach().abs().amax())
+    power = math.frexp(largest)[1] if 0 < largest < math.inf else 0
+    if abs(power) <= LIMIT:
+        return out
+    return carry(out * 2.0**-power, exponent_of(out) + power)
+
+
+def shift(tensor: Tensor, exponent: int) -> Tensor:
+    """The tensor rewritten for another exponent; what falls below 2**-1074 becomes zero."""
+    difference = exponent_of(tensor) - exponent
+    if not difference:
+        return tensor
+    return tensor * (2.0**difference if difference > -1074 else 0.0)
+
+
+def carry(out: Any, exponent: int) -> Any:
+    """Write the exponent on an operation's result, or on each of its results."""
+    if isinstance(out, Tensor):
+        out.flow_exponent = exponent  # type: ignore[attr-defined]
+    elif isinstance(out, tuple | list):
+        for item in out:
+            carry(item, exponent)
+    return out
+
+
+def tensors_of(args: Iterable[Any], kwargs: dict[str, Any]) -> list[Tensor]:
+    """The floating-point tensors among an operation's arguments, also inside a list of them."""
+    found: list[Tensor] = []
+    for arg in (*args, *kwargs.values()):
+        if isinstance(arg, Tensor):
+            found.append(arg)
+        elif isinstance(arg, tuple | list):
+            found.extend(item for item in arg if isinstance(item, Tensor))
+    return found

@@ -1,0 +1,101 @@
+"""Run a model and leave it, and every random generator, exactly as found."""
+
+import hashlib
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from foretell.batch import Batch
+from foretell.errors import ForetellError, Undefined
+
+__all__ = ["BatchNorm", "call", "derived_seed", "mode", "own_randomness"]
+
+BatchNorm = Literal["batch", "frozen"]
+"""Statistics of batch normalisation: the minibatch's own, or the model's running ones."""
+
+
+@contextmanager
+def mode(model: nn.Module, *, training: bool, batch_norm: BatchNorm = "batch") -> Iterator[None]:
+    """Put every module in training or evaluation mode; afterwards each has its own mode again."""
+    before = {module: module.training for module in model.modules()}
+    try:
+        for module in before:
+            frozen = batch_norm == "frozen" and is_batch_norm(module)
+            module.training = training and not frozen
+            if frozen and getattr(module, "running_mean", None) is None:
+                raise ForetellError(
+                    "batch_norm='frozen' needs running statistics; "
+                    f"this {type(module).__name__} keeps none (track_running_stats=False)"
+                )
+        yield
+    finally:
+        for module, training_before in before.items():
+            module.training = training_before
+
+
+def is_batch_norm(module: nn.Module) -> bool:
+    """True for a layer whose training mode couples the samples of a batch by their statistics."""
+    instance = nn.modules.instancenorm._InstanceNorm
+    return isinstance(module, nn.modules.batchnorm._NormBase) and not isinstance(module, instance)
+
+
+@contextmanager
+def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch, NumPy and `random` within the block; afterwards each goes on where it was."""
+    python, numpy = random.getstate(), np.random.get_state()
+    devices = [device] if device.type not in ("cpu", "meta") else []
+    kind = device.type if devices else "cuda"
+    try:
+        with torch.random.fork_rng(devices, device_type=kind):
+            torch.default_generator.manual_seed(seed)
+            if devices:
+                torch.get_device_module(device).manual_seed(seed)
+            random.seed(seed)
+            np.random.seed(seed % 2**32)
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+
+
+def derived_seed(seed: int, *parts: object) -> int:
+    """A seed of its own for each pass and micro-batch; the same wherever and whenever it is asked.
+
+    >>> derived_seed(0, "loss", 1) == derived_seed(0, "loss", 1) != derived_seed(0, "loss", 2)
+    True
+    """
+    digest = hashlib.sha256(repr((seed, *parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def call(model: nn.Module, replacements: dict[str, Tensor], batch: Batch) -> object:
+    """The model's outputs with some parameters or buffers replaced; all other buffers are copies.
+
+    Raises ForetellError, naming the model's own complaint, if it does not accept the batch.
+    """
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    try:
+        return batch.feed(
+            lambda *args, **kwargs: functional_call(
+                model, {**buffers, **replacements}, args, kwargs
+            )
+        )
+    except (ForetellError, Undefined, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        complaint = " ".join(str(error).split()) or "no message"
+        if len(batch) == 1 and "more than 1 value per channel" in complaint:
+            raise ForetellError(
+                "BatchNorm needs at least two values per channel and the batch has one sample; "
+                "give two samples or batch_norm='frozen'"
+            ) from error
+        raise ForetellError(
+            f"{type(model).__name__} does not accept the batch "
+            f"({type(error).__name__}: {complaint[:200]}); check the inputs' shape and type"
+        ) from error

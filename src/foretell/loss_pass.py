@@ -1,0 +1,185 @@
+"""Everything that continues from one forward pass of the minibatch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from foretell.batch import Batch, change_all, main_output, tensors
+from foretell.errors import ForetellError
+from foretell.isolate import call
+from foretell.losses import LOSSES
+from foretell.microbatch import check_exact, check_loss_is_a_mean, split
+from foretell.subject import NO_WEIGHTS, Found, Seconds, Subject, Unavailable, gradient, timed
+from foretell.watch import Watch
+
+__all__ = ["loss_pass"]
+
+FROM_LOSS = {"grads", "taylor", "fan_in", "hessian_weights"}
+
+
+def loss_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
+    """The wanted ones of `input_grads`, `grads`, `taylor`, `fan_in` and `hessian_weights`."""
+    parts = split(subject.batch, subject.micro_batch)
+    if len(parts) > 1:
+        check_exact(subject.model, subject.batch, subject.undisturbed)
+    totals = Totals()
+    for index, part in enumerate(parts):
+        with (
+            subject.undisturbed("loss", index),
+            sdpa_kernel(SDPBackend.MATH),  # the kernel that can be differentiated twice
+            torch.enable_grad(),
+        ):
+            totals.add(one_part(subject, part, wanted, seconds))
+    if len(parts) > 1 and subject.loss not in LOSSES.values() and totals.loss is not None:
+        check_loss_is_a_mean(subject.loss, totals.outputs, subject.batch.targets, totals.loss)
+    return totals.found
+
+
+@dataclass
+class Part:
+    """What one part of the batch gives; its loss is already weighted by its share."""
+
+    found: Found
+    outputs: Any
+    loss: float | None
+
+
+@dataclass
+class Totals:
+    """What the parts add up to: sums over weights, rows over samples."""
+
+    found: Found = field(default_factory=dict)
+    outputs: list[Any] = field(default_factory=list)
+    loss: float | None = None
+
+    def add(self, part: Part) -> None:
+        """Take in one more part."""
+        self.outputs.append(part.outputs)
+        if part.loss is not None:
+            self.loss = (self.loss or 0.0) + part.loss
+        for name, value in part.found.items():
+            self.found[name] = (
+                joined(name, self.found[name], value) if name in self.found else value
+            )
+
+
+def joined(name: str, so_far: Any, value: Any) -> Any:
+    """A quantity of two parts of a batch, from the quantity of each."""
+    if isinstance(so_far, Unavailable) or name == "fan_in":
+        return so_far
+    if name == "input_grads":
+        return torch.cat([so_far, value])
+    if name == "taylor":
+        return {layer: torch.cat([so_far[layer], rows]) for layer, rows in value.items()}
+    return {weight: so_far[weight] + tensor for weight, tensor in value.items()}
+
+
+def one_part(subject: Subject, part: Batch, wanted: set[str], seconds: Seconds) -> Part:
+    """Run one part of the batch forward, and back as often as the wanted quantities need."""
+    by_input = "input_grads" in wanted
+    fed = part.each(lambda t: t.detach().requires_grad_(by_input and t.is_floating_point()))
+    watch = Watch(
+        subject.weights,
+        len(part),
+        tapping=bool(wanted & {"taylor", "fan_in"}),
+        only_these=subject.layers != "all",
+    )
+    with timed(seconds, "forward", subject.device), watch:
+        # A copy of the inputs: the model may work in place on them.
+        outputs = call(subject.model, {}, fed.each(torch.clone))
+    found: Found = {}
+    from_loss = wanted & FROM_LOSS
+    if by_input:
+        with timed(seconds, "jacobian", subject.device):
+            sources = [t for t in tensors(fed.inputs) if t.requires_grad]
+            found["input_grads"] = jacobian(outputs, sources, keep_graph=bool(from_loss))
+    loss = None
+    if from_loss:
+        share = len(part) / len(subject.batch)
+        loss = scalar(subject.loss(outputs, part.targets)) * share
+        found |= backward(loss, watch, from_loss, seconds, subject.device)
+    return Part(found, without_graph(outputs), None if loss is None else loss.item())
+
+
+def jacobian(outputs: Any, sources: list[Tensor], *, keep_graph: bool) -> Tensor | Unavailable:
+    """∂(sum of a sample's outputs)/∂(its inputs), `[N, D]`."""
+    output = main_output(outputs)
+    if not sources:
+        return Unavailable("the inputs are integers: nothing can be differentiated by them")
+    if not output.requires_grad:
+        return Unavailable("the output does not depend on the inputs")
+    rows = torch.autograd.grad(
+        output.sum(), sources, retain_graph=keep_graph, allow_unused=True, materialize_grads=True
+    )
+    return torch.cat([row.flatten(1) for row in rows], dim=1)
+
+
+def backward(
+    loss: Tensor, watch: Watch, wanted: set[str], seconds: Seconds, device: torch.device
+) -> Found:
+    """`grads`, `taylor` and `fan_in` by one backward pass, `hessian_weights` by one more."""
+    weights = watch.weights
+    if not weights:
+        return dict.fromkeys(wanted, NO_WEIGHTS)
+    if not loss.requires_grad:
+        return dict.fromkeys(
+            wanted, Unavailable("the loss does not depend on any trainable weight")
+        )
+    twice = "hessian_weights" in wanted
+    with timed(seconds, "backward", device), watch.armed():
+        grads = gradient(loss, weights, create_graph=twice)
+    found: Found = tapped(watch)
+    if twice:
+        with timed(seconds, "curvature", device):
+            found["hessian_weights"] = hessian_product(grads, weights)
+    found["grads"] = {name: grad.detach() for name, grad in grads.items()}
+    return {name: value for name, value in found.items() if name in wanted}
+
+
+def hessian_product(
+    grads: Mapping[str, Tensor], weights: dict[str, Tensor]
+) -> dict[str, Tensor] | Unavailable:
+    """H w, by differentiating wᵀg once more with w held constant."""
+    slope = torch.stack([(w.detach() * grads[name]).sum() for name, w in weights.items()]).sum()
+    if not slope.requires_grad:  # the loss is linear in the weights
+        return {name: torch.zeros_like(w) for name, w in weights.items()}
+    try:
+        return gradient(slope, weights)
+    except RuntimeError as error:
+        first = str(error).partition("\n")[0]
+        if "not implemented" in first or "not differentiable" in first:
+            return Unavailable(f"the model cannot be differentiated twice: {first}")
+        raise
+
+
+def tapped(watch: Watch) -> Found:
+    """`taylor` and `fan_in` of the layers that were tapped."""
+    lost = [tap.name for tap in watch.taps if tap.overwritten]
+    if lost or not watch.taps:
+        reason = (
+            Unavailable(f"the output of {lost[0]} was overwritten before it could be read")
+            if lost
+            else Unavailable("no layer that counts has an output for each sample")
+        )
+        return {"taylor": reason, "fan_in": reason}
+    return {
+        "taylor": {tap.name: tap.terms() for tap in watch.taps},
+        "fan_in": {tap.name: tap.fan_in for tap in watch.taps},
+    }
+
+
+def scalar(loss: Any) -> Tensor:
+    """The loss itself, or ForetellError if it is not one number."""
+    if isinstance(loss, Tensor) and loss.numel() == 1:
+        return loss.reshape(())
+    given = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+    raise ForetellError(f"the loss must be a scalar tensor, not {given}; reduce it by its mean")
+
+
+def without_graph(outputs: Any) -> Any:
+    """The outputs, holding on to no graph."""
+    return change_all(outputs, lambda tensor: tensor.detach())

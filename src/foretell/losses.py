@@ -1,0 +1,85 @@
+"""Losses by name, and the check that a batch fits them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from foretell.batch import main_output
+from foretell.errors import ForetellError
+
+__all__ = ["LOSSES", "Loss", "loss_name", "resolve_loss"]
+
+Loss = Callable[[Any, Any], Tensor]
+
+
+def cross_entropy(outputs: Any, targets: Any) -> Tensor:
+    """Mean cross-entropy of the main output's logits, `[N, C, …]`, against class indices.
+
+    >>> from torch import tensor
+    >>> cross_entropy(tensor([[0.0, 0.0]]), tensor([1]))
+    tensor(0.6931)
+    """
+    logits = main_output(outputs)
+    if not isinstance(targets, Tensor):
+        raise ForetellError(f"cross-entropy needs a tensor of labels, not {type(targets).__name__}")
+    if logits.ndim < 2:
+        raise ForetellError(
+            f"cross-entropy needs logits [N, classes], not an output of shape {list(logits.shape)}"
+        )
+    if not targets.is_floating_point() and targets.numel():
+        low, high = int(targets.min()), int(targets.max())
+        if high >= logits.shape[1] or (low < 0 and low != -100):
+            wrong = high if high >= logits.shape[1] else low
+            raise ForetellError(
+                f"label {wrong} is out of range: the model has {logits.shape[1]} outputs, "
+                f"so labels run from 0 to {logits.shape[1] - 1}"
+            )
+    return F.cross_entropy(logits, targets)
+
+
+def mse(outputs: Any, targets: Any) -> Tensor:
+    """Mean squared error between the main output and targets of its shape."""
+    return F.mse_loss(_same_shape(outputs, targets), targets)
+
+
+def bce_with_logits(outputs: Any, targets: Any) -> Tensor:
+    """Mean binary cross-entropy of the main output's logits against targets of its shape."""
+    return F.binary_cross_entropy_with_logits(_same_shape(outputs, targets), targets)
+
+
+LOSSES: dict[str, Loss] = {
+    "cross_entropy": cross_entropy,
+    "mse": mse,
+    "bce_with_logits": bce_with_logits,
+}
+
+
+def resolve_loss(loss: str | Loss) -> Loss:
+    """The loss of that name, or the callable itself."""
+    if callable(loss):
+        return loss
+    if loss in LOSSES:
+        return LOSSES[loss]
+    raise ForetellError(
+        f"no loss is called {loss!r}; choose one of {', '.join(LOSSES)} or pass a callable "
+        "(outputs, targets) -> scalar"
+    )
+
+
+def loss_name(loss: str | Loss) -> str:
+    """What a row calls the loss: its name, or the callable's own."""
+    if isinstance(loss, str):
+        return loss
+    return getattr(loss, "__qualname__", type(loss).__qualname__)
+
+
+def _same_shape(outputs: Any, targets: Any) -> Tensor:
+    output = main_output(outputs)
+    if not isinstance(targets, Tensor) or output.shape != targets.shape:
+        given = list(targets.shape) if isinstance(targets, Tensor) else type(targets).__name__
+        raise ForetellError(
+            f"this loss needs targets of the output's shape {list(output.shape)}, not {given}"
+        )
+    return output

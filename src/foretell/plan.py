@@ -1,0 +1,135 @@
+"""From the proxies asked for to the fewest passes that serve them all."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import partial
+from typing import Any
+
+import pandas as pd
+from torch import Tensor
+
+from foretell.errors import ForetellError
+from foretell.proxies import BASELINES, PAPER, PROXIES, Proxy
+from foretell.quantities import QUANTITIES, STEPS
+
+__all__ = ["DEFAULT", "Plan", "Request", "explain", "make_plan"]
+
+DEFAULT = (*PAPER, *BASELINES)
+
+Request = str | Iterable[str] | Mapping[str, Mapping[str, Any]]
+"""Names of proxies, or names with their settings: `{"jacob_cov": {"epsilon": 1e-4}}`."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which steps run for which proxies."""
+
+    proxies: tuple[Proxy, ...]
+    settings: Mapping[str, Mapping[str, Any]]
+    steps: tuple[str, ...]
+
+    @property
+    def passes(self) -> tuple[str, ...]:
+        """The passes to run, in order."""
+        return tuple(dict.fromkeys(STEPS[step].of for step in self.steps))
+
+    def wanted(self) -> set[str]:
+        """All quantities that some proxy needs."""
+        return {need for proxy in self.proxies for need in proxy.needs}
+
+    def steps_of(self, proxy: Proxy) -> tuple[str, ...]:
+        """The steps that would run for this proxy alone."""
+        return steps_for(proxy.needs)
+
+    def apply(self, proxy: Proxy, found: Mapping[str, Any]) -> Tensor:
+        """The proxy of the quantities found, with its settings."""
+        function = partial(proxy.function, **self.settings.get(proxy.name, {}))
+        return function(**{need: found[need] for need in proxy.needs})
+
+    def cost(self, batch_size: int) -> float:
+        """Forward-equivalents: the arithmetic in units of one forward pass of the minibatch."""
+        return sum(step_cost(step, batch_size) for step in self.steps)
+
+    def table(self, batch_size: int = 64) -> pd.DataFrame:
+        """A row a step: its cost in forward-equivalents, what it computes, and for whom.
+
+        >>> explain(["snip", "grad_norm"]).table()[["cost", "for"]]
+                  cost              for
+        step
+        read       0.0             snip
+        forward    1.0  snip, grad_norm
+        backward   2.0  snip, grad_norm
+        """
+        rows = [
+            {
+                "step": step,
+                "cost": step_cost(step, batch_size),
+                "computes": STEPS[step].meaning,
+                "for": ", ".join(p.name for p in self.proxies if step in self.steps_of(p)),
+            }
+            for step in self.steps
+        ]
+        return pd.DataFrame(rows).set_index("step")
+
+
+def explain(proxies: Request = DEFAULT) -> Plan:
+    """The steps that would run for these proxies, and their cost in forward-equivalents.
+
+    Raises ForetellError for an unknown proxy or setting.
+
+    >>> round(explain(["grad_norm", "snip", "fisher"]).cost(batch_size=64), 2)
+    3.0
+    >>> round(explain().cost(batch_size=64), 2)
+    10.05
+    """
+    return make_plan(proxies)
+
+
+def make_plan(proxies: Request) -> Plan:
+    """The plan for the proxies named, in the order named."""
+    if isinstance(proxies, str):
+        proxies = [proxies]
+    settings = (
+        {name: dict(proxies[name]) for name in proxies} if isinstance(proxies, Mapping) else {}
+    )
+    chosen = tuple(find(name) for name in dict.fromkeys(proxies))
+    if not chosen:
+        raise ForetellError(f"no proxy was asked for; choose from {', '.join(PROXIES)}")
+    for proxy in chosen:
+        check_settings(proxy, settings.get(proxy.name, {}))
+    return Plan(chosen, settings, steps_for(need for proxy in chosen for need in proxy.needs))
+
+
+def find(name: str) -> Proxy:
+    """The proxy of that name; the error for an unknown one names the nearest."""
+    if name in PROXIES:
+        return PROXIES[name]
+    near = get_close_matches(str(name), PROXIES, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(PROXIES)}"
+    raise ForetellError(f"no proxy is called {name!r}; {hint}")
+
+
+def check_settings(proxy: Proxy, settings: Mapping[str, Any]) -> None:
+    """Raise ForetellError for a setting the proxy does not have."""
+    unknown = [name for name in settings if name not in proxy.settings]
+    if unknown:
+        has = ", ".join(proxy.settings) or "none"
+        raise ForetellError(f"{proxy.name} has no setting {unknown[0]!r}; it has: {has}")
+
+
+def steps_for(needs: Iterable[str]) -> tuple[str, ...]:
+    """The steps that give these quantities and the steps those continue from, in running order."""
+    required: set[str] = set()
+    waiting = [QUANTITIES[need].step for need in needs]
+    while waiting:
+        step = waiting.pop()
+        if step not in required:
+            required.add(step)
+            waiting.extend(STEPS[step].after)
+    return tuple(step for step in STEPS if step in required)
+
+
+def step_cost(step: str, batch_size: int) -> float:
+    """A step's cost in forward passes of a minibatch of that size."""
+    return STEPS[step].cost / (batch_size if STEPS[step].per_sample else 1)

@@ -1,0 +1,15 @@
+"""flops: the arithmetic of one forward pass, the other baseline."""
+
+import torch
+from torch import Tensor
+
+
+def flops(forward_flops: int) -> Tensor:
+    """Floating-point operations of one sample's forward pass, a multiply-add counted as two.
+
+    Counted by torch.utils.flop_counter, which sees convolutions and matrix products.
+
+    >>> flops(6_000)
+    tensor(6000)
+    """
+    return torch.tensor(forward_flops)

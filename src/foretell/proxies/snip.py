@@ -1,0 +1,17 @@
+"""SNIP: how much would the loss change if a connection were cut?
+
+Lee, Ajanthan & Torr 2019, arXiv:1810.02340; summed over the network as in arXiv:2101.08134.
+"""
+
+import torch
+from torch import Tensor
+
+
+def snip(weights: dict[str, Tensor], grads: dict[str, Tensor]) -> Tensor:
+    """Sum over all weights of |w · ∂L/∂w|.
+
+    >>> from torch import tensor
+    >>> snip({"a": tensor([1.0, -2.0])}, {"a": tensor([3.0, 4.0])})
+    tensor(11.)
+    """
+    return torch.stack([(w * grads[name]).abs().sum() for name, w in weights.items()]).sum()

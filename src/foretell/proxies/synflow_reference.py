@@ -1,0 +1,22 @@
+"""SynFlow as the code of arXiv:2101.08134 computes it, in logarithm."""
+
+from torch import Tensor
+
+from foretell.proxies.synflow import synflow
+
+
+def synflow_reference(
+    reference_flow_weights: dict[str, Tensor],
+    reference_flow_grads: dict[str, Tensor],
+    reference_flow_exponent: int,
+) -> Tensor:
+    """`synflow` with only BatchNorm1d and BatchNorm2d bypassed, and dropout left on.
+
+    In the authors' NAS-Bench-201 network the reduction blocks keep their BatchNorm; the space's
+    `reference` variant marks those layers and this score honours the mark.
+
+    >>> from torch import tensor
+    >>> synflow_reference({"a": tensor([1.0, 2.0])}, {"a": tensor([0.5, 0.25])}, 0)
+    tensor(0.)
+    """
+    return synflow(reference_flow_weights, reference_flow_grads, reference_flow_exponent)

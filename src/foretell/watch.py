@@ -1,0 +1,207 @@
+"""Watch the operations of a forward pass: tap layer outputs, and run what can be differentiated.
+
+A layer is recognised by the operation it runs, not by its module, so weights used functionally
+(attention projections, `F.linear(x, self.w)`) are seen as well.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+__all__ = ["Watch"]
+
+CONVOLUTIONS = {
+    torch.conv1d,
+    torch.conv2d,
+    torch.conv3d,
+    torch.conv_transpose1d,
+    torch.conv_transpose2d,
+    torch.conv_transpose3d,
+}
+WEIGHT_AT: dict[Any, int] = {
+    **dict.fromkeys(CONVOLUTIONS, 1),
+    F.linear: 1,
+    F.bilinear: 2,
+    F.embedding: 1,
+    F.multi_head_attention_forward: 11,
+}
+PRODUCTS = {
+    torch.matmul,
+    torch.mm,
+    torch.bmm,
+    torch.addmm,
+    torch.baddbmm,
+    torch.einsum,
+    Tensor.matmul,
+    Tensor.__matmul__,
+    Tensor.__rmatmul__,
+    Tensor.mm,
+    Tensor.bmm,
+}
+RECURRENT = {"lstm", "gru", "rnn_tanh", "rnn_relu"}
+
+
+@dataclass(eq=False)
+class Tap:
+    """One layer output and, once the backward pass has come by, its Taylor terms."""
+
+    name: str
+    value: Tensor
+    version: int
+    channel_axis: int
+    sample_axis: int | None
+    fan_in: int
+    samples: int
+    taylor: Tensor | None = None
+    overwritten: bool = False
+
+    def receive(self, grad: Tensor) -> None:
+        """Take ∂L/∂(output) and keep only Σ over positions of a · ∂L/∂a, `[N, C]`."""
+        self.overwritten = self.value._version != self.version
+        if self.overwritten:
+            return
+        product = (self.value * grad.detach()).movedim(self.channel_axis, -1)
+        if self.sample_axis:
+            product = product.movedim(self.sample_axis, 0)
+        # A fold of samples and windows, `[N·k, …]`, keeps a sample's windows together.
+        product = product.reshape(self.samples, -1, product.shape[-1]).sum(1)
+        self.taylor = product
+        del self.value
+
+    def terms(self) -> Tensor:
+        """The Taylor terms; zeros if the loss does not depend on this output."""
+        if self.taylor is not None:
+            return self.taylor
+        return self.value.new_zeros(self.samples, self.value.shape[self.channel_axis])
+
+
+@dataclass(eq=False)
+class Watch(TorchFunctionMode):  # type: ignore[misc]
+    """Notes, during one forward pass of `samples` samples, what later steps need to know.
+
+    `weights` names the tensors that count; `only_these` ignores layers whose weight is not one of
+    them (a weight computed from parameters counts otherwise). Tapping is off unless asked for.
+    """
+
+    weights: dict[str, Tensor]
+    samples: int
+    tapping: bool = False
+    only_these: bool = False
+    batch_statistics: bool = False
+    """True once an operation normalised by statistics of the minibatch."""
+    taps: list[Tap] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self._names = {id(weight): name for name, weight in self.weights.items()}
+        self._tapped: dict[int, Tap] = {}
+        self._armed = False
+
+    def __torch_function__(
+        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if self._tapped and args and id(args[0]) in self._tapped:
+            self._save_before_overwriting(func, args, kwargs)
+        recurrent = getattr(func, "__name__", "") in RECURRENT
+        with differentiable_recurrence() if recurrent else nullcontext():
+            out = func(*args, **kwargs)
+        if func is F.batch_norm and (args[5] if len(args) > 5 else kwargs.get("training", False)):
+            self.batch_statistics = True
+        if self.tapping:
+            self._tap(func, args, kwargs, out, recurrent)
+        return out
+
+    @contextmanager
+    def armed(self) -> Iterator[None]:
+        """Let the taps receive gradients within the block, and only there."""
+        self._armed = True
+        try:
+            yield
+        finally:
+            self._armed = False
+
+    def _tap(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any, recurrent: bool
+    ) -> None:
+        weight = self._weight_of(func, args, kwargs, recurrent)
+        output = out[0] if isinstance(out, tuple) else out
+        if weight is None or not output.requires_grad:
+            return
+        channel_axis = 1 if func in CONVOLUTIONS else -1
+        sample_axis = self._sample_axis(output, func, channel_axis)
+        if sample_axis is None:
+            return  # a table read once for all samples: it has no per-sample term
+        name = self._names.get(id(weight), func.__name__)
+        calls = sum(tap.name.partition("#")[0] == name for tap in self.taps)
+        tap = Tap(
+            name=f"{name}#{calls + 1}" if calls else name,
+            value=output.detach(),
+            version=output._version,
+            channel_axis=channel_axis,
+            sample_axis=sample_axis,
+            fan_in=weight.numel() // output.shape[channel_axis],
+            samples=self.samples,
+        )
+        output.register_hook(self._hook(tap))
+        self.taps.append(tap)
+        self._tapped[id(output)] = tap
+
+    def _hook(self, tap: Tap) -> Callable[[Tensor], None]:
+        def hook(grad: Tensor) -> None:
+            if self._armed:
+                tap.receive(grad)
+
+        return hook
+
+    def _weight_of(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], recurrent: bool
+    ) -> Tensor | None:
+        weight: Any = None
+        if func in WEIGHT_AT:
+            at = WEIGHT_AT[func]
+            weight = args[at] if len(args) > at else kwargs.get("weight")
+        elif func in PRODUCTS:
+            weight = next((arg for arg in args if id(arg) in self._names), None)
+        elif recurrent:
+            weight = args[3][0] if isinstance(args[1], Tensor) and len(args) > 9 else args[2][0]
+        if not isinstance(weight, Tensor) or (self.only_these and id(weight) not in self._names):
+            return None
+        return weight
+
+    def _sample_axis(self, output: Tensor, func: Any, channel_axis: int) -> int | None:
+        """The axis along which samples lie; attention and time-first layers put it second."""
+        first, second = output.shape[0], output.shape[1] if output.ndim > 2 else 0
+        if func is F.multi_head_attention_forward and output.ndim == 3:
+            return 1
+        if channel_axis == -1 and first != self.samples and second == self.samples:
+            return 1
+        return 0 if first % self.samples == 0 else None
+
+    def _save_before_overwriting(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        name = getattr(func, "__name__", "")
+        in_place = (
+            name.startswith("__i")
+            or (name.endswith("_") and not name.endswith("__"))
+            or kwargs.get("inplace", False)
+            or any(arg is True for arg in args[1:])
+        )
+        if in_place:
+            tap = self._tapped.pop(id(args[0]))
+            tap.value = tap.value.clone()
+            tap.version = tap.value._version
+
+
+@contextmanager
+def differentiable_recurrence() -> Iterator[None]:
+    """Run recurrent layers by kernels that can be differentiated twice, on any device."""
+    with torch.backends.mkldnn.flags(enabled=False), torch.backends.cudnn.flags(enabled=False):
+        yield

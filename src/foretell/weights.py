@@ -1,0 +1,83 @@
+"""Which of a model's parameters are weights.
+
+A weight multiplies a signal. Biases, the affine parameters of normalisations, slopes of PReLU,
+class tokens and layer scales do not count. Frozen parameters don't either: training won't move
+them.
+"""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from torch import Tensor, nn
+
+from foretell.errors import ForetellError
+
+__all__ = ["Layers", "counted_weights"]
+
+Layers = Literal["all", "conv2d_linear"]
+
+_WEIGHTED = (
+    nn.modules.conv._ConvNd,
+    nn.Linear,
+    nn.Bilinear,
+    nn.Embedding,
+    nn.EmbeddingBag,
+    nn.RNNBase,
+    nn.RNNCellBase,
+    nn.MultiheadAttention,
+)
+_UNWEIGHTED = (
+    nn.modules.batchnorm._NormBase,
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.RMSNorm,
+    nn.PReLU,
+)
+
+
+def counted_weights(model: nn.Module, layers: Layers = "all") -> dict[str, Tensor]:
+    """Name → trainable weight tensor, in the model's own order, a tied one once.
+
+    `layers="all"`: `weight*` of convolutions, linear, bilinear, embedding, recurrent and attention
+    layers, and in any other module (normalisations excepted) a parameter that has at least two
+    dimensions larger than one and no "bias" in its name. `layers="conv2d_linear"`: only `weight` of
+    nn.Conv2d and nn.Linear, as the code of arXiv:2101.08134 counts.
+
+    >>> list(counted_weights(nn.Sequential(nn.Conv1d(3, 8, 3), nn.BatchNorm1d(8), nn.PReLU())))
+    ['0.weight']
+    """
+    if layers not in ("all", "conv2d_linear"):
+        raise ForetellError(f"layers is {layers!r}; choose 'all' or 'conv2d_linear'")
+    counts = _counts if layers == "all" else _counts_in_reference
+    return {
+        name: parameter
+        for name, owner, leaf, parameter in _owned(model)
+        if parameter.requires_grad and counts(owner, leaf, parameter)
+    }
+
+
+def _owned(model: nn.Module) -> Iterator[tuple[str, nn.Module, str, Tensor]]:
+    """Each parameter once: full name, owning module, name within it, parameter."""
+    seen: set[int] = set()
+    for prefix, module in model.named_modules():
+        for leaf, parameter in module.named_parameters(recurse=False):
+            if nn.parameter.is_lazy(parameter):
+                raise ForetellError(
+                    f"{type(module).__name__} {prefix or 'itself'!r} has no shape yet; "
+                    "run one batch through the model first"
+                )
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                yield f"{prefix}.{leaf}" if prefix else leaf, module, leaf, parameter
+
+
+def _counts(owner: nn.Module, leaf: str, parameter: Tensor) -> bool:
+    if isinstance(owner, _UNWEIGHTED) or "bias" in leaf:
+        return False
+    if isinstance(owner, _WEIGHTED) and "weight" in leaf and not leaf.endswith("_g"):
+        return True
+    return sum(size > 1 for size in parameter.shape) >= 2
+
+
+def _counts_in_reference(owner: nn.Module, leaf: str, _: Tensor) -> bool:
+    return isinstance(owner, nn.Conv2d | nn.Linear) and leaf == "weight"
