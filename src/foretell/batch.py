@@ -59,7 +59,9 @@ class Batch:
         digest = hashlib.sha256()
         for tensor in (*tensors(self.inputs), *tensors(self.targets)):
             digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+            digest.update(
+                tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
+            )
         return digest.hexdigest()[:16]
 
 

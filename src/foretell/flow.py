@@ -22,8 +22,14 @@ __all__ = ["LinearFlow", "exponent_of"]
 LIMIT = 256
 """Tensors are brought back once their largest entry leaves 2**-LIMIT … 2**LIMIT."""
 
-BATCH_NORMS = {F.batch_norm, torch.batch_norm}
-DROPOUTS = {F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout}
+BATCH_NORMS: set[Callable[..., Any]] = {F.batch_norm, torch.batch_norm}
+DROPOUTS: set[Callable[..., Any]] = {
+    F.dropout,
+    F.dropout1d,
+    F.dropout2d,
+    F.dropout3d,
+    F.alpha_dropout,
+}
 
 CONTRACTIONS = {
     torch.conv1d,
@@ -148,7 +154,8 @@ def rescaled(out: Tensor) -> Tensor:
     power = math.frexp(largest)[1] if 0 < largest < math.inf else 0
     if abs(power) <= LIMIT:
         return out
-    return carry(out * 2.0**-power, exponent_of(out) + power)
+    smaller: Tensor = carry(out * 2.0**-power, exponent_of(out) + power)
+    return smaller
 
 
 def shift(tensor: Tensor, exponent: int) -> Tensor:

@@ -51,7 +51,7 @@ def initialise(module: nn.Module, seed: int) -> None:
             elif next(layer.parameters(recurse=False), None) is not None:
                 raise ForetellError(
                     f"initialise knows convolution, linear and normalisation layers, but "
-                    f"{prefix or 'the module'!r} is a {type(layer).__name__}; "
+                    f"{prefix or 'the module'!r} is of type {type(layer).__name__}; "
                     f"fill that layer's parameters yourself"
                 )
 

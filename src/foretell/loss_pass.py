@@ -1,6 +1,7 @@
 """Everything that continues from one forward pass of the minibatch."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ from foretell.isolate import call
 from foretell.losses import LOSSES
 from foretell.microbatch import check_exact, check_loss_is_a_mean, split
 from foretell.subject import NO_WEIGHTS, Found, Seconds, Subject, Unavailable, gradient, timed
+from foretell.tangent import Tangents
 from foretell.watch import Watch
 
 __all__ = ["loss_pass"]
@@ -88,7 +90,8 @@ def one_part(subject: Subject, part: Batch, wanted: set[str], seconds: Seconds) 
         tapping=bool(wanted & {"taylor", "fan_in"}),
         only_these=subject.layers != "all",
     )
-    with timed(seconds, "forward", subject.device), watch:
+    tangents = Tangents(watch.weights) if "hessian_weights" in wanted else None
+    with timed(seconds, "forward", subject.device), watch, tangents or nullcontext():
         # A copy of the inputs: the model may work in place on them.
         outputs = call(subject.model, {}, fed.each(torch.clone))
     found: Found = {}
@@ -100,8 +103,9 @@ def one_part(subject: Subject, part: Batch, wanted: set[str], seconds: Seconds) 
     loss = None
     if from_loss:
         share = len(part) / len(subject.batch)
-        loss = scalar(subject.loss(outputs, part.targets)) * share
-        found |= backward(loss, watch, from_loss, seconds, subject.device)
+        with tangents or nullcontext():
+            loss = scalar(subject.loss(outputs, part.targets)) * share
+        found |= backward(loss, watch, tangents, from_loss, seconds, subject.device)
     return Part(found, without_graph(outputs), None if loss is None else loss.item())
 
 
@@ -119,7 +123,12 @@ def jacobian(outputs: Any, sources: list[Tensor], *, keep_graph: bool) -> Tensor
 
 
 def backward(
-    loss: Tensor, watch: Watch, wanted: set[str], seconds: Seconds, device: torch.device
+    loss: Tensor,
+    watch: Watch,
+    tangents: Tangents | None,
+    wanted: set[str],
+    seconds: Seconds,
+    device: torch.device,
 ) -> Found:
     """`grads`, `taylor` and `fan_in` by one backward pass, `hessian_weights` by one more."""
     weights = watch.weights
@@ -129,21 +138,35 @@ def backward(
         return dict.fromkeys(
             wanted, Unavailable("the loss does not depend on any trainable weight")
         )
-    twice = "hessian_weights" in wanted
+    twice = tangents is not None and bool(tangents.failed)
     with timed(seconds, "backward", device), watch.armed():
-        grads = gradient(loss, weights, create_graph=twice)
+        grads = gradient(loss, weights, keep_graph=tangents is not None, create_graph=twice)
     found: Found = tapped(watch)
-    if twice:
+    if tangents is not None:
         with timed(seconds, "curvature", device):
-            found["hessian_weights"] = hessian_product(grads, weights)
+            found["hessian_weights"] = (
+                by_double_backward(grads, weights)
+                if twice
+                else by_tangent(tangents.of(loss), grads, weights)
+            )
     found["grads"] = {name: grad.detach() for name, grad in grads.items()}
     return {name: value for name, value in found.items() if name in wanted}
 
 
-def hessian_product(
+def by_tangent(
+    slope: Tensor | None, grads: dict[str, Tensor], weights: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """H w from the tangent of the loss along the weights, wᵀg, whose gradient is g + Hw."""
+    if slope is None or not slope.requires_grad:
+        return {name: torch.zeros_like(w) for name, w in weights.items()}
+    both = gradient(slope, weights)
+    return {name: total - grads[name] for name, total in both.items()}
+
+
+def by_double_backward(
     grads: Mapping[str, Tensor], weights: dict[str, Tensor]
 ) -> dict[str, Tensor] | Unavailable:
-    """H w, by differentiating wᵀg once more with w held constant."""
+    """H w, by differentiating wᵀg once more with w held constant; for what has no tangents."""
     slope = torch.stack([(w.detach() * grads[name]).sum() for name, w in weights.items()]).sum()
     if not slope.requires_grad:  # the loss is linear in the weights
         return {name: torch.zeros_like(w) for name, w in weights.items()}

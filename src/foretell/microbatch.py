@@ -70,7 +70,7 @@ def random_state() -> tuple[object, ...]:
     """What changes when anybody draws a random number on the CPU or the current GPU."""
     states = [torch.get_rng_state().numpy().tobytes(), random.getstate()]
     states.append(np.random.get_state()[1:3].__repr__())  # type: ignore[index]
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
+    if torch.cuda.is_available():
         states.append(torch.cuda.get_rng_state().numpy().tobytes())
     return tuple(states)
 

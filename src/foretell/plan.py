@@ -81,7 +81,7 @@ def explain(proxies: Request = DEFAULT) -> Plan:
     >>> round(explain(["grad_norm", "snip", "fisher"]).cost(batch_size=64), 2)
     3.0
     >>> round(explain().cost(batch_size=64), 2)
-    10.05
+    9.05
     """
     return make_plan(proxies)
 

@@ -36,7 +36,7 @@ STEPS: dict[str, Step] = {
     "forward": Step("loss", 1, "one forward pass of the minibatch, its graph kept"),
     "jacobian": Step("loss", 1, "summed outputs back to the inputs", after=("forward",)),
     "backward": Step("loss", 2, "loss back to weights and layer outputs", after=("forward",)),
-    "curvature": Step("loss", 6, "the backward step differentiated once more", after=("backward",)),
+    "curvature": Step("loss", 5, "tangents along the weights, forth and back", after=("backward",)),
     "flow": Step("flow", 3, "|w| on one sample of ones, forward and back", per_sample=True),
     "reference_flow": Step(
         "reference_flow", 3, "the same with the reference's normalisations", per_sample=True

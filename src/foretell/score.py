@@ -64,7 +64,7 @@ def score(
     >>> scores["params"].value
     10.0
     >>> scores["jacob_cov"].value, scores["jacob_cov"].why
-    (-299988.48..., None)
+    (-199978.4..., None)
     """
     plan = make_plan(proxies)
     subject = as_subject(model, batch, loss, seed, layers, batch_norm, micro_batch)

@@ -76,12 +76,17 @@ def timed(seconds: Seconds, step: str, device: torch.device) -> Iterator[None]:
 
 
 def gradient(
-    value: Tensor, weights: dict[str, Tensor], *, create_graph: bool = False
+    value: Tensor,
+    weights: dict[str, Tensor],
+    *,
+    keep_graph: bool = False,
+    create_graph: bool = False,
 ) -> dict[str, Tensor]:
     """∂value/∂w for every weight, zeros where it does not depend on one."""
     grads = torch.autograd.grad(
         value,
         list(weights.values()),
+        retain_graph=keep_graph or create_graph,
         create_graph=create_graph,
         allow_unused=True,
         materialize_grads=True,

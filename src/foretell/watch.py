@@ -82,7 +82,7 @@ class Tap:
 
 
 @dataclass(eq=False)
-class Watch(TorchFunctionMode):  # type: ignore[misc]
+class Watch(TorchFunctionMode):
     """Notes, during one forward pass of `samples` samples, what later steps need to know.
 
     `weights` names the tensors that count; `only_these` ignores layers whose weight is not one of

@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""Set up .venv beside this file and run something in it; needs Python 3.11 or newer, and pip.
+
+python3 dev.py search [OPTIONS]   the main job: foretell search
+python3 dev.py check              everything that must pass: lint, types, tests
+python3 dev.py run COMMAND ...    any command of the environment, such as `foretell rank`
+"""
+
+import subprocess
+import sys
+import venv
+from hashlib import sha256
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+ENVIRONMENT = ROOT / ".venv"
+BIN = ENVIRONMENT / ("Scripts" if sys.platform == "win32" else "bin")
+
+CHECKS = (
+    ("ruff", "check", "."),
+    ("ruff", "format", "--check", "."),
+    ("mypy",),
+    ("pytest",),
+)
+
+
+def main() -> int:
+    """Do what the first argument says."""
+    action, *rest = sys.argv[1:] or ["--help"]
+    if action == "search":
+        set_up(extras="")
+        return run("foretell", "search", *rest)
+    if action == "check":
+        set_up(extras="dev")
+        return next((code for check in CHECKS if (code := run(*check))), 0)
+    if action == "run" and rest:
+        set_up(extras="")
+        return run(*rest)
+    print(__doc__)
+    return 0 if action in ("-h", "--help") else 2
+
+
+def set_up(extras: str) -> None:
+    """Make the environment, or bring it up to date where the project's requirements changed."""
+    stamp = ENVIRONMENT / f".installed{extras and f'-{extras}'}"
+    wanted = sha256(b"".join((ROOT / name).read_bytes() for name in REQUIREMENTS)).hexdigest()
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    if not (BIN / "python").exists() and not (BIN / "python.exe").exists():
+        print("making .venv ...", file=sys.stderr)
+        venv.create(ENVIRONMENT, with_pip=True)
+    print("installing (once; PyTorch is large) ...", file=sys.stderr)
+    target = f"{ROOT}[{extras}]" if extras else str(ROOT)
+    pip = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    subprocess.run(
+        [BIN / "python", *pip, "--constraint", ROOT / "constraints.txt", "--editable", target],
+        check=True,
+    )
+    stamp.write_text(wanted)
+
+
+REQUIREMENTS = ("pyproject.toml", "constraints.txt")
+
+
+def run(*command: str) -> int:
+    """Run a command of the environment from the project's folder; its exit code."""
+    try:
+        return subprocess.run([BIN / command[0], *command[1:]], cwd=ROOT).returncode
+    except KeyboardInterrupt:  # the command has had it too and said its word
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

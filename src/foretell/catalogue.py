@@ -1,0 +1,93 @@
+"""What there is to choose from, as tables."""
+
+import inspect
+from collections.abc import Callable, Iterable
+
+import pandas as pd
+
+from foretell.data import DATA
+from foretell.errors import ForetellError
+from foretell.losses import LOSSES
+from foretell.models import SOURCES
+from foretell.proxies import PROXIES
+from foretell.searchers import SEARCHERS, Warmup
+from foretell.spaces import SPACES
+from foretell.vote import VOTERS
+
+__all__ = ["CATALOGUES", "catalogue"]
+
+Row = dict[str, str]
+
+
+def _proxies() -> Iterable[Row]:
+    for name, proxy in PROXIES.items():
+        yield {
+            "name": name,
+            "better": "higher" if proxy.higher_is_better else "lower",
+            "bound": proxy.bound,
+            "what": proxy.summary,
+            "source": proxy.source,
+        }
+    yield {
+        "name": "vote",
+        "better": "rank 1",
+        "bound": "",
+        "what": f"Ranks by pairwise majority of {', '.join(VOTERS)}; only in `rank`.",
+        "source": "Abdelfattah et al. 2021, arXiv:2101.08134",
+    }
+
+
+def _spaces() -> Iterable[Row]:
+    for name, space in SPACES.items():
+        yield {"name": name, "what": space.summary, "source": space.source}
+
+
+def _data() -> Iterable[Row]:
+    for name, data in DATA.items():
+        yield {"name": name, "what": data.summary, "source": data.source}
+
+
+def _searchers() -> Iterable[Row]:
+    for name, searcher in SEARCHERS.items():
+        yield {"name": name, "what": searcher.summary, "source": searcher.source}
+    yield {
+        "name": "warmup",
+        "what": first_line(Warmup),
+        "source": "Abdelfattah et al. 2021, arXiv:2101.08134",
+    }
+
+
+def _models() -> Iterable[Row]:
+    for source in SOURCES.values():
+        yield {"name": source.pattern, "what": source.summary, "source": f"e.g. {source.example}"}
+
+
+def _losses() -> Iterable[Row]:
+    for name, loss in LOSSES.items():
+        yield {"name": name, "what": first_line(loss), "source": "torch.nn.functional"}
+
+
+def first_line(thing: object) -> str:
+    """The first line of a docstring."""
+    return (inspect.getdoc(thing) or "").partition("\n")[0]
+
+
+CATALOGUES: dict[str, Callable[[], Iterable[Row]]] = {
+    "proxies": _proxies,
+    "spaces": _spaces,
+    "data": _data,
+    "searchers": _searchers,
+    "models": _models,
+    "losses": _losses,
+}
+
+
+def catalogue(what: str) -> pd.DataFrame:
+    """A row a name, with a line about it and its source.
+
+    >>> catalogue("searchers").index.tolist()
+    ['random', 'warmup']
+    """
+    if what not in CATALOGUES:
+        raise ForetellError(f"there is no list of {what!r}; choose from {', '.join(CATALOGUES)}")
+    return pd.DataFrame(CATALOGUES[what]()).set_index("name")

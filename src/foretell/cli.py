@@ -1,0 +1,340 @@
+"""The command line: `foretell search`, `score`, `rank`, `list` and `explain`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeAlias
+
+import pandas as pd
+import torch
+from rich.console import Console
+
+import foretell
+
+from foretell.catalogue import CATALOGUES, catalogue
+from foretell.data import Splits, load_data, minibatch
+from foretell.errors import ForetellError
+from foretell.models import Like, load_model
+from foretell.plan import DEFAULT, explain
+from foretell.progress import SearchProgress
+from foretell.proxies import PROXIES
+from foretell.rank import rank
+from foretell.score import score
+from foretell.search import DEMO, Outcome, search
+from foretell.show import show
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; 0 if it did its job, 2 for a request that can't be met, 130 for Ctrl-C."""
+    arguments = parser().parse_args(argv)
+    try:
+        arguments.command(arguments)
+    except ForetellError as error:
+        print(f"foretell: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("foretell: stopped; the same command continues from here", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        sys.stderr.close()
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    top = argparse.ArgumentParser(
+        prog="foretell",
+        description=foretell.__doc__,
+    )
+    top.add_argument("--version", action="version", version=f"foretell {foretell.__version__}")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    add_search(commands)
+    add_score(commands)
+    add_rank(commands)
+    add_list(commands)
+    add_explain(commands)
+    return top
+
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def add_search(commands: Commands) -> None:
+    """`foretell search`."""
+    command = commands.add_parser(
+        "search",
+        help="find the networks of a space worth training on your data, and train them",
+        description="Score random networks of a space on one minibatch, train the most promising "
+        "ones and as many unscored ones for comparison, and save the best. A run that was stopped "
+        "continues when the same command is given again.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    command.add_argument("--space", default=DEMO.space, help="search space, name?key=value,...")
+    command.add_argument("--data", default=DEMO.data, help="data set; see `foretell list data`")
+    command.add_argument("--run", default="runs/search", metavar="DIR", help="folder for the rows")
+    command.add_argument("--by", default=DEMO.by, help="proxy that chooses what is trained")
+    command.add_argument("--pool", type=int, default=DEMO.pool, help="networks to score")
+    command.add_argument(
+        "--trainings", type=int, default=DEMO.trainings, help="networks to train, of each kind"
+    )
+    command.add_argument("--epochs", type=int, default=DEMO.training.epochs, help="of a training")
+    command.add_argument("--lr", type=float, default=DEMO.training.lr, help="learning rate")
+    add_common(command, batch_size=DEMO.batch_size)
+    command.set_defaults(command=run_search)
+
+
+def add_score(commands: Commands) -> None:
+    """`foretell score`."""
+    command = commands.add_parser(
+        "score",
+        help="score one untrained network",
+        description="Score one untrained network by any number of proxies in the fewest passes.",
+        epilog="example: foretell score nb201:333013 --data digits",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    command.add_argument("model", help="see `foretell list models` for the forms")
+    add_scoring(command)
+    command.set_defaults(command=run_score)
+
+
+def add_rank(commands: Commands) -> None:
+    """`foretell rank`."""
+    command = commands.add_parser(
+        "rank",
+        help="score several untrained networks and put the most promising first",
+        description="Score untrained networks on the same minibatch, the most promising first.",
+        epilog="example: foretell rank nb201:333013 nb201:111111 nb201:440001 --by synflow",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    command.add_argument("models", nargs="+", metavar="model", help="see `foretell list models`")
+    command.add_argument("--by", help="a proxy, or vote (the default where its voters are there)")
+    add_scoring(command)
+    command.set_defaults(command=run_rank)
+
+
+def add_list(commands: Commands) -> None:
+    """`foretell list`."""
+    command = commands.add_parser("list", help="what there is, a line each, with its source")
+    command.add_argument("what", nargs="?", choices=sorted(CATALOGUES), help="only these")
+    add_form(command)
+    command.set_defaults(command=run_list)
+
+
+def add_explain(commands: Commands) -> None:
+    """`foretell explain`."""
+    command = commands.add_parser(
+        "explain",
+        help="the passes that would run for some proxies, and what they cost",
+        description="The passes that would run. A cost of 1 is the arithmetic of one forward pass "
+        "of the minibatch.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    command.add_argument("--proxies", default=",".join(DEFAULT), help="names with commas between")
+    command.add_argument("--batch-size", type=positive, default=64, help="samples in the minibatch")
+    add_form(command)
+    command.set_defaults(command=run_explain)
+
+
+def add_scoring(command: argparse.ArgumentParser) -> None:
+    """What `score` and `rank` have in common."""
+    command.add_argument("--data", default="digits", help="data set; see `foretell list data`")
+    command.add_argument("--proxies", default=",".join(DEFAULT), help="names with commas between")
+    command.add_argument("--loss", default="cross_entropy", help="see `foretell list losses`")
+    command.add_argument(
+        "--layers", default="all", help="weights that count: all, or conv2d_linear as the paper's"
+    )
+    command.add_argument(
+        "--batch-norm", default="batch", help="statistics: of the batch, or the frozen running ones"
+    )
+    command.add_argument("--micro-batch", type=int, metavar="N", help="samples to run at a time")
+    add_common(command, batch_size=64)
+
+
+def add_common(command: argparse.ArgumentParser, batch_size: int) -> None:
+    """What all commands that compute have in common."""
+    command.add_argument("--batch-size", type=int, default=batch_size, help="of the minibatch")
+    command.add_argument("--seed", type=int, default=0, help="of weights, minibatch and choices")
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+    add_form(command)
+
+
+def add_form(command: argparse.ArgumentParser) -> None:
+    """`--json` and `--csv`."""
+    form = command.add_mutually_exclusive_group()
+    for name in ("json", "csv"):
+        form.add_argument(
+            f"--{name}",
+            dest="form",
+            action="store_const",
+            const=name,
+            default="text",
+            help=f"print {name.upper()}",
+        )
+
+
+def positive(text: str) -> int:
+    """An integer of at least 1."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def run_search(arguments: argparse.Namespace) -> None:
+    """Search, with progress on a terminal, and print what came of it."""
+    training = replace(DEMO.training, epochs=arguments.epochs, lr=arguments.lr)
+    totals = {
+        "score": arguments.pool,
+        "epoch": 2 * arguments.trainings * arguments.epochs,
+    }
+    with SearchProgress(totals, Console(stderr=True)) as progress:
+        outcome = search(
+            arguments.space,
+            arguments.data,
+            run=arguments.run,
+            by=arguments.by,
+            pool=arguments.pool,
+            trainings=arguments.trainings,
+            batch_size=arguments.batch_size,
+            seed=arguments.seed,
+            training=training,
+            device=pick_device(arguments.device),
+            progress=progress,
+        )
+    if outcome.notice:
+        print(f"foretell: {outcome.notice}", file=sys.stderr)
+    console = terminal()
+    show(outcome.table, arguments.form, console, "Trained networks")
+    if arguments.form == "text":
+        console.print(verdict(outcome, arguments.by), soft_wrap=True, highlight=False)
+
+
+def verdict(outcome: Outcome, by: str) -> str:
+    """What scoring bought, in three lines."""
+    chosen = outcome.table[outcome.table["test_accuracy"].notna()].reset_index()
+    lines = [
+        f"best {row['arm']}: {row['val_accuracy']:.2f} % on validation images, "
+        f"{row['test_accuracy']:.2f} % on test images  {row['arch']}"
+        for row in chosen.to_dict(orient="records")
+    ]
+    lines.append(
+        f"Scoring by {by} took {outcome.scoring_seconds:.1f} s. The chosen network is in "
+        f"{outcome.folder}/chosen.pt; foretell.load_chosen({str(outcome.folder)!r}) gives it back."
+    )
+    return "\n".join(lines)
+
+
+def run_score(arguments: argparse.Namespace) -> None:
+    """Score one model and print a line a proxy."""
+    splits = load_data(arguments.data)
+    model = load_model(arguments.model, like(splits, arguments.seed))
+    scores = score(
+        model.to(pick_device(arguments.device)),
+        minibatch(splits.train, arguments.batch_size, arguments.seed),
+        names(arguments.proxies),
+        loss=arguments.loss,
+        seed=arguments.seed,
+        layers=arguments.layers,
+        batch_norm=arguments.batch_norm,
+        micro_batch=arguments.micro_batch,
+    )
+    rows = [
+        {
+            "proxy": name,
+            "value": result.value,
+            "better": "higher" if PROXIES[name].higher_is_better else "lower",
+            "bound": PROXIES[name].bound,
+            "seconds": result.seconds,
+            "why": result.why or "",
+        }
+        for name, result in scores.items()
+    ]
+    table = pd.DataFrame(rows).set_index("proxy")
+    show(drop_empty(table), arguments.form, terminal(), arguments.model, model=arguments.model)
+
+
+def run_rank(arguments: argparse.Namespace) -> None:
+    """Rank several models and print a line a model."""
+    splits = load_data(arguments.data)
+    device = pick_device(arguments.device)
+    fit = like(splits, arguments.seed)
+    models = {
+        text: (lambda text=text: load_model(text, fit).to(device)) for text in arguments.models
+    }
+    table = rank(
+        models,
+        minibatch(splits.train, arguments.batch_size, arguments.seed),
+        names(arguments.proxies),
+        by=arguments.by,
+        loss=arguments.loss,
+        seed=arguments.seed,
+        layers=arguments.layers,
+        batch_norm=arguments.batch_norm,
+        micro_batch=arguments.micro_batch,
+    )
+    scores = table.drop(columns=["wins", "rank", "seconds", "why"], errors="ignore")
+    if scores.isna().to_numpy().all():
+        raise ForetellError(f"no model could be scored; the first: {table['why'].iloc[0]}")
+    show(drop_empty(table), arguments.form, terminal(), f"Ranked on {arguments.data}")
+
+
+def run_list(arguments: argparse.Namespace) -> None:
+    """Print one catalogue, or all of them."""
+    chosen = [arguments.what] if arguments.what else list(CATALOGUES)
+    tables = {what: catalogue(what) for what in chosen}
+    if arguments.form == "text":
+        for what, table in tables.items():
+            show(table, "text", terminal(), what)
+    else:
+        show(pd.concat(tables, names=["kind", "name"]), arguments.form, terminal())
+
+
+def run_explain(arguments: argparse.Namespace) -> None:
+    """Print the plan and its cost."""
+    plan = explain(names(arguments.proxies))
+    table = plan.table(arguments.batch_size)
+    total = plan.cost(arguments.batch_size)
+    show(table, arguments.form, terminal(), "Steps", forward_equivalents=total)
+    if arguments.form == "text":
+        print(f"{total:.2f} forward passes in all, at a batch of {arguments.batch_size}")
+
+
+def terminal() -> Console:
+    """Standard output; where it is no terminal, wide enough not to fold a table."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=220)
+
+
+def names(text: str) -> list[str]:
+    """The names in a list with commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def like(splits: Splits, seed: int) -> Like:
+    """What a model must fit to be scored on this data."""
+    return Like(classes=splits.classes, shape=splits.image_shape, seed=seed)
+
+
+def drop_empty(table: pd.DataFrame) -> pd.DataFrame:
+    """The table without the text columns that say nothing."""
+    empty = [name for name in table if table[name].dtype == object and not any(table[name])]
+    return table.drop(columns=empty)
+
+
+def pick_device(text: str) -> torch.device:
+    """The device of that name; `auto` is the GPU where there is one.
+
+    >>> pick_device("cpu")
+    device(type='cpu')
+    """
+    if text == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(text)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ForetellError(f"there is no device {text!r} here ({reason}); use cpu") from error
+    return device

@@ -1,0 +1,230 @@
+"""The main job: from a search space and a data set to the networks worth training."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import nn
+
+from foretell.batch import Batch
+from foretell.data import Splits, load_data, minibatch
+from foretell.errors import ForetellError
+from foretell.evaluate import Evaluator, Tick
+from foretell.files import write_atomically
+from foretell.plan import DEFAULT, Request, make_plan
+from foretell.searchers import RandomSearch, Searcher, Warmup
+from foretell.spaces import Arch, Space, make_space
+from foretell.spec import parse_spec
+from foretell.store import Store
+from foretell.training import TrainSettings
+from foretell.version import __version__
+
+__all__ = ["Outcome", "load_chosen", "search"]
+
+SCORED, UNSCORED = "scored", "unscored"
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What a search does where nothing else is said: about three minutes on two cores."""
+
+    space: str = "nb201"
+    data: str = "digits"
+    by: str = "synflow"
+    pool: int = 60
+    trainings: int = 6
+    batch_size: int = 64
+    training: TrainSettings = field(default_factory=lambda: TrainSettings(epochs=8))
+
+
+DEMO = Defaults()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a search found."""
+
+    table: pd.DataFrame
+    """A row a training: which arm it belongs to, the architecture, its scores, accuracies in %
+    and seconds. `test_accuracy` is there for the chosen network of each arm only."""
+    chosen: nn.Module
+    """The network of the scored arm with the best validation accuracy, trained."""
+    scoring_seconds: float
+    """What scoring the pool took."""
+    folder: Path
+    notice: str
+    """What was damaged in the run folder and is computed again; empty if nothing was."""
+
+
+def search(
+    space: str | Space = DEMO.space,
+    data: str | Splits = DEMO.data,
+    *,
+    run: str | os.PathLike[str],
+    proxies: Request = DEFAULT,
+    by: str = DEMO.by,
+    pool: int = DEMO.pool,
+    trainings: int = DEMO.trainings,
+    batch_size: int = DEMO.batch_size,
+    seed: int = 0,
+    training: TrainSettings = DEMO.training,
+    device: str | torch.device = "cpu",
+    progress: Callable[[Tick], object] = lambda tick: None,
+) -> Outcome:
+    """Score `pool` random networks, train the best by the proxy `by`, and as many unscored ones.
+
+    The unscored arm trains the first networks of the same random sequence, so both arms differ by
+    the scores alone. The trained network of the scored arm that is best on the validation images
+    is chosen and saved in the folder `run`, with the rows of all scores and trainings. Called
+    again with the same arguments it continues where it was, or just reads what is there.
+
+    A space given by name is built for the data's classes and image shape.
+
+    Raises ForetellError for a bad argument, or a folder that holds something else.
+    """
+    splits = load_data(data) if isinstance(data, str) else data
+    where = fit_to(space, splits)
+    plan = make_plan(proxies)
+    check(by, [proxy.name for proxy in plan.proxies], pool, trainings)
+    batch = Batch(*minibatch(splits.train, batch_size, seed))
+    config = {
+        "job": "search",
+        "space": {"name": where.name, "settings": where.settings()},
+        "data": {"name": splits.name, "fingerprint": splits.fingerprint},
+        "batch": {"size": batch_size, "fingerprint": batch.fingerprint},
+        "by": by,
+        "pool": pool,
+        "trainings": trainings,
+        "seed": seed,
+        "training": asdict(training),
+    }
+    with Store.open(run, config) as store:
+        evaluator = Evaluator(
+            where, splits, batch, plan, by, training, seed, torch.device(device), store, progress
+        )
+        random = RandomSearch(where, seed)
+        scored = Warmup(random, where, pool=pool, first=trainings, seed=seed)
+        arms = {
+            SCORED: drive(scored, evaluator, trainings),
+            UNSCORED: drive(RandomSearch(where, seed), evaluator, trainings),
+        }
+        return conclude(arms, evaluator)
+
+
+def fit_to(space: str | Space, splits: Splits) -> Space:
+    """A space given by name, as in `nb201?channels=8`, made for the data."""
+    if not isinstance(space, str):
+        return space
+    name, settings = parse_spec(space)
+    channels, height, _ = splits.image_shape
+    fitting = {"classes": splits.classes, "in_channels": channels, "resolution": height}
+    return make_space(name, fitting | settings)
+
+
+def check(by: str, proxies: list[str], pool: int, trainings: int) -> None:
+    """Raise ForetellError for numbers or a proxy that make no search."""
+    if by not in proxies:
+        raise ForetellError(f"cannot choose by {by!r}; it must be among the proxies: {proxies}")
+    if trainings < 1:
+        raise ForetellError(f"trainings is {trainings}; train at least 1 network")
+    if pool < trainings:
+        raise ForetellError(
+            f"a pool of {pool} is too small to choose {trainings} networks from; "
+            "score at least as many as are trained"
+        )
+
+
+def drive(searcher: Searcher, evaluator: Evaluator, trainings: int) -> list[Arch]:
+    """Answer the searcher's questions until so many networks are trained; which they were."""
+    trained: list[Arch] = []
+    while len(trained) < trainings and (questions := searcher.ask(1)):
+        question = questions[0]
+        searcher.tell(question, evaluator.answer(question))
+        if question.kind == "train":
+            trained.append(question.arch)
+    return trained
+
+
+def conclude(arms: dict[str, list[Arch]], evaluator: Evaluator) -> Outcome:
+    """The table of both arms, and the chosen network saved in the run folder."""
+    rows: list[dict[str, Any]] = []
+    best: dict[str, Arch] = {}
+    for arm, archs in arms.items():
+        best[arm] = max(archs, key=lambda arch: validation(evaluator, arch))
+        rows.extend(outcome_row(evaluator, arm, arch, arch == best[arm]) for arch in archs)
+    table = pd.DataFrame(rows).set_index(["arm", "arch"])
+    chosen = best[SCORED]
+    save_chosen(chosen, evaluator)
+    store = evaluator.store
+    return Outcome(
+        table, load_chosen(store.folder), scoring_seconds(evaluator), store.folder, store.notice
+    )
+
+
+def validation(evaluator: Evaluator, arch: Arch) -> float:
+    """Validation accuracy in %; minus infinity if training diverged."""
+    accuracy = evaluator.trained(arch)["val_accuracy"]
+    return float("-inf") if accuracy is None else float(accuracy)
+
+
+def outcome_row(evaluator: Evaluator, arm: str, arch: Arch, chosen: bool) -> dict[str, Any]:
+    """One line of the table."""
+    training = evaluator.trained(arch)
+    scores = {name: row["value"] for name, row in evaluator.scores(arch).items()}
+    return {
+        "arm": arm,
+        "arch": evaluator.space.format(arch),
+        **scores,
+        "val_accuracy": training["val_accuracy"],
+        "test_accuracy": training["test_accuracy"] if chosen else None,
+        "seconds": training["seconds"],
+        "why": training["why"] or "",
+    }
+
+
+def scoring_seconds(evaluator: Evaluator) -> float:
+    """The time all scores of the run took, passes shared by several proxies counted once."""
+    slowest: dict[str, float] = {}
+    for row in evaluator.store.rows():
+        if row["key"]["kind"] == "score":
+            network = str(row["key"]["arch"])
+            slowest[network] = max(slowest.get(network, 0.0), row["seconds"])
+    return sum(slowest.values())
+
+
+def save_chosen(arch: Arch, evaluator: Evaluator) -> None:
+    """Write chosen.pt, a state_dict, and chosen.json, what rebuilds the network it fits."""
+    folder = evaluator.store.folder
+    training = evaluator.trained(arch)
+    about = evaluator.network(arch) | {
+        "weights": "chosen.pt",
+        "val_accuracy": training["val_accuracy"],
+        "test_accuracy": training["test_accuracy"],
+        "foretell": __version__,
+    }
+    write_atomically(folder / "chosen.pt", evaluator.weights_file(arch).read_bytes())
+    write_atomically(folder / "chosen.json", f"{json.dumps(about, indent=2)}\n".encode())
+
+
+def load_chosen(run: str | os.PathLike[str]) -> nn.Module:
+    """The trained network that a search chose, in evaluation mode, on the CPU.
+
+    Nothing in the run folder is executed. Raises ForetellError if the search has not finished.
+    """
+    folder = Path(run)
+    try:
+        about = json.loads((folder / "chosen.json").read_text())
+        weights = torch.load(folder / about["weights"], weights_only=True, map_location="cpu")
+    except FileNotFoundError:
+        raise ForetellError(
+            f"{folder} holds no chosen network yet; let `foretell search --run {folder}` finish"
+        ) from None
+    space = make_space(about["space"], about["settings"])
+    model = space.build(space.parse(about["arch"]), about["seed"])
+    model.load_state_dict(weights)
+    return model.eval()

@@ -1,0 +1,78 @@
+"""vote: the majority of three proxies that fail in different places.
+
+Abdelfattah et al. 2021, arXiv:2101.08134, let synflow, jacob_cov and snip vote on pairs of
+networks. A majority on pairs can be cyclic, so to rank, a network's pairwise wins are counted
+(Copeland's method) and ties are broken by the sum of its ranks.
+"""
+
+from collections.abc import Hashable
+
+import numpy as np
+import pandas as pd
+
+from foretell.errors import ForetellError
+from foretell.proxies import PROXIES
+
+__all__ = ["VOTERS", "prefers", "vote", "wins"]
+
+VOTERS = ("synflow", "jacob_cov", "snip")
+
+
+def prefers(scores: pd.DataFrame, first: Hashable, second: Hashable) -> bool:
+    """True if more than half of the columns score row `first` higher than row `second`.
+
+    Equal or undefined scores are no vote for either; an undefined score loses to any number.
+
+    >>> scores = pd.DataFrame({"synflow": [1.0, 2], "jacob_cov": [3.0, 1], "snip": [5.0, 4]})
+    >>> prefers(scores, 0, 1), prefers(scores, 1, 0)
+    (True, False)
+    """
+    values = oriented(scores)
+    row = {name: values.index.get_loc(name) for name in (first, second)}
+    ahead = values.to_numpy()[row[first]] > values.to_numpy()[row[second]]
+    return bool(2 * ahead.sum() > ahead.size)
+
+
+def wins(scores: pd.DataFrame) -> pd.Series:
+    """How many of the other rows each row is preferred to; higher is better.
+
+    >>> wins(pd.DataFrame({"synflow": [1.0, 2, 0], "jacob_cov": [3.0, 1, 0], "snip": [5.0, 4, 0]}))
+    0    2
+    1    1
+    2    0
+    Name: wins, dtype: int64
+    """
+    values = oriented(scores).to_numpy()
+    counts = np.empty(len(values), dtype=np.int64)
+    for row, own in enumerate(values):
+        ahead = (own > values).sum(axis=1)
+        counts[row] = (2 * ahead > values.shape[1]).sum()
+    return pd.Series(counts, index=scores.index, name="wins")
+
+
+def vote(scores: pd.DataFrame, voters: tuple[str, ...] = VOTERS) -> pd.Series:
+    """Ranks from 1, the best: by wins, ties by the sum of ranks; equal in both share a rank.
+
+    Raises ForetellError if a voter's column is missing.
+
+    >>> a_cycle = pd.DataFrame({"synflow": [3, 2, 1], "jacob_cov": [1, 3, 2], "snip": [2, 1, 3]})
+    >>> vote(a_cycle).tolist()  # each wins once
+    [1, 1, 1]
+    >>> vote(pd.DataFrame({"synflow": [1, 2], "jacob_cov": [3, 1], "snip": [5, 4]})).tolist()
+    [1, 2]
+    """
+    missing = [voter for voter in voters if voter not in scores]
+    if missing:
+        raise ForetellError(
+            f"vote needs the scores {', '.join(voters)}; missing: {', '.join(missing)}"
+        )
+    ballots = scores[list(voters)]
+    rank_sum = oriented(ballots).rank(ascending=False).sum(axis=1)
+    order = pd.Series(list(zip(-wins(ballots), rank_sum, strict=True)), index=scores.index)
+    return order.rank(method="min").astype(int).rename("vote")
+
+
+def oriented(scores: pd.DataFrame) -> pd.DataFrame:
+    """The scores with higher being better in each column, and minus infinity for undefined."""
+    signs = [1 if name not in PROXIES or PROXIES[name].higher_is_better else -1 for name in scores]
+    return (scores.astype(float) * signs).fillna(-np.inf)
