@@ -11,18 +11,18 @@ import torch
 from rich.console import Console
 
 import foretell
-
 from foretell.catalogue import CATALOGUES, catalogue
 from foretell.data import Splits, load_data, minibatch
 from foretell.errors import ForetellError
 from foretell.models import Like, load_model
 from foretell.plan import DEFAULT, explain
 from foretell.progress import SearchProgress
-from foretell.proxies import PROXIES
+from foretell.proxies import BASELINES, PROXIES
 from foretell.rank import rank
 from foretell.score import score
 from foretell.search import DEMO, Outcome, search
 from foretell.show import show
+from foretell.workers import available_cores
 
 __all__ = ["main"]
 
@@ -82,6 +82,9 @@ def add_search(commands: Commands) -> None:
     )
     command.add_argument("--epochs", type=int, default=DEMO.training.epochs, help="of a training")
     command.add_argument("--lr", type=float, default=DEMO.training.lr, help="learning rate")
+    command.add_argument(
+        "--workers", type=int, default=available_cores(), help="processes, of one thread each"
+    )
     add_common(command, batch_size=DEMO.batch_size)
     command.set_defaults(command=run_search)
 
@@ -187,7 +190,7 @@ def run_search(arguments: argparse.Namespace) -> None:
     training = replace(DEMO.training, epochs=arguments.epochs, lr=arguments.lr)
     totals = {
         "score": arguments.pool,
-        "epoch": 2 * arguments.trainings * arguments.epochs,
+        "train": 2 * arguments.trainings,
     }
     with SearchProgress(totals, Console(stderr=True)) as progress:
         outcome = search(
@@ -200,15 +203,32 @@ def run_search(arguments: argparse.Namespace) -> None:
             batch_size=arguments.batch_size,
             seed=arguments.seed,
             training=training,
-            device=pick_device(arguments.device),
+            device=str(pick_device(arguments.device)),
+            workers=arguments.workers,
             progress=progress,
         )
     if outcome.notice:
         print(f"foretell: {outcome.notice}", file=sys.stderr)
+    if arguments.form != "text":
+        show(outcome.table, arguments.form, terminal())
+        return
     console = terminal()
-    show(outcome.table, arguments.form, console, "Trained networks")
-    if arguments.form == "text":
-        console.print(verdict(outcome, arguments.by), soft_wrap=True, highlight=False)
+    show(in_width(outcome, arguments.by, console.width), "text", console, "Trained networks")
+    console.print(verdict(outcome, arguments.by), soft_wrap=True)
+
+
+def in_width(outcome: Outcome, by: str, width: int) -> pd.DataFrame:
+    """The table with short names, and on a narrow terminal with the deciding score alone."""
+    table = outcome.table.reset_index()
+    table["arch"] = table["arch"].map(outcome.short)
+    if width < FULL_WIDTH:
+        others = [name for name in table if name in PROXIES and name not in (by, *BASELINES)]
+        table = table.drop(columns=[*others, "flops"], errors="ignore")
+    return drop_empty(table.set_index(["arm", "arch"]))
+
+
+FULL_WIDTH = 120
+"""Columns of text that a table with all scores needs."""
 
 
 def verdict(outcome: Outcome, by: str) -> str:

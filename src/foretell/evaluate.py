@@ -1,98 +1,107 @@
-"""Answer a searcher's questions by scoring and by training, and keep every answer as a row."""
+"""Answer a searcher's questions from the store, or by having scores and trainings computed."""
 
 import hashlib
-import io
 import math
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from torch import nn
 
 from foretell.batch import Batch
-from foretell.data import Splits
+from foretell.data import minibatch
 from foretell.files import write_atomically
 from foretell.plan import Plan
 from foretell.proxies import PROXIES
 from foretell.rowlog import canonical
-from foretell.score import Score, score
+from foretell.score import Score
 from foretell.searchers import Question
 from foretell.spaces import Arch, Space
 from foretell.store import Store
-from foretell.training import TrainSettings, train
+from foretell.tasks import Data, ScoreTask, TrainTask, loaded
+from foretell.training import Trained, TrainSettings
 from foretell.version import __version__
+from foretell.workers import completed
 
-__all__ = ["Evaluator", "Tick"]
+__all__ = ["Evaluator", "Tick", "Work"]
+
+Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Tick:
-    """One unit of work is finished: a network scored, or an epoch trained."""
+    """One question is answered."""
 
-    unit: Literal["score", "epoch"]
-    label: str
-    from_store: bool = False
+    question: Question
+    arch: str
+    from_store: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What is to be computed, all but the architecture."""
+
+    space: Space
+    data: Data
+    plan: Plan
+    by: str
+    batch_size: int
+    training: TrainSettings
+    seed: int
+    device: str
+
+    @property
+    def batch(self) -> Batch:
+        """The minibatch that all networks are scored on."""
+        return Batch(*minibatch(loaded(self.data).train, self.batch_size, self.seed))
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluator:
-    """Scores and trains the architectures of a space on one data set, each thing once."""
+    """Has each thing computed once, and keeps it as a row."""
 
-    space: Space
-    splits: Splits
-    batch: Batch
-    plan: Plan
-    by: str
-    training: TrainSettings
-    seed: int
-    device: torch.device
+    work: Work
     store: Store
-    progress: Callable[[Tick], object] = lambda tick: None
+    executor: Executor
+    at_once: int
+    progress: Callable[[Tick], object]
 
-    def answer(self, question: Question) -> float:
-        """The proxy score (higher is better) or the validation accuracy that was asked for."""
-        if question.kind == "score":
-            value = self.scores(question.arch)[self.by]["value"]
-            sign = 1 if PROXIES[self.by].higher_is_better else -1
-        else:
-            value, sign = self.trained(question.arch)["val_accuracy"], 1
-        return math.nan if value is None else sign * float(value)
+    @cached_property
+    def _batch(self) -> str:
+        return self.work.batch.fingerprint
 
-    def scores(self, arch: Arch) -> dict[str, Mapping[str, Any]]:
-        """The row of each proxy for this architecture, computing those that are missing."""
-        keys = {proxy.name: self._score_key(arch, proxy.name) for proxy in self.plan.proxies}
-        missing = [name for name, key in keys.items() if key not in self.store]
-        if missing:
-            request = {name: self.plan.settings.get(name, {}) for name in missing}
-            for name, result in score(
-                self._build(arch), self.batch, request, seed=self.seed
-            ).items():
-                self.store.add(score_row(keys[name], result))
-        self.progress(Tick("score", self.space.format(arch), from_store=not missing))
-        return {name: self._row(key) for name, key in keys.items()}
+    @cached_property
+    def _data(self) -> dict[str, str]:
+        splits = loaded(self.work.data)
+        return {"name": splits.name, "fingerprint": splits.fingerprint}
 
-    def trained(self, arch: Arch) -> Mapping[str, Any]:
-        """The row of this architecture's training, which is done if it is missing."""
-        key = self._train_key(arch)
-        label = self.space.format(arch)
-        if key in self.store:
-            for _ in range(self.training.epochs):
-                self.progress(Tick("epoch", label, from_store=True))
-            return self._row(key)
-        model = self._build(arch)
-        result = train(
-            model,
-            self.splits,
-            self.training,
-            self.seed,
-            self.device,
-            progress=lambda _: self.progress(Tick("epoch", label)),
-        )
-        self._save(model, self.weights_file(arch))
-        self.store.add({"key": key, **finite_or_null(asdict(result)), "made_with": versions()})
-        return self._row(key)
+    def answer(self, questions: list[Question]) -> list[float]:
+        """For each question the score by `work.by` or the validation accuracy; higher is better."""
+        self.compute(questions)
+        return [self._told(question) for question in questions]
+
+    def compute(self, questions: list[Question]) -> None:
+        """Have computed what is missing, several at once, and store each as soon as it is there."""
+        tasks: dict[Question, ScoreTask | TrainTask] = {}
+        for question in questions:
+            if (task := self._task(question)) is not None:
+                tasks[question] = task
+            else:
+                self._tick(question, from_store=True)
+        for question, result in completed(self.executor, tasks, self.at_once):
+            self._keep(question.arch, result)
+            self._tick(question, from_store=False)
+
+    def scores(self, arch: Arch) -> dict[str, Row]:
+        """The stored row of each proxy."""
+        return {p.name: self._row(self._score_key(arch, p.name)) for p in self.work.plan.proxies}
+
+    def training(self, arch: Arch) -> Row:
+        """The stored row of the training."""
+        return self._row(self._train_key(arch))
 
     def weights_file(self, arch: Arch) -> Path:
         """Where the trained weights of this architecture are kept."""
@@ -101,61 +110,88 @@ class Evaluator:
 
     def network(self, arch: Arch) -> dict[str, Any]:
         """What rebuilds the untrained network."""
+        space = self.work.space
         return {
-            "space": self.space.name,
-            "settings": self.space.settings(),
-            "arch": self.space.format(arch),
-            "seed": self.seed,
+            "space": space.name,
+            "settings": space.settings(),
+            "arch": space.format(arch),
+            "seed": self.work.seed,
         }
 
-    def _build(self, arch: Arch) -> nn.Module:
-        return self.space.build(arch, self.seed).to(self.device)
+    def _told(self, question: Question) -> float:
+        if question.kind == "train":
+            value, sign = self.training(question.arch)["val_accuracy"], 1
+        else:
+            value = self._row(self._score_key(question.arch, self.work.by))["value"]
+            sign = 1 if PROXIES[self.work.by].higher_is_better else -1
+        return math.nan if value is None else sign * float(value)
 
-    def _row(self, key: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _task(self, question: Question) -> ScoreTask | TrainTask | None:
+        """What has to be computed for an answer; None if it is all there."""
+        work, arch = self.work, question.arch
+        if question.kind == "train":
+            if self._train_key(arch) in self.store:
+                return None
+            return TrainTask(work.space, arch, work.data, work.training, work.seed, work.device)
+        missing = {
+            proxy.name: work.plan.settings.get(proxy.name, {})
+            for proxy in work.plan.proxies
+            if self._score_key(arch, proxy.name) not in self.store
+        }
+        if not missing:
+            return None
+        return ScoreTask(
+            work.space, arch, work.data, work.batch_size, missing, work.seed, work.device
+        )
+
+    def _keep(self, arch: Arch, result: Any) -> None:
+        """Write the rows of a finished task; the weights before the row that promises them."""
+        if isinstance(result, dict):
+            for proxy, one in result.items():
+                self.store.add({"key": self._score_key(arch, proxy), **score_values(one)})
+            return
+        trained, weights = result
+        path = self.weights_file(arch)
+        path.parent.mkdir(exist_ok=True)
+        write_atomically(path, weights)
+        self.store.add({"key": self._train_key(arch), **training_values(trained)})
+
+    def _tick(self, question: Question, *, from_store: bool) -> None:
+        self.progress(Tick(question, self.work.space.format(question.arch), from_store))
+
+    def _row(self, key: Row) -> Row:
         row = self.store.get(key)
         assert row is not None
         return row
 
     def _score_key(self, arch: Arch, proxy: str) -> dict[str, Any]:
-        settings = dict(PROXIES[proxy].settings) | dict(self.plan.settings.get(proxy, {}))
+        settings = dict(PROXIES[proxy].settings) | dict(self.work.plan.settings.get(proxy, {}))
         return {
             "kind": "score",
             "proxy": proxy,
             "proxy_settings": settings,
             **self.network(arch),
-            "batch": self.batch.fingerprint,
+            "batch": self._batch,
             "loss": "cross_entropy",
             "layers": "all",
             "batch_norm": "batch",
         }
 
     def _train_key(self, arch: Arch) -> dict[str, Any]:
-        return {
-            "kind": "train",
-            **self.network(arch),
-            "data": self.splits.name,
-            "data_fingerprint": self.splits.fingerprint,
-            "training": asdict(self.training),
-        }
-
-    def _save(self, model: nn.Module, path: Path) -> None:
-        content = io.BytesIO()
-        torch.save({name: tensor.cpu() for name, tensor in model.state_dict().items()}, content)
-        path.parent.mkdir(exist_ok=True)
-        write_atomically(path, content.getvalue())
+        training = asdict(self.work.training)
+        return {"kind": "train", **self.network(arch), "data": self._data, "training": training}
 
 
-def score_row(key: Mapping[str, Any], result: Score) -> dict[str, Any]:
-    """A score as a row: an undefined value is null, its reason beside it."""
-    value = None if math.isnan(result.value) else result.value
-    seconds = round(result.seconds, 6)
-    return {
-        "key": key,
-        "value": value,
-        "why": result.why,
-        "seconds": seconds,
-        "made_with": versions(),
-    }
+def score_values(score: Score) -> Row:
+    """A score as the values of a row: an undefined one is null, its reason beside it."""
+    value = None if math.isnan(score.value) else score.value
+    return {"value": value, "why": score.why, "seconds": round(score.seconds, 6), **made_with()}
+
+
+def training_values(trained: Trained) -> Row:
+    """A training as the values of a row."""
+    values: Row = finite_or_null(asdict(trained))
+    return {**values, **made_with()}
 
 
 def finite_or_null(value: Any) -> Any:
@@ -171,6 +207,6 @@ def finite_or_null(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def versions() -> str:
-    """The programs that made a row."""
-    return f"foretell {__version__}, torch {torch.__version__}"
+def made_with() -> Row:
+    """The programs that made a row; not part of its key."""
+    return {"made_with": f"foretell {__version__}, torch {torch.__version__}"}

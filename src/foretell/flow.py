@@ -1,13 +1,13 @@
 """The linear flow of SynFlow: the network |w| on ones, in numbers that cannot overflow.
 
 Each tensor stands for itself times a power of two. Operations that only scale with their input
-carry the exponent along; sums bring their terms to one exponent; a nonlinear function is evaluated
-at the true value, or at its limit where the true value has none in float64. Since the exponents
-are constants, the gradients that autograd gives are those of the true flow up to 2**exponent.
+carry the exponent along; sums bring their terms to one exponent; any other function is evaluated at
+the true value, or at its limit where the true value is beyond all floats. Since the exponents are
+constants, the gradients that autograd gives are those of the true flow up to 2**exponent.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -19,8 +19,11 @@ from foretell.errors import Undefined
 
 __all__ = ["LinearFlow", "exponent_of"]
 
-LIMIT = 256
-"""Tensors are brought back once their largest entry leaves 2**-LIMIT … 2**LIMIT."""
+LIMITS = {torch.float32: 32, torch.float64: 256}
+"""Tensors are brought back once their largest entry leaves 2**-limit … 2**limit."""
+
+TRUE_LIMITS = {torch.float32: 80, torch.float64: 700}
+"""Up to this exponent the true value still fits its type, also after the next operation."""
 
 BATCH_NORMS: set[Callable[..., Any]] = {F.batch_norm, torch.batch_norm}
 DROPOUTS: set[Callable[..., Any]] = {
@@ -44,7 +47,7 @@ CONTRACTIONS = {
 
 MULTIPLIES = {"mul", "mul_", "multiply", "__mul__", "__rmul__", "__imul__", "matmul", "__matmul__"}
 MULTIPLIES |= {"__rmatmul__", "bmm", "mm", "einsum"}
-ADDS = {"add", "__add__", "__radd__", "__iadd__", "sub", "__sub__", "__isub__", "maximum"}
+ADDS = {"add", "__add__", "__radd__", "sub", "__sub__", "maximum", "add_", "sub_"}
 JOINS = {"cat", "concat", "stack"}
 HOMOGENEOUS = {
     *("relu", "relu_", "leaky_relu", "prelu", "clone", "contiguous", "identity", "detach"),
@@ -130,6 +133,9 @@ def scaled(func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         if name in JOINS:
             parts = type(args[0])(shift(part, common) for part in args[0])
             return carry(func(parts, *args[1:], **kwargs), common)
+        if name in ("add_", "sub_"):  # in place: the tensor itself has to stand for its new value
+            args[0].mul_(2.0 ** (exponent_of(args[0]) - common))
+            carry(args[0], common)
         terms = (shift(t, common) if isinstance(t, Tensor) else t * 2.0**-common for t in args)
         return carry(func(*terms, **kwargs), common)
     if name in MULTIPLIES:
@@ -137,13 +143,26 @@ def scaled(func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     exponent = exponent_of(args[0])
     if name in HOMOGENEOUS:
         return carry(func(*args, **kwargs), exponent)
-    if exponent < 0:  # so small that the true value is exact, or zero to float64
-        return func(shift(args[0], 0), *args[1:], **kwargs)
+    if all(exponent_of(t) <= TRUE_LIMITS.get(t.dtype, 0) for t in tensors_of(args, kwargs)):
+        true_args, true_kwargs = at_true_scale(args), at_true_scale(kwargs)
+        out = func(*true_args, **true_kwargs)
+        return rescaled(out) if isinstance(out, Tensor) else out
     if name in IDENTITY_AT_INFINITY:
         return carry(args[0].clone(), exponent)
     if name in ONE_AT_INFINITY:
         return torch.ones_like(args[0])
-    raise Undefined(f"the flow leaves float64 and `{name}` has no rule for that")
+    raise Undefined(f"the flow grows beyond all floats and `{name}` has no rule for that")
+
+
+def at_true_scale(value: Any) -> Any:
+    """The same arguments with every tensor's exponent multiplied out."""
+    if isinstance(value, Tensor):
+        return shift(value, 0)
+    if isinstance(value, Mapping):
+        return {key: at_true_scale(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)(at_true_scale(item) for item in value)
+    return value
 
 
 def rescaled(out: Tensor) -> Tensor:
@@ -152,18 +171,18 @@ def rescaled(out: Tensor) -> Tensor:
         return out
     largest = float(out.detach().abs().amax())
     power = math.frexp(largest)[1] if 0 < largest < math.inf else 0
-    if abs(power) <= LIMIT:
+    if abs(power) <= LIMITS.get(out.dtype, 0):
         return out
     smaller: Tensor = carry(out * 2.0**-power, exponent_of(out) + power)
     return smaller
 
 
 def shift(tensor: Tensor, exponent: int) -> Tensor:
-    """The tensor rewritten for another exponent; what falls below 2**-1074 becomes zero."""
+    """The tensor rewritten for another exponent; what gets too small becomes zero."""
     difference = exponent_of(tensor) - exponent
     if not difference:
         return tensor
-    return tensor * (2.0**difference if difference > -1074 else 0.0)
+    return tensor * 2.0**difference
 
 
 def carry(out: Any, exponent: int) -> Any:

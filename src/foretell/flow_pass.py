@@ -37,36 +37,44 @@ def reference_flow_pass(subject: Subject, wanted: set[str], seconds: Seconds) ->
 
 
 def run_flow(subject: Subject, flow: LinearFlow, step: str) -> Found:
-    """|w|, ∂R/∂|w| and the exponent of R for one sample of ones, in float64.
+    """|w|, ∂R/∂|w| and the exponent of R for one sample of ones.
 
-    Integer inputs (token numbers) have no ones; the first sample's own are used.
+    The flow is computed in float32, or in float64 for a model in float64 or where an operation
+    needs the range. Integer inputs (token numbers) have no ones; the first sample's are used.
     """
     names = [f"{step}_weights", f"{step}_grads", f"{step}_exponent"]
+    if not subject.weights:
+        return dict.fromkeys(names, NO_WEIGHTS)
+    double = any(p.dtype == torch.float64 for p in subject.model.parameters())
+    for dtype in [torch.float64] if double else [torch.float32, torch.float64]:
+        try:
+            return dict(zip(names, flow_in(subject, flow, dtype), strict=True))
+        except Undefined as error:
+            why = Unavailable(str(error))
+    return dict.fromkeys(names, why)
+
+
+def flow_in(
+    subject: Subject, flow: LinearFlow, dtype: torch.dtype
+) -> tuple[dict[str, Tensor], dict[str, Tensor], int]:
+    """The three quantities, computed in one floating-point type; raises Undefined."""
+
+    def positive(tensor: Tensor) -> Tensor:
+        tensor = tensor.detach()
+        return tensor.abs().to(dtype) if tensor.is_floating_point() else tensor
+
     model = subject.model
     absolute = {name: positive(tensor) for name, tensor in model.named_buffers()}
     absolute |= {name: positive(tensor) for name, tensor in model.named_parameters()}
     weights = {name: absolute[name].requires_grad_() for name in subject.weights}
-    if not weights:
-        return dict.fromkeys(names, NO_WEIGHTS)
     ones = subject.batch[:1].each(
-        lambda t: torch.ones_like(t, dtype=torch.float64) if t.is_floating_point() else t
+        lambda t: torch.ones_like(t, dtype=dtype) if t.is_floating_point() else t
     )
     with torch.enable_grad():
-        try:
-            with flow:
-                output = main_output(call(model, absolute, ones))
-        except Undefined as error:
-            return dict.fromkeys(names, Unavailable(str(error)))
+        with flow:
+            output = main_output(call(model, absolute, ones))
         total = output.sum()
         if not total.requires_grad:
-            why = Unavailable("the output does not depend on any trainable weight")
-            return dict.fromkeys(names, why)
+            raise Undefined("the output does not depend on any trainable weight")
         grads = gradient(total, weights)
-    detached = {name: weight.detach() for name, weight in weights.items()}
-    return dict(zip(names, (detached, grads, exponent_of(output)), strict=True))
-
-
-def positive(tensor: Tensor) -> Tensor:
-    """|tensor| in float64; a tensor of integers as it is."""
-    tensor = tensor.detach()
-    return tensor.abs().double() if tensor.is_floating_point() else tensor
+    return {name: w.detach() for name, w in weights.items()}, grads, exponent_of(output)

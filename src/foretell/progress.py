@@ -37,20 +37,22 @@ class SearchProgress:
 
     def __call__(self, tick: Tick) -> None:
         """Take note of one finished unit of work."""
-        now = time.perf_counter()
-        self._left[tick.unit] = max(self._left[tick.unit] - 1, 0)
+        now, kind = time.perf_counter(), tick.question.kind
+        self._left[kind] = max(self._left[kind] - 1, 0)
         if not tick.from_store:
-            self._spent[tick.unit] = self._spent.get(tick.unit, 0.0) + now - self._last
-            self._done[tick.unit] = self._done.get(tick.unit, 0) + 1
+            self._spent[tick.question.kind] = (
+                self._spent.get(tick.question.kind, 0.0) + now - self._last
+            )
+            self._done[kind] = self._done.get(kind, 0) + 1
         self._last = now
         seconds = self.seconds_left()
         spent = sum(self._spent.values())
         self._bar.update(
             self._task,
             completed=spent / (spent + seconds) if spent else 0,
-            doing={"score": "scoring", "epoch": "training"}[tick.unit],
+            doing={"score": "scoring", "train": "training"}[kind],
             left=f"{clock(seconds)} left",
-            label=tick.label,
+            label=tick.arch,
         )
 
     def seconds_left(self) -> float:

@@ -52,7 +52,7 @@ QUANTITIES: dict[str, Quantity] = {
     "taylor": Quantity("backward", "layer → [N, C]: Σ over positions of a · ∂L/∂a"),
     "fan_in": Quantity("backward", "layer → number of weights of one of its channels"),
     "hessian_weights": Quantity("curvature", "name → (H w), H the Hessian of L over all weights"),
-    "flow_weights": Quantity("flow", "name → |w|, float64"),
+    "flow_weights": Quantity("flow", "name → |w|"),
     "flow_grads": Quantity("flow", "name → ∂R/∂|w| / 2**flow_exponent"),
     "flow_exponent": Quantity("flow", "the power of two taken out of R"),
     "reference_flow_weights": Quantity("reference_flow", "as flow_weights"),

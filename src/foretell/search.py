@@ -11,22 +11,25 @@ import pandas as pd
 import torch
 from torch import nn
 
-from foretell.batch import Batch
-from foretell.data import Splits, load_data, minibatch
+from foretell.data import Splits
 from foretell.errors import ForetellError
-from foretell.evaluate import Evaluator, Tick
+from foretell.evaluate import Evaluator, Tick, Work
 from foretell.files import write_atomically
 from foretell.plan import DEFAULT, Request, make_plan
-from foretell.searchers import RandomSearch, Searcher, Warmup
+from foretell.searchers import Question, RandomSearch, Searcher, Warmup
 from foretell.spaces import Arch, Space, make_space
 from foretell.spec import parse_spec
 from foretell.store import Store
+from foretell.tasks import loaded
 from foretell.training import TrainSettings
 from foretell.version import __version__
+from foretell.workers import pool as workers_pool
 
 __all__ = ["Outcome", "load_chosen", "search"]
 
 SCORED, UNSCORED = "scored", "unscored"
+ASKED_AT_ONCE = 1_000
+"""Answers are told in the order asked, so a number other than the workers' keeps runs equal."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,9 @@ class Outcome:
     chosen: nn.Module
     """The network of the scored arm with the best validation accuracy, trained."""
     scoring_seconds: float
-    """What scoring the pool took."""
+    """What scoring the pool took, added up over the workers."""
+    short: dict[str, str]
+    """A short name for each architecture of the table; the space's `parse` knows it too."""
     folder: Path
     notice: str
     """What was damaged in the run folder and is computed again; empty if nothing was."""
@@ -73,7 +78,8 @@ def search(
     batch_size: int = DEMO.batch_size,
     seed: int = 0,
     training: TrainSettings = DEMO.training,
-    device: str | torch.device = "cpu",
+    device: str = "cpu",
+    workers: int = 1,
     progress: Callable[[Tick], object] = lambda tick: None,
 ) -> Outcome:
     """Score `pool` random networks, train the best by the proxy `by`, and as many unscored ones.
@@ -83,37 +89,40 @@ def search(
     is chosen and saved in the folder `run`, with the rows of all scores and trainings. Called
     again with the same arguments it continues where it was, or just reads what is there.
 
-    A space given by name is built for the data's classes and image shape.
+    A space given by name is built for the data's classes and image shape. `workers` is how many
+    processes compute, each on one thread; the rows are the same whatever their number.
 
     Raises ForetellError for a bad argument, or a folder that holds something else.
     """
-    splits = load_data(data) if isinstance(data, str) else data
-    where = fit_to(space, splits)
+    splits = loaded(data)
     plan = make_plan(proxies)
     check(by, [proxy.name for proxy in plan.proxies], pool, trainings)
-    batch = Batch(*minibatch(splits.train, batch_size, seed))
-    config = {
-        "job": "search",
-        "space": {"name": where.name, "settings": where.settings()},
-        "data": {"name": splits.name, "fingerprint": splits.fingerprint},
-        "batch": {"size": batch_size, "fingerprint": batch.fingerprint},
-        "by": by,
-        "pool": pool,
-        "trainings": trainings,
-        "seed": seed,
-        "training": asdict(training),
-    }
-    with Store.open(run, config) as store:
-        evaluator = Evaluator(
-            where, splits, batch, plan, by, training, seed, torch.device(device), store, progress
-        )
-        random = RandomSearch(where, seed)
-        scored = Warmup(random, where, pool=pool, first=trainings, seed=seed)
+    work = Work(fit_to(space, splits), data, plan, by, batch_size, training, seed, device)
+    config = configuration(work, splits, pool, trainings)
+    with Store.open(run, config) as store, workers_pool(workers) as executor:
+        evaluator = Evaluator(work, store, executor, workers, progress)
+        random = RandomSearch(work.space, seed)
+        scored = Warmup(random, work.space, pool=pool, first=trainings, seed=seed)
         arms = {
             SCORED: drive(scored, evaluator, trainings),
-            UNSCORED: drive(RandomSearch(where, seed), evaluator, trainings),
+            UNSCORED: drive(RandomSearch(work.space, seed), evaluator, trainings),
         }
         return conclude(arms, evaluator)
+
+
+def configuration(work: Work, splits: Splits, pool: int, trainings: int) -> dict[str, Any]:
+    """What a run folder is for; another configuration needs another folder."""
+    return {
+        "job": "search",
+        "space": {"name": work.space.name, "settings": work.space.settings()},
+        "data": {"name": splits.name, "fingerprint": splits.fingerprint},
+        "batch": {"size": work.batch_size, "fingerprint": work.batch.fingerprint},
+        "by": work.by,
+        "pool": pool,
+        "trainings": trainings,
+        "seed": work.seed,
+        "training": asdict(work.training),
+    }
 
 
 def fit_to(space: str | Space, splits: Splits) -> Space:
@@ -142,44 +151,56 @@ def check(by: str, proxies: list[str], pool: int, trainings: int) -> None:
 def drive(searcher: Searcher, evaluator: Evaluator, trainings: int) -> list[Arch]:
     """Answer the searcher's questions until so many networks are trained; which they were."""
     trained: list[Arch] = []
-    while len(trained) < trainings and (questions := searcher.ask(1)):
-        question = questions[0]
-        searcher.tell(question, evaluator.answer(question))
-        if question.kind == "train":
-            trained.append(question.arch)
+    while len(trained) < trainings:
+        asked = searcher.ask(ASKED_AT_ONCE)
+        trains = [question for question in asked if question.kind == "train"]
+        questions = [question for question in asked if question.kind == "score"]
+        questions += trains[: trainings - len(trained)]
+        if not questions:
+            break  # the space has no more
+        for question, value in zip(questions, evaluator.answer(questions), strict=True):
+            searcher.tell(question, value)
+        trained += [question.arch for question in questions if question.kind == "train"]
     return trained
 
 
 def conclude(arms: dict[str, list[Arch]], evaluator: Evaluator) -> Outcome:
     """The table of both arms, and the chosen network saved in the run folder."""
+    evaluator.compute([Question(arch, "score") for archs in arms.values() for arch in archs])
     rows: list[dict[str, Any]] = []
     best: dict[str, Arch] = {}
     for arm, archs in arms.items():
         best[arm] = max(archs, key=lambda arch: validation(evaluator, arch))
         rows.extend(outcome_row(evaluator, arm, arch, arch == best[arm]) for arch in archs)
-    table = pd.DataFrame(rows).set_index(["arm", "arch"])
-    chosen = best[SCORED]
-    save_chosen(chosen, evaluator)
+    save_chosen(best[SCORED], evaluator)
     store = evaluator.store
     return Outcome(
-        table, load_chosen(store.folder), scoring_seconds(evaluator), store.folder, store.notice
+        table=pd.DataFrame(rows).set_index(["arm", "arch"]),
+        chosen=load_chosen(store.folder),
+        scoring_seconds=scoring_seconds(evaluator),
+        short={
+            evaluator.work.space.format(arch): "".join(map(str, arch))
+            for archs in arms.values()
+            for arch in archs
+        },
+        folder=store.folder,
+        notice=store.notice,
     )
 
 
 def validation(evaluator: Evaluator, arch: Arch) -> float:
     """Validation accuracy in %; minus infinity if training diverged."""
-    accuracy = evaluator.trained(arch)["val_accuracy"]
+    accuracy = evaluator.training(arch)["val_accuracy"]
     return float("-inf") if accuracy is None else float(accuracy)
 
 
 def outcome_row(evaluator: Evaluator, arm: str, arch: Arch, chosen: bool) -> dict[str, Any]:
     """One line of the table."""
-    training = evaluator.trained(arch)
-    scores = {name: row["value"] for name, row in evaluator.scores(arch).items()}
+    training = evaluator.training(arch)
     return {
         "arm": arm,
-        "arch": evaluator.space.format(arch),
-        **scores,
+        "arch": evaluator.work.space.format(arch),
+        **{name: row["value"] for name, row in evaluator.scores(arch).items()},
         "val_accuracy": training["val_accuracy"],
         "test_accuracy": training["test_accuracy"] if chosen else None,
         "seconds": training["seconds"],
@@ -200,7 +221,7 @@ def scoring_seconds(evaluator: Evaluator) -> float:
 def save_chosen(arch: Arch, evaluator: Evaluator) -> None:
     """Write chosen.pt, a state_dict, and chosen.json, what rebuilds the network it fits."""
     folder = evaluator.store.folder
-    training = evaluator.trained(arch)
+    training = evaluator.training(arch)
     about = evaluator.network(arch) | {
         "weights": "chosen.pt",
         "val_accuracy": training["val_accuracy"],

@@ -40,7 +40,7 @@ class Tangents(TorchFunctionMode):
         """The tangent of a tensor; None stands for zero."""
         tangent: Tensor | None = None
         if isinstance(value, Tensor):
-            tangent = self._tangents.get(value)
+            tangent = self._tangents.get(value)  # type: ignore[no-untyped-call]
         return tangent
 
     def __torch_function__(
@@ -73,7 +73,7 @@ class Tangents(TorchFunctionMode):
                 self.failed = f"{tensor.grad_fn.name()} works out of sight"
 
     def _in_place(self, func: Any, name: str, args: tuple[Any, ...], kwargs: Any) -> Any:
-        """An operation that overwrites its first argument: its tangent comes from the values before.
+        """An operation that overwrites its first argument.
 
         ReLU's needs only the sign of the result.
         """
@@ -123,7 +123,7 @@ class Tangents(TorchFunctionMode):
         others = [value for value in flat(args[1:], kwargs) if self.of(value) is not None]
         if name in RANDOM:
             raise NotImplementedError(f"`{name}` draws random numbers")
-        if func is F.embedding:
+        if name == "embedding":
             return func(args[0], self.of(args[1]), *args[2:], **kwargs)
         if state is not None:
             with torch.random.fork_rng([]):
@@ -144,7 +144,7 @@ class Tangents(TorchFunctionMode):
             return total(terms, out)
         return self._by_two_gradients(func, args, kwargs)
 
-    def _contraction(self, func: Any, args: tuple[Any, ...], kwargs: Any, out: Tensor) -> Tensor:
+    def _contraction(self, func: Any, args: tuple[Any, ...], kwargs: Any, out: Tensor) -> Any:
         """W∗ẋ + Ẇ∗x, where Ẇ∗x is y − b if Ẇ is W."""
         kwargs = dict(kwargs)
         x, weight, *rest = args
@@ -180,7 +180,7 @@ class Tangents(TorchFunctionMode):
         return tangent * scale.view(-1, *[1] * (input.ndim - 2))
 
     def _by_two_gradients(self, func: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
-        """The tangent of an operation without a rule: uᵀJ is linear in u, and its gradient is Jẋ."""
+        """Jẋ for an operation without a rule: the gradient by u of (uᵀJ)ẋ, which is linear in u."""
         aliases: list[Tensor] = []
         tangents: list[Tensor] = []
 
@@ -220,12 +220,16 @@ def differentiable(out: Any) -> bool:
 
 def relu(tangent: Tensor | None, out: Tensor) -> Tensor | None:
     """The tangent where the result is positive."""
-    return None if tangent is None else torch.ops.aten.threshold_backward(tangent, out, 0)
+    if tangent is None:
+        return None
+    masked: Tensor = torch.ops.aten.threshold_backward(tangent, out, 0)
+    return masked
 
 
 def relu6(tangent: Tensor, out: Tensor) -> Tensor:
     """The tangent where the result is between its bounds."""
-    return torch.ops.aten.hardtanh_backward(tangent, out, 0, 6)
+    masked: Tensor = torch.ops.aten.hardtanh_backward(tangent, out, 0, 6)
+    return masked
 
 
 def total(terms: list[Tensor | None], out: Tensor) -> Tensor | None:

@@ -25,4 +25,5 @@ def jacob_cov(input_grads: Tensor, epsilon: float = 1e-5) -> Tensor:
     if (rows == rows[:, :1]).all(1).any():
         raise ArithmeticError("the output's gradient by some sample is constant: no correlation")
     v = torch.linalg.eigvalsh(torch.corrcoef(rows)).clamp_min(0)  # rounding may leave −1e-17
-    return -((v + epsilon).log() + 1 / (v + epsilon)).sum()
+    total: Tensor = ((v + epsilon).log() + 1 / (v + epsilon)).sum()
+    return -total

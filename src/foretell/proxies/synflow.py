@@ -19,11 +19,11 @@ def synflow(
 
     >>> from torch import tensor
     >>> synflow({"a": tensor([1.0, 2.0])}, {"a": tensor([0.5, 0.25])}, 0)
-    tensor(0.)
+    tensor(0., dtype=torch.float64)
     >>> synflow({"a": tensor([1.0, 2.0])}, {"a": tensor([0.5, 0.25])}, 10_000)
-    tensor(6931.4717)
+    tensor(6931.4718, dtype=torch.float64)
     """
-    flows = [(w * flow_grads[name]).abs().sum() for name, w in flow_weights.items()]
+    flows = [(w * flow_grads[name]).abs().double().sum() for name, w in flow_weights.items()]
     total = torch.stack(flows).sum()
     if total == 0:
         raise ArithmeticError("no signal flows from the input to the output")

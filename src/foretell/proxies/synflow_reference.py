@@ -17,6 +17,6 @@ def synflow_reference(
 
     >>> from torch import tensor
     >>> synflow_reference({"a": tensor([1.0, 2.0])}, {"a": tensor([0.5, 0.25])}, 0)
-    tensor(0.)
+    tensor(0., dtype=torch.float64)
     """
     return synflow(reference_flow_weights, reference_flow_grads, reference_flow_exponent)

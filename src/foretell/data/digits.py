@@ -1,0 +1,62 @@
+"""Handwritten digits: 1,797 real images of 8x8 pixels that come with scikit-learn.
+
+Alpaydin & Kaynak 1998, Optical Recognition of Handwritten Digits, UCI Machine Learning
+Repository, doi:10.24432/C50P49; scikit-learn ships its test part.
+"""
+
+import math
+import random
+
+import torch
+from torch import Tensor
+
+from foretell.data.splits import Split, Splits
+
+__all__ = ["digits"]
+
+SPLIT_SEED = 0
+HELD_OUT_PER_CLASS = 35
+"""Of each class, so many for validation and as many for testing; the rest is to train on."""
+
+
+def digits() -> Splits:
+    """Handwritten digits, 8x8 grey: 1,097 to train on, 350 to validate, 350 to test.
+
+    The split is fixed and stratified. Pixels are scaled to mean 0 and variance 1 over the
+    training images.
+
+    >>> splits = digits()
+    >>> [len(labels) for _, labels in (splits.train, splits.val, splits.test)]
+    [1097, 350, 350]
+    """
+    from sklearn.datasets import load_digits  # seconds to import, needed nowhere else
+
+    raw = load_digits()
+    pixels = torch.as_tensor(raw.images, dtype=torch.float64).unsqueeze(1)  # integers 0..16
+    labels = torch.as_tensor(raw.target, dtype=torch.int64)
+    train, val, test = _stratified(labels)
+    # sums of integers are exact in float64, so every machine makes the same bits of them
+    count, total = pixels[train].numel(), pixels[train].sum().item()
+    mean = total / count
+    std = math.sqrt(pixels[train].square().sum().item() / count - mean**2)
+    images = ((pixels - mean) / std).float()
+
+    def part(rows: Tensor) -> Split:
+        return images[rows], labels[rows]
+
+    return Splits("digits", len(raw.target_names), part(train), part(val), part(test))
+
+
+def _stratified(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The rows of the three parts, each in ascending order."""
+    rng = random.Random(SPLIT_SEED)
+    train: list[int] = []
+    val: list[int] = []
+    test: list[int] = []
+    for label in sorted(set(labels.tolist())):
+        rows = (labels == label).nonzero().flatten().tolist()
+        rng.shuffle(rows)
+        train.extend(rows[2 * HELD_OUT_PER_CLASS :])
+        val.extend(rows[:HELD_OUT_PER_CLASS])
+        test.extend(rows[HELD_OUT_PER_CLASS : 2 * HELD_OUT_PER_CLASS])
+    return torch.tensor(sorted(train)), torch.tensor(sorted(val)), torch.tensor(sorted(test))

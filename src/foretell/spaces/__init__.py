@@ -1,0 +1,83 @@
+"""The architecture spaces: what each is called, where it comes from, what makes it.
+
+To add one: a file beside this one with a class that has the members of `Space`, an import, and a
+line in `SPACES`. Sampling, mutation and neighbours need no code of their own, and
+tests/test_spaces.py covers the space as soon as it is listed.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from foretell.errors import ForetellError
+from foretell.spaces.nb201 import NASBench201
+from foretell.spaces.space import (
+    Arch,
+    Json,
+    Space,
+    did_you_mean,
+    enumerate_space,
+    mutate,
+    neighbours,
+    require_valid,
+    sample,
+    size,
+)
+
+__all__ = [
+    "SPACES",
+    "Arch",
+    "Json",
+    "NASBench201",
+    "Space",
+    "SpaceEntry",
+    "enumerate_space",
+    "make_space",
+    "mutate",
+    "neighbours",
+    "require_valid",
+    "sample",
+    "size",
+]
+
+
+@dataclass(frozen=True)
+class SpaceEntry:
+    """A space and what is known of it."""
+
+    constructor: Callable[..., Space]
+    source: str
+
+    @property
+    def summary(self) -> str:
+        """The first line of the constructor's docstring."""
+        return (inspect.getdoc(self.constructor) or "").partition("\n")[0]
+
+    @property
+    def defaults(self) -> Mapping[str, Json]:
+        """The settings the constructor takes, with the values it uses where none is given."""
+        return self.constructor().settings()
+
+
+SPACES: dict[str, SpaceEntry] = {
+    "nb201": SpaceEntry(NASBench201, "Dong & Yang 2020, arXiv:2001.00326"),
+}
+
+
+def make_space(name: str, settings: Mapping[str, Json] | None = None) -> Space:
+    """The registered space of this name with these settings; defaults for those not given.
+
+    Raises ForetellError for an unknown name or setting, or a value the space does not take.
+
+    >>> make_space("nb201", {"channels": 8}).settings()["channels"]
+    8
+    """
+    if name not in SPACES:
+        raise ForetellError(f"no space is called {name!r}; {did_you_mean(name, SPACES)}")
+    entry = SPACES[name]
+    for setting in settings or {}:
+        if setting not in entry.defaults:
+            raise ForetellError(
+                f"{name} has no setting {setting!r}; {did_you_mean(setting, entry.defaults)}"
+            )
+    return entry.constructor(**(settings or {}))

@@ -1,0 +1,215 @@
+"""NAS-Bench-201: cells of four nodes whose six edges each carry one of five operations.
+
+Dong & Yang 2020, arXiv:2001.00326. This file knows the architectures and their names;
+`nb201_network` builds the networks.
+"""
+
+import functools
+import itertools
+import random
+import re
+from dataclasses import asdict, dataclass
+from typing import ClassVar, Literal, get_args
+
+from torch import nn
+
+from foretell.errors import ForetellError
+from foretell.initialise import initialise
+from foretell.spaces.nb201_network import EDGES, OPERATIONS, network
+from foretell.spaces.space import Arch, Json, did_you_mean, require_valid
+
+__all__ = ["NASBench201"]
+
+Variant = Literal["benchmark", "reference"]
+
+_EXPECTED = (
+    "expected |nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|avg_pool_3x3~2| or the like, "
+    "six digits such as 301024, or an index 0..15624"
+)
+_SHUFFLE_SEED = 88  # the benchmark's authors numbered the cells in this shuffled order
+
+
+@dataclass(frozen=True)
+class NASBench201:
+    """NAS-Bench-201: 15,625 cells (6,466 unique), four nodes, five operations.
+
+    An architecture holds the operation of the edges 1<-0, 2<-0, 2<-1, 3<-0, 3<-1, 3<-2, as an
+    index into none, skip_connect, nor_conv_1x1, nor_conv_3x3, avg_pool_3x3.
+
+    `variant="benchmark"` builds the network that the benchmark trained: affine BatchNorm, no
+    convolution bias. `variant="reference"` builds the one that the code of arXiv:2101.08134
+    scores: in the cells, BatchNorm without affine weights or running statistics, and convolutions
+    with bias. `channels` is the width of the first of three stages of `cells` cells each.
+    `resolution` is the images' height and width; any size works, and it does not change the
+    network.
+
+    >>> space = NASBench201()
+    >>> space.parse("|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|avg_pool_3x3~2|")
+    (3, 0, 0, 1, 0, 4)
+    >>> space.format((3, 0, 0, 1, 0, 4))
+    '|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|avg_pool_3x3~2|'
+    """
+
+    channels: int = 16
+    cells: int = 5
+    classes: int = 10
+    in_channels: int = 3
+    resolution: int = 32
+    variant: Variant = "benchmark"
+
+    name: ClassVar[str] = "nb201"
+    choices: ClassVar[tuple[tuple[str, ...], ...]] = (OPERATIONS,) * len(EDGES)
+
+    def __post_init__(self) -> None:
+        for setting in ("channels", "cells", "classes", "in_channels", "resolution"):
+            value = getattr(self, setting)
+            if type(value) is not int or value < 1:
+                raise ForetellError(f"nb201: {setting} is {value!r}; give an integer of at least 1")
+        if self.variant not in get_args(Variant):
+            raise ForetellError(
+                f"nb201: no variant is called {self.variant!r}; "
+                f"{did_you_mean(str(self.variant), get_args(Variant))}"
+            )
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of one image."""
+        return self.in_channels, self.resolution, self.resolution
+
+    def settings(self) -> dict[str, Json]:
+        """Name -> value of every field."""
+        return asdict(self)
+
+    def is_valid(self, arch: Arch) -> bool:
+        """True for a tuple of six integers within 0..4."""
+        options = range(len(OPERATIONS))
+        return (
+            isinstance(arch, tuple)
+            and len(arch) == len(EDGES)
+            and all(type(operation) is int and operation in options for operation in arch)
+        )
+
+    def canonical(self, arch: Arch) -> Arch:
+        """The smallest architecture with the same unique string, by the benchmark's own rule.
+
+        >>> NASBench201().canonical((3, 0, 0, 0, 1, 0))  # one convolution, then a skip
+        (0, 0, 0, 3, 0, 0)
+        """
+        require_valid(self, arch)
+        return _smallest_members()[_unique_string(arch)]
+
+    def build(self, arch: Arch, seed: int) -> nn.Module:
+        """The untrained network in training mode; see `nb201_network.network`.
+
+        A live edge has the same weights for one seed whatever the other edges carry.
+        """
+        require_valid(self, arch)
+        model = network(
+            arch,
+            channels=self.channels,
+            cells=self.cells,
+            classes=self.classes,
+            in_channels=self.in_channels,
+            as_reference=self.variant == "reference",
+        )
+        initialise(model, seed)
+        return model
+
+    def format(self, arch: Arch) -> str:
+        """The benchmark's own string."""
+        require_valid(self, arch)
+        parts: dict[int, str] = {}
+        for (target, source), operation in zip(EDGES, arch, strict=True):
+            parts[target] = parts.get(target, "|") + f"{OPERATIONS[operation]}~{source}|"
+        return "+".join(parts.values())
+
+    def parse(self, text: str) -> Arch:
+        """The architecture from the benchmark's string, from six digits, or from its index.
+
+        Raises ForetellError, saying what is wrong, for any other text.
+
+        >>> space = NASBench201()
+        >>> space.parse("421211") == space.parse("0")  # the benchmark's first cell
+        True
+        """
+        text = text.strip()
+        if re.fullmatch("[0-4]{6}", text):
+            return tuple(int(digit) for digit in text)
+        if re.fullmatch("[0-9]{1,5}", text) and int(text) < len(_official_order()):
+            return _official_order()[int(text)]
+        nodes = text.split("+")
+        if len(nodes) != 3:
+            raise ForetellError(f"{text!r} is not a NAS-Bench-201 cell; {_EXPECTED}")
+        return tuple(
+            operation
+            for target, node in enumerate(nodes, start=1)
+            for operation in _parse_node(node, target, text)
+        )
+
+
+def _parse_node(node: str, target: int, text: str) -> list[int]:
+    """The operations on the edges into node `target`, from `|operation~source|...|`."""
+    edges = node[1:-1].split("|")
+    if not (len(node) > 1 and node[0] == node[-1] == "|" and len(edges) == target):
+        raise ForetellError(
+            f"{node!r} in {text!r} does not give node {target} its {target} edges; {_EXPECTED}"
+        )
+    return [_parse_edge(edge, source, target, text) for source, edge in enumerate(edges)]
+
+
+def _parse_edge(edge: str, source: int, target: int, text: str) -> int:
+    operation, _, given_source = edge.partition("~")
+    if operation not in OPERATIONS:
+        raise ForetellError(
+            f"{operation!r} in {text!r} is no operation; {did_you_mean(operation, OPERATIONS)}"
+        )
+    if given_source != str(source):
+        raise ForetellError(
+            f"{edge!r} in {text!r} should come from node {source}: "
+            f"the edges into node {target} come from nodes 0..{target - 1} in that order"
+        )
+    return OPERATIONS.index(operation)
+
+
+def _all_archs() -> list[Arch]:
+    return list(itertools.product(range(len(OPERATIONS)), repeat=len(EDGES)))
+
+
+@functools.cache
+def _official_order() -> list[Arch]:
+    """Every architecture at its index in the benchmark's files."""
+    archs = _all_archs()
+    random.Random(_SHUFFLE_SEED).shuffle(archs)
+    return archs
+
+
+@functools.cache
+def _smallest_members() -> dict[str, Arch]:
+    """Unique string -> the smallest architecture that has it (0.2 s, once a process)."""
+    members: dict[str, Arch] = {}
+    for arch in _all_archs():  # ascending, so the first is the smallest
+        members.setdefault(_unique_string(arch), arch)
+    return members
+
+
+def _unique_string(arch: Arch) -> str:
+    """What the last node computes, written out from the input "0" as the benchmark does.
+
+    An edge is zero ("#") if it carries `none` or starts at a node written "#"; `skip_connect`
+    is what its source is; anything else names its operation. A node is the sorted sum of its
+    edges. Two cells are one network to the benchmark if these strings agree. The rule is textual:
+    zero terms stay in a sum, sums are sorted as text, and two convolutions of one input are
+    written like one convolution used twice. Cleaner rules give other counts than the 6,466.
+    """
+    values = {0: "0"}
+    terms: dict[int, list[str]] = {}
+    for (target, source), operation in zip(EDGES, arch, strict=True):
+        name = OPERATIONS[operation]
+        term = f"({values[source]})@{name}"
+        if name == "none" or values[source] == "#":
+            term = "#"
+        elif name == "skip_connect":
+            term = values[source]
+        terms.setdefault(target, []).append(term)
+        values[target] = "+".join(sorted(terms[target]))
+    return values[3]

@@ -1,0 +1,181 @@
+"""The networks of NAS-Bench-201.
+
+Dong & Yang 2020, arXiv:2001.00326: a stem, three stages of equal cells at widths C, 2C and 4C, a
+residual block of stride two between stages, and a linear classifier on the pooled features.
+
+A cell holds every operation but computes only its live edges. What is skipped cannot matter:
+
+* an edge into a node from which the cell's output cannot be reached;
+* an edge from a node that is always zero, because only `none` or other zeros lead to it. A
+  convolution without bias and the BatchNorm behind it turn zeros into exact zeros as initialised.
+  (Training could give that BatchNorm a bias, so such an edge could at most have learned to add a
+  constant.) The reference's convolutions do have a bias, so there these edges stay.
+"""
+
+from collections.abc import Iterator
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["EDGES", "OPERATIONS", "live_edges", "network"]
+
+OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+EDGES = ((1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2))
+"""(target, source) of each position of an architecture; node 0 is the input, 3 the output."""
+
+_NONE = OPERATIONS.index("none")
+_MARK = "kept_in_reference_synflow"  # what foretell's synflow_reference looks for
+
+
+def network(
+    arch: tuple[int, ...],
+    *,
+    channels: int,
+    cells: int,
+    classes: int,
+    in_channels: int,
+    as_reference: bool,
+) -> nn.Module:
+    """The network in training mode, its convolutions and classifier not yet filled.
+
+    >>> model = network(
+    ...     (3, 0, 0, 1, 0, 4), channels=4, cells=1, classes=2, in_channels=1, as_reference=False
+    ... )
+    >>> [name for name, _ in model.named_children()]
+    ['stem', 'stage1', 'reduction1', 'stage2', 'reduction2', 'stage3', 'head']
+    """
+    live = live_edges(arch, zero_fed=as_reference)
+    model = nn.Sequential()
+    stem = _Conv2d(in_channels, channels, 3, padding=1, bias=False)
+    model.add_module("stem", nn.Sequential(stem, nn.BatchNorm2d(channels)))
+    width = channels
+    for stage in (1, 2, 3):
+        row = (_Cell(arch, live, width, as_reference) for _ in range(cells))
+        model.add_module(f"stage{stage}", nn.Sequential(*row))
+        if stage < 3:
+            model.add_module(f"reduction{stage}", _Reduction(width, as_reference))
+            width *= 2
+    model.add_module("head", nn.Sequential(*_head(width, classes)))
+    return model
+
+
+def _head(width: int, classes: int) -> Iterator[nn.Module]:
+    yield nn.BatchNorm2d(width)
+    yield nn.ReLU()
+    yield nn.AdaptiveAvgPool2d(1)
+    yield nn.Flatten()
+    yield _Linear(width, classes)
+
+
+def live_edges(arch: tuple[int, ...], *, zero_fed: bool) -> tuple[tuple[int, int], ...]:
+    """The edges on which the cell's output depends, as (target, source) in the order of EDGES.
+
+    `zero_fed` keeps those that start at a node which is always zero.
+
+    >>> live_edges((0, 1, 3, 1, 0, 3), zero_fed=False)  # node 1 is zero, and so is 2<-1
+    ((2, 0), (3, 0), (3, 2))
+    """
+    carrying = [edge for edge, operation in zip(EDGES, arch, strict=True) if operation != _NONE]
+    fed = {0}
+    for target, source in carrying:  # EDGES lists all edges into a node before any out of it
+        if source in fed:
+            fed.add(target)
+    useful = {3}
+    for target, source in reversed(carrying):
+        if target in useful:
+            useful.add(source)
+    return tuple((t, s) for t, s in carrying if t in useful and (zero_fed or s in fed))
+
+
+class _Cell(nn.Module):
+    """Four nodes; a node is the sum of its edges, the first is the input, the last the output."""
+
+    def __init__(
+        self,
+        arch: tuple[int, ...],
+        live: tuple[tuple[int, int], ...],
+        width: int,
+        as_reference: bool,
+    ) -> None:
+        super().__init__()
+        self.edges = nn.ModuleDict(
+            {
+                _key(*edge): _operation(OPERATIONS[operation], width, as_reference)
+                for edge, operation in zip(EDGES, arch, strict=True)
+                if operation != _NONE
+            }
+        )
+        self.live = live
+
+    def forward(self, x: Tensor) -> Tensor:
+        nodes = {0: x}
+        for target, source in self.live:
+            term = self.edges[_key(target, source)](_value(nodes, source))
+            nodes[target] = nodes[target] + term if target in nodes else term
+        return _value(nodes, 3)
+
+
+def _value(nodes: dict[int, Tensor], node: int) -> Tensor:
+    """The node's sum; for a node without terms, zeros through which a gradient of zero flows."""
+    return nodes[node] if node in nodes else nodes[0] * 0
+
+
+def _key(target: int, source: int) -> str:
+    return f"{target}<-{source}"
+
+
+def _operation(name: str, width: int, as_reference: bool) -> nn.Module:
+    if name == "skip_connect":
+        return nn.Identity()
+    if name == "avg_pool_3x3":
+        return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
+    kernel = 3 if name == "nor_conv_3x3" else 1
+    return nn.Sequential(
+        nn.ReLU(),
+        _Conv2d(width, width, kernel, padding=kernel // 2, bias=as_reference),
+        nn.BatchNorm2d(width, affine=not as_reference, track_running_stats=not as_reference),
+    )
+
+
+class _Reduction(nn.Module):
+    """Residual block that halves the image and doubles the channels.
+
+    Two 3x3 convolutions, the first of stride two, plus a 2x2 average pool and a 1x1 convolution.
+    """
+
+    def __init__(self, width: int, as_reference: bool) -> None:
+        super().__init__()
+        self.conv_a = _relu_conv_bn(width, 2 * width, stride=2)
+        self.conv_b = _relu_conv_bn(2 * width, 2 * width, stride=1)
+        self.shortcut = _Conv2d(width, 2 * width, 1, bias=False)
+        for norm in (self.conv_a[2], self.conv_b[2]):
+            # the authors' copy without BatchNorm, made for synflow, forgets to drop these
+            setattr(norm, _MARK, as_reference)
+
+    def forward(self, x: Tensor) -> Tensor:
+        odd = any(size % 2 for size in x.shape[2:])  # the convolution rounds an odd size up
+        pooled = F.avg_pool2d(x, 2, ceil_mode=odd)
+        total: Tensor = self.shortcut(pooled) + self.conv_b(self.conv_a(x))
+        return total
+
+
+def _relu_conv_bn(wide_in: int, wide_out: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.ReLU(),
+        _Conv2d(wide_in, wide_out, 3, stride, padding=1, bias=False),
+        nn.BatchNorm2d(wide_out),
+    )
+
+
+class _Conv2d(nn.Conv2d):
+    """A convolution that draws no weights when made; `initialise` will."""
+
+    def reset_parameters(self) -> None:
+        """Leave the memory as it is."""
+
+
+class _Linear(nn.Linear):
+    """The same for a linear layer."""
+
+    def reset_parameters(self) -> None:
+        """Leave the memory as it is."""

@@ -1,0 +1,140 @@
+"""What an architecture space is, and everything that holds for all of them.
+
+An architecture is a tuple of small integers: position i holds the index of one of the options
+`space.choices[i]`. The space names the options, builds networks and recognises isomorphic
+architectures; sampling, mutation and neighbours are written here once.
+"""
+
+import difflib
+import itertools
+import math
+import random
+from collections.abc import Iterable, Iterator
+from typing import Protocol, TypeAlias
+
+from torch import nn
+
+from foretell.errors import ForetellError
+
+__all__ = [
+    "Arch",
+    "Json",
+    "Space",
+    "did_you_mean",
+    "enumerate_space",
+    "mutate",
+    "neighbours",
+    "require_valid",
+    "sample",
+    "size",
+]
+
+Arch: TypeAlias = tuple[int, ...]
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+
+_SAMPLE_ATTEMPTS = 100_000
+
+
+class Space(Protocol):
+    """A finite set of architectures that can be built."""
+
+    @property
+    def name(self) -> str:
+        """The registered name, a key of `foretell.spaces.SPACES`."""
+
+    @property
+    def choices(self) -> tuple[tuple[str, ...], ...]:
+        """The options at each position of an architecture."""
+
+    def is_valid(self, arch: Arch) -> bool:
+        """Whether `arch` is in the space; some spaces forbid some combinations."""
+
+    def canonical(self, arch: Arch) -> Arch:
+        """One fixed member of the class of architectures isomorphic to `arch`."""
+
+    def build(self, arch: Arch, seed: int) -> nn.Module:
+        """The untrained network; its weights depend on the seed, on nothing global."""
+
+    def parse(self, text: str) -> Arch:
+        """The architecture written as `text`; raises ForetellError."""
+
+    def format(self, arch: Arch) -> str:
+        """The text that `parse` reads back."""
+
+    def settings(self) -> dict[str, Json]:
+        """What rebuilds this space: `make_space(space.name, space.settings())`."""
+
+
+def size(space: Space) -> int:
+    """The number of tuples the choices allow, counting those `is_valid` rejects."""
+    return math.prod(len(options) for options in space.choices)
+
+
+def enumerate_space(space: Space) -> Iterator[Arch]:
+    """Every valid architecture once, in ascending order."""
+    positions = (range(len(options)) for options in space.choices)
+    return (arch for arch in itertools.product(*positions) if space.is_valid(arch))
+
+
+def sample(space: Space, rng: random.Random) -> Arch:
+    """A valid architecture, uniformly at random.
+
+    Raises ForetellError if the space has (nearly) no valid architecture.
+    """
+    for _ in range(_SAMPLE_ATTEMPTS):
+        arch = tuple(rng.randrange(len(options)) for options in space.choices)
+        if space.is_valid(arch):
+            return arch
+    raise ForetellError(
+        f"none of {_SAMPLE_ATTEMPTS} random architectures of {space.name} was valid; "
+        f"loosen is_valid or narrow the choices"
+    )
+
+
+def neighbours(space: Space, arch: Arch) -> Iterator[Arch]:
+    """Every valid architecture that differs from `arch` at exactly one position, once.
+
+    Raises ForetellError if `arch` itself is not in the space.
+    """
+    require_valid(space, arch)
+    for position, options in enumerate(space.choices):
+        for option in range(len(options)):
+            other = (*arch[:position], option, *arch[position + 1 :])
+            if option != arch[position] and space.is_valid(other):
+                yield other
+
+
+def mutate(space: Space, arch: Arch, rng: random.Random) -> Arch:
+    """One of the neighbours of `arch`, uniformly at random.
+
+    Raises ForetellError if `arch` is not in the space or has no neighbour.
+    """
+    candidates = list(neighbours(space, arch))
+    if not candidates:
+        raise ForetellError(
+            f"{space.format(arch)} has no valid neighbour in {space.name}; sample a new one"
+        )
+    return rng.choice(candidates)
+
+
+def require_valid(space: Space, arch: Arch) -> None:
+    """Raise ForetellError unless `arch` is in the space."""
+    if not space.is_valid(arch):
+        limits = ", ".join(f"0..{len(options) - 1}" for options in space.choices)
+        raise ForetellError(
+            f"{arch!r} is not an architecture of {space.name}; expected a valid tuple of "
+            f"{len(space.choices)} integers within ({limits})"
+        )
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """The end of an error message about an unknown name.
+
+    >>> did_you_mean("skip_conect", ["none", "skip_connect"])
+    "did you mean 'skip_connect'?"
+    >>> did_you_mean("lstm", ["none", "skip_connect"])
+    'known: none, skip_connect'
+    """
+    known = list(known)
+    close = difflib.get_close_matches(given, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"

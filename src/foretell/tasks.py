@@ -1,0 +1,92 @@
+"""A piece of work that any process can do: score one architecture, or train it.
+
+A task carries all that its result depends on, and computes on one thread, so its result has the
+same bits in whichever process it runs, and beside however many others.
+"""
+
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import nn
+
+from foretell.data import Splits, load_data, minibatch
+from foretell.score import Score, score
+from foretell.spaces import Arch, Space
+from foretell.training import Trained, TrainSettings, train
+
+__all__ = ["Data", "ScoreTask", "TrainTask", "loaded"]
+
+Data = str | Splits
+"""Data by name, which each process loads for itself, or the images themselves."""
+
+
+@dataclass(frozen=True)
+class ScoreTask:
+    """Score an untrained network on a minibatch of the training images."""
+
+    space: Space
+    arch: Arch
+    data: Data
+    batch_size: int
+    proxies: Mapping[str, Mapping[str, Any]]
+    seed: int
+    device: str
+
+    def __call__(self) -> dict[str, Score]:
+        """The scores by proxy."""
+        with one_thread():
+            batch = minibatch(loaded(self.data).train, self.batch_size, self.seed)
+            return score(built(self), batch, self.proxies, seed=self.seed)
+
+
+@dataclass(frozen=True)
+class TrainTask:
+    """Train a network and measure it."""
+
+    space: Space
+    arch: Arch
+    data: Data
+    training: TrainSettings
+    seed: int
+    device: str
+
+    def __call__(self) -> tuple[Trained, bytes]:
+        """What came of it, and the trained weights: a state_dict as `torch.save` writes it."""
+        with one_thread():
+            model = built(self)
+            trained = train(model, loaded(self.data), self.training, self.seed, self.device)
+        weights = io.BytesIO()
+        torch.save({name: tensor.cpu() for name, tensor in model.state_dict().items()}, weights)
+        return trained, weights.getvalue()
+
+
+def built(task: ScoreTask | TrainTask) -> nn.Module:
+    """The task's untrained network on its device."""
+    return task.space.build(task.arch, task.seed).to(task.device)
+
+
+def loaded(data: Data) -> Splits:
+    """The data, loaded once a process."""
+    return by_name(data) if isinstance(data, str) else data
+
+
+@lru_cache(maxsize=2)
+def by_name(name: str) -> Splits:
+    """The data set of that name."""
+    return load_data(name)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread; two threads would add in another order, and wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,302 @@
+"""Laws of every registered searcher, alone and within Warmup, and what each of ours is for."""
+
+import itertools
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+from torch import nn
+
+from foretell.errors import ForetellError
+from foretell.searchers import (
+    SEARCHERS,
+    Question,
+    RandomSearch,
+    Searcher,
+    Warmup,
+    distinct,
+    make_searcher,
+    searcher,
+)
+from foretell.spaces import Arch, Json, NASBench201, Space, enumerate_space, sample
+
+Transcript = list[tuple[Question, float]]
+
+
+@dataclass(frozen=True)
+class Toy:
+    """Three positions of three options; reversed is isomorphic, 222 is not allowed: 17 classes."""
+
+    name: str = "toy"
+    choices: tuple[tuple[str, ...], ...] = (("a", "b", "c"),) * 3
+
+    def is_valid(self, arch: Arch) -> bool:
+        return arch != (2, 2, 2)
+
+    def canonical(self, arch: Arch) -> Arch:
+        return min(arch, arch[::-1])
+
+    def build(self, arch: Arch, seed: int) -> nn.Module:
+        raise NotImplementedError
+
+    def parse(self, text: str) -> Arch:
+        raise NotImplementedError
+
+    def format(self, arch: Arch) -> str:
+        raise NotImplementedError
+
+    def settings(self) -> dict[str, Json]:
+        raise NotImplementedError
+
+
+TOY: Space = Toy()
+CLASSES = 17
+NB201 = NASBench201()
+
+
+def plain(name: str, space: Space, seed: int) -> Searcher:
+    return make_searcher(name, space, seed)
+
+
+def warmed(name: str, space: Space, seed: int) -> Searcher:
+    return Warmup(make_searcher(name, space, seed), space, pool=9, first=4, seed=seed + 1)
+
+
+def twice_warmed(name: str, space: Space, seed: int) -> Searcher:
+    return Warmup(warmed(name, space, seed), space, pool=6, first=6, seed=seed + 2)
+
+
+def every_searcher(*spaces: Space) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(
+        ("make", "name", "space"),
+        [
+            pytest.param(make, name, space, id=f"{name}-{make.__name__}-{space.name}")
+            for name in SEARCHERS
+            for make in (plain, warmed, twice_warmed)
+            for space in spaces
+        ],
+    )
+
+
+Make = Callable[[str, Space, int], Searcher]
+
+
+def answer(question: Question) -> float:
+    """Some value, the same whenever asked; a few are undefined."""
+    value = random.Random(f"{question}").random()
+    return math.nan if value < 0.1 else value
+
+
+def run(search: Searcher, tells: int, at_once: int = 3) -> Transcript:
+    """Ask and tell, in an order that is not the one asked in, until there is nothing to ask."""
+    transcript: Transcript = []
+    while len(transcript) < tells and (asked := search.ask(at_once)):
+        for question in asked[1:] + asked[:1]:
+            transcript.append((question, answer(question)))
+            search.tell(*transcript[-1])
+    return transcript
+
+
+@every_searcher(TOY, NB201)
+def test_asks_are_legal_and_few_enough(make: Make, name: str, space: Space) -> None:
+    search = make(name, space, 0)
+    for n in itertools.islice(itertools.cycle([1, 4, 2]), 30):
+        asked = search.ask(n)
+        assert len(asked) <= n
+        for question in asked:
+            assert space.is_valid(question.arch)
+            assert question.kind in ("score", "train")
+            search.tell(question, answer(question))
+    assert search.ask(0) == []
+
+
+@every_searcher(TOY, NB201)
+def test_asking_changes_nothing(make: Make, name: str, space: Space) -> None:
+    asked_much, asked_little = make(name, space, 0), make(name, space, 0)
+    for _ in range(12):
+        questions = asked_much.ask(5)
+        assert asked_much.ask(5) == questions
+        assert asked_much.ask(20)[: len(questions)] == questions
+        assert asked_little.ask(1) == asked_much.ask(1) == questions[:1]
+        for question in questions[:1]:
+            asked_much.tell(question, answer(question))
+            asked_little.tell(question, answer(question))
+
+
+@every_searcher(TOY, NB201)
+def test_equal_seeds_and_tells_give_equal_asks(make: Make, name: str, space: Space) -> None:
+    state = random.getstate()
+    assert run(make(name, space, 5), 25) == run(make(name, space, 5), 25)
+    assert random.getstate() == state
+    asks = [tuple(make(name, space, seed).ask(5)) for seed in range(10)]
+    assert len(set(asks)) > 5
+
+
+@every_searcher(TOY, NB201)
+def test_resuming_at_any_moment_continues(make: Make, name: str, space: Space) -> None:
+    search = make(name, space, 0)
+    told: Transcript = []
+    for question, value in run(make(name, space, 0), 24):
+        resumed = make(name, space, 0)
+        for known in told:
+            resumed.tell(*known)
+        assert resumed.ask(6) == search.ask(6)
+        told.append((question, value))
+        search.tell(question, value)
+
+
+@every_searcher(TOY, NB201)
+def test_what_nobody_asked_for_may_be_told(make: Make, name: str, space: Space) -> None:
+    rng = random.Random(3)
+    for before in (0, 5, 12):
+        search = make(name, space, 0)
+        run(search, before)
+        known = set()
+        for place in range(6):
+            question = Question(sample(space, rng), "train" if place % 2 else "score")
+            search.tell(question, answer(question))
+            known.add((space.canonical(question.arch), question.kind))
+        asked = {(space.canonical(question.arch), question.kind) for question in search.ask(40)}
+        assert asked
+        assert not asked & known
+
+
+@every_searcher(TOY, NB201)
+def test_nothing_is_asked_twice_not_even_as_an_isomorph(
+    make: Make, name: str, space: Space
+) -> None:
+    told = [(space.canonical(q.arch), q.kind) for q, _ in run(make(name, space, 0), 60)]
+    assert len(told) == len(set(told))
+    at_once = [(space.canonical(q.arch), q.kind) for q in make(name, space, 0).ask(40)]
+    assert len(at_once) == len(set(at_once))
+
+
+@every_searcher(TOY)
+def test_a_small_space_ends(make: Make, name: str, space: Space) -> None:
+    search = make(name, space, 0)
+    told = run(search, 10_000)
+    assert len(told) < 10_000
+    assert search.ask(5) == []
+    assert {space.canonical(q.arch) for q, _ in told if q.kind == "train"} <= {
+        space.canonical(arch) for arch in enumerate_space(space)
+    }
+
+
+def test_an_unknown_searcher_is_named() -> None:
+    with pytest.raises(ForetellError, match="no searcher is called 'rnadom'; did you mean 'random"):
+        make_searcher("rnadom", TOY, 0)
+
+
+@pytest.mark.parametrize("name", SEARCHERS)
+def test_every_searcher_says_what_it_is(name: str) -> None:
+    assert SEARCHERS[name].summary.endswith(".")
+    assert "arXiv" in SEARCHERS[name].source
+
+
+def test_the_stream_holds_every_class_once_then_ends() -> None:
+    drawn = list(distinct(TOY, seed=0))
+    assert len(drawn) == CLASSES
+    assert all(TOY.canonical(arch) == canonical for arch, canonical in drawn)
+    assert {canonical for _, canonical in drawn} == {
+        TOY.canonical(arch) for arch in enumerate_space(TOY)
+    }
+
+
+@pytest.mark.parametrize(("patience", "listable", "found"), [(1, 100, CLASSES), (1, 10, None)])
+def test_what_the_draws_miss_is_listed_unless_the_space_is_too_large(
+    monkeypatch: pytest.MonkeyPatch, patience: int, listable: int, found: int | None
+) -> None:
+    monkeypatch.setattr(searcher, "PATIENCE", patience)
+    monkeypatch.setattr(searcher, "LISTABLE", listable)
+    streams = [[canonical for _, canonical in distinct(TOY, seed)] for seed in range(5)]
+    for stream in streams:
+        assert len(set(stream)) == len(stream)
+        assert len(stream) == found if found else len(stream) < CLASSES
+    assert len({tuple(stream) for stream in streams}) == 5  # the list is shuffled, too
+
+
+def test_random_search_trains_its_stream_in_order() -> None:
+    stream = [arch for arch, _ in distinct(TOY, seed=4)]
+    search = RandomSearch(TOY, seed=4)
+    assert [question.arch for question in search.ask(100)] == stream
+    assert {question.kind for question in search.ask(100)} == {"train"}
+    search.tell(Question(stream[2][::-1], "train"), math.nan)  # an isomorph, and it diverged
+    search.tell(Question(stream[3], "score"), 1.0)  # a score is no training
+    assert [question.arch for question in search.ask(100)] == stream[:2] + stream[3:]
+
+
+def test_random_search_visits_all_of_nas_bench_201() -> None:
+    search = RandomSearch(NB201, seed=0)
+    asked = search.ask(20_000)
+    assert len(asked) == 6466
+    assert len({NB201.canonical(question.arch) for question in asked}) == 6466
+
+
+def test_random_draws_favour_no_member_of_a_class() -> None:
+    firsts = [RandomSearch(TOY, seed).ask(1)[0].arch for seed in range(300)]
+    assert {arch for arch in firsts if arch != arch[::-1]} == {
+        arch for arch in enumerate_space(TOY) if arch != arch[::-1]
+    }
+
+
+class Recorder:
+    """A searcher that only remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.told: Transcript = []
+
+    def ask(self, n: int = 1) -> list[Question]:
+        return [Question((0, 0, 0), "train")][:n]
+
+    def tell(self, question: Question, value: float) -> None:
+        self.told.append((question, value))
+
+
+def test_warmup_trains_the_best_in_decreasing_order_then_hands_over() -> None:
+    inner = Recorder()
+    search = Warmup(inner, TOY, pool=6, first=5, seed=0)
+    pool = [arch for arch, _ in itertools.islice(distinct(TOY, seed=0), 6)]
+    assert search.ask(100) == [Question(arch, "score") for arch in pool]
+    for arch, score in zip(pool, [0.5, math.nan, 0.9, -math.inf, 0.5, 0.7], strict=True):
+        assert {question.kind for question in search.ask(100)} == {"score"}
+        search.tell(Question(arch, "score"), score)
+    best = [Question(pool[place], "train") for place in (2, 5, 0, 4, 3)]
+    assert search.ask(100) == best
+    assert search.ask(2) == best[:2]
+    search.tell(best[1], 90.0)
+    assert search.ask(100) == [best[0], *best[2:]]
+    for question in (best[0], *best[2:]):
+        search.tell(question, 91.0)
+    assert search.ask() == [Question((0, 0, 0), "train")]
+    assert [told for told in inner.told if told[0].kind == "train"] == [
+        (best[1], 90.0),
+        *((question, 91.0) for question in (best[0], *best[2:])),
+    ]
+    assert len(inner.told) == 11
+
+
+def test_warmup_takes_an_isomorph_for_an_answer_and_the_first_score_counts() -> None:
+    search = Warmup(Recorder(), TOY, pool=12, first=12, seed=0)
+    asked = search.ask(12)
+    for place, question in enumerate(asked):
+        search.tell(Question(question.arch[::-1], "score"), float(place))
+    for question in asked:
+        search.tell(question, 0.0)
+    trainings = search.ask(12)
+    assert trainings == [Question(question.arch, "train") for question in reversed(asked)]
+    search.tell(Question(trainings[0].arch[::-1], "train"), 90.0)
+    assert search.ask(12) == trainings[1:]
+
+
+def test_warmup_with_a_pool_beyond_the_space_takes_the_space() -> None:
+    search = Warmup(RandomSearch(TOY, 1), TOY, pool=1000, first=1000, seed=0)
+    told = run(search, 1000)
+    assert [question.kind for question, _ in told] == ["score"] * CLASSES + ["train"] * CLASSES
+
+
+@pytest.mark.parametrize(("pool", "first"), [(0, 0), (4, 0), (4, 5), (-1, -1)])
+def test_warmup_refuses_sizes_that_make_no_sense(pool: int, first: int) -> None:
+    with pytest.raises(ForetellError, match=f"first {first} of a pool of {pool}; give"):
+        Warmup(RandomSearch(TOY, 0), TOY, pool=pool, first=first, seed=0)
