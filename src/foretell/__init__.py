@@ -2,8 +2,8 @@
 
 from foretell.batch import Batch
 from foretell.data import load_data, minibatch
+from foretell.engine.plan import Plan, explain
 from foretell.errors import ForetellError
-from foretell.plan import Plan, explain
 from foretell.rank import rank
 from foretell.score import Score, score
 from foretell.search import Outcome, load_chosen, search

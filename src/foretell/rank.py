@@ -8,14 +8,14 @@ import pandas as pd
 from torch import nn
 
 from foretell.batch import Batch, as_batch
+from foretell.engine.isolate import BatchNorm
+from foretell.engine.plan import DEFAULT, Request, make_plan
+from foretell.engine.weights import Layers
 from foretell.errors import ForetellError
-from foretell.isolate import BatchNorm
 from foretell.losses import Loss
-from foretell.plan import DEFAULT, Request, make_plan
 from foretell.proxies import PROXIES
 from foretell.score import score
 from foretell.vote import VOTERS, oriented, vote, wins
-from foretell.weights import Layers
 
 __all__ = ["rank"]
 

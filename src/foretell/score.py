@@ -9,15 +9,15 @@ from typing import Any
 from torch import Tensor, nn
 
 from foretell.batch import Batch, as_batch, check_module
+from foretell.engine.isolate import BatchNorm
+from foretell.engine.passes import PASSES
+from foretell.engine.plan import DEFAULT, Plan, Request, make_plan
+from foretell.engine.quantities import QUANTITIES, STEPS
+from foretell.engine.subject import Seconds, Subject, Unavailable
+from foretell.engine.weights import Layers
 from foretell.errors import ForetellError, Undefined
-from foretell.isolate import BatchNorm
 from foretell.losses import Loss, resolve_loss
-from foretell.passes import PASSES
-from foretell.plan import DEFAULT, Plan, Request, make_plan
 from foretell.proxies import Proxy
-from foretell.quantities import QUANTITIES, STEPS
-from foretell.subject import Seconds, Subject, Unavailable
-from foretell.weights import Layers
 
 __all__ = ["Score", "score"]
 

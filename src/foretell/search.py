@@ -12,18 +12,18 @@ import torch
 from torch import nn
 
 from foretell.data import Splits
+from foretell.engine.plan import DEFAULT, Request, make_plan
 from foretell.errors import ForetellError
-from foretell.evaluate import Evaluator, Tick, Work
-from foretell.files import write_atomically
-from foretell.plan import DEFAULT, Request, make_plan
+from foretell.runs.evaluate import Evaluator, Tick, Work
+from foretell.runs.files import write_atomically
+from foretell.runs.store import Store
+from foretell.runs.tasks import loaded
+from foretell.runs.workers import pool as workers_pool
 from foretell.searchers import Question, RandomSearch, Searcher, Warmup
 from foretell.spaces import Arch, Space, make_space
 from foretell.spec import parse_spec
-from foretell.store import Store
-from foretell.tasks import loaded
 from foretell.training import TrainSettings
 from foretell.version import __version__
-from foretell.workers import pool as workers_pool
 
 __all__ = ["Outcome", "load_chosen", "search"]
 

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from foretell.batch import Batch, main_output
 from foretell.data.splits import Split, Splits
+from foretell.engine.isolate import call, derived_seed, mode, own_randomness
 from foretell.errors import ForetellError, Undefined
-from foretell.isolate import call, derived_seed, mode, own_randomness
 
 __all__ = ["Epoch", "TrainSettings", "Trained", "train"]
 

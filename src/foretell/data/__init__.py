@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 from foretell.data.digits import digits
 from foretell.data.splits import Split, Splits, minibatch
-from foretell.errors import ForetellError
-from foretell.spaces.space import did_you_mean
+from foretell.errors import ForetellError, did_you_mean
 
 __all__ = ["DATA", "DataEntry", "Split", "Splits", "digits", "load_data", "minibatch"]
 

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from foretell.engine.isolate import own_randomness
 from foretell.errors import ForetellError
-from foretell.isolate import own_randomness
 from foretell.models.like import Like
 from foretell.models.nb201 import from_nb201
 from foretell.models.python import from_file, from_package

@@ -1,6 +1,6 @@
 """The proxies: what each is called, where it comes from, and which way is better.
 
-A proxy is a plain function of quantities; its parameter names say which (`foretell.quantities`
+A proxy is a plain function of quantities; its parameter names say which (`engine/quantities.py`
 lists them), parameters with a default are its settings. Where it is undefined it raises
 ArithmeticError with the reason. To add one: a file beside this one, an import, a line in
 `PROXIES`, a golden row.

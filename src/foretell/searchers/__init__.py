@@ -9,11 +9,11 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, did_you_mean
 from foretell.searchers.random import RandomSearch
 from foretell.searchers.searcher import Question, Searcher, distinct
 from foretell.searchers.warmup import Warmup
-from foretell.spaces.space import Space, did_you_mean
+from foretell.spaces.space import Space
 
 __all__ = [
     "SEARCHERS",

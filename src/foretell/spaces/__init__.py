@@ -9,13 +9,12 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, did_you_mean
 from foretell.spaces.nb201 import NASBench201
 from foretell.spaces.space import (
     Arch,
     Json,
     Space,
-    did_you_mean,
     enumerate_space,
     mutate,
     neighbours,

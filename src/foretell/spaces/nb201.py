@@ -13,10 +13,10 @@ from typing import ClassVar, Literal, get_args
 
 from torch import nn
 
-from foretell.errors import ForetellError
-from foretell.initialise import initialise
+from foretell.errors import ForetellError, did_you_mean
+from foretell.spaces.initialise import initialise
 from foretell.spaces.nb201_network import EDGES, OPERATIONS, network
-from foretell.spaces.space import Arch, Json, did_you_mean, require_valid
+from foretell.spaces.space import Arch, Json, require_valid
 
 __all__ = ["NASBench201"]
 

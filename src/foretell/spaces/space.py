@@ -5,11 +5,10 @@ An architecture is a tuple of small integers: position i holds the index of one 
 architectures; sampling, mutation and neighbours are written here once.
 """
 
-import difflib
 import itertools
 import math
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Protocol, TypeAlias
 
 from torch import nn
@@ -20,7 +19,6 @@ __all__ = [
     "Arch",
     "Json",
     "Space",
-    "did_you_mean",
     "enumerate_space",
     "mutate",
     "neighbours",
@@ -125,16 +123,3 @@ def require_valid(space: Space, arch: Arch) -> None:
             f"{arch!r} is not an architecture of {space.name}; expected a valid tuple of "
             f"{len(space.choices)} integers within ({limits})"
         )
-
-
-def did_you_mean(given: str, known: Iterable[str]) -> str:
-    """The end of an error message about an unknown name.
-
-    >>> did_you_mean("skip_conect", ["none", "skip_connect"])
-    "did you mean 'skip_connect'?"
-    >>> did_you_mean("lstm", ["none", "skip_connect"])
-    'known: none, skip_connect'
-    """
-    known = list(known)
-    close = difflib.get_close_matches(given, known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"

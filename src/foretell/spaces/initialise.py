@@ -8,8 +8,8 @@ nothing global is read or moved, and two networks that share a layer share its w
 import torch
 from torch import Generator, Tensor, nn
 
+from foretell.engine.isolate import derived_seed
 from foretell.errors import ForetellError
-from foretell.isolate import derived_seed
 
 __all__ = ["initialise"]
 

@@ -8,11 +8,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from foretell.batch import Batch
+from foretell.engine.flow_pass import flow_pass, reference_flow_pass
+from foretell.engine.isolate import call
+from foretell.engine.loss_pass import loss_pass
+from foretell.engine.subject import NO_WEIGHTS, Found, Seconds, Subject, timed
 from foretell.errors import ForetellError
-from foretell.flow_pass import flow_pass, reference_flow_pass
-from foretell.isolate import call
-from foretell.loss_pass import loss_pass
-from foretell.subject import NO_WEIGHTS, Found, Seconds, Subject, timed
 
 __all__ = ["PASSES", "Pass"]
 
@@ -60,4 +60,4 @@ PASSES: dict[str, Pass] = {
     "flow": flow_pass,
     "reference_flow": reference_flow_pass,
 }
-"""The passes by name; `foretell.quantities` says which steps and quantities are each one's."""
+"""The passes by name; `quantities.py` says which steps and quantities are each one's."""

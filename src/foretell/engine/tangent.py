@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from foretell.flow import DROPOUTS
+from foretell.engine.flow import DROPOUTS
 
 __all__ = ["Tangents"]
 

@@ -6,10 +6,18 @@ import torch
 from torch import Tensor, nn
 
 from foretell.batch import main_output
+from foretell.engine.flow import BATCH_NORMS, DROPOUTS, LinearFlow, exponent_of
+from foretell.engine.isolate import call
+from foretell.engine.subject import (
+    NO_WEIGHTS,
+    Found,
+    Seconds,
+    Subject,
+    Unavailable,
+    gradient,
+    timed,
+)
 from foretell.errors import Undefined
-from foretell.flow import BATCH_NORMS, DROPOUTS, LinearFlow, exponent_of
-from foretell.isolate import call
-from foretell.subject import NO_WEIGHTS, Found, Seconds, Subject, Unavailable, gradient, timed
 
 __all__ = ["flow_pass", "reference_flow_pass"]
 

@@ -11,18 +11,18 @@ import torch
 from rich.console import Console
 
 import foretell
-from foretell.catalogue import CATALOGUES, catalogue
+from foretell.cli.catalogue import CATALOGUES, catalogue
+from foretell.cli.progress import SearchProgress
+from foretell.cli.show import show
 from foretell.data import Splits, load_data, minibatch
+from foretell.engine.plan import DEFAULT, explain
 from foretell.errors import ForetellError
 from foretell.models import Like, load_model
-from foretell.plan import DEFAULT, explain
-from foretell.progress import SearchProgress
 from foretell.proxies import BASELINES, PROXIES
 from foretell.rank import rank
+from foretell.runs.workers import available_cores
 from foretell.score import score
 from foretell.search import DEMO, Outcome, search
-from foretell.show import show
-from foretell.workers import available_cores
 
 __all__ = ["main"]
 
@@ -339,7 +339,8 @@ def like(splits: Splits, seed: int) -> Like:
 
 def drop_empty(table: pd.DataFrame) -> pd.DataFrame:
     """The table without the text columns that say nothing."""
-    empty = [name for name in table if table[name].dtype == object and not any(table[name])]
+    text = [name for name in table if not pd.api.types.is_numeric_dtype(table[name])]
+    empty = [name for name in text if not any(table[name])]
     return table.drop(columns=empty)
 
 

@@ -8,7 +8,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from foretell.evaluate import Tick
+from foretell.runs.evaluate import Tick
 
 __all__ = ["SearchProgress"]
 

@@ -22,7 +22,7 @@ class Step:
     """A piece of a pass; it continues from the steps named in `after`."""
 
     of: str
-    """The pass it belongs to, by its name in `foretell.passes.PASSES`."""
+    """The pass it belongs to, by its name in `foretell.engine.passes.PASSES`."""
     cost: float
     """In forward passes of the minibatch, or of one sample if `per_sample`."""
     meaning: str
@@ -45,7 +45,9 @@ STEPS: dict[str, Step] = {
 
 QUANTITIES: dict[str, Quantity] = {
     "parameters": Quantity("read", "name → parameter, tied ones once"),
-    "weights": Quantity("read", "name → weight tensor; see foretell.weights for what counts"),
+    "weights": Quantity(
+        "read", "name → weight tensor; `weights.py` says what counts"
+    ),
     "forward_flops": Quantity("count", "FLOPs of one sample's forward pass"),
     "input_grads": Quantity("jacobian", "[N, D]: ∂(sample's summed output)/∂(sample)"),
     "grads": Quantity("backward", "name → ∂L/∂w, zeros where the loss does not depend on w"),

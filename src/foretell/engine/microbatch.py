@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from foretell.batch import Batch, change_all, main_output, tensors
+from foretell.engine.isolate import call
+from foretell.engine.watch import Watch
 from foretell.errors import ForetellError
-from foretell.isolate import call
 from foretell.losses import Loss
-from foretell.watch import Watch
 
 __all__ = ["check_exact", "check_loss_is_a_mean", "split"]
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from foretell.batch import Batch, tensors
-from foretell.isolate import BatchNorm, derived_seed, mode, own_randomness
+from foretell.engine.isolate import BatchNorm, derived_seed, mode, own_randomness
+from foretell.engine.weights import Layers, counted_weights
 from foretell.losses import Loss
-from foretell.weights import Layers, counted_weights
 
 __all__ = ["NO_WEIGHTS", "Found", "Seconds", "Subject", "Unavailable", "gradient", "timed"]
 

@@ -19,14 +19,14 @@ from typing import Any, Self
 import filelock
 
 from foretell.errors import ForetellError
-from foretell.files import (
+from foretell.runs.files import (
     delete_drafts,
     os_errors_told,
     sync_folder,
     write_atomically,
     write_through,
 )
-from foretell.rowlog import Damage, Log, Row, canonical, checked, read_log, row_line
+from foretell.runs.rowlog import Damage, Log, Row, canonical, checked, read_log, row_line
 
 FORMAT = 1
 RUN, ROWS, DAMAGED, LOCK = "run.json", "rows.jsonl", "rows.damaged.jsonl", ".lock"

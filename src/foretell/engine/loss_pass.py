@@ -10,13 +10,21 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from foretell.batch import Batch, change_all, main_output, tensors
+from foretell.engine.isolate import call
+from foretell.engine.microbatch import check_exact, check_loss_is_a_mean, split
+from foretell.engine.subject import (
+    NO_WEIGHTS,
+    Found,
+    Seconds,
+    Subject,
+    Unavailable,
+    gradient,
+    timed,
+)
+from foretell.engine.tangent import Tangents
+from foretell.engine.watch import Watch
 from foretell.errors import ForetellError
-from foretell.isolate import call
 from foretell.losses import LOSSES
-from foretell.microbatch import check_exact, check_loss_is_a_mean, split
-from foretell.subject import NO_WEIGHTS, Found, Seconds, Subject, Unavailable, gradient, timed
-from foretell.tangent import Tangents
-from foretell.watch import Watch
 
 __all__ = ["loss_pass"]
 

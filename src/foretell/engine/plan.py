@@ -2,16 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
 import pandas as pd
 from torch import Tensor
 
-from foretell.errors import ForetellError
+from foretell.engine.quantities import QUANTITIES, STEPS
+from foretell.errors import ForetellError, did_you_mean
 from foretell.proxies import BASELINES, PAPER, PROXIES, Proxy
-from foretell.quantities import QUANTITIES, STEPS
 
 __all__ = ["DEFAULT", "Plan", "Request", "explain", "make_plan"]
 
@@ -105,9 +104,9 @@ def find(name: str) -> Proxy:
     """The proxy of that name; the error for an unknown one names the nearest."""
     if name in PROXIES:
         return PROXIES[name]
-    near = get_close_matches(str(name), PROXIES, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(PROXIES)}"
-    raise ForetellError(f"no proxy is called {name!r}; {hint}")
+    if name == "vote":
+        raise ForetellError("vote ranks several models; ask `rank` for it, by='vote'")
+    raise ForetellError(f"no proxy is called {name!r}; {did_you_mean(str(name), PROXIES)}")
 
 
 def check_settings(proxy: Proxy, settings: Mapping[str, Any]) -> None:

@@ -13,18 +13,18 @@ import torch
 
 from foretell.batch import Batch
 from foretell.data import minibatch
-from foretell.files import write_atomically
-from foretell.plan import Plan
+from foretell.engine.plan import Plan
 from foretell.proxies import PROXIES
-from foretell.rowlog import canonical
+from foretell.runs.files import write_atomically
+from foretell.runs.rowlog import canonical
+from foretell.runs.store import Store
+from foretell.runs.tasks import Data, ScoreTask, TrainTask, loaded
+from foretell.runs.workers import completed
 from foretell.score import Score
 from foretell.searchers import Question
 from foretell.spaces import Arch, Space
-from foretell.store import Store
-from foretell.tasks import Data, ScoreTask, TrainTask, loaded
 from foretell.training import Trained, TrainSettings
 from foretell.version import __version__
-from foretell.workers import completed
 
 __all__ = ["Evaluator", "Tick", "Work"]
 

@@ -1,0 +1,1 @@
+"""Runs: work done in any number of processes, kept as rows in a folder."""
