@@ -1,0 +1,30 @@
+"""What all tests share: one thread, the models beside the tests, and the golden file's option."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))  # `import models`, `import reference`
+torch.set_num_threads(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option that writes down today's scores as the ones to be kept."""
+    parser.addoption(
+        "--rewrite-golden",
+        action="store_true",
+        help="rewrite tests/golden/scores.json from what the code gives now",
+    )
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference data beside the checkout; tests that need it skip without it."""
+    folder = Path(os.environ.get("FORETELL_SHARED", HERE.parents[1] / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is absent; set FORETELL_SHARED to the folder of reference data")
+    return folder

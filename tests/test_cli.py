@@ -1,0 +1,138 @@
+"""The command line: what it prints, and one clear line for what it cannot do."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from foretell.cli import main
+
+NETS = """
+from torch import nn
+import torch
+
+def small(width=4):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10))
+
+def wide():
+    return nn.Linear(64, 10)
+
+def few():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+
+def no_module():
+    return 3
+
+def broken():
+    raise RuntimeError("a factory\\nfails")
+"""
+
+
+@pytest.fixture
+def nets(tmp_path: Path) -> str:
+    """A user's own file of networks."""
+    path = tmp_path / "nets.py"
+    path.write_text(NETS)
+    return str(path)
+
+
+def run(*arguments: str) -> int:
+    """The exit code, whether returned or raised by argparse."""
+    try:
+        return main([*arguments])
+    except SystemExit as error:
+        return int(error.code or 0)
+
+
+def test_score(nets: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line a proxy, as JSON on request."""
+    assert run("score", f"{nets}:small?width=8", "--proxies", "snip,params", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["proxy"] for row in rows] == ["snip", "params"]
+    assert rows[1]["value"] == 65 * 8 + 9 * 10
+
+
+def test_rank(nets: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The best first; CSV that pandas reads back."""
+    models = [f"{nets}:small?width={width}" for width in (4, 16)]
+    assert run("rank", *models, "--proxies", "params", "--csv") == 0
+    (tmp_path / "out.csv").write_text(capsys.readouterr().out)
+    table = pd.read_csv(tmp_path / "out.csv")
+    assert table["rank"].tolist() == [1, 2]
+    assert table["model"].tolist() == models[::-1]
+
+
+@pytest.mark.parametrize("form", [[], ["--json"], ["--csv"]])
+def test_list_and_explain_in_every_form(
+    form: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All registries appear."""
+    assert run("list", *form) == 0
+    listed = capsys.readouterr().out
+    for name in ("jacob_cov", "vote", "nb201", "digits", "random", "warmup", "cross_entropy"):
+        assert name in listed
+    assert run("explain", "--proxies", "grasp", *form) == 0
+    assert "curvature" in capsys.readouterr().out
+
+
+def test_no_colour_where_there_is_no_terminal(nets: str) -> None:
+    """Nor progress."""
+    command = [sys.executable, "-m", "foretell", "score", f"{nets}:small", "--proxies", "params"]
+    output = subprocess.run(command, capture_output=True, check=True)
+    assert b"\x1b" not in output.stdout + output.stderr
+    assert output.stderr == b""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("score {nets}:small --proxies snap", "did you mean 'snip'"),
+        ("score {nets}:small --proxies vote", "ask `rank`"),
+        ("score {nets}:small --proxies ,", "no proxy was asked for"),
+        ("score {nets}:no_module", "not a torch.nn.Module"),
+        ("score {nets}:broken", "RuntimeError: a factory fails"),
+        ("score {nets}:nothing", "no function 'nothing'"),
+        ("score nowhere.py:small", "no file nowhere.py"),
+        ("score {nets}:small?width", "is no setting"),
+        ("score no.such.package:net", "cannot import"),
+        ("score small", "names no model"),
+        ("score {nets}:wide", "does not accept the batch"),
+        ("score {nets}:few", "label 9 is out of range"),
+        ("score {nets}:small --data digitz", "did you mean 'digits'"),
+        ("score {nets}:small --batch-size 0", "give a size of 1"),
+        ("score {nets}:small --loss mae", "no loss is called 'mae'"),
+        ("score {nets}:small --loss mse", "targets of the output's shape"),
+        ("score {nets}:small --layers some", "choose 'all' or 'conv2d_linear'"),
+        ("score {nets}:small --micro-batch 0", "at least 1"),
+        ("score {nets}:small --device gpu9", "no device 'gpu9'"),
+        ("score nb201:333333?channels=0", "channels is 0"),
+        ("score nb201:333 --batch-norm none", "batch_norm is 'none'"),
+        ("score nb201:333013?channels=2,cells=1 --batch-size 4 --micro-batch 2", "micro_batch"),
+        ("score nb201:abc", "not a NAS-Bench-201 cell"),
+        ("rank {nets}:wide", "no model could be scored"),
+        ("rank {nets}:small --proxies snip --by vote", "cannot rank by 'vote'"),
+        ("explain --proxies snap", "did you mean 'snip'"),
+        ("search --run {nets} --pool 2 --trainings 1", "cannot write"),
+    ],
+)
+def test_bad_input_is_one_line_and_two(
+    arguments: str, message: str, nets: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No traceback, nothing on standard output."""
+    assert run(*arguments.format(nets=nets).split()) == 2
+    out, errors = capsys.readouterr()
+    assert out == ""
+    assert errors.startswith("foretell: ")
+    assert errors.count("\n") == 1
+    assert message in errors
+
+
+def test_a_run_folder_of_something_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Foreign files are not written among."""
+    (tmp_path / "thesis.tex").write_text("years of work")
+    assert run("search", "--run", str(tmp_path)) == 2
+    assert "thesis.tex" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]

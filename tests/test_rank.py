@@ -1,0 +1,84 @@
+"""Ranking several models: order, undefined scores, and models that cannot be scored."""
+
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from foretell import ForetellError, rank, score, vote
+from foretell.proxies import PAPER, PROXIES
+
+
+def net(width: int) -> nn.Module:
+    """A small network with seeded weights."""
+    with torch.random.fork_rng():
+        torch.manual_seed(width)
+        return nn.Sequential(
+            nn.Conv2d(1, width, 3), nn.BatchNorm2d(width), nn.ReLU(), nn.Flatten(),
+            nn.Linear(16 * width, 3),
+        )  # fmt: skip
+
+
+@pytest.fixture
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    """Six images and labels."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(6, 1, 6, 6, generator=generator), torch.tensor([0, 1, 2, 0, 1, 2])
+
+
+def test_rows_hold_what_score_gives(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+    """Whatever the order, and whether models are built before or when their turn comes."""
+    widths = (2, 5, 3)
+    table = rank({f"w{w}": net(w) for w in widths}, batch)
+    later = rank({f"w{w}": (lambda w=w: net(w)) for w in reversed(widths)}, batch)
+    pd.testing.assert_frame_equal(
+        table.drop(columns="seconds").sort_index(), later.drop(columns="seconds").sort_index()
+    )
+    for width in widths:
+        alone = score(net(width), batch)
+        for name, one in alone.items():
+            assert table.loc[f"w{width}", name] == one.value
+    assert (table["rank"] == vote(table)).all()
+    assert table["rank"].is_monotonic_increasing
+
+
+@pytest.mark.parametrize("by", [*PAPER, "params"])
+def test_ranked_by_one_proxy(by: str, batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+    """The first is the best in the proxy's own direction."""
+    table = rank([net(w) for w in (2, 5, 3)], batch, by=by)
+    best = table[by].max() if PROXIES[by].higher_is_better else table[by].min()
+    assert table[by].iloc[0] == best
+    assert table["rank"].iloc[0] == 1
+
+
+def test_a_model_that_cannot_be_scored_stays_last_with_its_reason(
+    batch: tuple[torch.Tensor, torch.Tensor],
+) -> None:
+    """One bad candidate does not cost the others their scores."""
+    table = rank({"good": net(2), "bad": nn.Linear(7, 3)}, batch, ["snip", "params"])
+    assert list(table.index) == ["good", "bad"]
+    assert table.loc["bad", ["snip", "params"]].isna().all()
+    assert "does not accept the batch" in table.loc["bad", "why"]
+    assert table.loc["good", "why"] == ""
+
+
+def test_an_undefined_score_ranks_last_and_says_why() -> None:
+    """A constant network has no Jacobian to correlate."""
+    dead = net(2)
+    with torch.no_grad():
+        dead[-1].weight.zero_()
+    images = torch.randn(4, 1, 6, 6, generator=torch.Generator().manual_seed(1))
+    batch = (images, torch.tensor([0, 1, 2, 0]))
+    table = rank({"dead": dead, "alive": net(2)}, batch, ["jacob_cov"])
+    assert list(table.index) == ["alive", "dead"]
+    assert "jacob_cov: " in table.loc["dead", "why"]
+
+
+def test_bad_requests(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+    """One model, none, or a column that is not there."""
+    with pytest.raises(ForetellError, match="several models"):
+        rank(net(2), batch)
+    with pytest.raises(ForetellError, match="at least one"):
+        rank([], batch)
+    with pytest.raises(ForetellError, match="cannot rank by 'grasp'"):
+        rank([net(2)], batch, ["snip"], by="grasp")
