@@ -72,7 +72,8 @@ def change_all(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(value, Mapping):
         return {key: change_all(item, change) for key, item in value.items()}
     if isinstance(value, tuple | list):
-        return type(value)(change_all(item, change) for item in value)
+        items = [change_all(item, change) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     return value
 
 

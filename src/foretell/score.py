@@ -122,9 +122,15 @@ def one_score(plan: Plan, proxy: Proxy, found: dict[str, Any], seconds: Seconds)
         except ArithmeticError as error:
             why = str(error)
     if why is None and not math.isfinite(value):
-        value, why = math.nan, f"the sum came out as {value}: it left the range of its floats"
+        value, why = math.nan, NOT_FINITE[math.isnan(value)]
     own = time.perf_counter() - start
     return Score(value, own + sum(seconds.get(s, 0.0) for s in plan.steps_of(proxy)), why)
+
+
+NOT_FINITE = {
+    True: "the sum is nan: some derivative does not exist at these weights and inputs",
+    False: "the sum is infinite: it left the range of its floating-point numbers",
+}
 
 
 def as_float(value: Tensor | float) -> float:

@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from foretell.errors import Undefined
 
-__all__ = ["LinearFlow", "exponent_of"]
+__all__ = ["BATCH_NORMS", "BOUNDS", "DROPOUTS", "NORMS", "LinearFlow", "exponent_of"]
 
 LIMITS = {torch.float32: 32, torch.float64: 256}
 """Tensors are brought back once their largest entry leaves 2**-limit … 2**limit."""
@@ -25,6 +25,11 @@ LIMITS = {torch.float32: 32, torch.float64: 256}
 TRUE_LIMITS = {torch.float32: 80, torch.float64: 700}
 """Up to this exponent the true value still fits its type, also after the next operation."""
 
+NORMS: set[Callable[..., Any]] = {
+    *(F.batch_norm, F.layer_norm, F.group_norm, F.instance_norm, F.rms_norm),
+    *(torch.batch_norm, torch.layer_norm, torch.group_norm, torch.instance_norm, torch.rms_norm),
+    F.local_response_norm,
+}
 BATCH_NORMS: set[Callable[..., Any]] = {F.batch_norm, torch.batch_norm}
 DROPOUTS: set[Callable[..., Any]] = {
     F.dropout,
@@ -33,6 +38,9 @@ DROPOUTS: set[Callable[..., Any]] = {
     F.dropout3d,
     F.alpha_dropout,
 }
+
+BOUNDS: set[Callable[..., Any]] = {F.relu6, F.hardtanh, F.tanh, torch.tanh, Tensor.tanh}
+"""Functions that are the identity on small inputs and hold back large ones."""
 
 CONTRACTIONS = {
     torch.conv1d,
@@ -45,40 +53,31 @@ CONTRACTIONS = {
 }
 """f(input, weight, bias): linear in the input and the bias together."""
 
-MULTIPLIES = {"mul", "mul_", "multiply", "__mul__", "__rmul__", "__imul__", "matmul", "__matmul__"}
-MULTIPLIES |= {"__rmatmul__", "bmm", "mm", "einsum"}
-ADDS = {"add", "__add__", "__radd__", "sub", "__sub__", "maximum", "add_", "sub_"}
-JOINS = {"cat", "concat", "stack"}
-HOMOGENEOUS = {
-    *("relu", "relu_", "leaky_relu", "prelu", "clone", "contiguous", "identity", "detach"),
-    *("view", "reshape", "flatten", "unflatten", "permute", "transpose", "movedim", "squeeze"),
-    *("unsqueeze", "expand", "repeat", "chunk", "split", "unbind", "narrow", "__getitem__", "roll"),
-    *("mean", "sum", "pad", "interpolate", "upsample", "pixel_shuffle", "channel_shuffle", "to"),
-    *("avg_pool1d", "avg_pool2d", "avg_pool3d", "max_pool1d", "max_pool2d", "max_pool3d"),
-    *("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool2d"),
-    *(
-        "_max_pool1d",
-        "_max_pool2d",
-        "_max_pool3d",
-        "boolean_dispatch",
-        "double",
-        "float",
-        "type_as",
-    ),
-    *(
-        "select",
-        "index_select",
-        "unfold",
-        "fold",
-        "flip",
-        "swapaxes",
-        "view_as",
-        "split_with_sizes",
-    ),
-}
-IDENTITY_AT_INFINITY = {"gelu", "silu", "silu_", "hardswish", "hardswish_", "elu", "elu_", "celu"}
-IDENTITY_AT_INFINITY |= {"mish", "softplus"}
-ONE_AT_INFINITY = {"sigmoid", "sigmoid_", "tanh", "tanh_", "hardsigmoid", "hardsigmoid_"}
+
+def words(text: str) -> frozenset[str]:
+    """The words of a text."""
+    return frozenset(text.split())
+
+
+MULTIPLIES = words(
+    "mul mul_ multiply __mul__ __rmul__ __imul__ matmul __matmul__ __rmatmul__ bmm mm einsum"
+)
+ADDS = words("add __add__ __radd__ sub __sub__ maximum add_ sub_")
+JOINS = words("cat concat stack")
+HOMOGENEOUS = words(
+    "relu relu_ leaky_relu prelu clone contiguous detach to type_as double float __get__ "
+    "view view_as reshape flatten unflatten permute transpose swapaxes movedim squeeze unsqueeze "
+    "expand expand_as repeat repeat_interleave tile chunk split split_with_sizes tensor_split "
+    "unbind narrow select index_select __getitem__ roll flip unfold fold pad mean sum "
+    "interpolate upsample pixel_shuffle pixel_unshuffle channel_shuffle "
+    "avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d "
+    "max_pool1d max_pool2d max_pool3d _max_pool1d _max_pool2d _max_pool3d boolean_dispatch "
+    "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d"
+)
+IDENTITY_AT_INFINITY = words(
+    "gelu silu silu_ hardswish hardswish_ elu elu_ celu mish mish_ softplus"
+)
+ONE_AT_INFINITY = words("sigmoid sigmoid_ tanh tanh_ hardsigmoid hardsigmoid_")
 
 
 def exponent_of(tensor: Any) -> int:
@@ -89,12 +88,17 @@ def exponent_of(tensor: Any) -> int:
 class LinearFlow(TorchFunctionMode):
     """Within the block, operations carry exponents; `bypass` functions return their input.
 
-    Raises Undefined where an operation without a rule meets a tensor out of float64's range.
+    `even_attention` lets every token attend alike to all that its mask admits, so that attention,
+    too, is linear in what flows. Raises Undefined where an operation without a rule meets a tensor
+    beyond all floats.
     """
 
-    def __init__(self, bypass: Iterable[Callable[..., Any]]) -> None:
+    def __init__(
+        self, bypass: Iterable[Callable[..., Any]], *, even_attention: bool = False
+    ) -> None:
         super().__init__()
         self.bypass = set(bypass)
+        self.rules = EVEN_ATTENTION if even_attention else {}
 
     def bypass_batch_norm(self, *_: object) -> None:
         """A hook for what comes before a module whose normalisation is to be bypassed."""
@@ -110,9 +114,13 @@ class LinearFlow(TorchFunctionMode):
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         if func in self.bypass:  # a copy: what follows may work in place on it
-            return carry(args[0].clone(), exponent_of(args[0]))
+            x = args[0] if args else kwargs["input"]
+            return carry(x.clone(), exponent_of(x))
+        if func in self.rules:
+            with self:  # the rule's own operations carry exponents as well
+                return self.rules[func](*args, **kwargs)
         exponents = {exponent_of(arg) for arg in tensors_of(args, kwargs)}
-        if exponents <= {0} or name in ("__get__", "size", "dim", "numel", "backward"):
+        if exponents <= {0} or name in ("size", "dim", "numel"):
             out = func(*args, **kwargs)
         else:
             out = scaled(func, name, args, kwargs)
@@ -120,10 +128,72 @@ class LinearFlow(TorchFunctionMode):
         return rescaled(out) if growing and isinstance(out, Tensor) else out
 
 
+def even_softmax(input: Tensor, dim: int | None = None, *_: Any, **__: Any) -> Tensor:
+    """Softmax of equal logits; a logit of minus infinity, or nearly, stays excluded."""
+    admitted = input.detach() > torch.finfo(input.dtype).min / 2
+    shares = admitted.to(input.dtype)
+    total = shares.sum(-1 if dim is None else dim, keepdim=True)
+    return shares / total.clamp_min(1)
+
+
+def even_scaled_attention(
+    query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any
+) -> Tensor:
+    """Scaled dot-product attention of equal scores."""
+    zero_query, zero_key = torch.zeros_like(query), torch.zeros_like(key)
+    exponent = exponent_of(value)
+    with torch._C.DisableTorchFunction():
+        mixed = F.scaled_dot_product_attention(zero_query, zero_key, value, *args, **kwargs)
+    carried: Tensor = carry(mixed, exponent)
+    return carried
+
+
+def even_multi_head_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    embed_dim_to_check: int,
+    num_heads: int,
+    in_proj_weight: Tensor | None,
+    in_proj_bias: Tensor | None,
+    bias_k: Tensor | None,
+    bias_v: Tensor | None,
+    add_zero_attn: bool,
+    dropout_p: float,
+    out_proj_weight: Tensor,
+    out_proj_bias: Tensor | None,
+    *,
+    key_padding_mask: Tensor | None = None,
+    attn_mask: Tensor | None = None,
+    v_proj_weight: Tensor | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """nn.MultiheadAttention with equal scores: the mean of the projected values, projected."""
+    if bias_v is not None or key_padding_mask is not None or attn_mask is not None:
+        raise Undefined("the flow has no rule for masks or bias_v in nn.MultiheadAttention")
+    weight = v_proj_weight if in_proj_weight is None else in_proj_weight[-embed_dim_to_check:]
+    bias = None if in_proj_bias is None else in_proj_bias[-embed_dim_to_check:]
+    mixed = F.linear(value, weight, bias).mean(0, keepdim=True)  # type: ignore[arg-type]
+    mixed = mixed.expand(len(query), *mixed.shape[1:])
+    return F.linear(mixed, out_proj_weight, out_proj_bias), None
+
+
+EVEN_ATTENTION: dict[Any, Callable[..., Any]] = {
+    F.softmax: even_softmax,
+    torch.softmax: even_softmax,
+    Tensor.softmax: even_softmax,
+    F.scaled_dot_product_attention: even_scaled_attention,
+    F.multi_head_attention_forward: even_multi_head_attention,
+    torch.rsqrt: torch.ones_like,  # 1/√(mean x²): a normalisation written out
+    Tensor.rsqrt: torch.ones_like,
+}
+
+
 def scaled(func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Apply a function to tensors of which some carry an exponent."""
     if func in CONTRACTIONS:
         x, weight, *rest = args
+        kwargs = dict(kwargs)
         bias = kwargs.pop("bias", rest[0] if rest else None)
         common = exponent_of(x) if bias is None else max(exponent_of(x), 0)
         bias = None if bias is None else bias * 2.0**-common

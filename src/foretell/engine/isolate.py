@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from foretell.batch import Batch
-from foretell.errors import ForetellError, Undefined
+from foretell.errors import ForetellError, TooFewValues, Undefined
 
 __all__ = ["BatchNorm", "call", "derived_seed", "mode", "own_randomness"]
 
@@ -74,24 +74,39 @@ def derived_seed(seed: int, *parts: object) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
+def in_each_place(model: nn.Module, replacements: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The replacements by every place that holds the tensor: several if it is tied.
+
+    A module that has several names is one place. functional_call's own ties would replace its
+    tensors once a name, and put the first replacement back in the end.
+    """
+    own = (*model.named_parameters(), *model.named_buffers())
+    new = {id(tensor): replacements[name] for name, tensor in own if name in replacements}
+    return {
+        f"{prefix}.{leaf}" if prefix else leaf: new[id(tensor)]
+        for prefix, module in model.named_modules()
+        for leaf, tensor in (*module._parameters.items(), *module._buffers.items())
+        if id(tensor) in new
+    }
+
+
 def call(model: nn.Module, replacements: dict[str, Tensor], batch: Batch) -> object:
     """The model's outputs with some parameters or buffers replaced; all other buffers are copies.
 
     Raises ForetellError, naming the model's own complaint, if it does not accept the batch.
     """
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    places = in_each_place(model, {**buffers, **replacements})
     try:
         return batch.feed(
-            lambda *args, **kwargs: functional_call(
-                model, {**buffers, **replacements}, args, kwargs
-            )
+            lambda *args, **kwargs: functional_call(model, places, args, kwargs, tie_weights=False)
         )
     except (ForetellError, Undefined, torch.OutOfMemoryError):
         raise
     except Exception as error:
         complaint = " ".join(str(error).split()) or "no message"
         if len(batch) == 1 and "more than 1 value per channel" in complaint:
-            raise ForetellError(
+            raise TooFewValues(
                 "BatchNorm needs at least two values per channel and the batch has one sample; "
                 "give two samples or batch_norm='frozen'"
             ) from error

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from foretell.batch import Batch, change_all, main_output, tensors
+from foretell.engine.codes import Codes
 from foretell.engine.isolate import call
 from foretell.engine.microbatch import check_exact, check_loss_is_a_mean, split
 from foretell.engine.subject import (
@@ -32,21 +33,22 @@ FROM_LOSS = {"grads", "taylor", "fan_in", "hessian_weights"}
 
 
 def loss_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
-    """The wanted ones of `input_grads`, `grads`, `taylor`, `fan_in` and `hessian_weights`."""
+    """The wanted ones of the quantities whose step belongs to this pass."""
     parts = split(subject.batch, subject.micro_batch)
     if len(parts) > 1:
         check_exact(subject.model, subject.batch, subject.undisturbed)
     totals = Totals()
+    codes = Codes(in_parts=len(parts) > 1) if "codes_kernel" in wanted else None
     for index, part in enumerate(parts):
         with (
             subject.undisturbed("loss", index),
             sdpa_kernel(SDPBackend.MATH),  # the kernel that can be differentiated twice
             torch.enable_grad(),
         ):
-            totals.add(one_part(subject, part, wanted, seconds))
+            totals.add(one_part(subject, part, wanted, seconds, codes))
     if len(parts) > 1 and subject.loss not in LOSSES.values() and totals.loss is not None:
         check_loss_is_a_mean(subject.loss, totals.outputs, subject.batch.targets, totals.loss)
-    return totals.found
+    return totals.found | ({"codes_kernel": codes.kernel()} if codes else {})
 
 
 @dataclass
@@ -79,7 +81,7 @@ class Totals:
 
 def joined(name: str, so_far: Any, value: Any) -> Any:
     """A quantity of two parts of a batch, from the quantity of each."""
-    if isinstance(so_far, Unavailable) or name == "fan_in":
+    if isinstance(so_far, Unavailable) or name in ("fan_in", "output_width"):
         return so_far
     if name == "input_grads":
         return torch.cat([so_far, value])
@@ -88,7 +90,9 @@ def joined(name: str, so_far: Any, value: Any) -> Any:
     return {weight: so_far[weight] + tensor for weight, tensor in value.items()}
 
 
-def one_part(subject: Subject, part: Batch, wanted: set[str], seconds: Seconds) -> Part:
+def one_part(
+    subject: Subject, part: Batch, wanted: set[str], seconds: Seconds, codes: Codes | None
+) -> Part:
     """Run one part of the batch forward, and back as often as the wanted quantities need."""
     by_input = "input_grads" in wanted
     fed = part.each(lambda t: t.detach().requires_grad_(by_input and t.is_floating_point()))
@@ -99,10 +103,13 @@ def one_part(subject: Subject, part: Batch, wanted: set[str], seconds: Seconds) 
         only_these=subject.layers != "all",
     )
     tangents = Tangents(watch.weights) if "hessian_weights" in wanted else None
-    with timed(seconds, "forward", subject.device), watch, tangents or nullcontext():
+    watching = codes.of(len(part)) if codes else nullcontext()
+    with timed(seconds, "forward", subject.device), watch, tangents or nullcontext(), watching:
         # A copy of the inputs: the model may work in place on them.
         outputs = call(subject.model, {}, fed.each(torch.clone))
     found: Found = {}
+    if "output_width" in wanted:
+        found["output_width"] = main_output(outputs).shape[-1]
     from_loss = wanted & FROM_LOSS
     if by_input:
         with timed(seconds, "jacobian", subject.device):
@@ -146,19 +153,27 @@ def backward(
         return dict.fromkeys(
             wanted, Unavailable("the loss does not depend on any trainable weight")
         )
-    twice = tangents is not None and bool(tangents.failed)
     with timed(seconds, "backward", device), watch.armed():
-        grads = gradient(loss, weights, keep_graph=tangents is not None, create_graph=twice)
-    found: Found = tapped(watch)
+        grads = gradient(loss, weights, keep_graph=tangents is not None)
+    found: Found = {"grads": grads, **tapped(watch)}
     if tangents is not None:
         with timed(seconds, "curvature", device):
-            found["hessian_weights"] = (
-                by_double_backward(grads, weights)
-                if twice
-                else by_tangent(tangents.of(loss), grads, weights)
-            )
-    found["grads"] = {name: grad.detach() for name, grad in grads.items()}
+            found["hessian_weights"] = hessian_product(loss, tangents, grads, weights)
     return {name: value for name, value in found.items() if name in wanted}
+
+
+def hessian_product(
+    loss: Tensor, tangents: Tangents, grads: dict[str, Tensor], weights: dict[str, Tensor]
+) -> dict[str, Tensor] | Unavailable:
+    """H w by the tangents where they go all the way, by a double backward where they don't."""
+    if not tangents.failed:
+        try:
+            return by_tangent(tangents.of(loss), grads, weights)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:  # an operation can't be differentiated often enough
+            tangents.failed = str(error).partition("\n")[0]
+    return by_double_backward(gradient(loss, weights, create_graph=True), weights)
 
 
 def by_tangent(
@@ -167,14 +182,14 @@ def by_tangent(
     """H w from the tangent of the loss along the weights, wᵀg, whose gradient is g + Hw."""
     if slope is None or not slope.requires_grad:
         return {name: torch.zeros_like(w) for name, w in weights.items()}
-    both = gradient(slope, weights)
+    both = gradient(slope, weights, keep_graph=True)
     return {name: total - grads[name] for name, total in both.items()}
 
 
 def by_double_backward(
     grads: Mapping[str, Tensor], weights: dict[str, Tensor]
 ) -> dict[str, Tensor] | Unavailable:
-    """H w, by differentiating wᵀg once more with w held constant; for what has no tangents."""
+    """H w, by differentiating wᵀg once more with w held constant."""
     slope = torch.stack([(w.detach() * grads[name]).sum() for name, w in weights.items()]).sum()
     if not slope.requires_grad:  # the loss is linear in the weights
         return {name: torch.zeros_like(w) for name, w in weights.items()}

@@ -9,8 +9,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from foretell.batch import Batch
 from foretell.engine.flow_pass import flow_pass, reference_flow_pass
+from foretell.engine.gaussian_pass import gaussian_pass
+from foretell.engine.halves_pass import halves_pass
 from foretell.engine.isolate import call
 from foretell.engine.loss_pass import loss_pass
+from foretell.engine.normed_flow_pass import normed_flow_pass
 from foretell.engine.subject import NO_WEIGHTS, Found, Seconds, Subject, timed
 from foretell.errors import ForetellError
 
@@ -20,11 +23,15 @@ Pass = Callable[[Subject, set[str], Seconds], Found]
 
 
 def read_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
-    """`parameters` and `weights`: views of the model's own tensors."""
+    """`parameters` and `weights`, views of the model's own tensors, and `targets`."""
     with timed(seconds, "read", subject.device):
         weights = {name: weight.detach() for name, weight in subject.weights.items()}
         parameters = {name: p.detach() for name, p in subject.model.named_parameters()}
-        return {"weights": weights or NO_WEIGHTS, "parameters": parameters}
+        return {
+            "weights": weights or NO_WEIGHTS,
+            "parameters": parameters,
+            "targets": subject.batch.targets,
+        }
 
 
 def count_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
@@ -59,5 +66,8 @@ PASSES: dict[str, Pass] = {
     "loss": loss_pass,
     "flow": flow_pass,
     "reference_flow": reference_flow_pass,
+    "normed_flow": normed_flow_pass,
+    "halves": halves_pass,
+    "gaussian": gaussian_pass,
 }
 """The passes by name; `quantities.py` says which steps and quantities are each one's."""

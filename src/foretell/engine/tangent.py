@@ -8,7 +8,9 @@ Along the weights a tangent is cheap: for y = W∗x + b it is W∗ẋ + (y − b
 Where an operation has no rule here, two gradients of that operation alone take its place.
 """
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,8 +18,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
-
-from foretell.engine.flow import DROPOUTS
 
 __all__ = ["Tangents"]
 
@@ -51,16 +51,19 @@ class Tangents(TorchFunctionMode):
         given = [value for value in flat(args, kwargs) if isinstance(value, Tensor)]
         if not self.failed:
             self._check_seen(given)
+        if self.failed:
+            return func(*args, **kwargs)
         moving = any(self.of(value) is not None for value in given)
-        if self.failed or (moving and in_place(name, args, kwargs)):
+        if moving and in_place(name, args, kwargs):
             return self._in_place(func, name, args, kwargs)
-        state = torch.get_rng_state() if moving and func in DROPOUTS else None
+        moving = moving and torch.is_grad_enabled()  # without gradients, it is a constant
+        before = random_state(given) if moving else {}
         out = func(*args, **kwargs)
         if floating(out):
-            with torch._C.DisableTorchFunction():
+            with torch._C.DisableTorchFunction(), same_randomness(before):
                 self._attach(
                     out,
-                    (lambda: self._tangent(func, name, args, kwargs, out, state))
+                    (lambda: self._tangent(func, name, args, kwargs, out))
                     if moving
                     else (lambda: None),
                 )
@@ -73,30 +76,35 @@ class Tangents(TorchFunctionMode):
                 self.failed = f"{tensor.grad_fn.name()} works out of sight"
 
     def _in_place(self, func: Any, name: str, args: tuple[Any, ...], kwargs: Any) -> Any:
-        """An operation that overwrites its first argument.
-
-        ReLU's needs only the sign of the result.
-        """
-        if self.failed:
-            return func(*args, **kwargs)
+        """An operation that overwrites its first argument; the tangent is that of a copy of it."""
         target = args[0]
-        if target._is_view():
-            self.failed = f"`{name}` works in place on a view"
-        elif name in ("relu_", "relu"):
-            before = self.of(target)
+        self._forget_aliases(target)
+        if name == "__setitem__" or kwargs.get("out") is not None:
+            self.failed = f"`{name}` writes into a tensor"
+            return func(*args, **kwargs)
+        if name in NEEDS_NO_COPY and not kwargs.get("alpha"):
+            tangents = (self.of(target), *(self.of(arg) for arg in args[1:]))
             out = func(*args, **kwargs)
             with torch._C.DisableTorchFunction():
-                self._attach(out, lambda: relu(before, out))
+                self._attach(out, lambda: NEEDS_NO_COPY[name](tangents, out))
             return out
-        elif name in ("__iadd__", "add_") and not kwargs and len(args) == 2:
-            terms = [self.of(arg) for arg in args]
-            out = func(*args, **kwargs)
-            with torch._C.DisableTorchFunction():
-                self._attach(out, lambda: total(terms, out))
-            return out
-        else:
-            self.failed = f"`{name}` works in place"
-        return func(*args, **kwargs)
+        with torch._C.DisableTorchFunction():
+            copy = target.clone()
+            self._tangents[copy] = self.of(target)
+        before = random_state([target])
+        out = func(*args, **kwargs)
+        apart, its_name, its_kwargs = out_of_place(func, name, kwargs)
+        with torch._C.DisableTorchFunction(), same_randomness(before):
+            rest = (copy, *args[1:])
+            self._attach(out, lambda: self._tangent(apart, its_name, rest, its_kwargs, out.clone()))
+        return out
+
+    def _forget_aliases(self, target: Tensor) -> None:
+        """Tensors that share memory with one that is overwritten change too; they become unseen."""
+        memory = target.untyped_storage().data_ptr()
+        for tensor in list(self._tangents):
+            if tensor is not target and tensor.untyped_storage().data_ptr() == memory:
+                del self._tangents[tensor]
 
     def _attach(self, out: Any, compute: Callable[[], Any]) -> None:
         try:
@@ -111,26 +119,24 @@ class Tangents(TorchFunctionMode):
             if isinstance(tensor, Tensor):
                 self._tangents[tensor] = its_tangent
 
-    def _tangent(
-        self, func: Any, name: str, args: tuple[Any, ...], kwargs: Any, out: Any, state: Any
-    ) -> Any:
+    def _tangent(self, func: Any, name: str, args: tuple[Any, ...], kwargs: Any, out: Any) -> Any:
         """The tangent of `out`, which `func` returned."""
         if func in CONTRACTIONS:
             return self._contraction(func, args, kwargs, out)
-        if func is F.batch_norm:
-            return self._batch_norm(*args, **kwargs)
+        if func in NORMS:
+            return NORMS[func](self.of(args[0]), *args, **kwargs)
+        if not args:
+            return self._by_two_gradients(func, args, kwargs)
         x = self.of(args[0])
         others = [value for value in flat(args[1:], kwargs) if self.of(value) is not None]
-        if name in RANDOM:
-            raise NotImplementedError(f"`{name}` draws random numbers")
         if name == "embedding":
             return func(args[0], self.of(args[1]), *args[2:], **kwargs)
-        if state is not None:
-            with torch.random.fork_rng([]):
-                torch.set_rng_state(state)
-                return func(x, *args[1:], **kwargs)
-        if name in ("relu", "relu6") and x is not None:
-            return relu(x, out) if name == "relu" else relu6(x, out)
+        if func in DROPOUTS and x is not None:
+            return func(x, *args[1:], **kwargs)
+        if name in SLOPES and x is not None:
+            return x * SLOPES[name](args[0])
+        if name == "relu" and x is not None:
+            return relu((x,), out)
         if name in LINEAR and not others and x is not None:
             return func(x, *args[1:], **kwargs)
         if name in SUMS and not kwargs and len(args) == 2:
@@ -160,25 +166,6 @@ class Tangents(TorchFunctionMode):
             return out
         return out + less_bias.view(-1, *[1] * (out.ndim - 2 if func is not F.linear else 0))
 
-    def _batch_norm(
-        self,
-        input: Tensor,
-        running_mean: Tensor | None,
-        running_var: Tensor | None,
-        weight: Tensor | None = None,
-        bias: Tensor | None = None,
-        training: bool = False,
-        momentum: float = 0.1,
-        eps: float = 1e-5,
-    ) -> Tensor:
-        tangent = self.of(input)
-        assert tangent is not None
-        if training or running_mean is None or running_var is None:
-            out: Tensor = BatchNormTangent.apply(input, tangent, weight, eps)
-            return out
-        scale = (running_var + eps).rsqrt() * (1 if weight is None else weight)
-        return tangent * scale.view(-1, *[1] * (input.ndim - 2))
-
     def _by_two_gradients(self, func: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
         """Jẋ for an operation without a rule: the gradient by u of (uᵀJ)ẋ, which is linear in u."""
         aliases: list[Tensor] = []
@@ -200,6 +187,8 @@ class Tangents(TorchFunctionMode):
         result = func(*alias(args), **alias(kwargs))
         several = isinstance(result, tuple | list)
         outs = [out for out in (result if several else [result]) if differentiable(out)]
+        if not outs:
+            return [None] * len(result) if several else None
         directions = [torch.zeros_like(out, requires_grad=True) for out in outs]
         rows = torch.autograd.grad(
             outs, aliases, directions, create_graph=True, materialize_grads=True
@@ -218,21 +207,38 @@ def differentiable(out: Any) -> bool:
     return isinstance(out, Tensor) and out.requires_grad
 
 
-def relu(tangent: Tensor | None, out: Tensor) -> Tensor | None:
+def random_state(given: Sequence[Tensor]) -> dict[torch.device, Tensor]:
+    """Where the generators stand that an operation on these tensors might draw from."""
+    states = {torch.device("cpu"): torch.get_rng_state()}
+    for device in {tensor.device for tensor in given if tensor.is_cuda}:
+        states[device] = torch.cuda.get_rng_state(device)
+    return states
+
+
+@contextmanager
+def same_randomness(before: dict[torch.device, Tensor]) -> Iterator[None]:
+    """Draw within the block what the operation drew; afterwards they are as it left them."""
+    after = random_state([]) if before else {}
+    drew = any(not torch.equal(before[device], state) for device, state in after.items())
+    drew = drew or len(before) > 1
+    with torch.random.fork_rng([d for d in before if d.type == "cuda"], enabled=drew):
+        if drew:
+            for device, state in before.items():
+                torch.set_rng_state(state) if device.type == "cpu" else torch.cuda.set_rng_state(
+                    state, device
+                )
+        yield
+
+
+def relu(tangents: Sequence[Tensor | None], out: Tensor) -> Tensor | None:
     """The tangent where the result is positive."""
-    if tangent is None:
+    if tangents[0] is None:
         return None
-    masked: Tensor = torch.ops.aten.threshold_backward(tangent, out, 0)
+    masked: Tensor = torch.ops.aten.threshold_backward(tangents[0], out, 0)
     return masked
 
 
-def relu6(tangent: Tensor, out: Tensor) -> Tensor:
-    """The tangent where the result is between its bounds."""
-    masked: Tensor = torch.ops.aten.hardtanh_backward(tangent, out, 0, 6)
-    return masked
-
-
-def total(terms: list[Tensor | None], out: Tensor) -> Tensor | None:
+def total(terms: Sequence[Tensor | None], out: Tensor) -> Tensor | None:
     """The sum of the tangents that are not zero, of the result's shape."""
     there = [term for term in terms if term is not None]
     if not there:
@@ -241,7 +247,133 @@ def total(terms: list[Tensor | None], out: Tensor) -> Tensor | None:
     return summed if summed.shape == out.shape else summed.expand_as(out)
 
 
-class BatchNormTangent(torch.autograd.Function):
+def out_of_place(func: Any, name: str, kwargs: dict[str, Any]) -> tuple[Any, str, dict[str, Any]]:
+    """The operation that returns what this one writes over its argument."""
+    if kwargs.get("inplace"):
+        return func, name, {**kwargs, "inplace": False}
+    plain = f"__{name[3:]}" if name.startswith("__i") else name.removesuffix("_")
+    return getattr(Tensor, plain, None) or getattr(F, plain), plain, kwargs
+
+
+def batch_norm(
+    tangent: Tensor,
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """The tangent of a batch normalisation, of its own or of given statistics."""
+    if training or running_var is None:
+        out: Tensor = NormTangent.apply(input, tangent, weight, eps)
+        return out
+    scale = (running_var + eps).rsqrt() * (1 if weight is None else weight)
+    return tangent * scale.view(-1, *[1] * (input.ndim - 2))
+
+
+def torch_batch_norm(
+    tangent: Tensor,
+    input: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+    *_: Any,
+) -> Tensor:
+    """The same with the arguments in the order of torch.batch_norm."""
+    return batch_norm(
+        tangent, input, running_mean, running_var, weight, bias, training, momentum, eps
+    )
+
+
+def layer_norm(
+    tangent: Tensor,
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+    *_: Any,
+) -> Tensor:
+    """The tangent of a layer normalisation."""
+    out = by_rows(tangent, input, math.prod(normalized_shape), eps)
+    return out if weight is None else out * weight
+
+
+def group_norm(
+    tangent: Tensor,
+    input: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+    *_: Any,
+) -> Tensor:
+    """The tangent of a group normalisation."""
+    out = by_rows(tangent, input, input[0].numel() // num_groups, eps)
+    return out if weight is None else out * weight.view(-1, *[1] * (input.ndim - 2))
+
+
+def instance_norm(
+    tangent: Tensor,
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """The tangent of an instance normalisation."""
+    if use_input_stats or running_var is None:
+        return group_norm(tangent, input, input.shape[1], weight, None, eps)
+    return batch_norm(tangent, input, running_mean, running_var, weight, None, eps=eps)
+
+
+def rms_norm(
+    tangent: Tensor,
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    eps: float | None = None,
+) -> Tensor:
+    """The tangent of a normalisation by the root of the mean square."""
+    axes = tuple(range(input.ndim - len(normalized_shape), input.ndim))
+    tiny = torch.finfo(input.dtype).eps if eps is None else eps
+    scale = (input.square().mean(axes, keepdim=True) + tiny).rsqrt()
+    out = scale * (tangent - input * scale**2 * (input * tangent).mean(axes, keepdim=True))
+    return out if weight is None else out * weight
+
+
+def by_rows(tangent: Tensor, input: Tensor, size: int, eps: float) -> Tensor:
+    """The tangent where every so many numbers in a row are normalised together."""
+    rows, row_tangents = input.reshape(1, -1, size), tangent.reshape(1, -1, size)
+    out: Tensor = NormTangent.apply(rows, row_tangents, None, eps)
+    return out.view_as(input)
+
+
+NORMS: dict[Any, Callable[..., Tensor]] = {
+    F.batch_norm: batch_norm,
+    torch.batch_norm: torch_batch_norm,
+    F.layer_norm: layer_norm,
+    torch.layer_norm: layer_norm,
+    F.group_norm: group_norm,
+    torch.group_norm: group_norm,
+    F.instance_norm: instance_norm,
+    F.rms_norm: rms_norm,
+    torch.rms_norm: rms_norm,
+}
+"""torch differentiates these twice but not, as a tangent's gradient needs, a third time."""
+
+
+class NormTangent(torch.autograd.Function):
     """γ·s·(ẋ − mean ẋ − x̂·mean(x̂ẋ)) with s = 1/√(var + ε) and x̂ = (x − mean)·s, per channel.
 
     Its backward pass is written out: autograd would take some thirty passes over memory for it.
@@ -289,9 +421,23 @@ LINEAR = {
     *("adaptive_avg_pool2d", "adaptive_avg_pool3d", "__getitem__", "swapaxes", "select", "flip"),
 }
 """Linear in their first argument, which alone is a tensor that depends on the weights."""
-RANDOM = {"rrelu", "gumbel_softmax", "bernoulli", "fractional_max_pool2d", "feature_dropout"}
 SUMS = {"add": 1, "__add__": 1, "__radd__": 1, "sub": -1, "__sub__": -1}
 PRODUCTS = {"mul", "__mul__", "__rmul__", "multiply", "matmul", "__matmul__", "bmm", "mm"}
+
+
+DROPOUTS = {F.dropout, F.dropout1d, F.dropout2d, F.dropout3d}
+"""Linear for the mask they drew."""
+NEEDS_NO_COPY: dict[str, Callable[[Sequence[Tensor | None], Tensor], Tensor | None]] = {
+    **dict.fromkeys(("relu", "relu_"), relu),
+    **dict.fromkeys(("__iadd__", "add_"), total),
+}
+"""In-place operations whose tangent does not need the value before."""
+SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu6": lambda x: ((x > 0) & (x < 6)).to(x.dtype),
+    "hardsigmoid": lambda x: ((x > -3) & (x < 3)).to(x.dtype) / 6,
+    "hardswish": lambda x: torch.where(x <= -3, 0, torch.where(x >= 3, 1, x / 3 + 0.5)),
+}
+"""Derivatives of functions that torch itself cannot differentiate twice, or only slowly."""
 
 
 def in_place(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

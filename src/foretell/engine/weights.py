@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from foretell.errors import ForetellError
 
-__all__ = ["Layers", "counted_weights"]
+__all__ = ["Layers", "Role", "counted_weights", "roles"]
 
 Layers = Literal["all", "conv2d_linear"]
+Role = Literal["weight", "scale", "shift", "other"]
 
 _WEIGHTED = (
     nn.modules.conv._ConvNd,
@@ -54,6 +55,30 @@ def counted_weights(model: nn.Module, layers: Layers = "all") -> dict[str, Tenso
         for name, owner, leaf, parameter in _owned(model)
         if parameter.requires_grad and counts(owner, leaf, parameter)
     }
+
+
+def roles(model: nn.Module, layers: Layers = "all") -> dict[str, Role]:
+    """Name → what a parameter is for, frozen or not.
+
+    A weight counts as one in `counted_weights`; scales and shifts are a normalisation's, shifts
+    also the biases of anything; slopes, tokens and the like are other.
+
+    >>> roles(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)))
+    {'0.weight': 'weight', '0.bias': 'shift', '1.weight': 'scale', '1.bias': 'shift'}
+    """
+    counts = _counts if layers == "all" else _counts_in_reference
+    return {
+        name: "weight" if counts(owner, leaf, parameter) else _role(owner, leaf)
+        for name, owner, leaf, parameter in _owned(model)
+    }
+
+
+def _role(owner: nn.Module, leaf: str) -> Role:
+    if "bias" in leaf:
+        return "shift"
+    if isinstance(owner, _UNWEIGHTED) and not isinstance(owner, nn.PReLU):
+        return "scale"
+    return "other"
 
 
 def _owned(model: nn.Module) -> Iterator[tuple[str, nn.Module, str, Tensor]]:
