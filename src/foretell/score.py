@@ -46,8 +46,9 @@ def score(
 ) -> dict[str, Score]:
     """The scores of a model by the name of the proxy; higher is better unless the proxy says not.
 
-    `batch` is a pair (inputs, targets), or a `Batch`, and is moved to the model's device. The
-    model is run in training mode, as it would be trained, and comes back bit for bit as it was.
+    `batch` is a pair (inputs, targets), or a `Batch`; it is moved to the model's device, and what
+    is floating-point in it to the model's type. The model is run in training mode, as it would be
+    trained, and comes back bit for bit as it was.
 
     - `loss`: "cross_entropy", "mse", "bce_with_logits", or a callable (outputs, targets) → scalar.
     - `seed`: of what the model draws at random (dropout); the same seed gives the same score.
@@ -85,10 +86,11 @@ def as_subject(
     checked = as_batch(batch)
     if batch_norm not in ("batch", "frozen"):
         raise ForetellError(f"batch_norm is {batch_norm!r}; choose 'batch' or 'frozen'")
-    first = next(module.parameters(), next(module.buffers(), None))
-    if first is not None:
-        device = first.device
-        checked = checked.each(lambda tensor: tensor.to(device))
+    own = [*module.parameters(), *module.buffers()]
+    device = own[0].device if own else None
+    kinds = {tensor.dtype for tensor in module.parameters() if tensor.is_floating_point()}
+    kind = kinds.pop() if len(kinds) == 1 else None
+    checked = checked.each(lambda t: t.to(device, kind if t.is_floating_point() else None))
     return Subject(module, checked, resolve_loss(loss), seed, layers, batch_norm, micro_batch)
 
 

@@ -2,9 +2,10 @@
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from torch.func import functional_call
 from foretell.batch import Batch
 from foretell.errors import ForetellError, TooFewValues, Undefined
 
-__all__ = ["BatchNorm", "call", "derived_seed", "mode", "own_randomness"]
+__all__ = ["BatchNorm", "call", "derived_seed", "mode", "own_attributes", "own_randomness"]
 
 BatchNorm = Literal["batch", "frozen"]
 """Statistics of batch normalisation: the minibatch's own, or the model's running ones."""
@@ -43,6 +44,59 @@ def is_batch_norm(module: nn.Module) -> bool:
     """True for a layer whose training mode couples the samples of a batch by their statistics."""
     instance = nn.modules.instancenorm._InstanceNorm
     return isinstance(module, nn.modules.batchnorm._NormBase) and not isinstance(module, instance)
+
+
+@contextmanager
+def own_attributes(model: nn.Module) -> Iterator[None]:
+    """Let modules write into attributes that are neither parameters nor buffers, then undo it.
+
+    Tensors, lists and dicts that a module holds (a cache, a counter) come back as they were.
+    """
+    before = {module: dict(module.__dict__) for module in model.modules()}
+    contents = [held for attributes in before.values() for held in contents_of(attributes)]
+    try:
+        yield
+    finally:
+        for module, attributes in before.items():
+            module.__dict__.clear()
+            module.__dict__.update(attributes)
+        for restore in contents:
+            restore()
+
+
+def contents_of(attributes: dict[str, Any]) -> Iterator[Callable[[], None]]:
+    """For each container or tensor among a module's own attributes, what puts its content back."""
+    for name, value in attributes.items():
+        if name in REGISTRIES:
+            continue
+        if isinstance(value, Tensor):
+            yield partial(put_back_tensor, value, value._version, value.detach().clone())
+        elif type(value) in (list, dict, set):
+            yield partial(put_back, value, value.copy())
+            items = value.values() if isinstance(value, dict) else value
+            for item in items:
+                if isinstance(item, Tensor) and not isinstance(item, nn.Parameter):
+                    yield partial(put_back_tensor, item, item._version, item.detach().clone())
+
+
+REGISTRIES = frozenset(nn.Module().__dict__)
+"""What torch itself keeps in a module; parameters and buffers are looked after elsewhere."""
+
+
+def put_back(container: Any, content: Any) -> None:
+    """Give a list, dict or set the content it had, if it changed."""
+    if isinstance(container, list):
+        container[:] = content
+    else:
+        container.clear()
+        container.update(content)
+
+
+def put_back_tensor(tensor: Tensor, version: int, content: Tensor) -> None:
+    """Give a tensor the values it had, if it was written to."""
+    if tensor._version != version:
+        with torch.no_grad():
+            tensor.copy_(content)
 
 
 @contextmanager

@@ -134,7 +134,8 @@ def jacobian(outputs: Any, sources: list[Tensor], *, keep_graph: bool) -> Tensor
     rows = torch.autograd.grad(
         output.sum(), sources, retain_graph=keep_graph, allow_unused=True, materialize_grads=True
     )
-    return torch.cat([row.flatten(1) for row in rows], dim=1)
+    joined_rows: Tensor = precise(torch.cat([row.flatten(1) for row in rows], dim=1))
+    return joined_rows
 
 
 def backward(
@@ -155,11 +156,17 @@ def backward(
         )
     with timed(seconds, "backward", device), watch.armed():
         grads = gradient(loss, weights, keep_graph=tangents is not None)
-    found: Found = {"grads": grads, **tapped(watch)}
+    found: Found = {"grads": precise(grads), **tapped(watch)}
     if tangents is not None:
         with timed(seconds, "curvature", device):
-            found["hessian_weights"] = hessian_product(loss, tangents, grads, weights)
+            found["hessian_weights"] = precise(hessian_product(loss, tangents, grads, weights))
     return {name: value for name, value in found.items() if name in wanted}
+
+
+def precise(tensors: Any) -> Any:
+    """Half-precision tensors as float32, in which their sums are formed; others as they are."""
+    halves = (torch.float16, torch.bfloat16)
+    return change_all(tensors, lambda t: t.float() if t.dtype in halves else t)
 
 
 def hessian_product(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from foretell.batch import Batch, tensors
-from foretell.engine.isolate import BatchNorm, derived_seed, mode, own_randomness
+from foretell.engine.isolate import BatchNorm, derived_seed, mode, own_attributes, own_randomness
 from foretell.engine.weights import Layers, counted_weights
 from foretell.losses import Loss
 
@@ -59,6 +59,7 @@ class Subject:
     def undisturbed(self, *parts: object, training: bool = True) -> Iterator[None]:
         """The model in the mode to be scored in, with a random stream that is the parts' own."""
         with (
+            own_attributes(self.model),
             mode(self.model, training=training, batch_norm=self.batch_norm),
             own_randomness(derived_seed(self.seed, *parts), self.device),
         ):

@@ -66,7 +66,9 @@ class Tap:
         self.overwritten = self.value._version != self.version
         if self.overwritten:
             return
-        product = (self.value * grad.detach()).movedim(self.channel_axis, -1)
+        # in float32 at least: half precision would lose the sum over positions
+        kind = torch.promote_types(grad.dtype, torch.float32)
+        product = (self.value.to(kind) * grad.detach()).movedim(self.channel_axis, -1)
         if self.sample_axis:
             product = product.movedim(self.sample_axis, 0)
         # A fold of samples and windows, `[N·k, …]`, keeps a sample's windows together.

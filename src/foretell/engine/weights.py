@@ -91,6 +91,11 @@ def _owned(model: nn.Module) -> Iterator[tuple[str, nn.Module, str, Tensor]]:
                     f"{type(module).__name__} {prefix or 'itself'!r} has no shape yet; "
                     "run one batch through the model first"
                 )
+            if parameter.is_complex():
+                raise ForetellError(
+                    f"{type(module).__name__} {prefix or 'itself'!r} has complex parameters; "
+                    "the scores are defined for real ones"
+                )
             if id(parameter) not in seen:
                 seen.add(id(parameter))
                 yield f"{prefix}.{leaf}" if prefix else leaf, module, leaf, parameter
