@@ -2,8 +2,8 @@
 
 from foretell.batch import Batch
 from foretell.data import load_data, minibatch
-from foretell.engine.plan import Plan, explain
 from foretell.errors import ForetellError
+from foretell.explain import Explanation, explain
 from foretell.rank import rank
 from foretell.score import Score, score
 from foretell.search import Outcome, load_chosen, search
@@ -12,9 +12,9 @@ from foretell.vote import prefers, vote
 
 __all__ = [
     "Batch",
+    "Explanation",
     "ForetellError",
     "Outcome",
-    "Plan",
     "Score",
     "__version__",
     "explain",

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 import pandas as pd
 
 from foretell.data import DATA
+from foretell.engine.quantities import QUANTITIES
 from foretell.errors import ForetellError
 from foretell.losses import LOSSES
 from foretell.models import SOURCES
-from foretell.proxies import PROXIES
+from foretell.proxies import PROXIES, load_plugins
 from foretell.searchers import SEARCHERS, Warmup
 from foretell.spaces import SPACES
 from foretell.vote import VOTERS
@@ -20,6 +21,7 @@ Row = dict[str, str]
 
 
 def _proxies() -> Iterable[Row]:
+    load_plugins()
     for name, proxy in PROXIES.items():
         yield {
             "name": name,
@@ -35,6 +37,11 @@ def _proxies() -> Iterable[Row]:
         "what": f"Ranks by pairwise majority of {', '.join(VOTERS)}; only in `rank`.",
         "source": "Abdelfattah et al. 2021, arXiv:2101.08134",
     }
+
+
+def _quantities() -> Iterable[Row]:
+    for name, quantity in QUANTITIES.items():
+        yield {"name": name, "what": quantity.meaning, "source": f"step {quantity.step}"}
 
 
 def _spaces() -> Iterable[Row]:
@@ -74,6 +81,7 @@ def first_line(thing: object) -> str:
 
 CATALOGUES: dict[str, Callable[[], Iterable[Row]]] = {
     "proxies": _proxies,
+    "quantities": _quantities,
     "spaces": _spaces,
     "data": _data,
     "searchers": _searchers,

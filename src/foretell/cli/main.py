@@ -4,7 +4,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypeAlias
+from functools import partial
+from typing import Any, TypeAlias
 
 import pandas as pd
 import torch
@@ -12,16 +13,15 @@ from rich.console import Console
 
 import foretell
 from foretell.cli.catalogue import CATALOGUES, catalogue
+from foretell.cli.inputs import Inputs, add_data, add_repeats, data_text, read_inputs
 from foretell.cli.progress import SearchProgress
 from foretell.cli.show import show
-from foretell.data import Splits, load_data, minibatch
-from foretell.engine.plan import DEFAULT, explain
+from foretell.engine.plan import DEFAULT
 from foretell.errors import ForetellError
-from foretell.models import Like, load_model
+from foretell.explain import Explanation, explain
 from foretell.proxies import BASELINES, PROXIES
-from foretell.rank import rank
+from foretell.repeat import rank_many, score_many, summary
 from foretell.runs.workers import available_cores
-from foretell.score import score
 from foretell.search import DEMO, Outcome, search
 
 __all__ = ["main"]
@@ -73,7 +73,7 @@ def add_search(commands: Commands) -> None:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     command.add_argument("--space", default=DEMO.space, help="search space, name?key=value,...")
-    command.add_argument("--data", default=DEMO.data, help="data set; see `foretell list data`")
+    add_data(command, DEMO.data)
     command.add_argument("--run", default="runs/search", metavar="DIR", help="folder for the rows")
     command.add_argument("--by", default=DEMO.by, help="proxy that chooses what is trained")
     command.add_argument("--pool", type=int, default=DEMO.pool, help="networks to score")
@@ -132,18 +132,18 @@ def add_explain(commands: Commands) -> None:
         "explain",
         help="the passes that would run for some proxies, and what they cost",
         description="The passes that would run. A cost of 1 is the arithmetic of one forward pass "
-        "of the minibatch.",
+        "of the minibatch. With a model, also its FLOPs and the memory to expect.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    command.add_argument("--proxies", default=",".join(DEFAULT), help="names with commas between")
-    command.add_argument("--batch-size", type=positive, default=64, help="samples in the minibatch")
-    add_form(command)
+    command.add_argument("model", nargs="?", help="see `foretell list models` for the forms")
+    add_scoring(command)
     command.set_defaults(command=run_explain)
 
 
 def add_scoring(command: argparse.ArgumentParser) -> None:
     """What `score` and `rank` have in common."""
-    command.add_argument("--data", default="digits", help="data set; see `foretell list data`")
+    add_data(command, "digits")
+    add_repeats(command)
     command.add_argument("--proxies", default=",".join(DEFAULT), help="names with commas between")
     command.add_argument("--loss", default="cross_entropy", help="see `foretell list losses`")
     command.add_argument(
@@ -178,11 +178,11 @@ def add_form(command: argparse.ArgumentParser) -> None:
         )
 
 
-def positive(text: str) -> int:
-    """An integer of at least 1."""
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
+def at_least_one(size: int) -> int:
+    """A batch size that can be one."""
+    if size < 1:
+        raise ForetellError(f"--batch-size is {size}; give at least 1")
+    return size
 
 
 def run_search(arguments: argparse.Namespace) -> None:
@@ -195,7 +195,7 @@ def run_search(arguments: argparse.Namespace) -> None:
     with SearchProgress(totals, Console(stderr=True)) as progress:
         outcome = search(
             arguments.space,
-            arguments.data,
+            data_text(arguments),
             run=arguments.run,
             by=arguments.by,
             pool=arguments.pool,
@@ -248,54 +248,50 @@ def verdict(outcome: Outcome, by: str) -> str:
 
 def run_score(arguments: argparse.Namespace) -> None:
     """Score one model and print a line a proxy."""
-    splits = load_data(arguments.data)
-    model = load_model(arguments.model, like(splits, arguments.seed))
-    scores = score(
-        model.to(pick_device(arguments.device)),
-        minibatch(splits.train, arguments.batch_size, arguments.seed),
+    inputs = read_inputs(arguments, [arguments.model], pick_device(arguments.device))
+    if len(inputs.models) > 1:
+        raise ForetellError(f"{arguments.model} is {len(inputs.models)} models; `rank` takes them")
+    model = inputs.models[0]
+    runs = score_many(
+        partial(inputs.build, model),
+        inputs.batches(model),
+        inputs.seeds,
         names(arguments.proxies),
-        loss=arguments.loss,
-        seed=arguments.seed,
-        layers=arguments.layers,
-        batch_norm=arguments.batch_norm,
-        micro_batch=arguments.micro_batch,
+        **options(arguments, inputs),
     )
-    rows = [
-        {
-            "proxy": name,
-            "value": result.value,
-            "better": "higher" if PROXIES[name].higher_is_better else "lower",
-            "bound": PROXIES[name].bound,
-            "seconds": result.seconds,
-            "why": result.why or "",
-        }
-        for name, result in scores.items()
-    ]
-    table = pd.DataFrame(rows).set_index("proxy")
-    show(drop_empty(table), arguments.form, terminal(), arguments.model, model=arguments.model)
+    found = summary(runs)
+    place = found.columns.get_loc("seconds")
+    better = ["higher" if PROXIES[name].higher_is_better else "lower" for name in found.index]
+    found.insert(place, "better", better)
+    found.insert(place + 1, "bound", [PROXIES[name].bound for name in found.index])
+    if runs["run"].max() == 0:
+        found = found.rename(columns={"mean": "value"}).drop(columns=["std", "runs", "undefined"])
+    show(drop_empty(found), arguments.form, terminal(), model, model=model)
+
+
+def options(arguments: argparse.Namespace, inputs: Inputs) -> dict[str, Any]:
+    """How to score, as `foretell.score` has it."""
+    return {
+        "loss": inputs.loss(arguments.loss),
+        "layers": arguments.layers,
+        "batch_norm": arguments.batch_norm,
+        "micro_batch": arguments.micro_batch,
+    }
 
 
 def run_rank(arguments: argparse.Namespace) -> None:
     """Rank several models and print a line a model."""
-    splits = load_data(arguments.data)
-    device = pick_device(arguments.device)
-    fit = like(splits, arguments.seed)
-    models = {
-        text: (lambda text=text: load_model(text, fit).to(device)) for text in arguments.models
-    }
-    table = rank(
-        models,
-        minibatch(splits.train, arguments.batch_size, arguments.seed),
-        names(arguments.proxies),
+    inputs = read_inputs(arguments, arguments.models, pick_device(arguments.device))
+    proxies = names(arguments.proxies)
+    table = rank_many(
+        {model: partial(inputs.build, model) for model in inputs.models},
+        inputs.batches,
+        inputs.seeds,
+        proxies,
         by=arguments.by,
-        loss=arguments.loss,
-        seed=arguments.seed,
-        layers=arguments.layers,
-        batch_norm=arguments.batch_norm,
-        micro_batch=arguments.micro_batch,
+        **options(arguments, inputs),
     )
-    scores = table.drop(columns=["wins", "rank", "seconds", "why"], errors="ignore")
-    if scores.isna().to_numpy().all():
+    if table[[name for name in table if name in PROXIES]].isna().to_numpy().all():
         raise ForetellError(f"no model could be scored; the first: {table['why'].iloc[0]}")
     show(drop_empty(table), arguments.form, terminal(), f"Ranked on {arguments.data}")
 
@@ -312,13 +308,30 @@ def run_list(arguments: argparse.Namespace) -> None:
 
 
 def run_explain(arguments: argparse.Namespace) -> None:
-    """Print the plan and its cost."""
-    plan = explain(names(arguments.proxies))
-    table = plan.table(arguments.batch_size)
-    total = plan.cost(arguments.batch_size)
-    show(table, arguments.form, terminal(), "Steps", forward_equivalents=total)
+    """Print the plan, and for a model what it would take."""
+    proxies = names(arguments.proxies)
+    if arguments.model is None:
+        found = explain(proxies, batch_size=at_least_one(arguments.batch_size))
+    else:
+        inputs = read_inputs(arguments, [arguments.model], pick_device(arguments.device))
+        model = inputs.models[0]
+        batch = inputs.batches(model)[0]
+        built = inputs.build(model, arguments.seed)
+        found = explain(proxies, built, batch, **options(arguments, inputs))
+    about = {"forward_equivalents": found.cost, "memory": found.memory}
+    show(found.table(), arguments.form, terminal(), arguments.model or "Steps", **about)
     if arguments.form == "text":
-        print(f"{total:.2f} forward passes in all, at a batch of {arguments.batch_size}")
+        print(in_words(found))
+
+
+def in_words(found: Explanation) -> str:
+    """The totals, a line each."""
+    lines = [f"{found.cost:.2f} forward passes in all, at a batch of {found.batch_size}"]
+    if found.memory is not None:
+        lines.append(f"about {found.memory / 2**20:,.0f} MiB at the peak")
+    if found.curvature:
+        lines.append(f"curvature by {found.curvature}")
+    return "\n".join(lines)
 
 
 def terminal() -> Console:
@@ -330,11 +343,6 @@ def terminal() -> Console:
 def names(text: str) -> list[str]:
     """The names in a list with commas."""
     return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def like(splits: Splits, seed: int) -> Like:
-    """What a model must fit to be scored on this data."""
-    return Like(classes=splits.classes, shape=splits.image_shape, seed=seed)
 
 
 def drop_empty(table: pd.DataFrame) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from foretell.errors import ForetellError
 __all__ = ["Codes"]
 
 SWITCHES = {
-    *("relu", "relu6", "leaky_relu", "rrelu", "prelu", "threshold", "hardtanh", "hardswish"),
+    *("relu", "relu6", "leaky_relu", "rrelu", "prelu", "_threshold", "hardtanh", "hardswish"),
     *("hardsigmoid", "hardshrink", "softshrink", "gelu", "silu", "mish", "elu", "celu", "selu"),
     *("softplus", "log_sigmoid", "logsigmoid"),
 }
@@ -61,6 +61,7 @@ class Codes(TorchFunctionMode):
     def of(self, samples: int) -> "Codes":
         """The mode for the next part of the batch, of so many samples."""
         self._samples = samples
+        self._smooth.clear()  # each part runs the same
         self._parts.append([])
         return self
 

@@ -71,7 +71,7 @@ def flow_in(
 
     def positive(tensor: Tensor) -> Tensor:
         tensor = tensor.detach()
-        return tensor.abs().to(dtype) if tensor.is_floating_point() else tensor
+        return tensor.abs().to(dtype) if tensor.is_floating_point() else tensor.clone()
 
     model = subject.model
     absolute = {name: positive(tensor) for name, tensor in model.named_buffers()}

@@ -1,14 +1,18 @@
 """The network with weights, inputs and a small disturbance of the inputs all drawn from N(0, 1)."""
 
+from dataclasses import replace
+
 import torch
 from torch import Generator, Tensor, nn
 
 from foretell.batch import Batch, main_output, tensors
 from foretell.engine.features import FeatureWatch
 from foretell.engine.isolate import call, derived_seed
+from foretell.engine.memory import is_out_of_memory, what_would_fit
 from foretell.engine.microbatch import check_exact, split
 from foretell.engine.subject import Found, Seconds, Subject, Unavailable, timed
 from foretell.engine.weights import Layers, roles
+from foretell.errors import ForetellError
 
 __all__ = ["gaussian_model", "gaussian_pass", "pooled_features"]
 
@@ -17,20 +21,39 @@ DISTURBANCE = 0.01
 
 
 def gaussian_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
-    """`feature_change` and `norm_variances`, in float32 or, where that overflows, in float64."""
+    """`feature_change` and `norm_variances`.
+
+    Raises ForetellError where memory does not suffice, saying which micro-batch would fit.
+    """
     if not any(tensor.is_floating_point() for tensor in tensors(subject.batch.inputs)):
         why = Unavailable("the inputs are integers: none can be drawn from a normal distribution")
         return {"feature_change": why, "norm_variances": why}
-    parts = split(subject.batch, subject.micro_batch)
-    if len(parts) > 1:
+    if subject.micro_batch is not None and subject.micro_batch < len(subject.batch):
         check_exact(subject.model, subject.batch, subject.undisturbed)
+    try:
+        with timed(seconds, "gaussian", subject.device):
+            return gaussian_quantities(subject)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    raise ForetellError(
+        what_would_fit(
+            subject,
+            lambda size: gaussian_quantities(
+                replace(subject, batch=subject.batch[:size], micro_batch=None)
+            ),
+        )
+    )
+
+
+def gaussian_quantities(subject: Subject) -> Found:
+    """Both quantities, in float32 or, where that overflows, in float64."""
     double = any(p.dtype == torch.float64 for p in subject.model.parameters())
-    with timed(seconds, "gaussian", subject.device):
-        for dtype in [torch.float64] if double else [torch.float32, torch.float64]:
-            generator = Generator().manual_seed(derived_seed(subject.seed, "gaussian"))
-            found = gaussian_in(subject, generator, dtype)
-            if found["feature_change"].isfinite():
-                break
+    for dtype in [torch.float64] if double else [torch.float32, torch.float64]:
+        generator = Generator().manual_seed(derived_seed(subject.seed, "gaussian"))
+        found = gaussian_in(subject, generator, dtype)
+        if found["feature_change"].isfinite():
+            break
     return found
 
 
@@ -90,6 +113,7 @@ def pooled_features(
     Dropout draws the same for the same index, so that it does not count as a disturbance.
     """
     watch = FeatureWatch()
+    buffers = {name: drawn[name].clone() for name, _ in subject.model.named_buffers()}
     with subject.undisturbed("gaussian", index), torch.no_grad(), watch:
-        output = main_output(call(subject.model, drawn, part.each(torch.clone)))
+        output = main_output(call(subject.model, drawn | buffers, part.each(torch.clone)))
     return output if watch.features is None else watch.features, watch.variances

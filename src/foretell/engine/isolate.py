@@ -155,10 +155,12 @@ def call(model: nn.Module, replacements: dict[str, Tensor], batch: Batch) -> obj
         return batch.feed(
             lambda *args, **kwargs: functional_call(model, places, args, kwargs, tie_weights=False)
         )
-    except (ForetellError, Undefined, torch.OutOfMemoryError):
+    except (ForetellError, Undefined, torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:
         complaint = " ".join(str(error).split()) or "no message"
+        if "can't allocate memory" in complaint:
+            raise
         if len(batch) == 1 and "more than 1 value per channel" in complaint:
             raise TooFewValues(
                 "BatchNorm needs at least two values per channel and the batch has one sample; "

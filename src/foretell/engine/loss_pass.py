@@ -12,6 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from foretell.batch import Batch, change_all, main_output, tensors
 from foretell.engine.codes import Codes
 from foretell.engine.isolate import call
+from foretell.engine.memory import is_out_of_memory, what_would_fit
 from foretell.engine.microbatch import check_exact, check_loss_is_a_mean, split
 from foretell.engine.subject import (
     NO_WEIGHTS,
@@ -33,7 +34,21 @@ FROM_LOSS = {"grads", "taylor", "fan_in", "hessian_weights"}
 
 
 def loss_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
-    """The wanted ones of the quantities whose step belongs to this pass."""
+    """The wanted ones of the quantities whose step belongs to this pass.
+
+    Raises ForetellError where memory does not suffice, saying which micro-batch would fit.
+    """
+    try:
+        return in_parts(subject, wanted, seconds)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    # Outside the handler, whose traceback would keep the failed attempt's tensors alive.
+    raise ForetellError(what_would_fit(subject, lambda size: try_part(subject, wanted, size)))
+
+
+def in_parts(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
+    """Run the batch in the parts asked for."""
     parts = split(subject.batch, subject.micro_batch)
     if len(parts) > 1:
         check_exact(subject.model, subject.batch, subject.undisturbed)
@@ -49,6 +64,30 @@ def loss_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
     if len(parts) > 1 and subject.loss not in LOSSES.values() and totals.loss is not None:
         check_loss_is_a_mean(subject.loss, totals.outputs, subject.batch.targets, totals.loss)
     return totals.found | ({"codes_kernel": codes.kernel()} if codes else {})
+
+
+def try_part(subject: Subject, wanted: set[str], size: int) -> None:
+    """Run so many samples and forget the result."""
+    codes = Codes(in_parts=True) if "codes_kernel" in wanted else None
+    with subject.undisturbed("loss", 0), sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
+        one_part(subject, subject.batch[:size], wanted, {}, codes)
+
+
+def curvature_path(subject: Subject) -> str:
+    """How `hessian_weights` is computed for this model, tried on two samples."""
+    pair = subject.batch[:2]
+    tangents = Tangents(subject.weights)
+    with (
+        subject.undisturbed("explain"),
+        sdpa_kernel(SDPBackend.MATH),
+        torch.enable_grad(),
+        tangents,
+    ):
+        outputs = call(subject.model, {}, pair.each(lambda t: t.detach().clone()))
+        scalar(subject.loss(outputs, pair.targets))
+    if tangents.failed:
+        return f"double backward, since {tangents.failed}"
+    return "tangents along the weights"
 
 
 @dataclass

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import pandas as pd
 from torch import Tensor
 
 from foretell.engine.quantities import QUANTITIES, STEPS
 from foretell.errors import ForetellError, did_you_mean
-from foretell.proxies import BASELINES, PAPER, PROXIES, Proxy
+from foretell.proxies import BASELINES, PAPER, PROXIES, Proxy, load_plugins
 
-__all__ = ["DEFAULT", "Plan", "Request", "explain", "make_plan"]
+__all__ = ["DEFAULT", "Plan", "Request", "make_plan"]
 
 DEFAULT = (*PAPER, *BASELINES)
 
@@ -48,41 +47,12 @@ class Plan:
 
     def cost(self, batch_size: int) -> float:
         """Forward-equivalents: the arithmetic in units of one forward pass of the minibatch."""
-        return sum(step_cost(step, batch_size) for step in self.steps)
+        return sum(self.step_cost(step, batch_size) for step in self.steps)
 
-    def table(self, batch_size: int = 64) -> pd.DataFrame:
-        """A row a step: its cost in forward-equivalents, what it computes, and for whom.
-
-        >>> explain(["snip", "grad_norm"]).table()[["cost", "for"]]
-                  cost              for
-        step
-        read       0.0             snip
-        forward    1.0  snip, grad_norm
-        backward   2.0  snip, grad_norm
-        """
-        rows = [
-            {
-                "step": step,
-                "cost": step_cost(step, batch_size),
-                "computes": STEPS[step].meaning,
-                "for": ", ".join(p.name for p in self.proxies if step in self.steps_of(p)),
-            }
-            for step in self.steps
-        ]
-        return pd.DataFrame(rows).set_index("step")
-
-
-def explain(proxies: Request = DEFAULT) -> Plan:
-    """The steps that would run for these proxies, and their cost in forward-equivalents.
-
-    Raises ForetellError for an unknown proxy or setting.
-
-    >>> round(explain(["grad_norm", "snip", "fisher"]).cost(batch_size=64), 2)
-    3.0
-    >>> round(explain().cost(batch_size=64), 2)
-    9.05
-    """
-    return make_plan(proxies)
+    @staticmethod
+    def step_cost(step: str, batch_size: int) -> float:
+        """A step's cost in forward passes of a minibatch of that size."""
+        return STEPS[step].cost / (batch_size if STEPS[step].per_sample else 1)
 
 
 def make_plan(proxies: Request) -> Plan:
@@ -102,6 +72,8 @@ def make_plan(proxies: Request) -> Plan:
 
 def find(name: str) -> Proxy:
     """The proxy of that name; the error for an unknown one names the nearest."""
+    if name not in PROXIES:
+        load_plugins()
     if name in PROXIES:
         return PROXIES[name]
     if name == "vote":
@@ -127,8 +99,3 @@ def steps_for(needs: Iterable[str]) -> tuple[str, ...]:
             required.add(step)
             waiting.extend(STEPS[step].after)
     return tuple(step for step in STEPS if step in required)
-
-
-def step_cost(step: str, batch_size: int) -> float:
-    """A step's cost in forward passes of a minibatch of that size."""
-    return STEPS[step].cost / (batch_size if STEPS[step].per_sample else 1)

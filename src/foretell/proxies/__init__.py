@@ -6,63 +6,30 @@ ArithmeticError with the reason. To add one: a file beside this one, an import, 
 `PROXIES`, a golden row.
 """
 
-import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from types import MappingProxyType
-from typing import Any
-
-from torch import Tensor
-
+from foretell.proxies.epe_nas import epe_nas
 from foretell.proxies.fisher import fisher
 from foretell.proxies.fisher_reference import fisher_reference
 from foretell.proxies.flops import flops
 from foretell.proxies.grad_norm import grad_norm
 from foretell.proxies.grasp import grasp
 from foretell.proxies.jacob_cov import jacob_cov
+from foretell.proxies.l2_norm import l2_norm
+from foretell.proxies.nwot import nwot
 from foretell.proxies.params import params
+from foretell.proxies.plain import plain
+from foretell.proxies.proxy import PROXIES, Proxy
+from foretell.proxies.register import load_plugins, register
 from foretell.proxies.snip import snip
 from foretell.proxies.synflow import synflow
+from foretell.proxies.synflow_bn import synflow_bn
 from foretell.proxies.synflow_reference import synflow_reference
+from foretell.proxies.zen import zen
+from foretell.proxies.zico import zico
 
-__all__ = ["BASELINES", "PAPER", "PROXIES", "Proxy"]
-
-
-@dataclass(frozen=True)
-class Proxy:
-    """A proxy and what is known of it."""
-
-    function: Callable[..., Tensor]
-    source: str
-    higher_is_better: bool = True
-    bound: str = ""
-    """The largest or smallest value it can take, in words; empty when it has none."""
-
-    @property
-    def name(self) -> str:
-        """The function's own name."""
-        return self.function.__name__
-
-    @property
-    def summary(self) -> str:
-        """The first line of the function's docstring."""
-        return (inspect.getdoc(self.function) or "").partition("\n")[0]
-
-    @cached_property
-    def needs(self) -> tuple[str, ...]:
-        """The quantities it asks for: its parameters without a default."""
-        parameters = inspect.signature(self.function).parameters.values()
-        return tuple(p.name for p in parameters if p.default is p.empty)
-
-    @cached_property
-    def settings(self) -> Mapping[str, Any]:
-        """Its settings and their defaults: its parameters with one."""
-        parameters = inspect.signature(self.function).parameters.values()
-        return MappingProxyType({p.name: p.default for p in parameters if p.default is not p.empty})
+__all__ = ["BASELINES", "PAPER", "PROXIES", "Proxy", "load_plugins", "register"]
 
 
-PROXIES: dict[str, Proxy] = {
+PROXIES |= {
     proxy.name: proxy
     for proxy in (
         Proxy(grad_norm, "Abdelfattah et al. 2021, arXiv:2101.08134", bound="≥ 0"),
@@ -71,6 +38,13 @@ PROXIES: dict[str, Proxy] = {
         Proxy(fisher, "Turner et al. 2020, arXiv:1906.04113", bound="≥ 0"),
         Proxy(synflow, "Tanaka et al. 2020, arXiv:2006.05467"),
         Proxy(jacob_cov, "Mellor et al. 2020, arXiv:2006.04647v1", bound="≤ about −N"),
+        Proxy(plain, "code of arXiv:2101.08134"),
+        Proxy(l2_norm, "code of arXiv:2101.08134", bound="≥ 0"),
+        Proxy(nwot, "Mellor et al. 2021, arXiv:2006.04647v3", bound="≤ N · log(number of units)"),
+        Proxy(zen, "Lin et al. 2021, arXiv:2102.01063", draws=True),
+        Proxy(epe_nas, "Lopes et al. 2021, arXiv:2102.08099", bound="≥ 0"),
+        Proxy(zico, "Li et al. 2023, arXiv:2301.11300", bound="≥ 0"),
+        Proxy(synflow_bn, "code of arXiv:2101.08134"),
         Proxy(params, "baseline", bound="≥ 0"),
         Proxy(flops, "baseline, torch.utils.flop_counter", bound="≥ 0"),
         Proxy(fisher_reference, "code of arXiv:2101.08134", bound="≥ 0"),

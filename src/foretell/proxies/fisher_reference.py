@@ -11,6 +11,9 @@ def fisher_reference(taylor: dict[str, Tensor], fan_in: dict[str, int]) -> Tenso
 
     The authors copy a channel's saliency to every weight of the channel and sum the copies.
 
+    Fails where: `fisher` does; besides, the copies count channels with a large fan-in more often
+    than the definition of the score knows any reason for.
+
     >>> from torch import tensor
     >>> fisher_reference({"a": tensor([[1.0, 2.0], [3.0, 0.0]])}, {"a": 9})
     tensor(31.5000)

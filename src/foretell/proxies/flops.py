@@ -9,6 +9,9 @@ def flops(forward_flops: int) -> Tensor:
 
     Counted by torch.utils.flop_counter, which sees convolutions and matrix products.
 
+    Fails where: the work is not in matrix products, which is all it counts, and where the input's
+    size rather than the network makes the difference.
+
     >>> flops(6_000)
     tensor(6000)
     """

@@ -15,6 +15,11 @@ def jacob_cov(input_grads: Tensor, epsilon: float = 1e-5) -> Tensor:
     At most about −N, reached when no two rows are correlated; not comparable across batch sizes.
     Undefined for one sample, and where a row is constant (its correlations are 0/0).
 
+    Fails where: two samples are nearly alike: one eigenvalue near 0 costs 1/ε, a hundred thousand,
+    and drowns the rest. BatchNorm couples the samples, so a row is not one sample's alone. The sum
+    over classes is not the paper's single output. About 0 on untrained torchvision-like networks,
+    and it is gone after one epoch of training.
+
     >>> from torch import tensor
     >>> jacob_cov(tensor([[1.0, 0.0, -1.0], [1.0, -2.0, 1.0]]))  # uncorrelated: about −2
     tensor(-2.0000, dtype=torch.float64)

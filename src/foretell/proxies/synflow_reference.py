@@ -15,6 +15,9 @@ def synflow_reference(
     In the authors' NAS-Bench-201 network the reduction blocks keep their BatchNorm; the space's
     `reference` variant marks those layers and this score honours the mark.
 
+    Fails where: `synflow` does; besides, it keeps LayerNorm, GroupNorm and BatchNorm3d, behind
+    which the flow no longer knows the scale of the weights, and dropout adds noise.
+
     >>> from torch import tensor
     >>> synflow_reference({"a": tensor([1.0, 2.0])}, {"a": tensor([0.5, 0.25])}, 0)
     tensor(0., dtype=torch.float64)
