@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from torch import nn
 
 from foretell.errors import ForetellError
-from foretell.initialise import initialise
+from foretell.spaces.initialise import initialise
 
 LAYERS = {
     "linear": lambda: nn.Linear(300, 100),

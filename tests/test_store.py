@@ -17,11 +17,10 @@ from hypothesis import strategies as st
 
 import foretell
 from foretell.errors import ForetellError
-from foretell.files import write_atomically
-from foretell.store import DAMAGED, ROWS, RUN, Store, read_config, read_rows
+from foretell.runs.files import write_atomically
+from foretell.runs.store import DAMAGED, ROWS, RUN, Store, read_config, read_rows
 
 CONFIG = {"seed": 0, "train": {"epochs": 3, "lr": 0.1}}
-SOURCE = str(Path(foretell.__path__[0]).parent)
 
 scalars = st.none() | st.booleans() | st.integers() | st.text()
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -158,7 +157,10 @@ def test_damaged_lines_are_kept_one_after_another(tmp_path: Path) -> None:
     with Store.open(tmp_path, CONFIG) as store:
         assert len(store) == 2
         assert f"{ROWS}:2 is damaged (and 1 more)" in store.notice
-    assert (tmp_path / DAMAGED).read_bytes() == b'no row\n{"crc":"x"}\n'
+    (tmp_path / ROWS).write_bytes(b"neither\n" + lines[0])
+    with Store.open(tmp_path, CONFIG) as store:
+        assert len(store) == 1
+    assert (tmp_path / DAMAGED).read_bytes() == b'no row\n{"crc":"x"}\nneither\n'
 
 
 def test_two_lines_that_contradict_each_other_are_named(tmp_path: Path) -> None:
@@ -244,10 +246,17 @@ def test_a_folder_we_may_not_write_is_one_clear_line(
         Store.open(tmp_path / "run", CONFIG)
 
 
+LIGHT = f"""
+import sys, types
+package = types.ModuleType("foretell")
+package.__path__ = {list(foretell.__path__)!r}
+sys.modules["foretell"] = package  # the package itself would import torch, the store need not
+"""
+
+
 def script(body: str, *arguments: object) -> subprocess.Popen[str]:
-    code = f"import sys; sys.path.insert(0, {SOURCE!r})\n{body}"
     return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
+        [sys.executable, "-c", LIGHT + body, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -255,7 +264,7 @@ def script(body: str, *arguments: object) -> subprocess.Popen[str]:
 
 
 HOLD = """
-from foretell.store import Store
+from foretell.runs.store import Store
 with Store.open(sys.argv[1], {"seed": 0}) as store:
     store.add({"key": {"by": "other"}, "value": 1})
     print("open", flush=True)
@@ -287,7 +296,7 @@ def test_a_second_writer_is_refused_until_the_first_is_gone(
 
 
 COUNT = """
-from foretell.store import Store
+from foretell.runs.store import Store
 with Store.open(sys.argv[1], {"seed": 0}) as store:
     for number in range(int(sys.argv[2])):
         store.add({"key": {"number": number}, "value": number / 7, "pad": "x" * 3000})
@@ -324,7 +333,7 @@ def test_killed_at_any_moment_nothing_acknowledged_is_lost(tmp_path: Path) -> No
 LIMIT = """
 import resource
 from foretell.errors import ForetellError
-from foretell.store import Store
+from foretell.runs.store import Store
 with Store.open(sys.argv[1], {"seed": 0}) as store:
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))
     added = 0
@@ -357,6 +366,7 @@ def test_half_a_line_never_stays_before_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, cut_fails: bool
 ) -> None:
     made = write(tmp_path, 2)
+    before = (tmp_path / ROWS).read_bytes()
     written = os.write
 
     def stop_half_way(file: int, data: memoryview) -> int:
@@ -377,8 +387,24 @@ def test_half_a_line_never_stays_before_the_next(
                 store.add(row(2))
         assert store.rows() == made
         assert read_rows(tmp_path) == made
+        if not cut_fails:
+            assert (tmp_path / ROWS).read_bytes() == before
         store.add(row(3))
     assert read_rows(tmp_path) == [*made, row(3)]
+
+
+def test_a_row_counts_only_once_it_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")  # some file systems notice only now
+
+    with Store.open(tmp_path, CONFIG) as store:
+        with monkeypatch.context() as broken:
+            broken.setattr(os, "fsync", full)
+            with pytest.raises(ForetellError, match="No space left on device"):
+                store.add(row(0))
+        assert store.rows() == read_rows(tmp_path) == []
 
 
 def test_write_atomically_leaves_the_old_file_or_the_new_one(

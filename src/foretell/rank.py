@@ -56,9 +56,7 @@ def rank(
     """
     plan = make_plan(proxies)
     names = [proxy.name for proxy in plan.proxies]
-    by = by or ("vote" if set(VOTERS) <= set(names) else names[0])
-    if by not in names and not (by == "vote" and set(VOTERS) <= set(names)):
-        raise ForetellError(f"cannot rank by {by!r}: the columns are {', '.join(names)}")
+    by = column_for(by, names)
     checked = as_batch(batch)
     rows = []
     for name, model in named(models):
@@ -85,6 +83,14 @@ def rank(
     if not rows:
         raise ForetellError("there is no model to rank; give at least one")
     return in_order(pd.DataFrame(rows).set_index("model"), by)
+
+
+def column_for(by: str | None, names: Sequence[str]) -> str:
+    """The column to rank by: the one asked for, else vote where its voters are, else the first."""
+    by = by or ("vote" if set(VOTERS) <= set(names) else names[0])
+    if by not in names and not (by == "vote" and set(VOTERS) <= set(names)):
+        raise ForetellError(f"cannot rank by {by!r}: the columns are {', '.join(names)}")
+    return by
 
 
 def named(models: Models) -> Iterable[tuple[str, Any]]:

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from foretell.batch import Batch, main_output
-from foretell.data.splits import Split, Splits
+from foretell.data.splits import Part, Split, Splits
 from foretell.engine.isolate import call, derived_seed, mode, own_randomness
 from foretell.errors import ForetellError, Undefined
 
@@ -235,8 +235,8 @@ def _check(model: nn.Module, splits: Splits, device: torch.device, seed: int) ->
         )
 
 
-def _at(split: Split, device: torch.device) -> Split:
-    images, labels = split
+def _at(part: Part, device: torch.device) -> Split:
+    images, labels = part
     return images.to(device, memory_format=torch.channels_last), labels.to(device)
 
 

@@ -50,8 +50,8 @@ def _spaces() -> Iterable[Row]:
 
 
 def _data() -> Iterable[Row]:
-    for name, data in DATA.items():
-        yield {"name": name, "what": data.summary, "source": data.source}
+    for data in DATA.values():
+        yield {"name": data.pattern, "what": data.summary, "source": data.source}
 
 
 def _searchers() -> Iterable[Row]:

@@ -260,7 +260,7 @@ def run_score(arguments: argparse.Namespace) -> None:
         **options(arguments, inputs),
     )
     found = summary(runs)
-    place = found.columns.get_loc("seconds")
+    place = list(found.columns).index("seconds")
     better = ["higher" if PROXIES[name].higher_is_better else "lower" for name in found.index]
     found.insert(place, "better", better)
     found.insert(place + 1, "bound", [PROXIES[name].bound for name in found.index])

@@ -1,44 +1,145 @@
 """The data sets: what each is called, where it comes from, what loads it.
 
 To add one: a file beside this one with a function that returns `Splits`, an import, and a line in
-`DATA`. None reads a folder unless asked to; tests/test_data.py covers it as soon as it is listed.
+`DATA`. None reads a folder or downloads unless asked to; tests/test_data.py covers those that are
+embedded as soon as they are listed.
 """
 
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
+from foretell.data.arrays import npz
 from foretell.data.digits import digits
-from foretell.data.splits import Split, Splits, minibatch
+from foretell.data.hub import hf_dataset
+from foretell.data.noise import random
+from foretell.data.pictures import folder
+from foretell.data.splits import Part, Split, Splits, minibatch
+from foretell.data.stream import first_batch
+from foretell.data.text import text
+from foretell.data.tokens import Vocabulary
+from foretell.data.torchvision_sets import KNOWN, from_torchvision_set
 from foretell.errors import ForetellError, did_you_mean
+from foretell.spec import parse_spec
 
-__all__ = ["DATA", "DataEntry", "Split", "Splits", "digits", "load_data", "minibatch"]
+__all__ = [
+    "DATA",
+    "DataEntry",
+    "Part",
+    "Split",
+    "Splits",
+    "Vocabulary",
+    "digits",
+    "first_batch",
+    "load_data",
+    "minibatch",
+    "with_settings",
+]
 
 
 @dataclass(frozen=True)
 class DataEntry:
-    """A data set and what is known of it."""
+    """A data set, or a kind of them, and what is known of it."""
 
-    load: Callable[[], Splits]
+    load: Callable[..., Splits]
     source: str
+    pattern: str
+    embedded: bool = False
+    """Real samples that come with the packages foretell needs: no file, no download."""
+    about: str = ""
 
     @property
     def summary(self) -> str:
-        """The first line of the loader's docstring."""
-        return (inspect.getdoc(self.load) or "").partition("\n")[0]
+        """What it is, in one line: the first of the loader's docstring if nothing else is said."""
+        return self.about or (inspect.getdoc(self.load) or "").partition("\n")[0]
+
+    @property
+    def settings(self) -> list[str]:
+        """The names that may follow the question mark."""
+        parameters = inspect.signature(self.load).parameters.values()
+        return [one.name for one in parameters if one.kind is one.KEYWORD_ONLY]
+
+    @property
+    def place(self) -> bool | None:
+        """Whether something must follow the colon (True), may (None), or must not (False)."""
+        for one in inspect.signature(self.load).parameters.values():
+            if one.kind is one.POSITIONAL_OR_KEYWORD:
+                return True if one.default is one.empty else None
+        return False
+
+
+def _set(name: str) -> DataEntry:
+    known = KNOWN[name]
+    load = partial(from_torchvision_set, name)
+    return DataEntry(load, f"{known.source}, via torchvision", name, about=known.summary)
 
 
 DATA: dict[str, DataEntry] = {
-    "digits": DataEntry(digits, "Alpaydin & Kaynak 1998, doi:10.24432/C50P49, via scikit-learn"),
+    "digits": DataEntry(
+        digits,
+        "Alpaydin & Kaynak 1998, doi:10.24432/C50P49, via scikit-learn",
+        "digits",
+        embedded=True,
+    ),
+    "random": DataEntry(random, "drawn", "random:CxHxWxCLASSES"),
+    "folder": DataEntry(folder, "your pictures", "folder:DIR"),
+    "npz": DataEntry(npz, "your arrays", "npz:FILE"),
+    "text": DataEntry(text, "your text", "text:FILE"),
+    "hf-dataset": DataEntry(hf_dataset, "the datasets library", "hf-dataset:DIR_OR_NAME"),
+    **{name: _set(name) for name in KNOWN},
 }
 
 
-def load_data(name: str) -> Splits:
-    """The registered data set of this name. Raises ForetellError for an unknown name.
+def load_data(text: str) -> Splits:
+    """The data of this name, with settings: `digits`, `random:3x8x8`, `cifar10?root=DIR`.
+
+    Raises ForetellError, saying what is wrong, for what can't be loaded.
 
     >>> load_data("digits").image_shape
     (1, 8, 8)
+    >>> load_data("random:3x4x4x2?images=10,seed=1").sample_shape
+    (3, 4, 4)
     """
-    if name not in DATA:
-        raise ForetellError(f"no data set is called {name!r}; {did_you_mean(name, DATA)}")
-    return DATA[name].load()
+    name, settings = parse_spec(text)
+    prefix, _, place = name.partition(":")
+    entry = _entry(prefix)
+    for key in settings:
+        if key not in entry.settings:
+            raise ForetellError(f"{prefix} has no setting {key!r}; {_choices(key, entry.settings)}")
+    if (entry.place is True and not place) or (entry.place is False and place):
+        raise ForetellError(f"{text!r} names no data; write {entry.pattern}")
+    try:
+        return entry.load(*filter(None, [place]), **settings)
+    except ForetellError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise ForetellError(f"{text!r} cannot be loaded: {reason}") from error
+
+
+def with_settings(text: str, **settings: Any) -> str:
+    """The text with those of the settings that its data set has, unless it already gives them.
+
+    >>> with_settings("cifar10?size=32", root="pictures", download=True)
+    'cifar10?size=32,root=pictures,download=true'
+    >>> with_settings("digits", root="pictures", download=True)
+    'digits'
+    """
+    name, given = parse_spec(text)
+    known = _entry(name.partition(":")[0]).settings
+    new = {key: value for key, value in settings.items() if key in known and key not in given}
+    words = {True: "true", False: "false"}
+    more = ",".join(f"{key}={words.get(value, value)}" for key, value in new.items())
+    return ("," if given else "?").join(filter(None, [text, more]))
+
+
+def _entry(prefix: str) -> DataEntry:
+    if prefix not in DATA:
+        raise ForetellError(f"no data set is called {prefix!r}; {did_you_mean(prefix, DATA)}")
+    return DATA[prefix]
+
+
+def _choices(given: str, known: list[str]) -> str:
+    return did_you_mean(given, known) if known else "it has none"

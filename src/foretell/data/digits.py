@@ -5,16 +5,14 @@ Repository, doi:10.24432/C50P49; scikit-learn ships its test part.
 """
 
 import math
-import random
 
 import torch
 from torch import Tensor
 
-from foretell.data.splits import Split, Splits
+from foretell.data.splits import Split, Splits, cut
 
 __all__ = ["digits"]
 
-SPLIT_SEED = 0
 HELD_OUT_PER_CLASS = 35
 """Of each class, so many for validation and as many for testing; the rest is to train on."""
 
@@ -34,7 +32,7 @@ def digits() -> Splits:
     raw = load_digits()
     pixels = torch.as_tensor(raw.images, dtype=torch.float64).unsqueeze(1)  # integers 0..16
     labels = torch.as_tensor(raw.target, dtype=torch.int64)
-    train, val, test = _stratified(labels)
+    train, val, test = cut(labels, lambda _: HELD_OUT_PER_CLASS, lambda _: HELD_OUT_PER_CLASS)
     # sums of integers are exact in float64, so every machine makes the same bits of them
     count, total = pixels[train].numel(), pixels[train].sum().item()
     mean = total / count
@@ -45,18 +43,3 @@ def digits() -> Splits:
         return images[rows], labels[rows]
 
     return Splits("digits", len(raw.target_names), part(train), part(val), part(test))
-
-
-def _stratified(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The rows of the three parts, each in ascending order."""
-    rng = random.Random(SPLIT_SEED)
-    train: list[int] = []
-    val: list[int] = []
-    test: list[int] = []
-    for label in sorted(set(labels.tolist())):
-        rows = (labels == label).nonzero().flatten().tolist()
-        rng.shuffle(rows)
-        train.extend(rows[2 * HELD_OUT_PER_CLASS :])
-        val.extend(rows[:HELD_OUT_PER_CLASS])
-        test.extend(rows[HELD_OUT_PER_CLASS : 2 * HELD_OUT_PER_CLASS])
-    return torch.tensor(sorted(train)), torch.tensor(sorted(val)), torch.tensor(sorted(test))

@@ -1,67 +1,152 @@
-"""Labelled images in three parts, and a small balanced batch of them to score networks on."""
+"""Labelled samples in three parts, and a small balanced batch of them to score networks on."""
 
 import hashlib
+import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
 from foretell.batch import Batch
+from foretell.data.tokens import Vocabulary
 from foretell.errors import ForetellError
 
-__all__ = ["Split", "Splits", "minibatch"]
+__all__ = ["Images", "Part", "Split", "Splits", "cut", "first_of_each", "minibatch"]
+
+
+class Images(Protocol):
+    """Many images: a tensor, float32 [N, C, H, W], normalised; or what reads them when asked."""
+
+    @property
+    def shape(self) -> torch.Size:
+        """[N, C, H, W]."""
+        ...
+
+    def __getitem__(self, rows: Any, /) -> Tensor:
+        """The images of these rows."""
+        ...
+
+    def to(self, device: torch.device, *, memory_format: torch.memory_format) -> Tensor:
+        """All of them, in memory."""
+        ...
+
+
+Part: TypeAlias = tuple[Images, Tensor]
+"""Images and their labels, int64 [N], in 0..classes-1. Of text: ids, int64 [N, length], and their
+labels, or the token that follows each, int64 [N, length]."""
 
 Split: TypeAlias = tuple[Tensor, Tensor]
-"""Images, float32 [N, C, H, W], normalised; and labels, int64 [N], in 0..classes-1."""
+"""A part, or some of it, in memory."""
+
+SPLIT_SEED = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """Images to learn from, to choose by, and to report on."""
+    """Samples to learn from, to choose by, and to report on."""
 
     name: str
     classes: int
-    train: Split
-    val: Split
-    test: Split
+    train: Part
+    val: Part
+    test: Part
+    vocabulary: Vocabulary | None = None
+    """Of text: the tokens its ids stand for. None for images."""
+    note: str = ""
+    """What was done to the samples that their owner should know, such as cropping."""
 
     @cached_property
     def fingerprint(self) -> str:
-        """Sixteen hex digits that differ when any pixel, label or its place differs."""
+        """Sixteen hex digits that differ when any pixel, label or its place differs.
+
+        Images that are read from files when asked for stand for it by their files' names and sizes.
+        """
         parts = (self.train, self.val, self.test)
-        digest = hashlib.sha256("".join(Batch(*part).fingerprint for part in parts).encode())
+        digest = hashlib.sha256("".join(part_fingerprint(*part) for part in parts).encode())
         return digest.hexdigest()[:16]
 
     @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Of one sample: channels, height and width of an image, or the length of a text."""
+        return tuple(self.train[0].shape[1:])
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of one image."""
-        channels, height, width = self.train[0].shape[1:]
+        """Channels, height and width of one image. Raises ForetellError for text."""
+        if self.vocabulary is not None:
+            raise ForetellError(f"{self.name} is text; this needs images, such as digits")
+        channels, height, width = self.sample_shape
         return channels, height, width
 
 
-def minibatch(split: Split, size: int, seed: int) -> Split:
-    """`size` different images and their labels, every class as often as any other, or one more.
+def part_fingerprint(images: Images, labels: Tensor) -> str:
+    """Sixteen hex digits for one part."""
+    if isinstance(images, Tensor):
+        return Batch(images, labels).fingerprint
+    return f"{getattr(images, 'fingerprint', '')}{Batch(labels).fingerprint}"
 
-    Where a class has too few, the others fill in. With one seed a smaller batch is the beginning
-    of a larger one. Raises ForetellError unless 1 <= size <= images in the split.
+
+def minibatch(part: Part, size: int, seed: int) -> Split:
+    """`size` different samples and their labels, every class as often as any other, or one more.
+
+    Where a class has too few, the others fill in; samples without a class are taken as drawn. With
+    one seed a smaller batch is the beginning of a larger one. Raises ForetellError unless
+    1 <= size <= samples in the part.
 
     >>> images, labels = torch.zeros(6, 1, 8, 8), torch.tensor([0, 0, 0, 0, 1, 1])
     >>> x, y = minibatch((images, labels), size=4, seed=0)
     >>> x.shape, y.bincount()
     (torch.Size([4, 1, 8, 8]), tensor([2, 2]))
     """
-    images, labels = split
+    images, labels = part
     if not 1 <= size <= len(labels):
         raise ForetellError(
             f"a minibatch of {size} was asked for; give a size of 1 to {len(labels)}, "
-            "as many as there are images"
+            "as many as there are samples"
         )
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
-    turn = torch.empty_like(order)  # of each image among those of its class
-    for label in set(labels.tolist()):
-        own = labels[order] == label
-        turn[own] = torch.arange(int(own.sum()))
-    chosen = order[turn.argsort(stable=True)[:size]]
+    if labels.ndim == 1:
+        order = order[first_of_each(labels[order])]
+    chosen = order[:size]
     return images[chosen], labels[chosen]
+
+
+def first_of_each(labels: Tensor) -> Tensor:
+    """The order in which the first of every class comes before the second of any.
+
+    >>> first_of_each(torch.tensor([7, 7, 7, 3]))
+    tensor([0, 3, 1, 2])
+    """
+    by_class = labels.argsort(stable=True)
+    grouped = labels[by_class]
+    turn = torch.empty_like(labels)  # of each sample among those of its class
+    turn[by_class] = torch.arange(len(labels)) - torch.searchsorted(grouped, grouped)
+    return turn.argsort(stable=True)
+
+
+def cut(labels: Tensor, *held_out: Callable[[int], int]) -> list[Tensor]:
+    """Rows in ascending order: of what is left, then of each part that is held out.
+
+    Of a class with n samples `held_out(n)` go to each part, drawn with a fixed seed. Samples
+    without a class (labels of more dimensions) are drawn as one class.
+
+    >>> rest, part = cut(torch.tensor([0, 0, 0, 1, 1, 1]), lambda n: n // 3)
+    >>> len(rest), len(part), len(set(rest.tolist()) & set(part.tolist()))
+    (4, 2, 0)
+    """
+    rng = random.Random(SPLIT_SEED)
+    parts: list[list[int]] = [[] for _ in range(len(held_out) + 1)]
+    classes = labels if labels.ndim == 1 else torch.zeros(len(labels), dtype=torch.int64)
+    for label in sorted(set(classes.tolist())):
+        rows = (classes == label).nonzero().flatten().tolist()
+        rng.shuffle(rows)
+        start = 0
+        for part, count in zip(parts[1:], held_out, strict=True):
+            stop = start + count(len(rows))
+            part.extend(rows[start:stop])
+            start = stop
+        parts[0].extend(rows[start:])
+    return [torch.tensor(sorted(part), dtype=torch.int64) for part in parts]

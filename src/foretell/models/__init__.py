@@ -1,52 +1,34 @@
-"""Where models come from: each source turns the text behind its prefix into a network.
+"""Where models come from: what a text names, how it is built, and what it wants to be fed.
 
-To add one: a file beside this one with a function (text, settings, like) -> nn.Module, an import,
-and a line in `SOURCES`.
+The sources are listed in sources.py, which says how to add one.
 """
-
-import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
 
 from foretell.engine.isolate import own_randomness
 from foretell.errors import ForetellError
-from foretell.models.like import Like
-from foretell.models.nb201 import from_nb201
-from foretell.models.python import from_file, from_package
-from foretell.spec import parse_spec
+from foretell.models.expand import expand_models
+from foretell.models.fit import fit_batch
+from foretell.models.like import Like, Wanted
+from foretell.models.sources import SOURCES, Source, understood
 
-__all__ = ["SOURCES", "Like", "Source", "load_model"]
+__all__ = [
+    "SOURCES",
+    "Like",
+    "Source",
+    "Wanted",
+    "expand_models",
+    "fit_batch",
+    "load_model",
+    "wanted_input",
+]
 
-Loader = Callable[[str, dict[str, Any], Like], nn.Module]
-
-
-@dataclass(frozen=True)
-class Source:
-    """A source of models and what is known of it."""
-
-    load: Loader
-    pattern: str
-    example: str
-
-    @property
-    def summary(self) -> str:
-        """The first line of the loader's docstring."""
-        return (inspect.getdoc(self.load) or "").partition("\n")[0]
-
-
-SOURCES: dict[str, Source] = {
-    "nb201": Source(from_nb201, "nb201:CELL", "nb201:333013"),
-    "file": Source(from_file, "FILE.py:FACTORY", "nets.py:small?width=32"),
-    "package": Source(from_package, "PACKAGE.MODULE:FACTORY", "torchvision.models:resnet18"),
-}
+NOUN = {"image": "images", "tokens": "text"}
 
 
 def load_model(text: str, like: Like) -> nn.Module:
-    """The untrained model of that name, its weights drawn by `like.seed`.
+    """The model of that name, untrained unless `like.pretrained`, its weights drawn by `like.seed`.
 
     Raises ForetellError, saying what is wrong, for a text that names no model.
 
@@ -54,16 +36,21 @@ def load_model(text: str, like: Like) -> nn.Module:
     >>> sum(p.numel() for p in model.parameters())
     17142
     """
-    name, settings = parse_spec(text)
-    prefix, colon, rest = name.partition(":")
-    if not colon or not rest:
-        forms = ", ".join(source.pattern for source in SOURCES.values())
-        raise ForetellError(f"{text!r} names no model; the forms are {forms}")
-    if prefix.endswith(".py"):
-        source, rest = SOURCES["file"], name
-    elif prefix in SOURCES and prefix not in ("file", "package"):
-        source = SOURCES[prefix]
-    else:
-        source, rest = SOURCES["package"], name
+    source, name, settings = understood(text)
+    wanted = source.wants(name, settings, like)
+    if wanted.kind != like.kind:
+        raise ForetellError(
+            f"{text!r} reads {NOUN[wanted.kind]} and the data is {NOUN[like.kind]}; give other data"
+        )
     with own_randomness(like.seed, torch.device("cpu")):
-        return source.load(rest, settings, like)
+        return source.load(name, settings, like)
+
+
+def wanted_input(text: str, like: Like) -> Wanted:
+    """What the model of that name states that it wants to be fed, without weights being drawn.
+
+    >>> wanted_input("torchvision:inception_v3", Like(classes=10, shape=(1, 8, 8)))
+    Wanted(kind='image', shape=(3, 299, 299), task=None)
+    """
+    source, name, settings = understood(text)
+    return source.wants(name, settings, like)

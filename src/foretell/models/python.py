@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,6 +12,8 @@ from torch import nn
 
 from foretell.errors import ForetellError
 from foretell.models.like import Like
+
+__all__ = ["from_file", "from_package", "made"]
 
 
 def from_file(text: str, settings: dict[str, Any], like: Like) -> nn.Module:
@@ -50,15 +53,30 @@ def made_by(module: ModuleType, factory: str, settings: dict[str, Any], text: st
         return function
     if not callable(function):
         raise ForetellError(f"{text!r}: there is no function {factory!r} to call")
+    return made(text, function, settings)
+
+
+def made(
+    text: str, function: Callable[..., object], settings: dict[str, Any], pretrained: bool = False
+) -> nn.Module:
+    """The module that a function returns for these settings; `text` is what errors call it.
+
+    Raises ForetellError where it fails or returns anything else.
+    """
     try:
-        made = function(**settings)
+        model = function(**settings)
     except Exception as error:
+        if pretrained:
+            raise ForetellError(
+                f"{text!r} cannot be had with pretrained weights ({one_line(error)}); without "
+                "them, its weights are drawn"
+            ) from error
         raise ForetellError(f"{text!r} cannot be made: {one_line(error)}") from error
-    if not isinstance(made, nn.Module):
+    if not isinstance(model, nn.Module):
         raise ForetellError(
-            f"{text!r} made a {type(made).__name__}, not a torch.nn.Module; return the network"
+            f"{text!r} made a {type(model).__name__}, not a torch.nn.Module; return the network"
         )
-    return made
+    return model
 
 
 def one_line(error: Exception) -> str:

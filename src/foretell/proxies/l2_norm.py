@@ -10,8 +10,8 @@ from torch import Tensor
 def l2_norm(weights: dict[str, Tensor]) -> Tensor:
     """Sum over the weight tensors of the Euclidean norm, Σ_l ‖W_l‖₂.
 
-    Fails where: it is taken to see the architecture. It knows the layers' sizes and initialisation and
-    nothing of how they are connected: under PyTorch's default a layer of n outputs adds √(n/3),
+    Fails where: it is taken to see the architecture. It knows the layers' sizes and initialisation
+    and nothing of how they are connected: under PyTorch's default a layer of n outputs adds √(n/3),
     whatever its inputs. Networks that are initialised in different ways are not comparable.
 
     >>> from torch import tensor

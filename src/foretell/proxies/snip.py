@@ -11,8 +11,8 @@ def snip(weights: dict[str, Tensor], grads: dict[str, Tensor]) -> Tensor:
     """Sum over all weights of |w · ∂L/∂w|.
 
     Fails where: the best networks are to be told apart: negative rank correlation among
-    NAS-Bench-201's best tenth. It prefers wide networks, is weak on NAS-Bench-101 (0.16 in size), and
-    decays within one epoch of training.
+    NAS-Bench-201's best tenth. It prefers wide networks, is weak on NAS-Bench-101 (0.16 in
+    size), and decays within one epoch of training.
 
     >>> from torch import tensor
     >>> snip({"a": tensor([1.0, -2.0])}, {"a": tensor([3.0, 4.0])})

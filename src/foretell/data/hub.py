@@ -1,0 +1,153 @@
+"""Data sets of the `datasets` library: saved in a folder, or downloaded by the user's consent."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from foretell.data.lazy import Found, assemble, check_labels
+from foretell.data.pictures import PARTS, common_shape, from_pictures
+from foretell.data.splits import Splits
+from foretell.data.text import LENGTH, SEQUENCES, labelled_texts, sequences_of, text_splits
+from foretell.data.tokens import make_tokenizer
+from foretell.errors import ForetellError, did_you_mean
+from foretell.extras import extra
+
+__all__ = ["hf_dataset"]
+
+
+def hf_dataset(
+    name: str,
+    *,
+    config: str | None = None,
+    image: str | None = None,
+    text: str | None = None,
+    label: str | None = None,
+    size: int | None = None,
+    length: int = LENGTH,
+    tokenizer: str = "bytes",
+    sequences: int = SEQUENCES,
+    held_out: float = 0.1,
+    download: bool = False,
+) -> Splits:
+    """A data set of the `datasets` library: a folder that holds one, or a name to download.
+
+    Its images with labels, its texts with labels, or, without labels, its texts for language
+    models. `image=`, `text=` and `label=` name the columns where they can't be told.
+    """
+    parts = named_parts(read(name, config, download), name)
+    train = parts["train"]
+    image = column(train, image, "Image") if text is None else None
+    label = column(train, label, "ClassLabel", "label", "labels")
+    short = f"hf-dataset:{Path(name).name}"
+    if image is not None:
+        if label is None:
+            raise ForetellError(f"{name} has no labels; its columns are {columns(train)}")
+        return images(short, parts, image, label, size, held_out)
+    text = column(train, text, "", "text", "sentence", "content")
+    if text is None:
+        raise ForetellError(
+            f"{name} has neither an image nor a text column; name one of {columns(train)} "
+            "by image= or text="
+        )
+    tokens = make_tokenizer(tokenizer, download)
+    if label is None:
+        found = {
+            part: sequences_of(one[text], tokens, length, sequences, f"{name} {part}")
+            for part, one in parts.items()
+        }
+        return text_splits(short, found, tokens, held_out)
+    labels = {part: labels_of(one, label) for part, one in parts.items()}
+    classes = check_labels(torch.cat([*labels.values()]), None, name)
+    found = {
+        part: labelled_texts(one[text], labels[part], tokens, length) for part, one in parts.items()
+    }
+    return text_splits(short, found, tokens, held_out, classes)
+
+
+def read(name: str, config: str | None, download: bool) -> Any:
+    """What the library reads. Raises ForetellError for what is not there and may not be got."""
+    library = extra("datasets", "hf")
+    folder = Path(name)
+    saved = [folder / "dataset_dict.json", folder / "state.json"]
+    if not folder.exists() and not download:
+        raise ForetellError(
+            f"there is no folder {name!r}; give one, or allow the download with download=true"
+        )
+    try:
+        if any(file.exists() for file in saved):
+            return library.load_from_disk(name)
+        return library.load_dataset(name, config)
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:150]
+        raise ForetellError(f"hf-dataset:{name} can't be loaded ({reason})") from error
+
+
+def named_parts(loaded: Any, name: str) -> dict[str, Any]:
+    """The parts by our names for them; one without a name is to train on."""
+    if not isinstance(loaded, dict):
+        return {"train": loaded}
+    parts = {
+        part: loaded[spelling]
+        for part, spellings in PARTS.items()
+        for spelling in spellings
+        if spelling in loaded
+    }
+    if "train" not in parts:
+        raise ForetellError(f"{name} has no part called train; it has {', '.join(loaded)}")
+    return parts
+
+
+def column(part: Any, given: str | None, feature: str, *usual: str) -> str | None:
+    """The column that is named, has this kind of feature, or a usual name; None if there is none.
+
+    Raises ForetellError for a name that is no column.
+    """
+    if given is not None:
+        if given not in part.column_names:
+            raise ForetellError(
+                f"there is no column {given!r}; {did_you_mean(given, part.column_names)}"
+            )
+        return given
+    kinds = {name: type(kind).__name__ for name, kind in part.features.items()}
+    found = [name for name, kind in kinds.items() if kind == feature]
+    found += [name for name in usual if name in kinds]
+    return found[0] if found else None
+
+
+def columns(part: Any) -> str:
+    """Their names."""
+    return ", ".join(part.column_names)
+
+
+def labels_of(part: Any, label: str) -> Tensor:
+    """The labels as whole numbers. Raises ForetellError where they are none."""
+    values = part[label][:]
+    if not all(isinstance(value, int) for value in values):
+        raise ForetellError(
+            f"column {label!r} holds labels that are no whole numbers, such as {values[0]!r}"
+        )
+    return torch.tensor(values, dtype=torch.int64)
+
+
+def images(
+    name: str, parts: dict[str, Any], image: str, label: str, size: int | None, held_out: float
+) -> Splits:
+    """Images that are decoded when asked for."""
+    shape, note = common_shape(
+        partial(picture, parts["train"], image), len(parts["train"]), size, None, name
+    )
+    found: Found = {}
+    for part, one in parts.items():
+        source = partial(str, f"{name} {part} {one._fingerprint}")
+        made = from_pictures(partial(picture, one, image), len(one), shape, source)
+        found[part] = made, labels_of(one, label)
+    classes = check_labels(torch.cat([labels for _, labels in found.values()]), None, name)
+    return assemble(name, found, classes, held_out, note)
+
+
+def picture(part: Any, image: str, row: int) -> Any:
+    """The picture of a row."""
+    return part[row][image]

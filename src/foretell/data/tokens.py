@@ -1,0 +1,69 @@
+"""From text to numbers: a byte each, or the tokens of a tokenizer of transformers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from foretell.errors import ForetellError
+from foretell.extras import extra
+
+__all__ = ["BYTES", "Tokenizer", "Vocabulary", "make_tokenizer"]
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """How many tokens there are, and which of them have a special meaning."""
+
+    size: int
+    pad: int
+    """Fills up texts that are too short."""
+    end: int
+    """Follows every line."""
+    mask: int
+    """Stands where a token is hidden."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tokenizer:
+    """Turns a line of text into numbers from 0 to the size of the vocabulary."""
+
+    encode: Callable[[str], list[int]]
+    vocabulary: Vocabulary
+
+
+def _bytes(text: str) -> list[int]:
+    return list(text.encode())
+
+
+BYTES = Tokenizer(_bytes, Vocabulary(size=259, pad=256, end=257, mask=258))
+"""A token a byte of UTF-8, and three special ones: nothing has to be downloaded.
+
+>>> BYTES.encode("né")
+[110, 195, 169]
+"""
+
+
+def make_tokenizer(name: str, download: bool = False) -> Tokenizer:
+    """`BYTES`, or the tokenizer that transformers loads from a folder or, if it may, downloads.
+
+    Special tokens it lacks are added at the end. Raises ForetellError where it can't be had.
+    """
+    if name == "bytes":
+        return BYTES
+    transformers = extra("transformers", "hf")
+    if not download and not Path(name).is_dir():
+        raise ForetellError(
+            f"there is no folder {name!r}; give tokenizer=FOLDER, or allow the download of "
+            f"tokenizer={name} with download=true"
+        )
+    theirs = transformers.AutoTokenizer.from_pretrained(name, local_files_only=not download)
+    size = len(theirs)
+    special = []
+    for token in (theirs.pad_token_id, theirs.eos_token_id, theirs.mask_token_id):
+        special.append(size if token is None else int(token))
+        size += token is None
+
+    def encode(text: str) -> list[int]:
+        return list(theirs.encode(text, add_special_tokens=False))
+
+    return Tokenizer(encode, Vocabulary(size, *special))

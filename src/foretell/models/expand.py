@@ -1,0 +1,66 @@
+"""Many models at once: patterns of names, and files that list them."""
+
+import fnmatch
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from foretell.errors import ForetellError
+from foretell.models.sources import nearest, resolved, understood
+
+__all__ = ["expand_models"]
+
+
+def expand_models(texts: Iterable[str]) -> list[str]:
+    """Each model by its own text: patterns such as `torchvision:resnet*` and `@FILE` written out.
+
+    A pattern may have `*` and `[...]`, and settings behind it that go to all; its names come
+    sorted. A file has a line a model or pattern; empty lines and what follows a # are left out.
+    Each text comes once. Raises ForetellError for a name or pattern that a source does not know,
+    with the line of the file if it is from one.
+
+    >>> expand_models(["torchvision:resnet1*?image_size=32", "nb201:333013"])
+    ['torchvision:resnet18?image_size=32', 'torchvision:resnet101?image_size=32',
+     'torchvision:resnet152?image_size=32', 'nb201:333013']
+    """
+    found: dict[str, None] = {}
+    for text in texts:
+        found |= dict.fromkeys(listed(text[1:]) if text.startswith("@") else written_out(text))
+    return list(found)
+
+
+def listed(file: str) -> Iterator[str]:
+    """The models of a file's lines."""
+    try:
+        lines = Path(file).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "it is no UTF-8 text" if isinstance(error, ValueError) else error.strerror
+        raise ForetellError(f"{file} can't be read ({reason}); give a file of models") from error
+    texts = [re.split(r"(?:^|\s)#", line)[0].strip() for line in lines]
+    if not any(texts):
+        raise ForetellError(f"{file} lists no model; write one a line, such as nb201:333013")
+    for number, text in enumerate(texts, 1):
+        try:
+            yield from written_out(text) if text else []
+        except ForetellError as error:
+            raise ForetellError(f"{file}:{number}: {error}") from error
+
+
+def written_out(text: str) -> list[str]:
+    """The models that a text means: itself, or all that match its pattern."""
+    name, question, settings = text.partition("?")
+    prefix, _, pattern = name.partition(":")
+    source = resolved(text)[0]
+    if source.names is None or not re.search(r"[*[]", pattern):
+        understood(text)
+        return [text]
+    known = source.names()
+    matching = sorted(fnmatch.filter(known, pattern), key=natural)
+    if not matching:
+        raise ForetellError(f"no model of {prefix} matches {pattern!r}; {nearest(pattern, known)}")
+    return [f"{prefix}:{match}{question}{settings}" for match in matching]
+
+
+def natural(name: str) -> list[tuple[str, int]]:
+    """Sorts resnet18 before resnet101."""
+    return [(word, int(number or 0)) for word, number in re.findall(r"(\D*)(\d*)", name)]

@@ -1,0 +1,94 @@
+"""A batch of the data, as a model wants it."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from foretell.batch import Batch, main_output
+from foretell.data.tokens import Vocabulary
+from foretell.errors import ForetellError
+from foretell.models.like import Wanted
+
+__all__ = ["fit_batch", "token_cross_entropy"]
+
+MASKED_SHARE = 0.15
+"""As in BERT: Devlin et al. 2018, arXiv:1810.04805; always by the mask token."""
+IGNORED = -100
+"""The target that cross-entropy leaves out."""
+
+
+def fit_batch(
+    batch: Batch, wanted: Wanted, vocabulary: Vocabulary | None = None, seed: int = 0
+) -> Batch:
+    """The batch with its images resized and its channels repeated, or its text laid out.
+
+    Images are resized bilinearly, antialiased; one channel becomes three equal ones. Of text, by
+    `wanted.task`: ids and the next ids; ids of which 15 % are hidden (drawn by `seed`) and the
+    hidden ones; the first half and the second; or ids with a mask of what is padding.
+
+    Raises ForetellError for images whose channels do not fit.
+
+    >>> grey = Batch(torch.zeros(2, 1, 8, 8), torch.tensor([0, 1]))
+    >>> fit_batch(grey, Wanted("image", (3, 32, 32))).inputs.shape
+    torch.Size([2, 3, 32, 32])
+    """
+    inputs = batch.inputs
+    if not isinstance(inputs, Tensor):
+        return batch
+    if wanted.kind == "image":
+        return Batch(as_wanted(inputs, wanted.shape), batch.targets) if wanted.shape else batch
+    if wanted.task is None:
+        return batch
+    assert vocabulary is not None
+    return laid_out(inputs, batch.targets, wanted.task, vocabulary, seed)
+
+
+def as_wanted(images: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    """Images [N, C, H, W] in the wanted shape."""
+    channels, *size = shape
+    if images.shape[1] != channels and images.shape[1] != 1:
+        raise ForetellError(
+            f"the images have {images.shape[1]} channels and the model wants {channels}; give data "
+            f"with {channels}, or 1"
+        )
+    if list(images.shape[2:]) != size:
+        images = F.interpolate(images, size, mode="bilinear", antialias=True)
+    return images.expand(-1, channels, -1, -1).contiguous()
+
+
+def laid_out(ids: Tensor, targets: object, task: str, vocabulary: Vocabulary, seed: int) -> Batch:
+    """Ids [N, length] as keyword arguments of a transformers model, and its targets."""
+    if task == "classify":
+        shown = (ids != vocabulary.pad).long()
+        shown[:, 0] = 1  # attention over nothing is undefined
+        return Batch({"input_ids": ids, "attention_mask": shown}, targets)
+    if task == "masked":
+        draws = torch.rand(ids.shape, generator=torch.Generator().manual_seed(seed))
+        count = max(1, round(MASKED_SHARE * ids.shape[1]))
+        hidden = draws.argsort(1).argsort(1) < count
+        return Batch(
+            {"input_ids": ids.masked_fill(hidden, vocabulary.mask)},
+            ids.masked_fill(~hidden, IGNORED),
+        )
+    if task == "seq2seq":
+        half = ids.shape[1] // 2
+        first, second = ids[:, :half], ids[:, half:]
+        start = torch.full_like(second[:, :1], vocabulary.pad)
+        shifted = torch.cat([start, second[:, :-1]], dim=1)
+        return Batch({"input_ids": first, "decoder_input_ids": shifted}, second.contiguous())
+    return Batch({"input_ids": ids}, targets)
+
+
+def token_cross_entropy(outputs: object, targets: Tensor) -> Tensor:
+    """Mean cross-entropy of logits [N, length, tokens] against ids [N, length], -100 left out.
+
+    >>> token_cross_entropy(torch.zeros(1, 2, 4), torch.tensor([[3, -100]]))
+    tensor(1.3863)
+    """
+    logits = main_output(outputs)
+    if logits.shape[:-1] != targets.shape:
+        raise ForetellError(
+            f"the model's logits have shape {list(logits.shape)} for targets of shape "
+            f"{list(targets.shape)}; a language model gives [N, length, tokens]"
+        )
+    return F.cross_entropy(logits.flatten(0, -2), targets.flatten())

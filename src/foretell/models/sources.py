@@ -1,0 +1,111 @@
+"""The sources of models: each turns the text behind its prefix into a network.
+
+To add one: a file beside this one with a function (text, settings, like) -> nn.Module, an import,
+and a line in `SOURCES`; where they are known, also what its models want and what it has.
+"""
+
+import difflib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from foretell.errors import ForetellError
+from foretell.models import zoos
+from foretell.models.hf import from_hf, hf_names, hf_wants
+from foretell.models.like import Like, Wanted
+from foretell.models.nb201 import from_nb201
+from foretell.models.python import from_file, from_package
+from foretell.spec import parse_spec
+
+__all__ = ["SOURCES", "Source", "nearest", "resolved", "understood"]
+
+Settings = dict[str, Any]
+
+
+def as_given(name: str, settings: Settings, like: Like) -> Wanted:
+    """Whatever the data is."""
+    return Wanted(like.kind)
+
+
+def images_as_given(name: str, settings: Settings, like: Like) -> Wanted:
+    """Images of any size."""
+    return Wanted("image")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source of models and what is known of it."""
+
+    load: Callable[[str, Settings, Like], nn.Module]
+    pattern: str
+    example: str
+    wants: Callable[[str, Settings, Like], Wanted] = as_given
+    names: Callable[[], list[str]] | None = None
+    """All it has, where they can be counted."""
+
+    @property
+    def summary(self) -> str:
+        """The first line of the loader's docstring."""
+        return (inspect.getdoc(self.load) or "").partition("\n")[0]
+
+
+SOURCES: dict[str, Source] = {
+    "nb201": Source(from_nb201, "nb201:CELL", "nb201:333013", images_as_given),
+    "torchvision": Source(
+        zoos.from_torchvision,
+        "torchvision:NAME",
+        "torchvision:resnet18?image_size=64",
+        zoos.torchvision_wants,
+        zoos.torchvision_names,
+    ),
+    "timm": Source(
+        zoos.from_timm, "timm:NAME", "'timm:mobilenetv3_*'", zoos.timm_wants, zoos.timm_names
+    ),
+    "pytorchcv": Source(
+        zoos.from_pytorchcv,
+        "pytorchcv:NAME",
+        "pytorchcv:resnet20_cifar10",
+        zoos.pytorchcv_wants,
+        zoos.pytorchcv_names,
+    ),
+    "hf": Source(from_hf, "hf:TYPE", "hf:gpt2?n_layer=4", hf_wants, hf_names),
+    "file": Source(from_file, "FILE.py:FACTORY", "nets.py:small?width=32"),
+    "package": Source(from_package, "PACKAGE.MODULE:FACTORY", "torchvision.models:resnet18"),
+}
+"""Each reads its name up to the question mark and the settings behind it."""
+
+
+def understood(text: str) -> tuple[Source, str, Settings]:
+    """The source, the name it knows and the settings. Raises ForetellError for an unknown name."""
+    source, name, settings = resolved(text)
+    if source.names is not None and (known := source.names()) and name not in known:
+        prefix = source.pattern.partition(":")[0]
+        if not (prefix == "timm" and name.partition(".")[0] in known):  # weights behind the dot
+            raise ForetellError(f"{prefix} has no model {name!r}; {nearest(name, known)}")
+    return source, name, settings
+
+
+def resolved(text: str) -> tuple[Source, str, Settings]:
+    """The source, and what it is told."""
+    name, settings = parse_spec(text)
+    prefix, colon, rest = name.partition(":")
+    if not colon or not rest:
+        forms = ", ".join(source.pattern for source in SOURCES.values())
+        raise ForetellError(f"{text!r} names no model; the forms are {forms}")
+    if prefix.endswith(".py"):
+        return SOURCES["file"], name, settings
+    if prefix in SOURCES and prefix not in ("file", "package"):
+        return SOURCES[prefix], rest, settings
+    return SOURCES["package"], name, settings
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """The end of a message about a name that is none of hundreds.
+
+    >>> nearest("resnet8", ["alexnet", "resnet18", "resnet50", "vgg11"])
+    'the nearest are resnet18, resnet50, alexnet'
+    """
+    return f"the nearest are {', '.join(difflib.get_close_matches(name, known, n=3, cutoff=0))}"

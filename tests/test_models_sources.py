@@ -1,0 +1,342 @@
+"""Models by name: what each source builds, what it wants to be fed, and what it refuses."""
+
+import math
+import re
+import sys
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+import torch
+from torch import nn
+
+from foretell import Batch, ForetellError, load_data, minibatch, score
+from foretell.batch import main_output
+from foretell.cli import main
+from foretell.data.tokens import BYTES
+from foretell.models import (
+    SOURCES,
+    Like,
+    Wanted,
+    expand_models,
+    fit_batch,
+    load_model,
+    wanted_input,
+)
+from foretell.models.fit import token_cross_entropy
+from foretell.models.zoos import pytorchcv_names, timm_names, torchvision_names
+
+GREY = Like(classes=7, shape=(1, 8, 8))
+TEXT = Like(259, (16,), vocabulary=BYTES.vocabulary, labelled=False)
+REVIEWS = Like(3, (16,), vocabulary=BYTES.vocabulary)
+
+IMAGE_MODELS = {
+    "nb201:333013?channels=2,cells=1": None,
+    "torchvision:squeezenet1_1": (3, 224, 224),
+    "torchvision:mobilenet_v3_small?image_size=32": (3, 32, 32),
+    "torchvision:vit_b_32": (3, 224, 224),
+    "torchvision:inception_v3": (3, 299, 299),
+    "torchvision:vit_b_32?image_size=64": (3, 64, 64),
+    "timm:test_resnet": (1, 160, 160),
+    "timm:test_vit?image_size=64": (1, 64, 64),
+    "timm:mobilenetv3_small_050?image_size=32,in_chans=3": (3, 32, 32),
+    "timm:resnet10t.c3_in1k": (1, 176, 176),
+    "pytorchcv:resnet20_cifar10": (1, 32, 32),
+    "pytorchcv:squeezenet_v1_1": (1, 224, 224),
+    "hf:vit?image_size=32,patch_size=8": (1, 32, 32),
+}
+
+
+def grey() -> Batch:
+    """Three grey images of 8x8 and their labels."""
+    images = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    return Batch(images, torch.tensor([0, 3, 6]))
+
+
+def lines() -> Batch:
+    """Three sequences of 16 bytes, and the bytes that follow."""
+    ids = torch.randint(0, 256, (3, 17), generator=torch.Generator().manual_seed(0))
+    return Batch(ids[:, :-1].contiguous(), ids[:, 1:].contiguous())
+
+
+@pytest.mark.parametrize(("text", "shape"), IMAGE_MODELS.items())
+def test_image_models_fit_the_data_in_the_size_they_want(
+    text: str, shape: tuple[int, int, int] | None
+) -> None:
+    """As many outputs as classes; equal seeds draw equal weights, others do not."""
+    wanted = wanted_input(text, GREY)
+    assert wanted == Wanted("image", shape)
+    model = load_model(text, GREY)
+    batch = fit_batch(grey(), wanted)
+    assert main_output(batch.feed(model)).shape == (3, 7)
+    assert torch.equal(batch.targets, grey().targets)
+
+
+@pytest.mark.parametrize("text", ["torchvision:squeezenet1_1", "timm:test_resnet", "hf:gpt2"])
+def test_the_seed_draws_the_weights_and_nothing_else_does(text: str) -> None:
+    """The global generators stay where they were."""
+    like = TEXT if text.startswith("hf") else GREY
+    other = Like(**{**vars(like), "seed": 1})
+    before = torch.get_rng_state()
+    first, again, different = (
+        nn.utils.parameters_to_vector(load_model(text, one).parameters())
+        for one in (like, like, other)
+    )
+    assert torch.equal(before, torch.get_rng_state())
+    assert torch.equal(first, again)
+    assert not torch.equal(first, different)
+
+
+@pytest.mark.parametrize(
+    ("text", "architecture", "task"),
+    [
+        ("hf:gpt2", "GPT2LMHeadModel", "causal"),
+        ("hf:llama", "LlamaForCausalLM", "causal"),
+        ("hf:bert", "BertForMaskedLM", "masked"),
+        ("hf:distilbert", "DistilBertForMaskedLM", "masked"),
+        ("hf:t5", "T5ForConditionalGeneration", "seq2seq"),
+        ("hf:bart", "BartForConditionalGeneration", "seq2seq"),
+        ("hf:bert?task=causal", "BertLMHeadModel", "causal"),
+    ],
+)
+def test_language_models_predict_text(text: str, architecture: str, task: str) -> None:
+    """Small, with the data's vocabulary, and before training about as good as a guess."""
+    wanted = wanted_input(text, TEXT)
+    assert wanted == Wanted("tokens", task=task)  # type: ignore[arg-type]
+    model = load_model(text, TEXT)
+    assert type(model).__name__ == architecture
+    assert sum(p.numel() for p in model.parameters()) < 3e6
+    batch = fit_batch(lines(), wanted, BYTES.vocabulary)
+    with torch.no_grad():
+        loss = token_cross_entropy(batch.feed(model), batch.targets)
+    assert abs(float(loss) - math.log(259)) < 0.25 * math.log(259)
+    value = score(model, batch, ["grad_norm"], loss=token_cross_entropy)["grad_norm"]
+    assert value.value > 0
+
+
+def test_labelled_text_is_classified() -> None:
+    """Padding is masked out: it changes nothing."""
+    model = load_model("hf:bert", REVIEWS).eval()
+    wanted = wanted_input("hf:bert", REVIEWS)
+    assert wanted.task == "classify"
+    ids = lines().inputs
+    assert isinstance(ids, torch.Tensor)
+    padded = torch.cat([ids[:, :10], torch.full((3, 6), BYTES.vocabulary.pad)], dim=1)
+    labels = torch.tensor([0, 2, 1])
+    short, long = (
+        fit_batch(Batch(one, labels), wanted, BYTES.vocabulary) for one in (ids[:, :10], padded)
+    )
+    assert torch.equal(long.targets, labels)
+    torch.testing.assert_close(
+        main_output(short.feed(model)), main_output(long.feed(model)), atol=1e-5, rtol=1e-4
+    )
+    assert main_output(long.feed(model)).shape == (3, 3)
+
+
+def test_settings_of_a_configuration_by_its_own_or_the_usual_name() -> None:
+    """Other sizes follow in proportion."""
+    model = load_model("hf:gpt2?n_layer=2,hidden_size=64", TEXT)
+    assert model.config.n_layer == 2  # type: ignore[union-attr]
+    assert model.config.n_embd == 64  # type: ignore[union-attr]
+    assert model.config.vocab_size == 259  # type: ignore[union-attr]
+    llama = load_model("hf:llama?hidden_size=64,num_attention_heads=2", TEXT)
+    assert llama.config.head_dim == 32  # type: ignore[union-attr]
+    assert llama.config.intermediate_size == 256  # type: ignore[union-attr]
+
+
+def test_hidden_tokens_are_the_targets_of_a_masked_model() -> None:
+    """15 % of each sequence, at least one, drawn by the seed; the rest is left out."""
+    batch, wanted = lines(), Wanted("tokens", task="masked")
+    laid = fit_batch(batch, wanted, BYTES.vocabulary, seed=5)
+    ids = laid.inputs["input_ids"]  # type: ignore[index, call-overload]
+    hidden = ids == BYTES.vocabulary.mask
+    assert hidden.sum(1).tolist() == [2, 2, 2]
+    assert torch.equal(torch.where(hidden, laid.targets, ids), batch.inputs)  # type: ignore[call-overload]
+    assert (laid.targets[~hidden] == -100).all()
+    again = fit_batch(batch, wanted, BYTES.vocabulary, seed=5)
+    assert again.fingerprint == laid.fingerprint
+    assert fit_batch(batch, wanted, BYTES.vocabulary, seed=6).fingerprint != laid.fingerprint
+
+
+def test_the_second_half_follows_the_first() -> None:
+    """The decoder sees what came before, from a start token on."""
+    laid = fit_batch(lines(), Wanted("tokens", task="seq2seq"), BYTES.vocabulary)
+    ids = lines().inputs
+    assert isinstance(ids, torch.Tensor)
+    assert isinstance(laid.inputs, dict)
+    assert torch.equal(laid.inputs["input_ids"], ids[:, :8])
+    assert torch.equal(laid.targets, ids[:, 8:])
+    assert torch.equal(laid.inputs["decoder_input_ids"][:, 1:], ids[:, 8:-1])
+    assert (laid.inputs["decoder_input_ids"][:, 0] == BYTES.vocabulary.pad).all()
+
+
+def test_one_channel_becomes_three_and_sizes_change_without_aliasing() -> None:
+    """A constant image stays constant; a chessboard shrinks to its mean."""
+    flat = Batch(torch.full((2, 1, 8, 8), 0.3), torch.tensor([0, 1]))
+    grown = fit_batch(flat, Wanted("image", (3, 20, 12)))
+    assert torch.allclose(grown.inputs, torch.full((2, 3, 20, 12), 0.3))  # type: ignore[arg-type]
+    board = (torch.arange(32)[:, None] + torch.arange(32)) % 2
+    shrunk = fit_batch(Batch(board[None, None].float()), Wanted("image", (1, 4, 4)))
+    assert (shrunk.inputs - 0.5).abs().max() < 0.01  # type: ignore[operator]
+    with pytest.raises(ForetellError, match="2 channels and the model wants 3"):
+        fit_batch(Batch(torch.zeros(1, 2, 8, 8)), Wanted("image", (3, 8, 8)))
+    same = fit_batch(flat, Wanted("image", (1, 8, 8)))
+    assert same.fingerprint == flat.fingerprint
+
+
+def test_patterns_and_files_are_written_out(tmp_path: Path) -> None:
+    """Sorted as people count, settings kept, each once."""
+    listed = tmp_path / "zoo.txt"
+    listed.write_text(
+        "# CNNs\n\ntorchvision:resnet1*?image_size=32  # three\nnb201:333013\n"
+        "timm:mobilenetv3_small_0[57]*\n"
+    )
+    found = expand_models(["nb201:333013", f"@{listed}", "pytorchcv:resnet*_wd4"])
+    assert found == [
+        "nb201:333013",
+        *(f"torchvision:resnet{depth}?image_size=32" for depth in (18, 101, 152)),
+        "timm:mobilenetv3_small_050",
+        "timm:mobilenetv3_small_075",
+        "pytorchcv:resnet18_wd4",
+    ]
+
+
+def test_patterns_reach_classifiers_alone() -> None:
+    """No detection, segmentation, pose or speech."""
+    assert {"resnet18", "vit_b_16"} <= set(torchvision_names())
+    assert not [name for name in torchvision_names() if "rcnn" in name or "deeplab" in name]
+    names = pytorchcv_names()
+    assert {"resnet18_wd4", "resnet20_cifar10", "resnet20_svhn", "diaresnet50", "fbnet_cb"} <= {
+        *names
+    }
+    others = ("voc", "coco", "cityscapes", "ade20k", "celebamaskhq", "widerface", "_en")
+    assert not [name for name in names if name.endswith(others)]
+    assert len(names) > 700
+    assert len(timm_names()) > 1000
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("torchvision:resnet81", "torchvision has no model 'resnet81'; the nearest are resnet18"),
+        ("timm:mobilnetv3_small_050", "nearest are mobilenetv3_small_050"),
+        ("timm:resnet50.zzz", r"Invalid pretrained tag \(zzz\)"),
+        ("pytorchcv:resnet20_cifar", "nearest are resnet20_cifar10"),
+        ("hf:gpt22", "nearest are gpt2"),
+        ("torchvision:rexnet*", "no model of torchvision matches 'rexnet\\*'; the nearest"),
+        ("torchvision:resnet18?image_size=big", "image_size is 'big'"),
+        ("torchvision:resnet18?depth=3", "'torchvision:resnet18' cannot be made: TypeError"),
+        ("timm:test_resnet?widht=3", "'timm:test_resnet' cannot be made"),
+        ("pytorchcv:resnet10?widht=3", "'pytorchcv:resnet10' cannot be made"),
+        ("hf:vit?patch_sise=4", "hf:vit has no setting 'patch_sise'; did you mean 'patch_size'"),
+        ("hf:vit?hidden_size=wide", "hf:vit cannot be configured"),
+        ("hf:gpt2", "hf:gpt2 has no head for images"),
+        ("hf:vit?task=causal", "task=causal does not suit the data; choose from image"),
+        ("hf:vit?pretrained=true", "has no weights"),
+        ("@nowhere.txt", "nowhere.txt can't be read"),
+    ],
+)
+def test_what_cannot_be_is_one_clear_line(text: str, message: str) -> None:
+    """A name or setting is quoted as it was given."""
+    with pytest.raises(ForetellError, match=message) as caught:
+        for one in expand_models([text]):
+            wanted_input(one, GREY)
+            load_model(one, GREY)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_error_in_a_file_names_its_line(tmp_path: Path) -> None:
+    """As compilers do."""
+    listed = tmp_path / "zoo.txt"
+    listed.write_text("nb201:333013\n\ntorchvision:resnet81\n")
+    with pytest.raises(ForetellError, match=re.escape(f"{listed}:3: torchvision has no model")):
+        expand_models([f"@{listed}"])
+    listed.write_text("# nothing yet\n")
+    with pytest.raises(ForetellError, match="lists no model"):
+        expand_models([f"@{listed}"])
+
+
+def test_text_and_images_are_not_confused() -> None:
+    """A network for the one is not built for the other."""
+    for text in ("nb201:333013", "timm:test_resnet", "torchvision:resnet18", "hf:vit"):
+        with pytest.raises(ForetellError, match=r"the data is text|no head for text"):
+            load_model(text, TEXT)
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "extra"),
+    [
+        ("torchvision.models", "torchvision:resnet18", "torchvision"),
+        ("timm", "timm:test_resnet", "timm"),
+        ("pytorchcv.model_provider", "pytorchcv:resnet11_cub", "pytorchcv"),
+        ("transformers.models.auto.modeling_auto", "hf:vit", "hf"),
+    ],
+)
+def test_an_absent_extra_says_what_to_install(
+    module: str, text: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the extra's name."""
+    monkeypatch.setitem(sys.modules, module, None)
+    pytorchcv_names.cache_clear()
+    with pytest.raises(ForetellError, match=re.escape(f"pip install 'foretell[{extra}]'")):
+        load_model(text, GREY)
+
+
+def test_weights_that_cannot_be_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line, with the way out."""
+
+    def no_network(*args: object, **more: object) -> None:
+        raise URLError("no network\nhere")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", no_network)
+    trained = Like(1000, (3, 224, 224), pretrained=True)
+    with pytest.raises(ForetellError, match="pretrained weights .*no network here.*drawn") as error:
+        load_model("torchvision:squeezenet1_1", trained)
+    assert "\n" not in str(error.value)
+
+
+def test_every_source_says_what_it_is() -> None:
+    """In `foretell list models`."""
+    for source in SOURCES.values():
+        assert source.summary.endswith(".")
+        assert ":" in source.pattern
+
+
+def test_rank_scores_networks_of_several_sizes_on_the_same_images(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The shell's view: patterns, a file, several batches and draws."""
+    listed = tmp_path / "zoo.txt"
+    listed.write_text("timm:test_resnet\nnb201:333013?channels=2,cells=1\n")
+    command = ["rank", f"@{listed}", "pytorchcv:resnet20_cifar10", "--batch-size", "4"]
+    command += ["--proxies", "synflow,params", "--by", "synflow", "--seeds", "2", "--csv"]
+    assert main(command) == 0
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header.startswith("model,synflow,params,synflow_std,params_std,rank,seconds")
+    assert len(rows) == 3
+    alone = score(
+        load_model("pytorchcv:resnet20_cifar10", Like.of(load_data("digits"))),
+        fit_batch(Batch(*minibatch(load_data("digits").train, 4, 0)), Wanted("image", (1, 32, 32))),
+        ["synflow"],
+    )["synflow"].value
+    command = ["score", "pytorchcv:resnet20_cifar10", "--batch-size", "4", "--proxies", "synflow"]
+    assert main([*command, "--csv"]) == 0
+    row = capsys.readouterr().out.splitlines()[1]
+    assert float(row.split(",")[1]) == pytest.approx(alone, rel=1e-6)
+
+
+def test_language_models_are_scored_from_the_shell(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Cross-entropy is that of every token."""
+    text = tmp_path / "lines.txt"
+    text.write_text("the quick brown fox jumps over the lazy dog\n" * 40)
+    data = f"text:{text}?length=16"
+    command = ["rank", "hf:gpt2?n_layer=1", "hf:bert?num_hidden_layers=1", "--data", data]
+    assert main([*command, "--proxies", "snip", "--batch-size", "4", "--csv"]) == 0
+    rows = capsys.readouterr().out.splitlines()[1:]
+    assert all(float(row.split(",")[1]) > 0 for row in rows)
+    assert main(["score", "torchvision:resnet*"]) == 2
+    assert "is 5 models" in capsys.readouterr().err
+    assert main(["score", "nb201:333013", "--batches", "0"]) == 2
+    assert "--batches is 0" in capsys.readouterr().err
