@@ -68,7 +68,7 @@ def test_image_models_fit_the_data_in_the_size_they_want(
     assert wanted == Wanted("image", shape)
     model = load_model(text, GREY)
     batch = fit_batch(grey(), wanted)
-    assert main_output(batch.feed(model)).shape == (3, 7)
+    assert main_output(batch.feed(model)).shape == (3, 10 if "cifar10" in text else 7)
     assert torch.equal(batch.targets, grey().targets)
 
 
@@ -222,6 +222,7 @@ def test_patterns_reach_classifiers_alone() -> None:
         ("timm:mobilnetv3_small_050", "nearest are mobilenetv3_small_050"),
         ("timm:resnet50.zzz", r"Invalid pretrained tag \(zzz\)"),
         ("pytorchcv:resnet20_cifar", "nearest are resnet20_cifar10"),
+        ("pytorchcv:resnet20_cifar10?num_classes=7", "cannot be made: AssertionError"),
         ("hf:gpt22", "nearest are gpt2"),
         ("torchvision:rexnet*", "no model of torchvision matches 'rexnet\\*'; the nearest"),
         ("torchvision:resnet18?image_size=big", "image_size is 'big'"),
@@ -229,7 +230,8 @@ def test_patterns_reach_classifiers_alone() -> None:
         ("timm:test_resnet?widht=3", "'timm:test_resnet' cannot be made"),
         ("pytorchcv:resnet10?widht=3", "'pytorchcv:resnet10' cannot be made"),
         ("hf:vit?patch_sise=4", "hf:vit has no setting 'patch_sise'; did you mean 'patch_size'"),
-        ("hf:vit?hidden_size=wide", "hf:vit cannot be configured"),
+        ("hf:vit?hidden_size=wide", "hidden_size is 'wide'"),
+        ("hf:vit?patch_size=wide", r"hf:vit cannot be configured: .*patch_size"),
         ("hf:gpt2", "hf:gpt2 has no head for images"),
         ("hf:vit?task=causal", "task=causal does not suit the data; choose from image"),
         ("hf:vit?pretrained=true", "has no weights"),
@@ -239,9 +241,7 @@ def test_patterns_reach_classifiers_alone() -> None:
 def test_what_cannot_be_is_one_clear_line(text: str, message: str) -> None:
     """A name or setting is quoted as it was given."""
     with pytest.raises(ForetellError, match=message) as caught:
-        for one in expand_models([text]):
-            wanted_input(one, GREY)
-            load_model(one, GREY)
+        [(wanted_input(one, GREY), load_model(one, GREY)) for one in expand_models([text])]
     assert "\n" not in str(caught.value)
 
 
@@ -290,7 +290,9 @@ def test_weights_that_cannot_be_downloaded(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", no_network)
     trained = Like(1000, (3, 224, 224), pretrained=True)
-    with pytest.raises(ForetellError, match="pretrained weights .*no network here.*drawn") as error:
+    with pytest.raises(
+        ForetellError, match=r"pretrained weights .*no network here.*drawn"
+    ) as error:
         load_model("torchvision:squeezenet1_1", trained)
     assert "\n" not in str(error.value)
 

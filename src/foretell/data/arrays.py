@@ -50,7 +50,7 @@ def read_npz(path: Path, *names: str) -> list[np.ndarray[Any, Any]]:
     if not path.is_file():
         raise ForetellError(f"there is no file {path}; give the path of an .npz file")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             missing = [name for name in names if name not in file.files]
             if missing:
                 raise ForetellError(

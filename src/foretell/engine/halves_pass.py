@@ -32,7 +32,11 @@ def halves_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
     missing = [half for half in found if isinstance(half, Unavailable)]
     if missing:
         return {"half_grads": missing[0]}
-    return {"half_grads": {name: torch.stack([half[name] for half in found]) for name in found[0]}}
+    return {
+        "half_grads": {
+            name: torch.stack([half.pop(name) for half in found]) for name in list(found[0])
+        }
+    }
 
 
 def grads_of(subject: Subject, half: Batch, index: int) -> Any:

@@ -205,5 +205,6 @@ class Watch(TorchFunctionMode):
 @contextmanager
 def differentiable_recurrence() -> Iterator[None]:
     """Run recurrent layers by kernels that can be differentiated twice, on any device."""
-    with torch.backends.mkldnn.flags(enabled=False), torch.backends.cudnn.flags(enabled=False):
+    quiet = torch.backends.mkldnn.flags(enabled=False, allow_tf32=None)  # setting it would warn
+    with quiet, torch.backends.cudnn.flags(enabled=False):
         yield

@@ -143,6 +143,9 @@ def small(kind: Any, known: Settings, given: Settings) -> Settings:
         return {}
     width = given.get(own("hidden_size"), WIDTH)
     heads_ = given.get(own("num_attention_heads"), HEADS)
+    for name, value in (("hidden_size", width), ("num_attention_heads", heads_)):
+        if not isinstance(value, int) or value < 1:
+            raise ForetellError(f"{name} is {value!r}; give a whole number of at least 1")
     sizes: Settings = {own(name): value for name, value in usual.items()}
     sizes |= dict.fromkeys(("encoder_layers", "decoder_layers", "num_decoder_layers"), LAYERS)
     sizes |= dict.fromkeys(

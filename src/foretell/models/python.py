@@ -68,8 +68,8 @@ def made(
     except Exception as error:
         if pretrained:
             raise ForetellError(
-                f"{text!r} cannot be had with pretrained weights ({one_line(error)}); without "
-                "them, its weights are drawn"
+                f"{text!r} cannot be had with pretrained weights ({one_line(error)}); "
+                "check the network, or leave pretrained out"
             ) from error
         raise ForetellError(f"{text!r} cannot be made: {one_line(error)}") from error
     if not isinstance(model, nn.Module):

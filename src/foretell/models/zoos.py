@@ -4,6 +4,7 @@ Each zoo has three functions: one lists its names, one says what images a model 
 one builds it. `image_size=` is the same setting for all, whatever the zoo calls it.
 """
 
+import inspect
 import re
 from functools import cache
 from typing import Any
@@ -100,15 +101,33 @@ def timm_wants(name: str, settings: Settings, like: Like) -> Wanted:
 
 
 def from_pytorchcv(name: str, settings: Settings, like: Like) -> nn.Module:
-    """A classifier of pytorchcv, with as many channels and classes as the data has."""
+    """A classifier of pytorchcv, with as many channels and classes as the data has.
+
+    Those for CIFAR, SVHN and CUB keep their own number of classes.
+    """
     zoo = extra("pytorchcv.model_provider", "pytorchcv")
     own, size, pretrained = split(settings, like)
     fitting: Settings = {"pretrained": pretrained}
     if not pretrained:
-        fitting |= {"num_classes": like.classes, "in_channels": like.shape[0]}
+        fitting["in_channels"] = like.shape[0]
+        fitting |= {} if "num_classes" in own else {"num_classes": classes_of(name, like)}
     if size is not None:
         fitting["in_size"] = (size, size)
     return made(f"pytorchcv:{name}", zoo.get_model, {"name": name} | fitting | own, pretrained)
+
+
+def classes_of(name: str, like: Like) -> int:
+    """As many as the data has; those for CIFAR, SVHN and CUB insist on their own number."""
+    builder = extra("pytorchcv.model_provider", "pytorchcv")._models[name]
+    insisting = inspect.signature(builder).parameters.get("num_classes")
+    if insisting is None:
+        return like.classes
+    if like.classes > insisting.default:
+        raise ForetellError(
+            f"pytorchcv:{name} always has {insisting.default} outputs and the data has "
+            f"{like.classes} classes; take a model for more"
+        )
+    return int(insisting.default)
 
 
 @cache

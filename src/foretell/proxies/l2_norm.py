@@ -1,6 +1,7 @@
 """l2_norm: how long are the weight tensors?
 
-The code of Abdelfattah et al. 2021, arXiv:2101.08134; one of NAS-Bench-Suite-Zero's thirteen.
+The code of Abdelfattah et al. 2021, arXiv:2101.08134, where it fails when called; one of
+NAS-Bench-Suite-Zero's thirteen.
 """
 
 import torch

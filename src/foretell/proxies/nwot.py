@@ -18,7 +18,7 @@ def nwot(codes_kernel: Tensor) -> Tensor:
     comparable across batch sizes. Undefined for one sample and where two have the same codes.
 
     Fails where: networks differ in size. The kernel's diagonal is the number of units, so the
-    score grows with it; compare with `flops`. Nor does it see a skip or a pooling, which have no
+    score grows with it: compare with `flops`. Nor does it see a skip or a pooling, which have no
     kink, nor anything of the labels. A network with few units or many samples has a singular K.
 
     >>> from torch import tensor

@@ -1,0 +1,163 @@
+"""Score a wide zoo of real networks by every proxy, and say what was undefined and why.
+
+    python bench/zoo.py --run runs/zoo [--only torchvision] [--workers 2]
+    python bench/zoo.py --run runs/zoo --report docs/zoo.md
+
+A row a network in the run folder; what is there is not computed again. Each network is scored
+untrained, on four random images (or texts), at 64 pixels where it takes them and at its own size
+otherwise. Needs the extras timm, pytorchcv and hf.
+"""
+
+import argparse
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from foretell import score
+from foretell.batch import Batch
+from foretell.data import load_data, minibatch
+from foretell.errors import ForetellError
+from foretell.models import Like, expand_models, fit_batch, load_model, wanted_input
+from foretell.models.fit import token_cross_entropy
+from foretell.proxies import PROXIES
+from foretell.runs.store import Store, read_rows
+from foretell.runs.workers import completed, pool
+
+PYTORCHCV = """
+alexnet zfnet vgg11 bn_vgg11 bninception resnet10 preresnet10 resnext14_16x4d seresnet10
+sepreresnet10 senet16 diaresnet10 cbam_resnet18 bam_resnet18 ibn_resnet50 resnesta18 regnetx002
+regnety002 densenet121 peleenet dpn68 darknet_tiny darknet_ref dla34 squeezenet_v1_0 sqnxt23_w1
+squeezeresnet_v1_0 shufflenet_g1_wd4 shufflenetv2_wd2 shufflenetv2b_wd2 menet108_8x1_g3
+mobilenet_wd4 mobilenetv2_wd4 mobilenetv3_small_wd2 igcv3_wd4 mnasnet_b1 fbnet_cb
+proxylessnas_cpu efficientnet_b0 ghostnet hrnet_w18_small_v1 vovnet27s selecsls42 fdmobilenet_wd4
+hardnet39ds mixnet_s inceptionv3 condensenet74_c4_g4 res2net50_w14_s8 resattnet56
+""".split()  # noqa: SIM905 - read more easily as text
+TEXT = ("hf:gpt2", "hf:llama", "hf:bert", "hf:roberta", "hf:t5", "hf:bart")
+HF_IMAGES = ("hf:vit", "hf:swin", "hf:convnext")
+BATCH = 4
+PIXELS = 64
+
+
+def networks(only: str | None) -> list[str]:
+    """The zoo, by name."""
+    timm = [f"timm:{name}" for name in smallest_of_each_family()]
+    zoo = [
+        *expand_models(["torchvision:*"]),
+        *(f"pytorchcv:{name}" for name in PYTORCHCV),
+        *TEXT,
+        *HF_IMAGES,
+        *timm,
+    ]
+    return [name for name in zoo if only is None or name.startswith(only)]
+
+
+def smallest_of_each_family() -> Iterator[str]:
+    """One model of each of timm's modules: the first whose name says that it is small."""
+    import timm
+
+    for module in timm.list_modules():
+        names = timm.list_models(module=module)
+        small = ("atto", "femto", "nano", "pico", "050", "xxs", "xx_small", "tiny", "small", "_s")
+        yield next((n for word in small for n in names if word in n), names[0])
+
+
+@dataclass(frozen=True)
+class ZooTask:
+    """Score one network by all proxies."""
+
+    name: str
+
+    def __call__(self) -> dict[str, Any]:
+        """Its row: scores, reasons, seconds, and the size of its images."""
+        torch.set_num_threads(1)
+        start = time.perf_counter()
+        complaints = []
+        for name in dict.fromkeys([self.name, *self._small()][::-1]):
+            try:
+                return {"as": name, **scored(name), "seconds": time.perf_counter() - start}
+            except ForetellError as error:
+                complaints.append(str(error))
+            except Exception as error:  # what would have been a traceback for the user is a finding
+                complaints.append(f"BUG {type(error).__name__}: {str(error)[:300]}")
+        return {"as": self.name, "failed": complaints[-1], "seconds": time.perf_counter() - start}
+
+    def _small(self) -> list[str]:
+        return [] if self.name in TEXT else [f"{self.name}?image_size={PIXELS}"]
+
+
+def scored(name: str) -> dict[str, Any]:
+    """Values and reasons."""
+    text = name in TEXT
+    source = Path(__file__).with_name("text.txt")
+    splits = load_data(f"text:{source}?length=32" if text else f"random:3x{PIXELS}x{PIXELS}x1000")
+    like = Like.of(splits)
+    batch = fit_batch(
+        Batch(*minibatch(splits.train, BATCH, 0)), wanted_input(name, like), splits.vocabulary
+    )
+    loss = token_cross_entropy if text else "cross_entropy"
+    found = score(load_model(name, like), batch, list(PROXIES), loss=loss)
+    return {
+        "values": {key: one.value if one.why is None else None for key, one in found.items()},
+        "why": {key: one.why for key, one in found.items() if one.why},
+    }
+
+
+def run(folder: str, names: list[str], workers: int) -> None:
+    """Score what is missing."""
+    with Store.open(folder, {"job": "zoo", "batch": BATCH}) as store, pool(workers) as executor:
+        tasks = {name: ZooTask(name) for name in names if {"network": name} not in store}
+        for done, (name, row) in enumerate(completed(executor, tasks, workers), 1):
+            store.add({"key": {"network": name}, **row})
+            note = row.get("failed") or ", ".join(row["why"]) or "all defined"
+            print(f"{done}/{len(tasks)} {row['as']} {row['seconds']:.1f} s: {note}", flush=True)
+
+
+def report(folder: str) -> str:
+    """The page: how many were scored, and each reason for an undefined score with its networks."""
+    rows = read_rows(folder)
+    scored_rows = [row for row in rows if "values" in row]
+    sources = Counter(row["key"]["network"].partition(":")[0] for row in scored_rows)
+    lines = [
+        "# The zoo",
+        "",
+        f"{len(scored_rows)} untrained networks scored by all {len(PROXIES)} proxies on {BATCH} "
+        f"random images or texts by `python bench/zoo.py`: "
+        + ", ".join(f"{count} of {source}" for source, count in sources.items())
+        + ". Every score is a number, or undefined for one of these reasons:",
+        "",
+        "| score | why it is undefined | networks |",
+        "|---|---|---|",
+    ]
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for row in scored_rows:
+        for proxy, why in row["why"].items():
+            reasons.setdefault((proxy, why), []).append(row["key"]["network"])
+    for (proxy, why), names in sorted(reasons.items()):
+        lines.append(f"| `{proxy}` | {why} | {len(names)}: {', '.join(sorted(names))} |")
+    failed = {row["key"]["network"]: row["failed"] for row in rows if "failed" in row}
+    lines += ["", f"## Refused ({len(failed)})", ""]
+    lines += [f"- {name}: {why}" for name, why in sorted(failed.items())] or ["None."]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Score, or report."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--run", default="runs/zoo")
+    parser.add_argument("--only", help="beginning of the names, such as torchvision")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--report", metavar="FILE")
+    arguments = parser.parse_args()
+    if arguments.report:
+        Path(arguments.report).write_text(report(arguments.run))
+    else:
+        run(arguments.run, networks(arguments.only), arguments.workers)
+
+
+if __name__ == "__main__":
+    main()
