@@ -84,15 +84,19 @@ def test_a_source_without_parts_is_cut_by_class_once_and_for_all(tmp_path: Path)
 
 
 def test_the_fingerprint_of_lazy_images_notices_a_pixel(tmp_path: Path) -> None:
-    """Of the data and of the minibatch."""
+    """Even where mean and deviation stay; and which images they are."""
     first = load_data(f"npz:{save_npz(tmp_path / 'a.npz')}")
     pixels = np.load(tmp_path / "a.npz")["images"].copy()
-    pixels[:, 2, 3, 1] ^= 1
+    here, there = images_of(first).rows[:2].tolist()
+    pixels[[here, there], 2, 3, 1] = pixels[[there, here], 2, 3, 1]
     other = load_data(f"npz:{save_npz(tmp_path / 'b.npz', images=pixels)}")
+    assert images_of(first).mean == images_of(other).mean
     assert first.fingerprint != other.fingerprint
-    batches = [Batch(*minibatch(one.train, 12, 0)).fingerprint for one in (first, other)]
-    assert batches[0] != batches[1]
-    assert batches[0] == Batch(*minibatch(first.train, 12, 0)).fingerprint
+    images = images_of(first)
+    parts = [images.chosen(torch.tensor(rows)).fingerprint for rows in ([0, 1], [0, 2], [1, 0])]
+    assert len({*parts}) == 3
+    batches = [Batch(*minibatch(first.train, 12, seed)).fingerprint for seed in (0, 0, 1)]
+    assert batches[0] == batches[1] != batches[2]
 
 
 @pytest.mark.parametrize(

@@ -192,21 +192,23 @@ EVEN_ATTENTION: dict[Any, Callable[..., Any]] = {
 def scaled(func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Apply a function to tensors of which some carry an exponent."""
     if func in CONTRACTIONS:
-        x, weight, *rest = args
-        kwargs = dict(kwargs)
-        bias = kwargs.pop("bias", rest[0] if rest else None)
-        common = exponent_of(x) if bias is None else max(exponent_of(x), 0)
-        bias = None if bias is None else bias * 2.0**-common
-        return carry(func(shift(x, common), weight, bias, *rest[1:], **kwargs), common)
+        x, weight, bias, rest, others = contracted(args, kwargs)
+        power = exponent_of(weight)
+        own = exponent_of(x) + power
+        common = own if bias is None else max(own, exponent_of(bias))
+        out = func(shift(x, common - power), weight, shift(bias, common), *rest, **others)
+        return carry(out, common)
     if name in ADDS or name in JOINS:
         common = max(exponent_of(arg) for arg in tensors_of(args, kwargs))
         if name in JOINS:
             parts = type(args[0])(shift(part, common) for part in args[0])
             return carry(func(parts, *args[1:], **kwargs), common)
         if name in ("add_", "sub_"):  # in place: the tensor itself has to stand for its new value
-            args[0].mul_(2.0 ** (exponent_of(args[0]) - common))
+            args[0].mul_(power_of_two(exponent_of(args[0]) - common))
             carry(args[0], common)
-        terms = (shift(t, common) if isinstance(t, Tensor) else t * 2.0**-common for t in args)
+        terms = (
+            shift(t, common) if isinstance(t, Tensor) else t * power_of_two(-common) for t in args
+        )
         return carry(func(*terms, **kwargs), common)
     if name in MULTIPLIES:
         return carry(func(*args, **kwargs), sum(exponent_of(t) for t in tensors_of(args, kwargs)))
@@ -235,6 +237,19 @@ def at_true_scale(value: Any) -> Any:
     return value
 
 
+def contracted(
+    args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Tensor, Tensor, Tensor | None, tuple[Any, ...], dict[str, Any]]:
+    """A contraction's input, weight and bias, however given, and its other arguments."""
+    others = dict(kwargs)
+    names = ("input", "weight", "bias")
+    x, weight, bias = (
+        args[place] if len(args) > place else others.pop(name, None)
+        for place, name in enumerate(names)
+    )
+    return x, weight, bias, args[3:], others
+
+
 def rescaled(out: Tensor) -> Tensor:
     """The same number with its largest entry near one, if it was far from it."""
     if not out.is_floating_point() or not out.numel():
@@ -243,16 +258,24 @@ def rescaled(out: Tensor) -> Tensor:
     power = math.frexp(largest)[1] if 0 < largest < math.inf else 0
     if abs(power) <= LIMITS.get(out.dtype, 0):
         return out
-    smaller: Tensor = carry(out * 2.0**-power, exponent_of(out) + power)
+    smaller: Tensor = carry(out * power_of_two(-power), exponent_of(out) + power)
     return smaller
 
 
-def shift(tensor: Tensor, exponent: int) -> Tensor:
+def shift(tensor: Any, exponent: int) -> Any:
     """The tensor rewritten for another exponent; what gets too small becomes zero."""
     difference = exponent_of(tensor) - exponent
-    if not difference:
+    if not difference or tensor is None:
         return tensor
-    return tensor * 2.0**difference
+    return torch.mul(tensor, power_of_two(difference))
+
+
+def power_of_two(exponent: int) -> float:
+    """2**exponent; zero below all floats, and infinity above them."""
+    try:
+        return math.ldexp(1.0, exponent)
+    except OverflowError:
+        return math.inf
 
 
 def carry(out: Any, exponent: int) -> Any:

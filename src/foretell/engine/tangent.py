@@ -19,6 +19,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from foretell.engine.flow import contracted
+
 __all__ = ["Tangents"]
 
 
@@ -152,16 +154,14 @@ class Tangents(TorchFunctionMode):
 
     def _contraction(self, func: Any, args: tuple[Any, ...], kwargs: Any, out: Tensor) -> Any:
         """W∗ẋ + Ẇ∗x, where Ẇ∗x is y − b if Ẇ is W."""
-        kwargs = dict(kwargs)
-        x, weight, *rest = args
-        bias = kwargs.pop("bias", rest[0] if rest else None)
+        x, weight, bias, rest, others = contracted(args, kwargs)
         tx, tw = self.of(x), self.of(weight)
         whole = tw is weight and (bias is None or self.of(bias) is None)
         if not whole or (bias is not None and func in TRANSPOSED):
-            return self._by_two_gradients(func, args, kwargs if rest else {**kwargs, "bias": bias})
+            return self._by_two_gradients(func, args, kwargs)
         less_bias = None if bias is None else -bias
         if tx is not None:
-            return out + func(tx, weight, less_bias, *rest[1:], **kwargs)
+            return out + func(tx, weight, less_bias, *rest, **others)
         if less_bias is None:
             return out
         return out + less_bias.view(-1, *[1] * (out.ndim - 2 if func is not F.linear else 0))

@@ -63,7 +63,7 @@ class Tap:
 
     def receive(self, grad: Tensor) -> None:
         """Take ∂L/∂(output) and keep only Σ over positions of a · ∂L/∂a, `[N, C]`."""
-        self.overwritten = self.value._version != self.version
+        self.overwritten |= self.value._version != self.version
         if self.overwritten:
             return
         # in float32 at least: half precision would lose the sum over positions
@@ -151,14 +151,14 @@ class Watch(TorchFunctionMode):
             fan_in=weight.numel() // output.shape[channel_axis],
             samples=self.samples,
         )
-        output.register_hook(self._hook(tap))
+        origin(output).register_hook(self._hook(tap, output.shape))  # type: ignore[no-untyped-call]
         self.taps.append(tap)
         self._tapped[id(output)] = tap
 
-    def _hook(self, tap: Tap) -> Callable[[Tensor], None]:
+    def _hook(self, tap: Tap, shape: torch.Size) -> Callable[[Tensor], None]:
         def hook(grad: Tensor) -> None:
             if self._armed:
-                tap.receive(grad)
+                tap.receive(grad.reshape(shape))
 
         return hook
 
@@ -168,14 +168,17 @@ class Watch(TorchFunctionMode):
         weight: Any = None
         if func in WEIGHT_AT:
             at = WEIGHT_AT[func]
-            weight = args[at] if len(args) > at else kwargs.get("weight")
+            weight = (
+                args[at] if len(args) > at else kwargs.get("weight", kwargs.get("out_proj_weight"))
+            )
         elif func in PRODUCTS:
             weight = next((arg for arg in args if id(arg) in self._names), None)
         elif recurrent:
             weight = args[3][0] if isinstance(args[1], Tensor) and len(args) > 9 else args[2][0]
-        if not isinstance(weight, Tensor) or (self.only_these and id(weight) not in self._names):
+        if not isinstance(weight, Tensor):
             return None
-        return weight
+        computed = weight.grad_fn is not None and not self.only_these
+        return weight if computed or id(weight) in self._names else None
 
     def _sample_axis(self, output: Tensor, func: Any, channel_axis: int) -> int | None:
         """The axis along which samples lie; attention and time-first layers put it second."""
@@ -198,8 +201,20 @@ class Watch(TorchFunctionMode):
         )
         if in_place:
             tap = self._tapped.pop(id(args[0]))
+            tap.overwritten = args[0]._is_view() and origin(args[0]) is args[0]
             tap.value = tap.value.clone()
             tap.version = tap.value._version
+
+
+def origin(output: Tensor) -> Tensor:
+    """What to hook for the gradient of an output as it is now, whatever is written over it later.
+
+    A linear layer returns a view of a matrix product; writing over a view would lose its hooks.
+    """
+    base = output._base
+    if base is None or base.grad_fn is None or base.numel() != output.numel():
+        return output
+    return base if base.is_contiguous() and output.is_contiguous() else output
 
 
 @contextmanager
