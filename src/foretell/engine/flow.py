@@ -203,12 +203,13 @@ def scaled(func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         if name in JOINS:
             parts = type(args[0])(shift(part, common) for part in args[0])
             return carry(func(parts, *args[1:], **kwargs), common)
+        if any(isinstance(arg, int | float) for arg in args):
+            common = max(common, 0)  # a number is there at its true scale
+        unit = power_of_two(-common)
         if name in ("add_", "sub_"):  # in place: the tensor itself has to stand for its new value
             args[0].mul_(power_of_two(exponent_of(args[0]) - common))
             carry(args[0], common)
-        terms = (
-            shift(t, common) if isinstance(t, Tensor) else t * power_of_two(-common) for t in args
-        )
+        terms = (shift(t, common) if isinstance(t, Tensor) else t * unit for t in args)
         return carry(func(*terms, **kwargs), common)
     if name in MULTIPLIES:
         return carry(func(*args, **kwargs), sum(exponent_of(t) for t in tensors_of(args, kwargs)))
@@ -221,8 +222,8 @@ def scaled(func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         return rescaled(out) if isinstance(out, Tensor) else out
     if name in IDENTITY_AT_INFINITY:
         return carry(args[0].clone(), exponent)
-    if name in ONE_AT_INFINITY:
-        return torch.ones_like(args[0])
+    if name in ONE_AT_INFINITY:  # what is zero stays zero, whatever the exponent
+        return func(args[0] * power_of_two(TRUE_LIMITS[args[0].dtype]), *args[1:], **kwargs)
     raise Undefined(f"the flow grows beyond all floats and `{name}` has no rule for that")
 
 

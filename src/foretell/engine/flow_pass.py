@@ -87,4 +87,6 @@ def flow_in(
         if not total.requires_grad:
             raise Undefined("the output does not depend on any trainable weight")
         grads = gradient(total, weights)
+    if not all(tensor.isfinite().all() for tensor in (total, *grads.values())):
+        raise Undefined("the flow grows beyond all floats within one operation")
     return {name: w.detach() for name, w in weights.items()}, grads, exponent_of(output)

@@ -29,7 +29,7 @@ def gaussian_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found
         why = Unavailable("the inputs are integers: none can be drawn from a normal distribution")
         return {"feature_change": why, "norm_variances": why}
     if subject.micro_batch is not None and subject.micro_batch < len(subject.batch):
-        check_exact(subject.model, subject.batch, subject.undisturbed)
+        check_exact(subject)
     try:
         with timed(seconds, "gaussian", subject.device):
             return gaussian_quantities(subject)

@@ -26,7 +26,6 @@ from foretell.engine.subject import (
 from foretell.engine.tangent import Tangents
 from foretell.engine.watch import Watch
 from foretell.errors import ForetellError
-from foretell.losses import LOSSES
 
 __all__ = ["loss_pass"]
 
@@ -50,8 +49,7 @@ def loss_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
 def in_parts(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
     """Run the batch in the parts asked for."""
     parts = split(subject.batch, subject.micro_batch)
-    if len(parts) > 1:
-        check_exact(subject.model, subject.batch, subject.undisturbed)
+    axes = check_exact(subject) if len(parts) > 1 else None
     totals = Totals()
     codes = Codes(in_parts=len(parts) > 1) if "codes_kernel" in wanted else None
     for index, part in enumerate(parts):
@@ -60,8 +58,8 @@ def in_parts(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
             sdpa_kernel(SDPBackend.MATH),  # the kernel that can be differentiated twice
             torch.enable_grad(),
         ):
-            totals.add(one_part(subject, part, wanted, seconds, codes))
-    if len(parts) > 1 and subject.loss not in LOSSES.values() and totals.loss is not None:
+            totals.add(one_part(subject, part, wanted, seconds, codes, axes))
+    if len(parts) > 1 and totals.loss is not None:
         check_loss_is_a_mean(subject.loss, totals.outputs, subject.batch.targets, totals.loss)
     return totals.found | ({"codes_kernel": codes.kernel()} if codes else {})
 
@@ -130,7 +128,12 @@ def joined(name: str, so_far: Any, value: Any) -> Any:
 
 
 def one_part(
-    subject: Subject, part: Batch, wanted: set[str], seconds: Seconds, codes: Codes | None
+    subject: Subject,
+    part: Batch,
+    wanted: set[str],
+    seconds: Seconds,
+    codes: Codes | None,
+    axes: list[int | None] | None = None,
 ) -> Part:
     """Run one part of the batch forward, and back as often as the wanted quantities need."""
     by_input = "input_grads" in wanted
@@ -140,6 +143,7 @@ def one_part(
         len(part),
         tapping=bool(wanted & {"taylor", "fan_in"}),
         only_these=subject.layers != "all",
+        known_axes=axes,
     )
     tangents = Tangents(watch.weights) if "hessian_weights" in wanted else None
     watching = codes.of(len(part)) if codes else nullcontext()

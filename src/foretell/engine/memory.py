@@ -32,7 +32,7 @@ def what_would_fit(subject: Subject, attempt: Callable[[int], object]) -> str:
     if not size:
         return f"{start}, and one sample does not fit either; use a larger device"
     try:
-        check_exact(subject.model, subject.batch, subject.undisturbed)
+        check_exact(subject)
     except ForetellError as error:
         why = str(error).partition(": ")[2].partition(";")[0]
         return f"{start}; a batch of {size} fits, but parts would not add up to the whole ({why})"

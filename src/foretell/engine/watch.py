@@ -97,12 +97,17 @@ class Watch(TorchFunctionMode):
     only_these: bool = False
     batch_statistics: bool = False
     """True once an operation normalised by statistics of the minibatch."""
+    known_axes: list[int | None] | None = None
+    """The `axes` of an earlier pass, for parts too small to tell samples from other axes."""
+    axes: list[int | None] = field(default_factory=list)
+    """The axis of the samples in each layer output so far; None for one that has no such axis."""
     taps: list[Tap] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__init__()
         self._names = {id(weight): name for name, weight in self.weights.items()}
-        self._tapped: dict[int, Tap] = {}
+        # The outputs themselves are held: the number of one that is gone would be given to another.
+        self._tapped: dict[int, tuple[Tap, Tensor]] = {}
         self._armed = False
 
     def __torch_function__(
@@ -137,7 +142,11 @@ class Watch(TorchFunctionMode):
         if weight is None or not output.requires_grad:
             return
         channel_axis = 1 if func in CONVOLUTIONS else -1
-        sample_axis = self._sample_axis(output, func, channel_axis)
+        if self.known_axes:
+            sample_axis = self.known_axes[len(self.axes)]
+        else:
+            sample_axis = self._sample_axis(output, func, channel_axis)
+        self.axes.append(sample_axis)
         if sample_axis is None:
             return  # a table read once for all samples: it has no per-sample term
         name = self._names.get(id(weight), func.__name__)
@@ -153,7 +162,7 @@ class Watch(TorchFunctionMode):
         )
         origin(output).register_hook(self._hook(tap, output.shape))  # type: ignore[no-untyped-call]
         self.taps.append(tap)
-        self._tapped[id(output)] = tap
+        self._tapped[id(output)] = (tap, output)
 
     def _hook(self, tap: Tap, shape: torch.Size) -> Callable[[Tensor], None]:
         def hook(grad: Tensor) -> None:
@@ -200,7 +209,7 @@ class Watch(TorchFunctionMode):
             or any(arg is True for arg in args[1:])
         )
         if in_place:
-            tap = self._tapped.pop(id(args[0]))
+            tap, _ = self._tapped.pop(id(args[0]))
             tap.overwritten = args[0]._is_view() and origin(args[0]) is args[0]
             tap.value = tap.value.clone()
             tap.version = tap.value._version
