@@ -308,7 +308,11 @@ class Tokens(nn.Module):
 def transposed() -> nn.Module:
     """Up again by transposed convolutions, one of them grouped."""
     down = [nn.Conv2d(3, 6, 3, stride=2), nn.ReLU()]
-    up = [nn.ConvTranspose2d(6, 4, 3, stride=2), nn.ReLU(True), nn.ConvTranspose2d(4, 4, 2, groups=2)]
+    up = [
+        nn.ConvTranspose2d(6, 4, 3, stride=2),
+        nn.ReLU(True),
+        nn.ConvTranspose2d(4, 4, 2, groups=2),
+    ]
     return nn.Sequential(*down, *up, *head(4))
 
 
@@ -511,9 +515,7 @@ MODELS: dict[str, Case] = {
     "transposed": Case(
         transposed, normal(3, 7, 7), ("0.weight", "2.weight", "4.weight", "7.weight")
     ),
-    "volume": Case(
-        volume, normal(2, 3, 3, 3), ("0.weight", "3.weight", "5.weight"), coupled=True
-    ),
+    "volume": Case(volume, normal(2, 3, 3, 3), ("0.weight", "3.weight", "5.weight"), coupled=True),
     "group_norm": Case(group_norm, normal(3, 5, 5), ("0.weight", "3.weight", "8.weight")),
     "squeeze_excite": Case(
         SqueezeExcite,

@@ -139,9 +139,7 @@ def per_sample(module: nn.Module, tensor: Tensor, samples: int) -> Iterator[Tens
 def channels(module: nn.Module, a: Tensor, grad: Tensor, samples: int) -> list[float]:
     """D_c = ½ · mean_n (Σ_position a · ∂L/∂a)², by loops over samples and channels."""
     parts = zip(per_sample(module, a, samples), per_sample(module, grad, samples), strict=True)
-    taylor = [
-        [float((act[:, c] * g[:, c]).sum()) for c in range(act.shape[1])] for act, g in parts
-    ]
+    taylor = [[float((act[:, c] * g[:, c]).sum()) for c in range(act.shape[1])] for act, g in parts]
     return [sum(row[c] ** 2 for row in taylor) / samples / 2 for c in range(len(taylor[0]))]
 
 
@@ -180,7 +178,9 @@ def fisher_reference(case: Case, model: nn.Module, inputs: Any, labels: Tensor) 
     total = 0.0
     for module, a, grad in layer_outputs(case, copy_of(model), inputs, labels):
         if tapped(module, a, len(labels)):
-            copies = [[d] * weights_of_a_channel(module) for d in channels(module, a, grad, len(labels))]
+            copies = [
+                [d] * weights_of_a_channel(module) for d in channels(module, a, grad, len(labels))
+            ]
             total += sum(sum(row) for row in copies)
     return total
 
@@ -335,7 +335,12 @@ def l2_norm(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
 
 def params(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
     """Sizes of distinct tensors."""
-    distinct = {id(p): math.prod(p.shape) for m in model.modules() for p in m._parameters.values() if p is not None}
+    distinct = {
+        id(p): math.prod(p.shape)
+        for m in model.modules()
+        for p in m._parameters.values()
+        if p is not None
+    }
     return float(sum(distinct.values()))
 
 

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from models import Case, feed
-from reference import NORMS, Twin, copy_of, correlation, gradient_rows, logits_of, weights_of
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from foretell.engine.isolate import derived_seed
+from models import Case, feed
+from reference import NORMS, Twin, copy_of, correlation, gradient_rows, logits_of, weights_of
 
 SWITCHES = ("relu", "relu_", "relu6", "hardtanh", "leaky_relu", "prelu", "elu", "gelu", "silu")
 SWITCHES += ("softplus", "hardswish", "hardsigmoid")
@@ -113,7 +113,9 @@ def zen(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
     draw_weights(case, model, generator)
     given = inputs if isinstance(inputs, dict) else {"": inputs}
     x = {k: torch.randn(v.shape, generator=generator).to(v.dtype) for k, v in given.items()}
-    near = {k: v + 0.01 * torch.randn(v.shape, generator=generator).to(v.dtype) for k, v in x.items()}
+    near = {
+        k: v + 0.01 * torch.randn(v.shape, generator=generator).to(v.dtype) for k, v in x.items()
+    }
     seed = derived_seed(0, "gaussian", 0)
     found = []
     for batch in (x, near):

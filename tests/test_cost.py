@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 import torch
-from models import CLASSES, conv, head
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from foretell import explain, score
-from foretell.proxies import PAPER
 from foretell.engine.quantities import STEPS
+from foretell.proxies import PAPER
+from models import CLASSES, conv, head
 
 BATCH = 64
 SIZE = 8

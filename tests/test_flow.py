@@ -8,10 +8,10 @@ import mpmath
 import pytest
 import torch
 import torch.nn.functional as F
-from models import SAMPLES, conv, head, make
 from torch import Tensor, nn
 
 from foretell import score
+from models import SAMPLES, conv, head, make
 
 Matrix = list[list[int]]
 Vector = list[int]
@@ -99,9 +99,7 @@ def test_a_chain_without_biases_has_layers_times_flow(dtype: torch.dtype, proxy:
 @pytest.mark.parametrize("proxy", SYNFLOWS)
 @pytest.mark.parametrize("bias", [False, True], ids=["no_bias", "bias"])
 @pytest.mark.parametrize("dtype", DIGITS)
-def test_four_hundred_layers_beyond_all_floats(
-    dtype: torch.dtype, bias: bool, proxy: str
-) -> None:
+def test_four_hundred_layers_beyond_all_floats(dtype: torch.dtype, bias: bool, proxy: str) -> None:
     model = whole_numbers(chain(400, 3, bias=bias, activation=nn.ReLU), 99).to(dtype)
     exact = exact_chain(linear_layers(model))
     assert exact > 10**800
@@ -421,9 +419,10 @@ def test_the_mark_of_the_reference_is_honoured() -> None:
     for bypassed in (1, 4):
         model[bypassed].kept_in_reference_synflow = True
     model[1].kept_in_reference_synflow = False
-    assert score(model, batch, "synflow_reference")["synflow_reference"].value != marked[
-        "synflow_reference"
-    ]
+    assert (
+        score(model, batch, "synflow_reference")["synflow_reference"].value
+        != marked["synflow_reference"]
+    )
 
 
 def weight_of_products(x: Tensor, a: Tensor, b: Tensor) -> Tensor:

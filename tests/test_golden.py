@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from models import MODELS, make
 
 from foretell import Score, explain, score
 from foretell.proxies import PROXIES
+from models import MODELS, make
 
 OURS = Path(__file__).with_name("golden") / "scores.json"
 MEASURES = {

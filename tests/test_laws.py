@@ -136,9 +136,7 @@ def test_each_proxy_alone_leaves_no_trace(name: str, proxy: str) -> None:
 
 @pytest.mark.parametrize("proxy", ALL)
 @pytest.mark.parametrize("name", MODELS)
-def test_a_score_does_not_depend_on_what_else_is_asked(
-    name: str, proxy: str
-) -> None:
+def test_a_score_does_not_depend_on_what_else_is_asked(name: str, proxy: str) -> None:
     alone = scores_of(name, proxy)
     assert bits(alone) == {proxy: together(name)[proxy].value.hex()}
     assert alone[proxy].why == together(name)[proxy].why

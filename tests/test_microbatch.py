@@ -6,17 +6,17 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from models import CLASSES, MODELS, SAMPLES, UNCOUPLED, conv, head, make
-from test_laws import portrait, streams
 from torch import Tensor, nn
 
 from foretell import ForetellError, Score, score
 from foretell.batch import Batch
 from foretell.engine.isolate import own_randomness
 from foretell.engine.loss_pass import loss_pass
+from foretell.engine.subject import Subject
 from foretell.losses import LOSSES
 from foretell.proxies import PROXIES
-from foretell.engine.subject import Subject
+from models import CLASSES, MODELS, SAMPLES, UNCOUPLED, conv, head, make
+from test_laws import portrait, streams
 
 ALL = list(PROXIES)
 HEAVY_TAILED = {"zico": 1e-3, "zen": 1e-4, "epe_nas": 1e-4}
@@ -56,9 +56,7 @@ def test_parts_add_up_to_the_whole_in_float32(name: str, size: int) -> None:
     scales = {"grasp": terms_of_grasp(model, batch), "plain": whole["snip"]}
     for proxy, value in parts.items():
         limit = HEAVY_TAILED.get(proxy, 1e-5)
-        near = pytest.approx(
-            whole[proxy], rel=limit, abs=limit * scales.get(proxy, 0), nan_ok=True
-        )
+        near = pytest.approx(whole[proxy], rel=limit, abs=limit * scales.get(proxy, 0), nan_ok=True)
         assert value == near, proxy
 
 
@@ -210,7 +208,9 @@ def test_the_targets_go_with_their_samples() -> None:
     model, (inputs, labels) = make("mlp", torch.float64)
 
     def loss(outputs: Any, targets: Any) -> Tensor:
-        return (targets["weight"] * F.cross_entropy(outputs, targets["label"], reduction="none")).mean()
+        return (
+            targets["weight"] * F.cross_entropy(outputs, targets["label"], reduction="none")
+        ).mean()
 
     targets = {"label": labels, "weight": torch.arange(1.0, SAMPLES + 1).double()}
     whole = values(score(model, (inputs, targets), ALL, loss=loss))

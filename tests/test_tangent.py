@@ -9,13 +9,13 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
-from models import CLASSES, Case, fill, normal
-from reference import TWINS
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from foretell import score
 from foretell.engine.weights import counted_weights
+from models import CLASSES, Case, fill, normal
+from reference import TWINS
 
 Change = Callable[[Tensor], Tensor]
 
@@ -80,7 +80,9 @@ def gated(h: Tensor) -> Tensor:
 
 
 ACTIVATIONS: dict[str, Change] = {
-    **{kind.__name__: kind() for kind in (nn.GELU, nn.Sigmoid, nn.Tanh, nn.Softsign, nn.Tanhshrink)},
+    **{
+        kind.__name__: kind() for kind in (nn.GELU, nn.Sigmoid, nn.Tanh, nn.Softsign, nn.Tanhshrink)
+    },
     **{kind.__name__: kind() for kind in (nn.Softplus, nn.LogSigmoid, nn.Hardshrink, nn.PReLU)},
     **{
         f"{kind.__name__}{', in place' if in_place else ''}": kind(inplace=in_place)

@@ -1,0 +1,104 @@
+"""What the six proxies of the paper cost on ResNet-50, in forward passes of the same machine.
+
+    python bench/resnet50.py [--batch 16] [--size 224] [--threads 2]
+
+Prints the ratio of all six to one forward pass (training mode, no gradient), and peak memory
+of all proxies but grasp against one ordinary training step, each in a process of its own.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from statistics import median
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from foretell import score
+from foretell.proxies import PAPER
+
+
+def network(arguments: argparse.Namespace) -> tuple[nn.Module, Tensor, Tensor]:
+    """ResNet-50 and a random batch."""
+    from torchvision.models import resnet50
+
+    torch.set_num_threads(arguments.threads)
+    images = torch.randn(arguments.batch, 3, arguments.size, arguments.size)
+    return resnet50(), images, torch.arange(arguments.batch)
+
+
+def seconds(run: Callable[[], object]) -> float:
+    """Wall-clock time of one call."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def ratio(arguments: argparse.Namespace) -> str:
+    """Forward passes and the six scores in turn; the median of the ratios."""
+    model, images, labels = network(arguments)
+
+    def forward() -> None:
+        with torch.no_grad():
+            model(images)
+
+    forward()
+    pairs = []
+    for _ in range(arguments.repeats):
+        one = median(seconds(forward) for _ in range(3))
+        six = seconds(lambda: score(model, (images, labels), PAPER))
+        pairs.append((six / one, six, one))
+    middle = sorted(pairs)[len(pairs) // 2]
+    return (
+        f"six proxies / one forward pass: {middle[0]:.2f} ({middle[1]:.1f} s / {middle[2]:.2f} s; "
+        f"all: {', '.join(f'{r:.2f}' for r, *_ in pairs)})"
+    )
+
+
+def training_step(arguments: argparse.Namespace) -> None:
+    """Forward, backward and an SGD step with momentum."""
+    model, images, labels = network(arguments)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    F.cross_entropy(model(images), labels).backward()
+    optimizer.step()
+
+
+def without_grasp(arguments: argparse.Namespace) -> None:
+    """All proxies of the paper but grasp."""
+    model, images, labels = network(arguments)
+    score(model, (images, labels), [name for name in PAPER if name != "grasp"])
+
+
+def peak(part: str, arguments: argparse.Namespace) -> float:
+    """Peak memory in MiB of one part, in a process of its own."""
+    sizes = [f"--{name}={getattr(arguments, name)}" for name in ("batch", "size", "threads")]
+    command = [sys.executable, __file__, "--part", part, *sizes]
+    return float(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+
+
+PARTS = {"training_step": training_step, "without_grasp": without_grasp}
+
+
+def main() -> None:
+    """Print the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    for name, default in (("batch", 16), ("size", 224), ("threads", 2), ("repeats", 3)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--part", choices=PARTS)
+    arguments = parser.parse_args()
+    if arguments.part:
+        PARTS[arguments.part](arguments)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        return
+    step, scores = peak("training_step", arguments), peak("without_grasp", arguments)
+    print(f"peak memory, five proxies / training step: {scores / step:.2f} "
+          f"({scores:.0f} / {step:.0f} MiB)")  # fmt: skip
+    print(ratio(arguments))
+
+
+if __name__ == "__main__":
+    main()

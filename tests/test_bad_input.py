@@ -1,0 +1,108 @@
+"""Requests that cannot be carried out: one line that names what was given, and nothing changed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from foretell import Batch, ForetellError, score
+
+IMAGES = torch.randn(4, 2, 6, 6, generator=torch.Generator().manual_seed(0))
+LABELS = torch.tensor([0, 1, 2, 0])
+
+
+def net(norm: bool = False) -> nn.Module:
+    """A small classifier of three classes."""
+    middle = nn.BatchNorm1d(5) if norm else nn.ReLU()
+    return nn.Sequential(nn.Flatten(), nn.Linear(72, 5), middle, nn.Linear(5, 3))
+
+
+def with_one(value: float) -> Tensor:
+    """The images with one pixel replaced."""
+    images = IMAGES.clone()
+    images[1, 0, 2, 3] = value
+    return images
+
+
+class Complex(nn.Module):
+    """A complex parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turn = nn.Parameter(torch.ones(3, 3, dtype=torch.complex64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Not reached."""
+        raise AssertionError
+
+
+def two_losses(outputs: Tensor, targets: Tensor) -> Tensor:
+    """A loss for each sample."""
+    return nn.functional.cross_entropy(outputs, targets, reduction="none")
+
+
+REQUESTS: dict[str, tuple[Callable[[], Any], str]] = {
+    "unknown proxy": (lambda: score(net(), (IMAGES, LABELS), "snipp"), "did you mean 'snip'"),
+    "unknown setting": (
+        lambda: score(net(), (IMAGES, LABELS), {"jacob_cov": {"eps": 1}}),
+        "no setting 'eps'; it has: epsilon",
+    ),
+    "no proxy": (lambda: score(net(), (IMAGES, LABELS), []), "no proxy was asked for"),
+    "a class": (lambda: score(nn.Linear, (IMAGES, LABELS)), "is a type, .*call it to make one"),
+    "a function": (lambda: score(len, (IMAGES, LABELS)), "not a torch.nn.Module"),
+    "wrong shape": (lambda: score(net(), (IMAGES[:, :1], LABELS)), "does not accept the batch"),
+    "label too high": (lambda: score(net(), (IMAGES, LABELS + 1)), "label 3 is out of range"),
+    "label negative": (lambda: score(net(), (IMAGES, LABELS - 1)), "label -1 is out of range"),
+    "empty batch": (lambda: score(net(), (IMAGES[:0], LABELS[:0])), "the batch is empty"),
+    "no pair": (lambda: score(net(), IMAGES), "give a pair"),
+    "numbers differ": (lambda: score(net(), (IMAGES, LABELS[:3])), "4 inputs but 3 targets"),
+    "one for BatchNorm": (
+        lambda: score(net(norm=True), (IMAGES[:1], LABELS[:1])),
+        "BatchNorm needs at least two values.*batch_norm='frozen'",
+    ),
+    "nan": (lambda: score(net(), (with_one(torch.nan), LABELS)), "1 values that are NaN"),
+    "infinite": (lambda: score(net(), (with_one(torch.inf), LABELS)), "NaN or infinite"),
+    "no scalar": (lambda: score(net(), (IMAGES, LABELS), loss=two_losses), r"not shape \[4\]"),
+    "unknown loss": (lambda: score(net(), (IMAGES, LABELS), loss="ce"), "no loss is called 'ce'"),
+    "layers": (lambda: score(net(), (IMAGES, LABELS), layers="most"), "layers is 'most'"),
+    "batch_norm": (
+        lambda: score(net(), (IMAGES, LABELS), batch_norm="none"),
+        "batch_norm is 'none'",
+    ),
+    "frozen without statistics": (
+        lambda: score(
+            nn.Sequential(nn.Flatten(), nn.BatchNorm1d(72, track_running_stats=False)),
+            (IMAGES, LABELS),
+            batch_norm="frozen",
+        ),
+        "keeps none",
+    ),
+    "micro_batch": (lambda: score(net(), (IMAGES, LABELS), micro_batch=0), "micro_batch is 0"),
+    "lazy": (
+        lambda: score(nn.Sequential(nn.Flatten(), nn.LazyLinear(3)), (IMAGES, LABELS)),
+        "no shape yet; run one batch",
+    ),
+    "complex": (lambda: score(Complex(), (IMAGES, LABELS)), "complex parameters"),
+    "no tensor": (lambda: score(net(), Batch({}, LABELS)), "without a tensor"),
+}
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_one_line_says_what_was_given_and_what_to_do(name: str) -> None:
+    request, message = REQUESTS[name]
+    with pytest.raises(ForetellError, match=message) as caught:
+        request()
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+def test_quantised_weights_are_no_weights() -> None:
+    """What holds no trainable weight has no gradient score, and says so."""
+    model = net()
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    found = score(model, (IMAGES, LABELS), ["snip", "params"])
+    assert found["snip"].why == "the model has no trainable weights that count"
+    assert found["params"].value == 72 * 5 + 5 + 5 * 3 + 3
