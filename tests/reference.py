@@ -311,7 +311,7 @@ def synflow_bn(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> flo
     try:
         return flow(case, model, inputs)
     except ValueError as error:
-        assert "more than 1 value per channel" in str(error)
+        assert "more than 1 value per channel" in str(error)  # noqa: PT017
         return math.nan
 
 

@@ -42,7 +42,7 @@ class Defaults:
     pool: int = 60
     trainings: int = 6
     batch_size: int = 64
-    training: TrainSettings = field(default_factory=lambda: TrainSettings(epochs=8))
+    training: TrainSettings = field(default_factory=lambda: TrainSettings(epochs=6, lr=0.02))
 
 
 DEMO = Defaults()
