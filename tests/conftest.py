@@ -6,10 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # `import models`, `import reference`
 torch.set_num_threads(1)
+settings.register_profile(
+    "foretell", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # no test is timed: machines are busy
+settings.load_profile("foretell")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -204,7 +204,9 @@ def test_the_stream_holds_every_class_once_then_ends() -> None:
     }
 
 
-@pytest.mark.parametrize(("patience", "listable", "found"), [(1, 100, CLASSES), (1, 10, None)])
+@pytest.mark.parametrize(
+    ("patience", "listable", "found"), [(0, 100, CLASSES), (1, 100, CLASSES), (1, 10, None)]
+)
 def test_what_the_draws_miss_is_listed_unless_the_space_is_too_large(
     monkeypatch: pytest.MonkeyPatch, patience: int, listable: int, found: int | None
 ) -> None:
