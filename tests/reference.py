@@ -288,7 +288,7 @@ DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropou
 
 
 def synflow(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
-    """No normalisation of any kind, no bounds, no dropout, attention spread evenly."""
+    """No normalisation of any kind, no dropout, attention spread evenly."""
     model = deepcopy(model).eval()
     runs = case.modular(model) if case.modular else model
     runs = runs if hasattr(runs, "attend") else model
@@ -298,8 +298,7 @@ def synflow(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
             parent.forward = attend_evenly(parent)  # type: ignore[method-assign]
         if isinstance(getattr(parent, "attend", None), nn.Softmax):
             parent.attend = Even()
-    with patch.object(F, "hardtanh", passed_on), patch.object(torch, "tanh", passed_on):
-        return flow(case, model, inputs, runs)
+    return flow(case, model, inputs, runs)
 
 
 def synflow_bn(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from foretell import Batch, ForetellError, score
 from foretell.proxies import PROXIES
 
 IMAGES = torch.randn(4, 2, 6, 6, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([0, 1, 2, 0])
+BATCH = (IMAGES, LABELS)
 
 
 def net(norm: bool = False) -> nn.Module:
@@ -60,6 +62,11 @@ class Returns(nn.Module):
         return self.change(self.layer(x.flatten(1)))
 
 
+def old_checkpoint(x: Tensor) -> Any:
+    """The kind of checkpoint that supports backward() alone."""
+    return checkpoint(torch.tanh, x, use_reentrant=True)
+
+
 def two_losses(outputs: Tensor, targets: Tensor) -> Tensor:
     """A loss for each sample."""
     return nn.functional.cross_entropy(outputs, targets, reduction="none")
@@ -102,6 +109,18 @@ REQUESTS: dict[str, tuple[Callable[[], Any], str]] = {
     "an output without classes": (
         lambda: score(Returns(lambda x: x.sum(1)), (IMAGES, LABELS)),
         r"logits \[N, classes\], not an output of shape \[4\]",
+    ),
+    "needed and overwritten": (
+        lambda: score(Returns(lambda x: x.sigmoid().add_(1.0)), (IMAGES, LABELS)),
+        "cannot be differentiated .*in place",
+    ),
+    "checkpointed, in the old way": (
+        lambda: score(Returns(old_checkpoint), BATCH, "snip"),
+        "checkpointing off",
+    ),
+    "checkpointed, for grasp": (
+        lambda: score(Returns(lambda x: checkpoint(torch.tanh, x, use_reentrant=False)), BATCH),
+        "checkpointing off",
     ),
     "empty batch": (lambda: score(net(), (IMAGES[:0], LABELS[:0])), "the batch is empty"),
     "no pair": (lambda: score(net(), IMAGES), "give a pair"),

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from models import CLASSES, conv, head
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -16,6 +15,7 @@ from foretell.engine.loss_pass import loss_pass
 from foretell.engine.subject import Subject, Unavailable
 from foretell.engine.watch import Watch
 from foretell.losses import LOSSES
+from models import CLASSES, conv, head
 
 Taps = dict[str, Tensor]
 SAMPLES = 4
@@ -138,6 +138,40 @@ def test_a_tap_is_the_sum_over_positions_for_each_sample_and_channel(kind: str) 
     expected = one_by_one(model, inputs, "layer", pick)
     assert taps[name].shape == expected.shape
     torch.testing.assert_close(taps[name], expected, rtol=1e-12, atol=1e-15)
+
+
+class Cell(nn.Module):
+    """A recurrent cell or an embedding bag: layers that give one row a sample."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer, self.classify = layer, nn.Linear(6, CLASSES)
+
+    def forward(self, x: Tensor) -> Any:
+        """Classify the layer's output."""
+        out = self.layer(x)
+        return self.classify(torch.tanh(out[0] if isinstance(out, tuple) else out))
+
+
+ROWS: dict[str, tuple[Callable[[], nn.Module], str, int]] = {
+    "GRUCell": (lambda: nn.GRUCell(5, 6), "weight_ih", 15),
+    "LSTMCell": (lambda: nn.LSTMCell(5, 6), "weight_ih", 20),
+    "RNNCell": (lambda: nn.RNNCell(5, 6), "weight_ih", 5),
+    "EmbeddingBag": (lambda: nn.EmbeddingBag(9, 6), "weight", 9),
+}
+
+
+@pytest.mark.parametrize("kind", ROWS)
+def test_cells_and_bags_are_layers_too(kind: str) -> None:
+    layer, leaf, fan_in = ROWS[kind]
+    tokens = torch.randint(9, (SAMPLES, 3), generator=torch.Generator().manual_seed(0))
+    model, inputs = Cell(layer()), tokens if kind == "EmbeddingBag" else normal(5)
+    quantities = found(model, inputs)
+    assert quantities["fan_in"] == {f"layer.{leaf}": fan_in, "classify.weight": 6}
+    expected = one_by_one(model, inputs, "layer", rows)
+    torch.testing.assert_close(
+        quantities["taylor"][f"layer.{leaf}"], expected, rtol=1e-12, atol=1e-15
+    )
 
 
 class Attend(nn.Module):

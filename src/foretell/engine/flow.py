@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from foretell.errors import Undefined
 
-__all__ = ["BATCH_NORMS", "BOUNDS", "DROPOUTS", "NORMS", "LinearFlow", "exponent_of"]
+__all__ = ["BATCH_NORMS", "DROPOUTS", "NORMS", "LinearFlow", "exponent_of"]
 
 LIMITS = {torch.float32: 32, torch.float64: 256}
 """Tensors are brought back once their largest entry leaves 2**-limit … 2**limit."""
@@ -39,9 +39,6 @@ DROPOUTS: set[Callable[..., Any]] = {
     F.alpha_dropout,
 }
 
-BOUNDS: set[Callable[..., Any]] = {F.relu6, F.hardtanh, F.tanh, torch.tanh, Tensor.tanh}
-"""Functions that are the identity on small inputs and hold back large ones."""
-
 CONTRACTIONS = {
     torch.conv1d,
     torch.conv2d,
@@ -62,6 +59,7 @@ def words(text: str) -> frozenset[str]:
 MULTIPLIES = words(
     "mul mul_ multiply __mul__ __rmul__ __imul__ matmul __matmul__ __rmatmul__ bmm mm einsum"
 )
+DIVIDES = words("div div_ __truediv__ __itruediv__ true_divide")
 ADDS = words("add __add__ __radd__ sub __sub__ maximum add_ sub_")
 JOINS = words("cat concat stack")
 HOMOGENEOUS = words(
@@ -77,7 +75,9 @@ HOMOGENEOUS = words(
 IDENTITY_AT_INFINITY = words(
     "gelu silu silu_ hardswish hardswish_ elu elu_ celu mish mish_ softplus"
 )
-ONE_AT_INFINITY = words("sigmoid sigmoid_ tanh tanh_ hardsigmoid hardsigmoid_")
+BOUNDED = words(
+    "sigmoid sigmoid_ tanh tanh_ hardsigmoid hardsigmoid_ relu6 hardtanh hardtanh_ clamp"
+)
 
 
 def exponent_of(tensor: Any) -> int:
@@ -130,10 +130,10 @@ class LinearFlow(TorchFunctionMode):
 
 def even_softmax(input: Tensor, dim: int | None = None, *_: Any, **__: Any) -> Tensor:
     """Softmax of equal logits; a logit of minus infinity, or nearly, stays excluded."""
-    admitted = input.detach() > torch.finfo(input.dtype).min / 2
-    shares = admitted.to(input.dtype)
-    total = shares.sum(-1 if dim is None else dim, keepdim=True)
-    return shares / total.clamp_min(1)
+    with torch._C.DisableTorchFunction():
+        shares = (input.detach() > torch.finfo(input.dtype).min / 2).to(input.dtype)
+        total = shares.sum(-1 if dim is None else dim, keepdim=True)
+        return shares / total.clamp_min(1)
 
 
 def even_scaled_attention(
@@ -211,6 +211,9 @@ def scaled(func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) 
             carry(args[0], common)
         terms = (shift(t, common) if isinstance(t, Tensor) else t * unit for t in args)
         return carry(func(*terms, **kwargs), common)
+    if name in DIVIDES:
+        over = exponent_of(args[0]) - exponent_of(args[1])
+        return carry(func(*args, **kwargs), over)
     if name in MULTIPLIES:
         return carry(func(*args, **kwargs), sum(exponent_of(t) for t in tensors_of(args, kwargs)))
     exponent = exponent_of(args[0])
@@ -222,7 +225,7 @@ def scaled(func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         return rescaled(out) if isinstance(out, Tensor) else out
     if name in IDENTITY_AT_INFINITY:
         return carry(args[0].clone(), exponent)
-    if name in ONE_AT_INFINITY:  # what is zero stays zero, whatever the exponent
+    if name in BOUNDED:  # what is zero stays zero, whatever the exponent
         return func(args[0] * power_of_two(TRUE_LIMITS[args[0].dtype]), *args[1:], **kwargs)
     raise Undefined(f"the flow grows beyond all floats and `{name}` has no rule for that")
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from foretell.batch import main_output
-from foretell.engine.flow import BOUNDS, DROPOUTS, NORMS, LinearFlow, exponent_of
+from foretell.engine.flow import DROPOUTS, NORMS, LinearFlow, exponent_of
 from foretell.engine.isolate import call
 from foretell.engine.subject import (
     NO_WEIGHTS,
@@ -25,9 +25,7 @@ __all__ = ["flow_pass", "reference_flow_pass"]
 def flow_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
     """The flow without normalisation or dropout, with attention spread evenly."""
     with timed(seconds, "flow", subject.device), subject.undisturbed("flow", training=False):
-        return run_flow(
-            subject, LinearFlow(bypass=NORMS | DROPOUTS | BOUNDS, even_attention=True), "flow"
-        )
+        return run_flow(subject, LinearFlow(bypass=NORMS | DROPOUTS, even_attention=True), "flow")
 
 
 def reference_flow_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:

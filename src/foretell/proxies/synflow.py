@@ -14,13 +14,13 @@ def synflow(
 ) -> Tensor:
     """Natural logarithm of Σ |w · ∂R/∂w|, R being the summed output of the network |w| on ones.
 
-    Normalisations (batch, layer, group, instance, RMS), bounds (ReLU6, hardtanh, tanh) and dropout
-    are bypassed, and attention is spread evenly: each would otherwise make R blind to the scale of
-    what flows. The sum itself
+    Normalisations (batch, layer, group, instance, RMS) and dropout are bypassed, and attention is
+    spread evenly: each would otherwise make R blind to the scale of what flows. The sum itself
     reaches 1e100 on ordinary networks, so R comes as a number times 2**flow_exponent and only the
     logarithm is formed.
 
-    Fails where: depth differs: the sum is exponential in it. It grows with the number of weights
+    Fails where: activations are bounded: behind ReLU6 nothing of a large flow is left to
+    differentiate. Depth differs: the sum is exponential in it. It grows with the number of weights
     and ranks much as `params` does; it sees neither data nor normalisation. Weak on NAS-Bench-101
     (0.37), but among the scores of its paper the one that never turns against accuracy.
 
