@@ -14,6 +14,10 @@ __all__ = ["LOSSES", "Loss", "loss_name", "resolve_loss"]
 Loss = Callable[[Any, Any], Tensor]
 
 
+IGNORED = -100
+"""The label that torch's cross-entropy leaves out."""
+
+
 def cross_entropy(outputs: Any, targets: Any) -> Tensor:
     """Mean cross-entropy of the main output's logits, `[N, C, …]`, against class indices.
 
@@ -28,13 +32,13 @@ def cross_entropy(outputs: Any, targets: Any) -> Tensor:
         raise ForetellError(
             f"cross-entropy needs logits [N, classes], not an output of shape {list(logits.shape)}"
         )
-    if not targets.is_floating_point() and targets.numel():
-        low, high = int(targets.min()), int(targets.max())
-        if high >= logits.shape[1] or (low < 0 and low != -100):
-            wrong = high if high >= logits.shape[1] else low
+    labels = targets[targets != IGNORED] if not targets.is_floating_point() else targets[:0]
+    if labels.numel():
+        low, high = int(labels.min()), int(labels.max())
+        if low < 0 or high >= logits.shape[1]:
             raise ForetellError(
-                f"label {wrong} is out of range: the model has {logits.shape[1]} outputs, "
-                f"so labels run from 0 to {logits.shape[1] - 1}"
+                f"label {low if low < 0 else high} is out of range: the model has "
+                f"{logits.shape[1]} outputs, so labels run from 0 to {logits.shape[1] - 1}"
             )
     return F.cross_entropy(logits, targets)
 
