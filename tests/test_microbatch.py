@@ -155,47 +155,6 @@ def test_a_coupling_of_tokens_is_refused() -> None:
         score(Bag(), batch, "snip", micro_batch=2)
 
 
-def test_a_coupling_is_seen_however_small_the_outputs_are() -> None:
-    model = nn.Sequential(Centred(lambda x: x - x.mean(0)), Shrunk())
-    _, batch = make("residual")
-    with pytest.raises(ForetellError, match="depends on another"):
-        score(model, batch, "snip", micro_batch=2)
-
-
-class Shrunk(nn.Module):
-    """Outputs of the size of an untrained network whose last layer starts near zero."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """A ten-millionth of it."""
-        return x * 1e-7
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 4])
-def test_positions_are_no_samples(size: int) -> None:
-    """A table of eight positions divides by many numbers of samples."""
-
-    class Words(nn.Module):
-        """Tokens at positions."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.token, self.position = nn.Embedding(11, 6), nn.Embedding(8, 6)
-            self.classify = nn.Linear(6, CLASSES)
-
-        def forward(self, x: Tensor) -> Any:
-            x = self.token(x) + self.position(torch.arange(8))
-            return self.classify(torch.tanh(x).mean(1))
-
-    generator = torch.Generator().manual_seed(0)
-    tokens = torch.randint(11, (SAMPLES, 8), generator=generator)
-    batch = (tokens, torch.arange(SAMPLES) % CLASSES)
-    model = Words().double()
-    for fisher in ("fisher", "fisher_reference"):
-        whole = score(model, batch, fisher)[fisher].value
-        parts = score(model, batch, fisher, micro_batch=size)[fisher].value
-        assert parts == pytest.approx(whole, rel=1e-9)
-
-
 def test_dropout_is_refused() -> None:
     model, batch = make("dropout")
     with pytest.raises(ForetellError, match="random numbers"):

@@ -134,10 +134,6 @@ FUNCTIONS: dict[str, Change] = {
     **{f.__name__: f for f in (relu_of_a_view, partly_overwritten, scaled_by_a_constant)},
     **{f.__name__: f for f in (shared_then_overwritten, gated)},
     "mul_": lambda h: h.mul_(2.0),
-    "normalised by computed scales": lambda h: F.layer_norm(h, [6], h.mean((0, 1, 2)), h[0, 0, 0]),
-    "constants normalised by computed scales": lambda h: (
-        h * F.layer_norm(h.detach(), [6], h.mean((0, 1, 2)))
-    ),
     "add_ with alpha": lambda h: h.add_(h * 2, alpha=3),
     "detached": lambda h: h * h.detach(),
     "1 - h": lambda h: 1 - h * h,
