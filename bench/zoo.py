@@ -9,9 +9,12 @@ otherwise. Needs the extras timm, pytorchcv and hf.
 """
 
 import argparse
+import multiprocessing
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +29,6 @@ from foretell.models import Like, expand_models, fit_batch, load_model, wanted_i
 from foretell.models.fit import token_cross_entropy
 from foretell.proxies import PROXIES
 from foretell.runs.store import Store, read_rows
-from foretell.runs.workers import completed, pool
 
 PYTORCHCV = """
 alexnet zfnet vgg11 bn_vgg11 bninception resnet10 preresnet10 resnext14_16x4d seresnet10
@@ -108,13 +110,25 @@ def scored(name: str) -> dict[str, Any]:
 
 
 def run(folder: str, names: list[str], workers: int) -> None:
-    """Score what is missing."""
-    with Store.open(folder, {"job": "zoo", "batch": BATCH}) as store, pool(workers) as executor:
-        tasks = {name: ZooTask(name) for name in names if {"network": name} not in store}
-        for done, (name, row) in enumerate(completed(executor, tasks, workers), 1):
-            store.add({"key": {"network": name}, **row})
-            note = row.get("failed") or ", ".join(row["why"]) or "all defined"
-            print(f"{done}/{len(tasks)} {row['as']} {row['seconds']:.1f} s: {note}", flush=True)
+    """Score what is missing, each network in a process of its own, which finds all memory free."""
+    with Store.open(folder, {"job": "zoo", "batch": BATCH}) as store:
+        tasks = [ZooTask(name) for name in names if {"network": name} not in store]
+        with ThreadPoolExecutor(workers) as threads:
+            rows = zip(tasks, threads.map(alone, tasks), strict=True)
+            for done, (task, row) in enumerate(rows, 1):
+                store.add({"key": {"network": task.name}, **row})
+                note = row.get("failed") or ", ".join(row["why"]) or "all defined"
+                print(f"{done}/{len(tasks)} {row['as']} {row['seconds']:.1f} s: {note}", flush=True)
+
+
+def alone(task: ZooTask) -> dict[str, Any]:
+    """The task's row from a fresh process, or that the process died."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        try:
+            return process.submit(task).result()
+        except BrokenProcessPool:
+            died = "its process died, most likely for memory"
+            return {"as": task.name, "failed": died, "seconds": 0.0}
 
 
 def report(folder: str) -> str:
