@@ -26,7 +26,6 @@ from foretell.batch import Batch
 from foretell.data import load_data, minibatch
 from foretell.errors import ForetellError
 from foretell.models import Like, expand_models, fit_batch, load_model, wanted_input
-from foretell.models.fit import token_cross_entropy
 from foretell.proxies import PROXIES
 from foretell.runs.store import Store, read_rows
 
@@ -101,7 +100,7 @@ def scored(name: str) -> dict[str, Any]:
     batch = fit_batch(
         Batch(*minibatch(splits.train, BATCH, 0)), wanted_input(name, like), splits.vocabulary
     )
-    loss = token_cross_entropy if text else "cross_entropy"
+    loss = "token_cross_entropy" if text else "cross_entropy"
     found = score(load_model(name, like), batch, list(PROXIES), loss=loss)
     return {
         "values": {key: one.value if one.why is None else None for key, one in found.items()},

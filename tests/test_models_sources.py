@@ -14,6 +14,7 @@ from foretell import Batch, ForetellError, load_data, minibatch, score
 from foretell.batch import main_output
 from foretell.cli import main
 from foretell.data.tokens import BYTES
+from foretell.losses import token_cross_entropy
 from foretell.models import (
     SOURCES,
     Like,
@@ -23,7 +24,6 @@ from foretell.models import (
     load_model,
     wanted_input,
 )
-from foretell.models.fit import token_cross_entropy
 from foretell.models.zoos import pytorchcv_names, timm_names, torchvision_names
 
 GREY = Like(classes=7, shape=(1, 8, 8))

@@ -8,18 +8,19 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, Undefined
 
 __all__ = ["Batch", "Inputs", "as_batch", "main_output"]
 
-Inputs = Tensor | tuple[Tensor, ...] | dict[str, Tensor]
+Inputs = Tensor | tuple[Any, ...] | list[Any] | dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
     """Inputs and targets whose first dimension runs over the samples.
 
-    A tuple of inputs is fed as positional arguments, a dict as keyword arguments.
+    A tuple of inputs is fed as positional arguments, a dict as keyword arguments. A list among them
+    holds one entry a sample, whatever the entries' shapes: the boxes of each image, say.
 
     >>> batch = Batch(torch.zeros(4, 3), torch.zeros(4, dtype=torch.long))
     >>> len(batch), len(batch[:2])
@@ -30,10 +31,10 @@ class Batch:
     targets: Any = None
 
     def __len__(self) -> int:
-        return len(tensors(self.inputs)[0])
+        return len(next(columns(self.inputs)))
 
     def __getitem__(self, rows: slice) -> "Batch":
-        return self.each(lambda tensor: tensor[rows])
+        return Batch(in_rows(self.inputs, rows), in_rows(self.targets, rows, len(self)))
 
     def each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         """The batch with every tensor changed by a function."""
@@ -41,9 +42,18 @@ class Batch:
             cast(Inputs, change_all(self.inputs, change)), change_all(self.targets, change)
         )
 
+    def each_shared(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """The batch with a function applied to the inputs that hold all samples, not to lists."""
+        return Batch(cast(Inputs, change_columns(self.inputs, change)), self.targets)
+
+    @property
+    def shared(self) -> list[Tensor]:
+        """The inputs that hold all samples along their first dimension."""
+        return [part for part in columns(self.inputs) if isinstance(part, Tensor)]
+
     def feed(self, model: Callable[..., Any]) -> Any:
         """What the model returns for the inputs."""
-        if isinstance(self.inputs, Tensor):
+        if isinstance(self.inputs, Tensor | list):
             return model(self.inputs)
         if isinstance(self.inputs, tuple):
             return model(*self.inputs)
@@ -77,6 +87,53 @@ def change_all(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     return value
 
 
+def change_columns(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """The same inputs with a function applied to each tensor that is not in a list."""
+    if isinstance(value, list):
+        return value
+    if isinstance(value, tuple):
+        return tuple(change_columns(item, change) for item in value)
+    if isinstance(value, Mapping):
+        return {key: change_columns(item, change) for key, item in value.items()}
+    return change_all(value, change)
+
+
+def columns(value: Any) -> Iterator[Any]:
+    """The tensors and lists of inputs, each of which runs over the samples."""
+    if isinstance(value, Tensor | list):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from columns(item)
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from columns(item)
+
+
+def in_rows(value: Any, rows: slice, samples: int | None = None) -> Any:
+    """Some samples of inputs or, where their number is told, of targets.
+
+    A list of targets is one entry a sample, unless it holds tensors of all samples.
+    """
+    if isinstance(value, list) and not whole_tensors(value, samples):
+        return value[rows]
+    if isinstance(value, Tensor):
+        return value[rows]
+    if isinstance(value, Mapping):
+        return {key: in_rows(item, rows, samples) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        items = [in_rows(item, rows, samples) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    return value
+
+
+def whole_tensors(items: list[Any], samples: int | None) -> bool:
+    """Whether these are tensors that run over all of so many samples."""
+    return samples is not None and all(
+        isinstance(item, Tensor) and item.ndim > 0 and len(item) == samples for item in items
+    )
+
+
 def tensors(value: Any) -> list[Tensor]:
     """All tensors in a nest of tuples, lists and dicts, in order."""
     return list(_walk(value))
@@ -108,13 +165,13 @@ def as_batch(batch: Batch | Sequence[Any]) -> Batch:
                 f"batch is a {type(batch).__name__}; give a pair (inputs, targets) or a Batch"
             )
         batch = Batch(*batch)
-    parts = tensors(batch.inputs)
-    if not parts:
+    parts, every = list(columns(batch.inputs)), tensors(batch.inputs)
+    if not every:
         raise ForetellError(
             f"the inputs are a {type(batch.inputs).__name__} without a tensor; "
             "give a tensor, a tuple or a dict of tensors"
         )
-    if any(part.ndim == 0 for part in parts):
+    if any(isinstance(part, Tensor) and part.ndim == 0 for part in parts):
         raise ForetellError("an input is a single number; its first dimension must be the samples")
     if len(parts[0]) == 0:
         raise ForetellError("the batch is empty: it needs at least one sample")
@@ -126,7 +183,7 @@ def as_batch(batch: Batch | Sequence[Any]) -> Batch:
         and len(batch.targets) != len(batch)
     ):
         raise ForetellError(f"{len(batch)} inputs but {len(batch.targets)} targets; give one each")
-    for part in parts:
+    for part in every:
         if part.is_floating_point() and not part.isfinite().all():
             raise ForetellError(
                 f"the inputs hold {int((~part.isfinite()).sum())} values that are NaN or infinite; "
@@ -143,6 +200,8 @@ def main_output(outputs: Any) -> Tensor:
     """
     if isinstance(outputs, Tensor):
         return outputs
+    if isinstance(outputs, list) and any(isinstance(one, Mapping) for one in outputs):
+        raise Undefined("the model returns a dict for each sample (detections?), not one tensor")
     if isinstance(outputs, Mapping):
         for name in ("logits", "out"):
             if isinstance(outputs.get(name), Tensor):

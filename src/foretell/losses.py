@@ -1,15 +1,16 @@
 """Losses by name, and the check that a batch fits them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from foretell.batch import main_output
 from foretell.errors import ForetellError
 
-__all__ = ["LOSSES", "Loss", "loss_name", "resolve_loss"]
+__all__ = ["LOSSES", "Loss", "loss_name", "resolve_loss", "token_cross_entropy"]
 
 Loss = Callable[[Any, Any], Tensor]
 
@@ -53,10 +54,54 @@ def bce_with_logits(outputs: Any, targets: Any) -> Tensor:
     return F.binary_cross_entropy_with_logits(_same_shape(outputs, targets), targets)
 
 
+def token_cross_entropy(outputs: Any, targets: Any) -> Tensor:
+    """Mean cross-entropy of logits `[N, length, tokens]` against ids `[N, length]`, −100 left out.
+
+    >>> from torch import tensor, zeros
+    >>> token_cross_entropy(zeros(1, 2, 4), tensor([[3, -100]]))
+    tensor(1.3863)
+    """
+    logits = main_output(outputs)
+    if not isinstance(targets, Tensor) or logits.shape[:-1] != targets.shape:
+        given = list(targets.shape) if isinstance(targets, Tensor) else type(targets).__name__
+        raise ForetellError(
+            f"the model's logits have shape {list(logits.shape)} for targets of shape {given}; "
+            "a language model gives [N, length, tokens]"
+        )
+    return cross_entropy(logits.flatten(0, -2), targets.flatten())
+
+
+def own(outputs: Any, targets: Any) -> Tensor:
+    """The loss a model returns: a number, a dict's `loss`, or the sum of a dict of losses.
+
+    For detection models and others that are fed their targets and return their losses; a
+    transformers output has `loss` when labels are among its inputs.
+
+    >>> from torch import tensor
+    >>> own({"loss_box": tensor(1.0), "loss_class": tensor(0.5)}, None)
+    tensor(1.5000)
+    """
+    if isinstance(outputs, Tensor) and outputs.numel() == 1:
+        return outputs.reshape(())
+    if isinstance(outputs, Mapping):
+        whole = outputs.get("loss")
+        if isinstance(whole, Tensor):
+            return whole
+        parts = list(outputs.values())
+        if parts and all(isinstance(part, Tensor) and part.numel() == 1 for part in parts):
+            return torch.stack([part.reshape(()) for part in parts]).sum()
+    raise ForetellError(
+        f"the model returned a {type(outputs).__name__} and no loss; feed it its targets as an "
+        "input, or choose another loss"
+    )
+
+
 LOSSES: dict[str, Loss] = {
     "cross_entropy": cross_entropy,
     "mse": mse,
     "bce_with_logits": bce_with_logits,
+    "token_cross_entropy": token_cross_entropy,
+    "own": own,
 }
 
 

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -108,7 +108,18 @@ def run(plan: Plan, subject: Subject) -> dict[str, Score]:
                 scores[proxy.name] = one_score(plan, proxy, found, seconds)
         needed = {n for p in waiting if p.name not in scores for n in p.needs}
         found = {need: value for need, value in found.items() if need in needed}
+    if any(one.why for one in scores.values()):
+        scores = with_cause(scores, subject.model)
     return {proxy.name: scores[proxy.name] for proxy in plan.proxies}
+
+
+def with_cause(scores: dict[str, Score], model: nn.Module) -> dict[str, Score]:
+    """The scores with a better reason where a parameter is itself not finite."""
+    broken = [name for name, p in model.named_parameters() if not p.isfinite().all()]
+    if not broken:
+        return scores
+    why = f"the model's parameter {broken[0]} holds values that are NaN or infinite"
+    return {name: replace(one, why=why) if one.why else one for name, one in scores.items()}
 
 
 def one_score(plan: Plan, proxy: Proxy, found: dict[str, Any], seconds: Seconds) -> Score:
@@ -130,7 +141,7 @@ def one_score(plan: Plan, proxy: Proxy, found: dict[str, Any], seconds: Seconds)
 
 
 NOT_FINITE = {
-    True: "the sum is nan: some derivative does not exist at these weights and inputs",
+    True: "the sum is nan: a term of it does not exist here, or left the range of its numbers",
     False: "the sum is infinite: it left the range of its floating-point numbers",
 }
 

@@ -11,9 +11,7 @@ from torch import nn
 from foretell.batch import Batch
 from foretell.data import Splits, load_data, minibatch, with_settings
 from foretell.errors import ForetellError
-from foretell.losses import Loss
 from foretell.models import Like, expand_models, fit_batch, load_model, wanted_input
-from foretell.models.fit import token_cross_entropy
 
 __all__ = ["Inputs", "add_data", "add_repeats", "data_text", "read_inputs"]
 
@@ -67,10 +65,10 @@ class Inputs:
         vocabulary = self.splits.vocabulary
         return [fit_batch(batch, wanted, vocabulary, seed) for seed, batch in enumerate(self.drawn)]
 
-    def loss(self, name: str) -> str | Loss:
+    def loss(self, name: str) -> str:
         """The loss of that name; cross-entropy of text that has no labels is at every token."""
         tokens = self.splits.vocabulary is not None and not self.like(0).labelled
-        return token_cross_entropy if tokens and name == "cross_entropy" else name
+        return "token_cross_entropy" if tokens and name == "cross_entropy" else name
 
 
 def read_inputs(arguments: argparse.Namespace, models: list[str], device: torch.device) -> Inputs:

@@ -17,7 +17,7 @@ from foretell.engine.subject import (
     gradient,
     timed,
 )
-from foretell.errors import Undefined
+from foretell.errors import ForetellError, TooFewValues, Undefined
 
 __all__ = ["flow_pass", "reference_flow_pass"]
 
@@ -57,9 +57,20 @@ def run_flow(subject: Subject, flow: LinearFlow, step: str) -> Found:
     for dtype in [torch.float64] if double else [torch.float32, torch.float64]:
         try:
             return dict(zip(names, flow_in(subject, flow, dtype), strict=True))
+        except TooFewValues:
+            raise
         except Undefined as error:
             why = Unavailable(str(error))
+        except ForetellError as error:
+            check_accepted(subject)
+            return dict.fromkeys(names, Unavailable(f"under absolute weights, {error}"))
     return dict.fromkeys(names, why)
+
+
+def check_accepted(subject: Subject) -> None:
+    """Raise ForetellError if it is the batch itself that the model does not accept."""
+    with torch.no_grad():
+        call(subject.model, {}, subject.batch[:1])
 
 
 def flow_in(
@@ -75,7 +86,7 @@ def flow_in(
     absolute = {name: positive(tensor) for name, tensor in model.named_buffers()}
     absolute |= {name: positive(tensor) for name, tensor in model.named_parameters()}
     weights = {name: absolute[name].requires_grad_() for name in subject.weights}
-    ones = subject.batch[:1].each(
+    ones = subject.batch[:1].each_shared(
         lambda t: torch.ones_like(t, dtype=dtype) if t.is_floating_point() else t
     )
     with torch.enable_grad():

@@ -8,9 +8,9 @@ from torch import Generator, Tensor, nn
 from foretell.batch import Batch, main_output, tensors
 from foretell.engine.features import FeatureWatch
 from foretell.engine.isolate import call, derived_seed
-from foretell.engine.memory import is_out_of_memory, what_would_fit
+from foretell.engine.memory import what_would_fit
 from foretell.engine.microbatch import check_exact, split
-from foretell.engine.subject import Found, Seconds, Subject, Unavailable, timed
+from foretell.engine.subject import Found, Seconds, Subject, Unavailable, is_out_of_memory, timed
 from foretell.engine.weights import Layers, roles
 from foretell.errors import ForetellError
 
@@ -63,8 +63,8 @@ def gaussian_in(subject: Subject, generator: Generator, dtype: torch.dtype) -> F
     The draws are, in this order, weights, inputs and disturbances, all in float32 on the CPU.
     """
     drawn = gaussian_model(subject.model, subject.layers, generator, dtype)
-    inputs = Batch(subject.batch.inputs).each(lambda t: normal_like(t, generator, dtype))
-    near = inputs.each(lambda t: disturbed(t, generator))
+    inputs = Batch(subject.batch.inputs).each_shared(lambda t: normal_like(t, generator, dtype))
+    near = inputs.each_shared(lambda t: disturbed(t, generator))
     change = torch.zeros((), dtype=torch.float64, device=subject.device)
     variances: list[Tensor] = []
     parts = zip(split(inputs, subject.micro_batch), split(near, subject.micro_batch), strict=True)

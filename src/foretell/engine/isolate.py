@@ -2,7 +2,8 @@
 
 import hashlib
 import random
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.overrides import TorchFunctionMode
 
 from foretell.batch import Batch
 from foretell.errors import ForetellError, TooFewValues, Undefined
@@ -19,6 +21,12 @@ __all__ = ["BatchNorm", "call", "derived_seed", "mode", "own_attributes", "own_r
 
 BatchNorm = Literal["batch", "frozen"]
 """Statistics of batch normalisation: the minibatch's own, or the model's running ones."""
+
+
+REENTRANT = (
+    "the model recomputes activations by a re-entrant torch.utils.checkpoint, which hides its "
+    "weights from torch.autograd.grad; give it use_reentrant=False, or switch checkpointing off"
+)
 
 
 @contextmanager
@@ -144,6 +152,32 @@ def in_each_place(model: nn.Module, replacements: dict[str, Tensor]) -> dict[str
     }
 
 
+class Kept(TorchFunctionMode):
+    """Within the block activations are kept even where the model would have them recomputed.
+
+    torch.utils.checkpoint would run a part of the model again in the backward pass, out of sight
+    of whatever watches or replaces its operations.
+    """
+
+    def __enter__(self) -> "Kept":
+        self._before = saved_tensors_hooks_now()
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __torch_function__(
+        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if saved_tensors_hooks_now() == self._before:
+            return func(*args, **(kwargs or {}))
+        with torch.autograd.graph.saved_tensors_hooks(lambda kept: kept, lambda kept: kept):
+            return func(*args, **(kwargs or {}))
+
+
+def saved_tensors_hooks_now() -> Any:
+    """The innermost hooks on what autograd saves; None if there are none."""
+    return torch._C._autograd._top_saved_tensors_default_hooks(True)
+
+
 def call(model: nn.Module, replacements: dict[str, Tensor], batch: Batch) -> object:
     """The model's outputs with some parameters or buffers replaced; all other buffers are copies.
 
@@ -152,13 +186,19 @@ def call(model: nn.Module, replacements: dict[str, Tensor], batch: Batch) -> obj
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     places = in_each_place(model, {**buffers, **replacements})
     try:
-        return batch.feed(
-            lambda *args, **kwargs: functional_call(model, places, args, kwargs, tie_weights=False)
-        )
+        with warnings.catch_warnings(), Kept():
+            warnings.filterwarnings("error", "None of the inputs have requires_grad")
+            return batch.feed(
+                lambda *args, **kwargs: functional_call(
+                    model, places, args, kwargs, tie_weights=False
+                )
+            )
     except (ForetellError, Undefined, torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:
         complaint = " ".join(str(error).split()) or "no message"
+        if "None of the inputs have requires_grad" in complaint:
+            raise ForetellError(REENTRANT) from error
         if "can't allocate memory" in complaint:
             raise
         if len(batch) == 1 and "more than 1 value per channel" in complaint:

@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from foretell.batch import Batch, change_all, main_output, tensors
 from foretell.engine.codes import Codes
 from foretell.engine.isolate import call
-from foretell.engine.memory import is_out_of_memory, what_would_fit
+from foretell.engine.memory import what_would_fit
 from foretell.engine.microbatch import check_exact, check_loss_is_a_mean, split
 from foretell.engine.subject import (
     NO_WEIGHTS,
@@ -20,15 +20,18 @@ from foretell.engine.subject import (
     Seconds,
     Subject,
     Unavailable,
+    differentiated,
     gradient,
+    is_out_of_memory,
     timed,
 )
 from foretell.engine.tangent import Tangents
 from foretell.engine.watch import Watch
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, Undefined
 
 __all__ = ["loss_pass"]
 
+NO_OUTPUT = Unavailable("the model returns its loss and no output for each sample")
 FROM_LOSS = {"grads", "taylor", "fan_in", "hessian_weights"}
 
 
@@ -60,7 +63,7 @@ def in_parts(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
         ):
             totals.add(one_part(subject, part, wanted, seconds, codes, axes))
     if len(parts) > 1 and totals.loss is not None:
-        check_loss_is_a_mean(subject.loss, totals.outputs, subject.batch.targets, totals.loss)
+        check_loss_is_a_mean(subject, totals.outputs, totals.loss)
     return totals.found | ({"codes_kernel": codes.kernel()} if codes else {})
 
 
@@ -82,7 +85,7 @@ def curvature_path(subject: Subject) -> str:
         tangents,
     ):
         outputs = call(subject.model, {}, pair.each(lambda t: t.detach().clone()))
-        scalar(subject.loss(outputs, pair.targets))
+        subject.loss_of(outputs, pair.targets)
     if tangents.failed:
         return f"double backward, since {tangents.failed}"
     return "tangents along the weights"
@@ -141,6 +144,7 @@ def one_part(
     watch = Watch(
         subject.weights,
         len(part),
+        tensors(fed.inputs),
         tapping=bool(wanted & {"taylor", "fan_in"}),
         only_these=subject.layers != "all",
         known_axes=axes,
@@ -152,17 +156,18 @@ def one_part(
         outputs = call(subject.model, {}, fed.each(torch.clone))
     found: Found = {}
     if "output_width" in wanted:
-        found["output_width"] = main_output(outputs).shape[-1]
+        output = main_output(outputs)
+        found["output_width"] = output.shape[-1] if output.ndim else NO_OUTPUT
     from_loss = wanted & FROM_LOSS
     if by_input:
         with timed(seconds, "jacobian", subject.device):
-            sources = [t for t in tensors(fed.inputs) if t.requires_grad]
+            sources = [t for t in fed.shared if t.requires_grad]
             found["input_grads"] = jacobian(outputs, sources, keep_graph=bool(from_loss))
     loss = None
     if from_loss:
         share = len(part) / len(subject.batch)
         with tangents or nullcontext():
-            loss = scalar(subject.loss(outputs, part.targets)) * share
+            loss = subject.loss_of(outputs, part.targets) * share
         found |= backward(loss, watch, tangents, from_loss, seconds, subject.device)
     return Part(found, without_graph(outputs), None if loss is None else loss.item())
 
@@ -172,11 +177,14 @@ def jacobian(outputs: Any, sources: list[Tensor], *, keep_graph: bool) -> Tensor
     output = main_output(outputs)
     if not sources:
         return Unavailable("the inputs are integers: nothing can be differentiated by them")
+    if output.ndim == 0:
+        return NO_OUTPUT
     if not output.requires_grad:
         return Unavailable("the output does not depend on the inputs")
-    rows = torch.autograd.grad(
-        output.sum(), sources, retain_graph=keep_graph, allow_unused=True, materialize_grads=True
-    )
+    try:
+        rows = differentiated(output.sum(), sources, keep_graph)
+    except Undefined as error:
+        return Unavailable(str(error))
     joined_rows: Tensor = precise(torch.cat([row.flatten(1) for row in rows], dim=1))
     return joined_rows
 
@@ -197,8 +205,11 @@ def backward(
         return dict.fromkeys(
             wanted, Unavailable("the loss does not depend on any trainable weight")
         )
-    with timed(seconds, "backward", device), watch.armed():
-        grads = gradient(loss, weights, keep_graph=tangents is not None)
+    try:
+        with timed(seconds, "backward", device), watch.armed():
+            grads = gradient(loss, weights, keep_graph=tangents is not None)
+    except Undefined as error:
+        return dict.fromkeys(wanted, Unavailable(str(error)))
     found: Found = {"grads": precise(grads), **tapped(watch)}
     if tangents is not None:
         with timed(seconds, "curvature", device):
@@ -219,11 +230,12 @@ def hessian_product(
     if not tangents.failed:
         try:
             return by_tangent(tangents.of(loss), grads, weights)
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as error:  # an operation can't be differentiated often enough
-            tangents.failed = str(error).partition("\n")[0]
-    return by_double_backward(gradient(loss, weights, create_graph=True), weights)
+        except Undefined as error:  # an operation can't be differentiated often enough
+            tangents.failed = str(error)
+    try:
+        return by_double_backward(gradient(loss, weights, create_graph=True), weights)
+    except Undefined as error:
+        return Unavailable(f"{error} (twice)")
 
 
 def by_tangent(
@@ -238,18 +250,12 @@ def by_tangent(
 
 def by_double_backward(
     grads: Mapping[str, Tensor], weights: dict[str, Tensor]
-) -> dict[str, Tensor] | Unavailable:
+) -> dict[str, Tensor]:
     """H w, by differentiating wᵀg once more with w held constant."""
     slope = torch.stack([(w.detach() * grads[name]).sum() for name, w in weights.items()]).sum()
     if not slope.requires_grad:  # the loss is linear in the weights
         return {name: torch.zeros_like(w) for name, w in weights.items()}
-    try:
-        return gradient(slope, weights)
-    except RuntimeError as error:
-        first = str(error).partition("\n")[0]
-        if "not implemented" in first or "not differentiable" in first:
-            return Unavailable(f"the model cannot be differentiated twice: {first}")
-        raise
+    return gradient(slope, weights)
 
 
 def tapped(watch: Watch) -> Found:
@@ -266,14 +272,6 @@ def tapped(watch: Watch) -> Found:
         "taylor": {tap.name: tap.terms() for tap in watch.taps},
         "fan_in": {tap.name: tap.fan_in for tap in watch.taps},
     }
-
-
-def scalar(loss: Any) -> Tensor:
-    """The loss itself, or ForetellError if it is not one number."""
-    if isinstance(loss, Tensor) and loss.numel() == 1:
-        return loss.reshape(())
-    given = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-    raise ForetellError(f"the loss must be a scalar tensor, not {given}; reduce it by its mean")
 
 
 def without_graph(outputs: Any) -> Any:

@@ -6,17 +6,10 @@ import torch
 from torch import Tensor
 
 from foretell.engine.microbatch import check_exact
-from foretell.engine.subject import Subject
+from foretell.engine.subject import Subject, is_out_of_memory
 from foretell.errors import ForetellError
 
-__all__ = ["is_out_of_memory", "saved_bytes", "what_would_fit"]
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """True for what torch raises when an allocation fails, on any device."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        "can't allocate memory" in str(error) or "not enough memory" in str(error)
-    )
+__all__ = ["saved_bytes", "what_would_fit"]
 
 
 def what_would_fit(subject: Subject, attempt: Callable[[int], object]) -> str:

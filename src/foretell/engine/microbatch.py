@@ -8,12 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foretell.batch import Batch, change_all, main_output, tensors
+from foretell.batch import Batch, change_all, columns, main_output, tensors
 from foretell.engine.isolate import call
 from foretell.engine.subject import Subject
 from foretell.engine.watch import Watch
 from foretell.errors import ForetellError
-from foretell.losses import Loss
 
 __all__ = ["check_exact", "check_loss_is_a_mean", "split"]
 
@@ -38,17 +37,23 @@ def check_exact(subject: Subject) -> list[int | None]:
     may the first one's output change with the second one's input. What comes back is the axis of
     the samples in each layer's output, as `Watch.axes` has it.
     """
-    watch = Watch(subject.weights, 2, tapping=True, only_these=subject.layers != "all")
+    if len(subject.batch.shared) < len(list(columns(subject.batch.inputs))):
+        raise refused("a list among the inputs cannot be put together from parts")
     first, second = Batch(subject.batch[:1].inputs), Batch(subject.batch[1:2].inputs)
+    both = joined(first, second)
+    only_these = subject.layers != "all"
+    watch = Watch(subject.weights, 2, tensors(both.inputs), tapping=True, only_these=only_these)
     with subject.undisturbed("probe"), torch.enable_grad():
         before = random_state()
         with watch:
-            outputs = main_output(call(subject.model, {}, joined(first, second)))
+            outputs = main_output(call(subject.model, {}, both))
         drew = before != random_state()
     if watch.batch_statistics:
         raise refused("BatchNorm uses the statistics of the whole batch", " or batch_norm='frozen'")
     if drew:
         raise refused("the model draws random numbers (dropout?) over the whole batch")
+    if outputs.ndim == 0:
+        raise refused("the model returns one loss for the whole batch")
     with subject.undisturbed("probe"), torch.no_grad():
         # far from the second, so that what couples by a maximum shows as well
         far = second.each(lambda t: 16 * t + 1) if is_floating(second) else first
@@ -85,7 +90,7 @@ def random_state() -> tuple[object, ...]:
     return tuple(states)
 
 
-def check_loss_is_a_mean(loss: Loss, outputs: list[Any], targets: Any, summed: float) -> None:
+def check_loss_is_a_mean(subject: Subject, outputs: list[Any], summed: float) -> None:
     """Raise ForetellError unless the loss of all outputs is the weighted sum over the parts."""
     if isinstance(outputs[0], Tensor):
         whole: Any = torch.cat(outputs)
@@ -93,7 +98,7 @@ def check_loss_is_a_mean(loss: Loss, outputs: list[Any], targets: Any, summed: f
         pieces = iter(zip(*(tensors(output) for output in outputs), strict=True))
         whole = change_all(outputs[0], lambda _: torch.cat(next(pieces)))
     with torch.no_grad():
-        at_once = float(loss(whole, targets))
+        at_once = float(subject.loss_of(whole, subject.batch.targets))
     if not math.isclose(at_once, summed, rel_tol=1e-4, abs_tol=1e-6):
         raise refused(
             f"the loss is not a mean over samples ({summed:g} in parts, {at_once:g} at once)"

@@ -10,9 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from foretell.batch import Batch, tensors
-from foretell.engine.isolate import BatchNorm, derived_seed, mode, own_attributes, own_randomness
+from foretell.engine.isolate import (
+    REENTRANT,
+    BatchNorm,
+    derived_seed,
+    mode,
+    own_attributes,
+    own_randomness,
+)
 from foretell.engine.weights import Layers, counted_weights
-from foretell.losses import Loss
+from foretell.errors import ForetellError, Undefined
+from foretell.losses import Loss, loss_name
 
 __all__ = ["NO_WEIGHTS", "Found", "Seconds", "Subject", "Unavailable", "gradient", "timed"]
 
@@ -55,6 +63,26 @@ class Subject:
         """The parameters that count as weights."""
         return counted_weights(self.model, self.layers)
 
+    def loss_of(self, outputs: Any, targets: Any) -> Tensor:
+        """The loss, a scalar; ForetellError if it is none or cannot be computed."""
+        try:
+            loss = self.loss(outputs, targets)
+        except (ForetellError, Undefined, torch.OutOfMemoryError, MemoryError):
+            raise
+        except Exception as error:
+            complaint = " ".join(str(error).split()) or "no message"
+            if is_out_of_memory(error):
+                raise
+            raise ForetellError(
+                f"the loss {loss_name(self.loss)} cannot be computed "
+                f"({type(error).__name__}: {complaint[:200]}); check it against the outputs "
+                f"({described(outputs)}) and the targets ({described(targets)})"
+            ) from error
+        if isinstance(loss, Tensor) and loss.numel() == 1:
+            return loss.reshape(())
+        given = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+        raise ForetellError(f"the loss must be a scalar tensor, not {given}; reduce it by its mean")
+
     @contextmanager
     def undisturbed(self, *parts: object, training: bool = True) -> Iterator[None]:
         """The model in the mode to be scored in, with a random stream that is the parts' own."""
@@ -64,6 +92,20 @@ class Subject:
             own_randomness(derived_seed(self.seed, *parts), self.device),
         ):
             yield
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True for what torch raises when an allocation fails, on any device."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        "can't allocate memory" in str(error) or "not enough memory" in str(error)
+    )
+
+
+def described(value: Any) -> str:
+    """A value in a message: a tensor by type and shape, anything else by its type."""
+    if isinstance(value, Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')} of shape {list(value.shape)}"
+    return type(value).__name__
 
 
 @contextmanager
@@ -83,13 +125,32 @@ def gradient(
     keep_graph: bool = False,
     create_graph: bool = False,
 ) -> dict[str, Tensor]:
-    """∂value/∂w for every weight, zeros where it does not depend on one."""
-    grads = torch.autograd.grad(
-        value,
-        list(weights.values()),
-        retain_graph=keep_graph or create_graph,
-        create_graph=create_graph,
-        allow_unused=True,
-        materialize_grads=True,
-    )
+    """∂value/∂w for every weight, zeros where it does not depend on one.
+
+    Raises Undefined where torch cannot differentiate what the model does.
+    """
+    keep_graph = keep_graph or create_graph
+    grads = differentiated(value, list(weights.values()), keep_graph, create_graph)
     return dict(zip(weights, grads, strict=True))
+
+
+def differentiated(
+    value: Tensor, sources: list[Tensor], keep_graph: bool = False, create_graph: bool = False
+) -> tuple[Tensor, ...]:
+    """What `torch.autograd.grad` gives, zeros included; raises Undefined where it cannot."""
+    try:
+        return torch.autograd.grad(
+            value,
+            sources,
+            retain_graph=keep_graph,
+            create_graph=create_graph,
+            allow_unused=True,
+            materialize_grads=True,
+        )
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
+        if "use_reentrant" in str(error):
+            raise ForetellError(REENTRANT) from error
+        first = " ".join(str(error).split()).partition(". ")[0][:200]
+        raise Undefined(f"torch cannot differentiate this model: {first}") from error

@@ -125,12 +125,12 @@ class Tangents(TorchFunctionMode):
         """The tangent of `out`, which `func` returned."""
         if func in CONTRACTIONS:
             return self._contraction(func, args, kwargs, out)
-        if func in NORMS:
-            return NORMS[func](self.of(args[0]), *args, **kwargs)
         if not args:
             return self._by_two_gradients(func, args, kwargs)
         x = self.of(args[0])
         others = [value for value in flat(args[1:], kwargs) if self.of(value) is not None]
+        if func in NORMS and not others:
+            return NORMS[func](x, *args, **kwargs)
         if name == "embedding":
             return func(args[0], self.of(args[1]), *args[2:], **kwargs)
         if func in DROPOUTS and x is not None:

@@ -4,7 +4,7 @@ A layer is recognised by the operation it runs, not by its module, so weights us
 (attention projections, `F.linear(x, self.w)`) are seen as well.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from foretell.batch import tensors
 
 __all__ = ["Watch"]
 
@@ -93,6 +96,8 @@ class Watch(TorchFunctionMode):
 
     weights: dict[str, Tensor]
     samples: int
+    inputs: Sequence[Tensor] = ()
+    """What the model is fed: only what is computed from them has an axis of samples."""
     tapping: bool = False
     only_these: bool = False
     batch_statistics: bool = False
@@ -109,6 +114,7 @@ class Watch(TorchFunctionMode):
         # The outputs themselves are held: the number of one that is gone would be given to another.
         self._tapped: dict[int, tuple[Tap, Tensor]] = {}
         self._armed = False
+        self._fed = WeakTensorKeyDictionary(dict.fromkeys(self.inputs, True))
 
     def __torch_function__(
         self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
@@ -122,7 +128,10 @@ class Watch(TorchFunctionMode):
         if func is F.batch_norm and (args[5] if len(args) > 5 else kwargs.get("training", False)):
             self.batch_statistics = True
         if self.tapping:
-            self._tap(func, args, kwargs, out, recurrent)
+            fed = any(tensor in self._fed for tensor in tensors([args, kwargs]))
+            if fed:
+                self._fed.update(dict.fromkeys(tensors(out), True))
+            self._tap(func, args, kwargs, out, recurrent, fed)
         return out
 
     @contextmanager
@@ -135,7 +144,13 @@ class Watch(TorchFunctionMode):
             self._armed = False
 
     def _tap(
-        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any, recurrent: bool
+        self,
+        func: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        out: Any,
+        recurrent: bool,
+        fed: bool,
     ) -> None:
         weight = self._weight_of(func, args, kwargs, recurrent)
         output = out[0] if isinstance(out, tuple) else out
@@ -145,7 +160,7 @@ class Watch(TorchFunctionMode):
         if self.known_axes:
             sample_axis = self.known_axes[len(self.axes)]
         else:
-            sample_axis = self._sample_axis(output, func, channel_axis)
+            sample_axis = self._sample_axis(output, func, channel_axis, fed)
         self.axes.append(sample_axis)
         if sample_axis is None:
             return  # a table read once for all samples: it has no per-sample term
@@ -189,8 +204,13 @@ class Watch(TorchFunctionMode):
         computed = weight.grad_fn is not None and not self.only_these
         return weight if computed or id(weight) in self._names else None
 
-    def _sample_axis(self, output: Tensor, func: Any, channel_axis: int) -> int | None:
-        """The axis along which samples lie; attention and time-first layers put it second."""
+    def _sample_axis(self, output: Tensor, func: Any, channel_axis: int, fed: bool) -> int | None:
+        """The axis along which samples lie; attention and time-first layers put it second.
+
+        A table that is read once for all samples has none, whatever its length.
+        """
+        if not fed and (output.ndim < 3 or output.shape[0] != self.samples or self.samples == 1):
+            return None
         first, second = output.shape[0], output.shape[1] if output.ndim > 2 else 0
         if func is F.multi_head_attention_forward and output.ndim == 3:
             return 1

@@ -4,12 +4,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from foretell.batch import Batch, main_output
+from foretell.batch import Batch
 from foretell.data.tokens import Vocabulary
 from foretell.errors import ForetellError
 from foretell.models.like import Wanted
 
-__all__ = ["fit_batch", "token_cross_entropy"]
+__all__ = ["fit_batch"]
 
 MASKED_SHARE = 0.15
 """As in BERT: Devlin et al. 2018, arXiv:1810.04805; always by the mask token."""
@@ -77,18 +77,3 @@ def laid_out(ids: Tensor, targets: object, task: str, vocabulary: Vocabulary, se
         shifted = torch.cat([start, second[:, :-1]], dim=1)
         return Batch({"input_ids": first, "decoder_input_ids": shifted}, second.contiguous())
     return Batch({"input_ids": ids}, targets)
-
-
-def token_cross_entropy(outputs: object, targets: Tensor) -> Tensor:
-    """Mean cross-entropy of logits [N, length, tokens] against ids [N, length], -100 left out.
-
-    >>> token_cross_entropy(torch.zeros(1, 2, 4), torch.tensor([[3, -100]]))
-    tensor(1.3863)
-    """
-    logits = main_output(outputs)
-    if logits.shape[:-1] != targets.shape:
-        raise ForetellError(
-            f"the model's logits have shape {list(logits.shape)} for targets of shape "
-            f"{list(targets.shape)}; a language model gives [N, length, tokens]"
-        )
-    return F.cross_entropy(logits.flatten(0, -2), targets.flatten())

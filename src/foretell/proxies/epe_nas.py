@@ -50,4 +50,5 @@ def log_correlations(rows: Tensor, epsilon: float) -> Tensor:
     """Σ_ij log(|r_ij| + ε) of the rows' correlations r."""
     if (rows == rows[:, :1]).all(1).any():
         raise ArithmeticError("the output's gradient by some sample is constant: no correlation")
+    rows = rows / rows.abs().amax(1, keepdim=True)  # squares of tiny gradients would vanish
     return (torch.corrcoef(rows).abs() + epsilon).log().sum()

@@ -29,6 +29,9 @@ def jacob_cov(input_grads: Tensor, epsilon: float = 1e-5) -> Tensor:
     rows = input_grads.double()
     if (rows == rows[:, :1]).all(1).any():
         raise ArithmeticError("the output's gradient by some sample is constant: no correlation")
+    if not rows.isfinite().all():
+        raise ArithmeticError("the output's gradient by some sample is not finite")
+    rows = rows / rows.abs().amax(1, keepdim=True)  # squares of tiny gradients would vanish
     v = torch.linalg.eigvalsh(torch.corrcoef(rows)).clamp_min(0)  # rounding may leave −1e-17
     total: Tensor = ((v + epsilon).log() + 1 / (v + epsilon)).sum()
     return -total
