@@ -157,5 +157,5 @@ def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate()
-    assert process.returncode == 130
+    assert process.returncode == 130, errors.decode()
     assert errors.decode().strip() == "foretell: stopped; the same command continues from here"

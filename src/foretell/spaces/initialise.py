@@ -5,13 +5,19 @@ numbers its first layers took. Here a parameter depends on (seed, its name, its 
 nothing global is read or moved, and two networks that share a layer share its weights.
 """
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import torch
 from torch import Generator, Tensor, nn
 
 from foretell.engine.isolate import derived_seed
 from foretell.errors import ForetellError
 
-__all__ = ["initialise"]
+__all__ = ["Draw", "initialise", "normal_fan_out", "uniform_fan_in"]
+
+Draw: TypeAlias = Callable[[nn.Module, str, Generator], Tensor]
+"""A layer, the name of one of its parameters and a generator -> that parameter's values."""
 
 _WEIGHTED = (
     nn.Linear,
@@ -25,13 +31,40 @@ _WEIGHTED = (
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.GroupNorm, nn.LayerNorm)
 
 
-def initialise(module: nn.Module, seed: int) -> None:
+def uniform_fan_in(layer: nn.Module, name: str, generator: Generator) -> Tensor:
+    """PyTorch's default: weights and biases uniform on +-1/sqrt(fan_in).
+
+    He et al. 2015, arXiv:1502.01852, with a = sqrt 5.
+    """
+    weight = layer.get_parameter("weight")
+    bound = max(weight[0].numel(), 1) ** -0.5  # a row of the weight is one unit's fan-in
+    drawn = torch.empty(layer.get_parameter(name).shape, dtype=torch.float32)
+    return drawn.uniform_(-bound, bound, generator=generator)
+
+
+def normal_fan_out(layer: nn.Module, name: str, generator: Generator) -> Tensor:
+    """Convolutions N(0, 2 / (kernel area * output channels)), linear N(0, 0.01^2), biases 0.
+
+    What the code of arXiv:2101.08134 gives the networks of NAS-Bench-101.
+    """
+    parameter = layer.get_parameter(name)
+    drawn = torch.zeros(parameter.shape, dtype=torch.float32)
+    if name == "bias":
+        return drawn
+    std = 0.01
+    if not isinstance(layer, nn.Linear):
+        assert isinstance(layer.out_channels, int)
+        std = (2 / (parameter[0, 0].numel() * layer.out_channels)) ** 0.5
+    return drawn.normal_(0, std, generator=generator)
+
+
+def initialise(module: nn.Module, seed: int, draw: Draw = uniform_fan_in) -> None:
     """Fill every parameter and every BatchNorm statistic of `module`, in place.
 
-    The formulas are PyTorch's defaults: convolution and linear weights and biases are uniform on
-    +-1/sqrt(fan_in) (He et al. 2015, arXiv:1502.01852, with a = sqrt 5), normalisation layers
-    start at weight 1, bias 0, mean 0, variance 1. Numbers are drawn in float32 on the CPU and
-    then converted, so a network has the same weights in any precision and on any device.
+    Convolution and linear layers are filled by `draw`, PyTorch's default formulas unless another
+    is given; normalisation layers start at weight 1, bias 0, mean 0, variance 1. Numbers are drawn
+    in float32 on the CPU and then converted, so a network has the same weights in any precision
+    and on any device.
 
     Raises ForetellError for a layer with parameters that is none of these.
 
@@ -47,22 +80,16 @@ def initialise(module: nn.Module, seed: int) -> None:
             if isinstance(layer, _NORMS):
                 _reset(layer)
             elif isinstance(layer, _WEIGHTED):
-                _draw(layer, prefix, seed, generator)
+                for name, parameter in layer.named_parameters(recurse=False):
+                    full_name = f"{prefix}.{name}" if prefix else name
+                    generator.manual_seed(derived_seed(seed, full_name))
+                    parameter.copy_(draw(layer, name, generator))
             elif next(layer.parameters(recurse=False), None) is not None:
                 raise ForetellError(
                     f"initialise knows convolution, linear and normalisation layers, but "
                     f"{prefix or 'the module'!r} is of type {type(layer).__name__}; "
                     f"fill that layer's parameters yourself"
                 )
-
-
-def _draw(layer: nn.Module, prefix: str, seed: int, generator: Generator) -> None:
-    weight: Tensor = layer.get_parameter("weight")
-    bound = max(weight[0].numel(), 1) ** -0.5  # a row of the weight is one unit's fan-in
-    for name, parameter in layer.named_parameters(prefix, recurse=False):
-        generator.manual_seed(derived_seed(seed, name))
-        drawn = torch.empty(parameter.shape, dtype=torch.float32)
-        parameter.copy_(drawn.uniform_(-bound, bound, generator=generator))
 
 
 def _reset(norm: nn.Module) -> None:

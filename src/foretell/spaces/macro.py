@@ -1,0 +1,113 @@
+"""NAS-Bench-Macro: eight layers in a row, each one of three blocks.
+
+Su et al. 2021, arXiv:2103.11922. This file knows the architectures and their names;
+`macro_network` builds the networks.
+"""
+
+import re
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+from torch import nn
+
+from foretell.errors import ForetellError
+from foretell.spaces.initialise import initialise
+from foretell.spaces.macro_network import BLOCKS, STAGES, network
+from foretell.spaces.space import Arch, Json, require_valid
+
+__all__ = ["NASBenchMacro"]
+
+
+@dataclass(frozen=True)
+class NASBenchMacro:
+    """NAS-Bench-Macro: 6,561 networks (3,969 unique), eight layers of three choices.
+
+    An architecture holds each layer's block, as an index into identity, mb3_k3, mb6_k5: the
+    latter two are MobileNetV2's, with expansion 3 and kernel 3, and with expansion 6 and kernel 5.
+    Layers 0, 2 and 5 begin a stage: they halve the image and double the channels, and an identity
+    there is a 1x1 convolution.
+
+    `channels` is the width of the stem, `features` that of the last convolution. `resolution` is
+    the images' height and width; any size works, and it does not change the network.
+
+    >>> space = NASBenchMacro()
+    >>> space.parse("02012100")
+    (0, 2, 0, 1, 2, 1, 0, 0)
+    """
+
+    channels: int = 32
+    features: int = 1280
+    classes: int = 10
+    in_channels: int = 3
+    resolution: int = 32
+
+    name: ClassVar[str] = "macro"
+    choices: ClassVar[tuple[tuple[str, ...], ...]] = (BLOCKS,) * sum(STAGES)
+
+    def __post_init__(self) -> None:
+        for setting, value in asdict(self).items():
+            if type(value) is not int or value < 1:
+                raise ForetellError(f"macro: {setting} is {value!r}; give an integer of at least 1")
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of one image."""
+        return self.in_channels, self.resolution, self.resolution
+
+    def settings(self) -> dict[str, Json]:
+        """Name -> value of every field."""
+        return asdict(self)
+
+    def is_valid(self, arch: Arch) -> bool:
+        """True for a tuple of eight integers within 0..2."""
+        return (
+            isinstance(arch, tuple)
+            and len(arch) == sum(STAGES)
+            and all(type(block) is int and block in range(len(BLOCKS)) for block in arch)
+        )
+
+    def canonical(self, arch: Arch) -> Arch:
+        """The architecture with each stage's identities moved to its end, past its first layer.
+
+        There an identity does nothing. The benchmark trained these and copied the results.
+
+        >>> NASBenchMacro().canonical((0, 2, 0, 0, 1, 1, 0, 2))
+        (0, 2, 0, 1, 0, 1, 2, 0)
+        """
+        require_valid(self, arch)
+        canonical: list[int] = []
+        for layers in STAGES:
+            first, *rest = arch[len(canonical) : len(canonical) + layers]
+            canonical += [first, *sorted(rest, key=lambda block: block == 0)]  # stable
+        return tuple(canonical)
+
+    def build(self, arch: Arch, seed: int) -> nn.Module:
+        """The untrained network in training mode; see `macro_network.network`.
+
+        A layer has the same weights for one seed whatever the other layers are.
+        """
+        require_valid(self, arch)
+        model = network(
+            arch,
+            channels=self.channels,
+            features=self.features,
+            classes=self.classes,
+            in_channels=self.in_channels,
+        )
+        initialise(model, seed)
+        return model
+
+    def format(self, arch: Arch) -> str:
+        """The benchmark's own name: eight digits."""
+        require_valid(self, arch)
+        return "".join(map(str, arch))
+
+    def parse(self, text: str) -> Arch:
+        """The architecture from its eight digits; raises ForetellError for any other text."""
+        text = text.strip()
+        if not re.fullmatch("[0-2]{8}", text):
+            raise ForetellError(
+                f"{text!r} is not a NAS-Bench-Macro network; expected eight digits, "
+                f"0 {BLOCKS[0]}, 1 {BLOCKS[1]}, 2 {BLOCKS[2]}, such as 02012100"
+            )
+        return tuple(map(int, text))

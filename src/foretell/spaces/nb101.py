@@ -1,0 +1,218 @@
+"""NAS-Bench-101: cells of at most seven nodes and nine edges, three operations.
+
+Ying et al. 2019, arXiv:1902.09635. This file knows the architectures and their names;
+`nb101_cells` knows cells as graphs and `nb101_network` builds the networks.
+"""
+
+import functools
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+from torch import nn
+
+from foretell.errors import ForetellError
+from foretell.spaces.initialise import initialise, normal_fan_out
+from foretell.spaces.nb101_cells import (
+    MOST_EDGES,
+    MOST_NODES,
+    OPERATIONS,
+    Cell,
+    Edge,
+    all_cells,
+    all_edges,
+    fingerprint,
+    live_edges,
+    smallest,
+)
+from foretell.spaces.nb101_network import LEAST_CHANNELS, network
+from foretell.spaces.space import Arch, Json, require_valid
+
+__all__ = ["NASBench101"]
+
+_OUTPUT = MOST_NODES - 1
+_EDGES = all_edges(_OUTPUT)
+_EXPECTED = (
+    "expected the adjacency matrix above its diagonal, row by row, and a digit for each interior "
+    "node (0 conv3x3-bn-relu, 1 conv1x1-bn-relu, 2 maxpool3x3), such as 110011:01, "
+    "for 2 to 7 nodes"
+)
+
+
+@dataclass(frozen=True)
+class NASBench101:
+    """NAS-Bench-101: 423,624 unique cells, up to seven nodes and nine edges, three operations.
+
+    An architecture holds the operations of nodes 1 to 5, as an index into conv3x3-bn-relu,
+    conv1x1-bn-relu, maxpool3x3, then for the edges 0->1, 0->2, ..., 0->6, 1->2, ..., 5->6 whether
+    there is one. Node 0 is the input and node 6 the output. What no path from input to output
+    visits is dropped before edges are counted and the network is built.
+
+    `channels` is the width of the first of `stacks` stacks of `modules` cells each; it doubles
+    from stack to stack. `resolution` is the images' height and width; any size works, and it does
+    not change the network.
+
+    >>> space = NASBench101()
+    >>> arch = space.parse("110011:01")  # 0->1, 0->2, 1->3, 2->3
+    >>> space.format(arch), space.hash(arch)
+    ('110011:01', '1af995a92568cf42af2c2668f72834ea')
+    """
+
+    channels: int = 128
+    stacks: int = 3
+    modules: int = 3
+    classes: int = 10
+    in_channels: int = 3
+    resolution: int = 32
+
+    name: ClassVar[str] = "nb101"
+    choices: ClassVar[tuple[tuple[str, ...], ...]] = (
+        *(OPERATIONS,) * (MOST_NODES - 2),
+        *(("none", "edge"),) * len(_EDGES),
+    )
+
+    def __post_init__(self) -> None:
+        for setting, value in asdict(self).items():
+            least = LEAST_CHANNELS if setting == "channels" else 1
+            if type(value) is not int or value < least:
+                raise ForetellError(
+                    f"nb101: {setting} is {value!r}; give an integer of at least {least}"
+                )
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of one image."""
+        return self.in_channels, self.resolution, self.resolution
+
+    def settings(self) -> dict[str, Json]:
+        """Name -> value of every field."""
+        return asdict(self)
+
+    def is_valid(self, arch: Arch) -> bool:
+        """True if a path leads from input to output and at most nine edges lie on such paths."""
+        return (
+            isinstance(arch, tuple)
+            and len(arch) == len(self.choices)
+            and all(
+                type(option) is int and 0 <= option < len(options)
+                for option, options in zip(arch, self.choices, strict=True)
+            )
+            and 0 < len(live_edges(_cell(arch))) <= MOST_EDGES
+        )
+
+    def canonical(self, arch: Arch) -> Arch:
+        """The cell that the benchmark lists for all that are isomorphic to this one.
+
+        Widths depend on the nodes' order where the channels do not divide evenly, so isomorphic
+        cells may differ in a few parameters; the benchmark trained the listed one.
+
+        >>> space = NASBench101()
+        >>> space.format(space.canonical(space.parse("110011:10")))
+        '110011:01'
+        """
+        require_valid(self, arch)
+        return _arch(smallest(_cell(arch)))
+
+    def hash(self, arch: Arch) -> str:
+        """The benchmark's hash: 32 hexadecimal digits, equal for isomorphic cells alone."""
+        require_valid(self, arch)
+        return fingerprint(_cell(arch))
+
+    def cells(self) -> Iterator[Arch]:
+        """Every unique cell once, as `canonical` gives it, in the order of the benchmark's list.
+
+        All 423,624 take 3 s; `enumerate_space` would go through 5e8 tuples.
+        """
+        return (_arch(cell) for output in range(1, MOST_NODES) for cell in all_cells(output))
+
+    def build(self, arch: Arch, seed: int) -> nn.Module:
+        """The untrained network in training mode; see `nb101_network.network`.
+
+        Convolutions are drawn from N(0, 2 / (kernel area * output channels)), the classifier from
+        N(0, 0.01^2) with bias 0, as the code of arXiv:2101.08134 does. A node has the same weights
+        for one seed whatever the others carry, as long as it keeps its width.
+        """
+        require_valid(self, arch)
+        model = network(
+            _cell(arch),
+            channels=self.channels,
+            stacks=self.stacks,
+            modules=self.modules,
+            classes=self.classes,
+            in_channels=self.in_channels,
+        )
+        initialise(model, seed, normal_fan_out)
+        return model
+
+    def format(self, arch: Arch) -> str:
+        """The adjacency matrix above its diagonal, row by row, a colon, the interior operations.
+
+        Nodes before the output that have no edges and operation 0 are left out, so a cell of
+        fewer nodes has the short text of its own matrix. Dead parts that are written stay written.
+        """
+        require_valid(self, arch)
+        cell = _cell(arch)
+        touched = {node for edge in cell.edges for node in edge}
+        kept = _OUTPUT - 1
+        while kept and kept not in touched and cell.operations[kept - 1] == 0:
+            kept -= 1
+        cell = _resized(cell, kept + 1)
+        bits = "".join(str(int(edge in cell.edges)) for edge in all_edges(cell.output))
+        return f"{bits}:{''.join(map(str, cell.operations))}"
+
+    def parse(self, text: str) -> Arch:
+        """The architecture from the text of a cell of two to seven nodes.
+
+        The nodes of a smaller cell become nodes 0, 1, 2, ... and the last. Raises ForetellError,
+        saying what is wrong, for any other text.
+
+        >>> space = NASBench101()
+        >>> space.parse("1:") == space.parse("000001000000000000000:00000")  # input->output alone
+        True
+        """
+        text = text.strip()
+        match = re.fullmatch("([01]+):([0-2]{0,5})", text)
+        if match is None:
+            raise ForetellError(f"{text!r} is not a NAS-Bench-101 cell; {_EXPECTED}")
+        bits, digits = match.groups()
+        edges = all_edges(len(digits) + 1)
+        if len(bits) != len(edges):
+            raise ForetellError(
+                f"{text!r} gives {len(bits)} bits for a cell of {len(digits) + 2} nodes, which has "
+                f"{len(edges)}; {_EXPECTED}"
+            )
+        drawn = tuple(edge for edge, bit in zip(edges, bits, strict=True) if bit == "1")
+        cell = Cell(tuple(map(int, digits)), drawn)
+        if not 0 < (live := len(live_edges(cell))) <= MOST_EDGES:
+            raise ForetellError(
+                f"{text!r} has {live} edges on paths from input to output; a NAS-Bench-101 cell "
+                f"has 1 to {MOST_EDGES}"
+            )
+        return _arch(cell)
+
+
+def _cell(arch: Arch) -> Cell:
+    operations, bits = arch[: MOST_NODES - 2], arch[MOST_NODES - 2 :]
+    return Cell(operations, tuple(itertools.compress(_EDGES, bits)))
+
+
+def _arch(cell: Cell) -> Arch:
+    cell = _resized(cell, _OUTPUT)
+    return (*cell.operations, *_bits(cell.edges))
+
+
+@functools.lru_cache(maxsize=256)
+def _bits(edges: tuple[Edge, ...]) -> tuple[int, ...]:
+    """One for each of the 21 edges; kept because `cells` asks for the same ones in a row."""
+    return tuple(int(edge in edges) for edge in _EDGES)
+
+
+def _resized(cell: Cell, output: int) -> Cell:
+    """The cell with another last node, and nodes without edges added or taken away before it."""
+    if cell.output == output:
+        return cell
+    added = (0,) * (output - cell.output)
+    edges = ((source, output if target == cell.output else target) for source, target in cell.edges)
+    return Cell((*cell.operations, *added)[: output - 1], tuple(edges))
