@@ -1,7 +1,10 @@
 """Out of memory: an error that says what would fit, never a changed score."""
 
+import gc
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import torch
@@ -9,6 +12,7 @@ from torch import Tensor, nn
 
 from foretell import ForetellError, score
 from foretell.engine.memory import saved_bytes
+from foretell.proxies import PROXIES
 
 
 class Greedy(nn.Module):
@@ -76,3 +80,37 @@ def test_saved_bytes_counts_each_activation_once() -> None:
     net = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2))
     images = torch.randn(16, 4)
     assert saved_bytes(lambda: net(images), net.parameters()) == 4 * (64 + 80)
+
+
+SEEN: list[Any] = []
+"""Not an attribute of the model, whose lists come back as they were."""
+
+
+class Remembers(nn.Module):
+    """Keeps a weak reference to every tensor between its layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.GELU()
+        )
+        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        for layer in self.body:
+            x = layer(x)
+            SEEN.append(weakref.ref(x))
+        return self.head(x)
+
+
+@pytest.mark.parametrize("micro_batch", [None, 4])
+def test_nothing_of_a_pass_outlives_it(micro_batch: int | None) -> None:
+    """Hooks and tangents hold the graph that holds them: no garbage collector sees through it."""
+    SEEN.clear()
+    batch = (torch.randn(8, 3, 9, 9), torch.arange(8) % 3)
+    more: dict[str, Any] = {"micro_batch": 4, "batch_norm": "frozen"} if micro_batch else {}
+    score(Remembers(), batch, list(PROXIES), **more)
+    gc.collect()
+    assert len(SEEN) > 20
+    assert not [reference for reference in SEEN if reference() is not None]

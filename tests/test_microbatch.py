@@ -91,6 +91,37 @@ def test_batch_norm_is_refused_and_frozen_statistics_are_exact(name: str) -> Non
     assert parts == pytest.approx(whole, rel=1e-9, abs=0, nan_ok=True)
 
 
+class Positions(nn.Module):
+    """Adds a table that is read once for all samples, as long as the batch or a part of it."""
+
+    def __init__(self, length: int, how: str) -> None:
+        super().__init__()
+        self.table, self.linear = nn.Embedding(length, 6), nn.Linear(6, 6)
+        self.body, self.head = nn.Linear(5, 6), nn.Linear(6, 3)
+        self.length, self.how = length, how
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of x, [N, length, 5]."""
+        places = self.table(torch.arange(self.length))
+        if self.how == "linear":
+            places = self.linear(places)
+        if self.how == "expanded":
+            places = self.linear(places.expand(len(x), -1, -1))
+        return self.head(torch.tanh(self.body(x) + places).mean(1))
+
+
+@pytest.mark.parametrize("how", ["read", "linear", "expanded"])
+@pytest.mark.parametrize("length", [1, 2, 3, 4, 6, 12])
+def test_a_table_for_all_samples_is_no_sample(length: int, how: str) -> None:
+    torch.manual_seed(0)
+    model = Positions(length, how).double()
+    batch = (torch.randn(6, length, 5, dtype=torch.float64), torch.arange(6) % 3)
+    whole = values(score(model, batch, ["fisher", "fisher_reference"]))
+    for size in (1, 2, 3, 4):
+        parts = values(score(model, batch, ["fisher", "fisher_reference"], micro_batch=size))
+        assert parts == pytest.approx(whole, rel=1e-9, abs=0)
+
+
 class Centred(nn.Module):
     """A network with something of the user's own between its convolution and its head."""
 

@@ -78,14 +78,17 @@ def curvature_path(subject: Subject) -> str:
     """How `hessian_weights` is computed for this model, tried on two samples."""
     pair = subject.batch[:2]
     tangents = Tangents(subject.weights)
-    with (
-        subject.undisturbed("explain"),
-        sdpa_kernel(SDPBackend.MATH),
-        torch.enable_grad(),
-        tangents,
-    ):
-        outputs = call(subject.model, {}, pair.each(lambda t: t.detach().clone()))
-        subject.loss_of(outputs, pair.targets)
+    try:
+        with (
+            subject.undisturbed("explain"),
+            sdpa_kernel(SDPBackend.MATH),
+            torch.enable_grad(),
+            tangents,
+        ):
+            outputs = call(subject.model, {}, pair.each(lambda t: t.detach().clone()))
+            subject.loss_of(outputs, pair.targets)
+    finally:
+        tangents.let_go()
     if tangents.failed:
         return f"double backward, since {tangents.failed}"
     return "tangents along the weights"
@@ -150,6 +153,25 @@ def one_part(
         known_axes=axes,
     )
     tangents = Tangents(watch.weights) if "hessian_weights" in wanted else None
+    try:
+        return watched_part(subject, part, fed, wanted, seconds, codes, watch, tangents)
+    finally:  # their hold on the graph, which holds them, is beyond the garbage collector
+        watch.let_go()
+        if tangents is not None:
+            tangents.let_go()
+
+
+def watched_part(
+    subject: Subject,
+    part: Batch,
+    fed: Batch,
+    wanted: set[str],
+    seconds: Seconds,
+    codes: Codes | None,
+    watch: Watch,
+    tangents: Tangents | None,
+) -> Part:
+    """The same, with what looks on."""
     watching = codes.of(len(part)) if codes else nullcontext()
     with timed(seconds, "forward", subject.device), watch, tangents or nullcontext(), watching:
         # A copy of the inputs: the model may work in place on them.
@@ -159,7 +181,7 @@ def one_part(
         output = main_output(outputs)
         found["output_width"] = output.shape[-1] if output.ndim else NO_OUTPUT
     from_loss = wanted & FROM_LOSS
-    if by_input:
+    if "input_grads" in wanted:
         with timed(seconds, "jacobian", subject.device):
             sources = [t for t in fed.shared if t.requires_grad]
             found["input_grads"] = jacobian(outputs, sources, keep_graph=bool(from_loss))

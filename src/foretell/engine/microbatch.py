@@ -48,6 +48,7 @@ def check_exact(subject: Subject) -> list[int | None]:
         with watch:
             outputs = main_output(call(subject.model, {}, both))
         drew = before != random_state()
+    watch.let_go()
     if watch.batch_statistics:
         raise refused("BatchNorm uses the statistics of the whole batch", " or batch_norm='frozen'")
     if drew:

@@ -45,6 +45,10 @@ class Tangents(TorchFunctionMode):
             tangent = self._tangents.get(value)  # type: ignore[no-untyped-call]
         return tangent
 
+    def let_go(self) -> None:
+        """Forget all tangents; each is held by a tensor that its own graph holds."""
+        self._tangents.clear()
+
     def __torch_function__(
         self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:

@@ -113,6 +113,7 @@ class Watch(TorchFunctionMode):
         self._names = {id(weight): name for name, weight in self.weights.items()}
         # The outputs themselves are held: the number of one that is gone would be given to another.
         self._tapped: dict[int, tuple[Tap, Tensor]] = {}
+        self._hooks: list[Any] = []
         self._armed = False
         self._fed = WeakTensorKeyDictionary(dict.fromkeys(self.inputs, True))
 
@@ -142,6 +143,15 @@ class Watch(TorchFunctionMode):
             yield
         finally:
             self._armed = False
+
+    def let_go(self) -> None:
+        """Take the hooks away and forget what was tapped."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
+        self._tapped.clear()
+        self._fed.clear()
+        self.taps.clear()
 
     def _tap(
         self,
@@ -175,7 +185,8 @@ class Watch(TorchFunctionMode):
             fan_in=weight.numel() // output.shape[channel_axis],
             samples=self.samples,
         )
-        origin(output).register_hook(self._hook(tap, output.shape))  # type: ignore[no-untyped-call]
+        hook = self._hook(tap, output.shape)
+        self._hooks.append(origin(output).register_hook(hook))  # type: ignore[no-untyped-call]
         self.taps.append(tap)
         self._tapped[id(output)] = (tap, output)
 
