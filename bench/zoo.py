@@ -36,7 +36,7 @@ regnety002 densenet121 peleenet dpn68 darknet_tiny darknet_ref dla34 squeezenet_
 squeezeresnet_v1_0 shufflenet_g1_wd4 shufflenetv2_wd2 shufflenetv2b_wd2 menet108_8x1_g3
 mobilenet_wd4 mobilenetv2_wd4 mobilenetv3_small_wd2 igcv3_wd4 mnasnet_b1 fbnet_cb
 proxylessnas_cpu efficientnet_b0 ghostnet hrnet_w18_small_v1 vovnet27s selecsls42 fdmobilenet_wd4
-hardnet39ds mixnet_s inceptionv3 condensenet74_c4_g4 res2net50_w14_s8 resattnet56
+hardnet39ds mixnet_s inceptionv3 condensenet74_c4_g4 resattnet56
 """.split()  # noqa: SIM905 - read more easily as text
 TEXT = ("hf:gpt2", "hf:llama", "hf:bert", "hf:roberta", "hf:t5", "hf:bart")
 HF_IMAGES = ("hf:vit", "hf:swin", "hf:convnext")

@@ -90,6 +90,14 @@ def slope(model: nn.Module, inputs: Tensor, step: float = 1e-4) -> float:
     return -sum(float((g * (ahead - behind)).sum()) for g, ahead, behind in trio) / (2 * step)
 
 
+class UnitVectors(nn.Module):
+    """Each pixel's channels as a unit vector, as in cosine attention; zeros stay zeros."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W]."""
+        return F.normalize(x, dim=1)
+
+
 SLOPES: dict[str, Callable[[], nn.Module]] = {
     "vit": lambda: torchvision.models.VisionTransformer(16, 4, 2, 2, 16, 32, num_classes=5),
     "swin": lambda: torchvision.models.SwinTransformer(
@@ -97,6 +105,9 @@ SLOPES: dict[str, Callable[[], nn.Module]] = {
     ),
     "hard_sigmoid_and_swish": lambda: nn.Sequential(
         nn.Conv2d(3, 6, 3), nn.Hardswish(), nn.Conv2d(6, 6, 3), nn.Hardsigmoid(), *head()
+    ),
+    "unit_vectors_of_padding": lambda: nn.Sequential(
+        nn.Conv2d(3, 6, 3), nn.ZeroPad2d(1), UnitVectors(), nn.Conv2d(6, 6, 1), *head()
     ),
     "in_place": lambda: nn.Sequential(
         nn.Conv2d(3, 6, 3), nn.SiLU(inplace=True), nn.Conv2d(6, 6, 3), nn.GELU(), *head()

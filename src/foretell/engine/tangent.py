@@ -137,6 +137,8 @@ class Tangents(TorchFunctionMode):
             return NORMS[func](x, *args, **kwargs)
         if name == "embedding":
             return func(args[0], self.of(args[1]), *args[2:], **kwargs)
+        if func is F.normalize and x is not None and not others and norm_of(args, kwargs) == 2:
+            return normalize(x, *args, **kwargs)
         if func in DROPOUTS and x is not None:
             return func(x, *args[1:], **kwargs)
         if name in SLOPES and x is not None:
@@ -354,6 +356,23 @@ def rms_norm(
     scale = (input.square().mean(axes, keepdim=True) + tiny).rsqrt()
     out = scale * (tangent - input * scale**2 * (input * tangent).mean(axes, keepdim=True))
     return out if weight is None else out * weight
+
+
+def norm_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> float:
+    """The p of a call of F.normalize."""
+    return float(args[1] if len(args) > 1 else kwargs.get("p", 2.0))
+
+
+def normalize(
+    tangent: Tensor, input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, **_: Any
+) -> Tensor:
+    """The tangent of x / max(|x|, ε), also at x = 0, where torch's second derivative is nan."""
+    square = input.square().sum(dim, keepdim=True)
+    longer = square > eps**2
+    length = torch.where(longer, square, 1).sqrt()
+    unit = input / length
+    along = unit * (unit * tangent).sum(dim, keepdim=True)
+    return torch.where(longer, (tangent - along) / length, tangent / eps)
 
 
 def by_rows(tangent: Tensor, input: Tensor, size: int, eps: float) -> Tensor:
