@@ -35,10 +35,11 @@ class TrainSettings:
 
     An epoch is cut into the fewest batches of at most `batch_size` images, equal in size to
     within one. `shift` moves each image by up to a pixel each way, repeating its border.
-    Momentum is for SGD alone.
+    Momentum is for SGD alone. `stop_after` ends a training early on the schedule of `epochs`.
     """
 
     epochs: int = 10
+    stop_after: int | None = None
     batch_size: int = 64
     lr: float = 0.1
     momentum: float = 0.9
@@ -52,6 +53,9 @@ class TrainSettings:
             value = getattr(self, name)
             if type(value) is not int or value < 1:
                 raise ForetellError(f"{name} is {value!r}; give an integer of at least 1")
+        stop = self.stop_after
+        if stop is not None and (type(stop) is not int or not 1 <= stop <= self.epochs):
+            raise ForetellError(f"stop_after is {stop!r}; give an epoch from 1 to {self.epochs}")
         for name, allowed in (("augmentation", Augmentation), ("optimizer", Optimizer)):
             if (given := getattr(self, name)) not in get_args(allowed):
                 known = " or ".join(get_args(allowed))
@@ -137,7 +141,7 @@ def _epochs(
     optimizer = _optimizer(model, settings)
     shuffling = torch.Generator().manual_seed(derived_seed(seed, "shuffle"))
     shifting = torch.Generator().manual_seed(derived_seed(seed, "shift"))
-    for number in range(1, settings.epochs + 1):
+    for number in range(1, (settings.stop_after or settings.epochs) + 1):
         batches = _batches(training, steps, shuffling)
         if settings.augmentation == "shift":
             batches = ((_shifted(images, shifting), labels) for images, labels in batches)

@@ -13,9 +13,11 @@ from rich.console import Console
 
 import foretell
 from foretell.cli.catalogue import CATALOGUES, catalogue
+from foretell.cli.data import add_data_command
 from foretell.cli.inputs import Inputs, add_data, add_repeats, data_text, read_inputs
 from foretell.cli.progress import SearchProgress
 from foretell.cli.show import show
+from foretell.cli.study import add_study
 from foretell.engine.plan import DEFAULT
 from foretell.errors import ForetellError
 from foretell.explain import Explanation, explain
@@ -56,6 +58,8 @@ def parser() -> argparse.ArgumentParser:
     add_rank(commands)
     add_list(commands)
     add_explain(commands)
+    add_study(commands)
+    add_data_command(commands)
     return top
 
 

@@ -52,6 +52,7 @@ class Work:
     training: TrainSettings
     seed: int
     device: str
+    loss: str = "cross_entropy"
 
     @property
     def batch(self) -> Batch:
@@ -141,7 +142,14 @@ class Evaluator:
         if not missing:
             return None
         return ScoreTask(
-            work.space, arch, work.data, work.batch_size, missing, work.seed, work.device
+            work.space,
+            arch,
+            work.data,
+            work.batch_size,
+            missing,
+            work.seed,
+            work.device,
+            work.loss,
         )
 
     def _keep(self, arch: Arch, result: Any) -> None:
@@ -172,7 +180,7 @@ class Evaluator:
             "proxy_settings": settings,
             **self.network(arch),
             "batch": self._batch,
-            "loss": "cross_entropy",
+            "loss": self.work.loss,
             "layers": "all",
             "batch_norm": "batch",
         }

@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from foretell.batch import Batch
 from foretell.data import Splits, load_data, minibatch
 from foretell.score import Score, score
-from foretell.spaces import Arch, Space
+from foretell.spaces import Arch, Fits, Space
 from foretell.training import Trained, TrainSettings, train
 
 __all__ = ["Data", "ScoreTask", "TrainTask", "loaded"]
@@ -36,12 +37,14 @@ class ScoreTask:
     proxies: Mapping[str, Mapping[str, Any]]
     seed: int
     device: str
+    loss: str = "cross_entropy"
 
     def __call__(self) -> dict[str, Score]:
         """The scores by proxy."""
         with one_thread():
-            batch = minibatch(loaded(self.data).train, self.batch_size, self.seed)
-            return score(built(self), batch, self.proxies, seed=self.seed)
+            batch = Batch(*minibatch(loaded(self.data).train, self.batch_size, self.seed))
+            fed = self.space.fit(self.arch, batch) if isinstance(self.space, Fits) else batch
+            return score(built(self), fed, self.proxies, loss=self.loss, seed=self.seed)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from foretell.errors import ForetellError, did_you_mean
+from foretell.spaces.asr import NASBenchASR
+from foretell.spaces.macro import NASBenchMacro
+from foretell.spaces.nb101 import NASBench101
 from foretell.spaces.nb201 import NASBench201
+from foretell.spaces.nlp import NASBenchNLP
 from foretell.spaces.space import (
     Arch,
+    Fits,
     Json,
     Space,
     enumerate_space,
@@ -26,8 +31,13 @@ from foretell.spaces.space import (
 __all__ = [
     "SPACES",
     "Arch",
+    "Fits",
     "Json",
+    "NASBench101",
     "NASBench201",
+    "NASBenchASR",
+    "NASBenchMacro",
+    "NASBenchNLP",
     "Space",
     "SpaceEntry",
     "enumerate_space",
@@ -60,6 +70,10 @@ class SpaceEntry:
 
 SPACES: dict[str, SpaceEntry] = {
     "nb201": SpaceEntry(NASBench201, "Dong & Yang 2020, arXiv:2001.00326"),
+    "nb101": SpaceEntry(NASBench101, "Ying et al. 2019, arXiv:1902.09635"),
+    "macro": SpaceEntry(NASBenchMacro, "Su et al. 2021, arXiv:2103.11922"),
+    "nlp": SpaceEntry(NASBenchNLP, "Klyuchnikov et al. 2020, arXiv:2006.07116"),
+    "asr": SpaceEntry(NASBenchASR, "Mehrotra et al. 2021, ICLR"),
 }
 
 

@@ -9,14 +9,16 @@ import itertools
 import math
 import random
 from collections.abc import Iterator
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from torch import nn
 
+from foretell.batch import Batch
 from foretell.errors import ForetellError
 
 __all__ = [
     "Arch",
+    "Fits",
     "Json",
     "Space",
     "enumerate_space",
@@ -61,6 +63,14 @@ class Space(Protocol):
 
     def settings(self) -> dict[str, Json]:
         """What rebuilds this space: `make_space(space.name, space.settings())`."""
+
+
+@runtime_checkable
+class Fits(Protocol):
+    """A space whose networks want the samples in forms of their own."""
+
+    def fit(self, arch: Arch, batch: Batch) -> Batch:
+        """The batch as the network of this architecture wants it."""
 
 
 def size(space: Space) -> int:

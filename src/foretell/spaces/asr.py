@@ -1,0 +1,215 @@
+"""NAS-Bench-ASR: cells of three nodes, each an operation on the node before and some skips.
+
+Mehrotra et al. 2021, "NAS-Bench-ASR: Reproducible Neural Architecture Search for Speech
+Recognition", ICLR. This file knows the architectures and their names; `asr_network` builds the
+networks.
+"""
+
+import functools
+import itertools
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import ClassVar, TypeAlias
+
+from torch import nn
+
+from foretell.errors import ForetellError, did_you_mean
+from foretell.spaces.asr_network import OPERATIONS, network
+from foretell.spaces.initialise import initialise
+from foretell.spaces.space import Arch, Json, require_valid
+
+__all__ = ["NASBenchASR"]
+
+_NODES = 3
+_ZERO = OPERATIONS.index("zero")
+_EXPECTED = 'expected [["linear", 1], ["conv5", 0, 1], ["zero", 1, 1, 0]] or the like'
+Graph: TypeAlias = tuple[tuple[int, ...], tuple[tuple[int, int], ...]]
+
+
+@dataclass(frozen=True)
+class NASBenchASR:
+    """NAS-Bench-ASR: 13,824 cells (8,242 unique), three nodes, six operations, six skips.
+
+    An architecture holds, node by node, the operation on the node before, as an index into
+    linear, conv5, conv5d2, conv7, conv7d2, zero; then 0 or 1 for each earlier node, from the
+    cell's input on: whether its value is added.
+
+    The network reads `features` mel bins and gives logits for `phonemes` and the blank. It is as
+    wide as `groups` (of the cells' convolutions) times `group_width` times 3, 4, 5 and 6 in its
+    four blocks, which have `cells`, and then one more each, cells. `lstm` puts a layer of so many
+    units on top. The defaults are those of the benchmark, without its dropout of 0.2 and its LSTM
+    of 500.
+
+    >>> space = NASBenchASR()
+    >>> space.parse("[[0, 1], [1, 0, 1], [5, 1, 1, 0]]")
+    (0, 1, 1, 0, 1, 5, 1, 1, 0)
+    >>> space.format((0, 1, 1, 0, 1, 5, 1, 1, 0))
+    '[["linear", 1], ["conv5", 0, 1], ["zero", 1, 1, 0]]'
+    """
+
+    features: int = 80
+    phonemes: int = 48
+    groups: int = 100
+    group_width: int = 2
+    cells: int = 3
+    lstm: int = 0
+    dropout: float = 0.0
+
+    name: ClassVar[str] = "asr"
+    choices: ClassVar[tuple[tuple[str, ...], ...]] = tuple(
+        options
+        for node in range(1, _NODES + 1)
+        for options in (OPERATIONS, *(("none", "skip"),) * node)
+    )
+
+    def __post_init__(self) -> None:
+        for setting in ("features", "phonemes", "groups", "group_width", "cells", "lstm"):
+            value, least = getattr(self, setting), 0 if setting == "lstm" else 1
+            if type(value) is not int or value < least:
+                raise ForetellError(
+                    f"asr: {setting} is {value!r}; give an integer of at least {least}"
+                )
+        if type(self.dropout) not in (int, float) or not 0 <= self.dropout < 1:
+            raise ForetellError(f"asr: dropout is {self.dropout!r}; give a rate in 0 <= rate < 1")
+
+    def settings(self) -> dict[str, Json]:
+        """Name -> value of every field."""
+        return asdict(self)
+
+    def is_valid(self, arch: Arch) -> bool:
+        """True for a tuple of nine integers within their ranges."""
+        return (
+            isinstance(arch, tuple)
+            and len(arch) == len(self.choices)
+            and all(
+                type(value) is int and 0 <= value < len(options)
+                for value, options in zip(arch, self.choices, strict=True)
+            )
+        )
+
+    def canonical(self, arch: Arch) -> Arch:
+        """Of those that have the same graph by the benchmark's rule, the one that it trained.
+
+        >>> NASBenchASR().canonical((0, 1, 5, 0, 0, 5, 1, 0, 0))  # `zero` cuts off the skips, too
+        (5, 1, 5, 1, 1, 5, 1, 1, 1)
+        """
+        require_valid(self, arch)
+        return _trained_members()[_graph(arch)]
+
+    def build(self, arch: Arch, seed: int) -> nn.Module:
+        """The untrained network in training mode; see `asr_network.network`."""
+        require_valid(self, arch)
+        model = network(
+            _nodes(arch),
+            features=self.features,
+            phonemes=self.phonemes,
+            groups=self.groups,
+            group_width=self.group_width,
+            cells=self.cells,
+            lstm=self.lstm,
+            dropout=self.dropout,
+        )
+        initialise(model, seed)
+        return model
+
+    def format(self, arch: Arch) -> str:
+        """A JSON list per node: the operation's name, then the skips."""
+        require_valid(self, arch)
+        return json.dumps([[OPERATIONS[node[0]], *node[1:]] for node in _nodes(arch)])
+
+    def parse(self, text: str) -> Arch:
+        """The architecture from nested lists or tuples with names or numbers of operations.
+
+        Raises ForetellError, saying what is wrong, for any other text.
+        """
+        plain = text.translate(str.maketrans("()'", '[]"'))
+        try:
+            nodes = json.loads(plain)
+        except ValueError:
+            nodes = None
+        if not isinstance(nodes, list) or len(nodes) != _NODES:
+            raise ForetellError(f"{text!r} is not a NAS-Bench-ASR cell; {_EXPECTED}")
+        return tuple(
+            value
+            for number, node in enumerate(nodes, start=1)
+            for value in _parse_node(node, number, text)
+        )
+
+
+def _parse_node(node: object, number: int, text: str) -> list[int]:
+    """Node `number` has an operation and as many skips."""
+    if not isinstance(node, list) or len(node) != 1 + number:
+        raise ForetellError(
+            f"{node!r} in {text!r} should be the operation of node {number} and its skips; "
+            f"{_EXPECTED}"
+        )
+    operation, *skips = node
+    if type(operation) is not int or not 0 <= operation < len(OPERATIONS):
+        if operation not in OPERATIONS:
+            hint = did_you_mean(str(operation), OPERATIONS)
+            raise ForetellError(f"{operation!r} in {text!r} is no operation; {hint}")
+        operation = OPERATIONS.index(operation)
+    if any(type(skip) is not int or skip not in (0, 1) for skip in skips):
+        raise ForetellError(f"the skips {skips!r} in {text!r} should be 0 or 1 each; {_EXPECTED}")
+    return [operation, *skips]
+
+
+def _nodes(arch: Arch) -> tuple[Arch, ...]:
+    """(operation, skip), (operation, skip, skip), (operation, skip, skip, skip)."""
+    return arch[:2], arch[2:5], arch[5:]
+
+
+@functools.cache
+def _trained_members() -> dict[Graph, Arch]:
+    """Graph -> the architecture that the release trained for it (half a second, once a process).
+
+    The release goes through all architectures, the first number changing fastest, and of those
+    with one graph keeps the last.
+    """
+    slow_first = (range(len(options)) for options in reversed(NASBenchASR.choices))
+    archs = (arch[::-1] for arch in itertools.product(*slow_first))
+    return {_graph(arch): arch for arch in archs}
+
+
+def _graph(arch: Arch) -> Graph:
+    """The cell as the release compares it: operations, and the edges between them.
+
+    Node 0 is the input, 1 to 3 are operations and 4 is the output. Each operation leads to the
+    next, and a skip of node k from node i is an edge from operation i to what follows operation k.
+    `zero` is taken out with its edges, then everything off the paths from input to output; of all
+    ways to number what is left the smallest is taken.
+
+    The rule gives the published 8,242 graphs: 8,000 without `zero`, no two of which are alike, and
+    242 with it. It reads a skip as coming from an operation, though the network adds the whole
+    node: its operation and the skips into it. So a `zero` takes with it what a skip carries past
+    it, and what the networks compute are 9,135 different things.
+    """
+    operations = dict(enumerate((node[0] for node in _nodes(arch)), start=1))
+    edges = {(node, node + 1) for node in range(_NODES + 1)}
+    for node, (_, *skips) in enumerate(_nodes(arch), start=1):
+        edges |= {(source, node + 1) for source, skip in enumerate(skips) if skip}
+    kept = {0, *(node for node, name in operations.items() if name != _ZERO), _NODES + 1}
+    edges = {edge for edge in edges if kept.issuperset(edge)}
+    onward = _reached({0}, edges)
+    back = _reached({_NODES + 1}, {(target, source) for source, target in edges})
+    middle = sorted((onward & back) - {0, _NODES + 1})
+    edges = {edge for edge in edges if (onward & back).issuperset(edge)}
+    return min(_numbered(order, operations, edges) for order in itertools.permutations(middle))
+
+
+def _reached(start: set[int], edges: set[tuple[int, int]]) -> set[int]:
+    reached = set(start)
+    for _ in range(_NODES + 1):
+        reached |= {target for source, target in edges if source in reached}
+    return reached
+
+
+def _numbered(
+    order: Iterable[int], operations: dict[int, int], edges: set[tuple[int, int]]
+) -> Graph:
+    """The operations in this order and the edges between their new numbers."""
+    order = tuple(order)
+    number = {0: 0, **{node: place for place, node in enumerate(order, 1)}, _NODES + 1: _NODES + 1}
+    renumbered = sorted((number[source], number[target]) for source, target in edges)
+    return tuple(operations[node] for node in order), tuple(renumbered)

@@ -1,0 +1,239 @@
+"""NAS-Bench-NLP: recurrent cells, graphs of up to 24 nodes with seven operations.
+
+Klyuchnikov et al. 2020, arXiv:2006.07116. This file knows the architectures and their texts;
+`nlp_recipe` reads cells, `nlp_canonical` tells which are one graph, and `nlp_network` builds the
+language models.
+"""
+
+import functools
+import json
+import operator
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+from torch import nn
+
+from foretell.errors import ForetellError
+from foretell.spaces.nlp_canonical import canonical_recipe
+from foretell.spaces.nlp_network import fill, network
+from foretell.spaces.nlp_recipe import (
+    OPERATIONS,
+    Node,
+    Recipe,
+    complaint,
+    is_state,
+    read_recipe,
+    state_count,
+    write_recipe,
+)
+from foretell.spaces.space import Arch, Json, require_valid
+
+__all__ = ["NASBenchNLP"]
+
+_STATES = 3
+_HEAD = 1 + _STATES  # how many states, and the slot of each
+_GENES = 4  # of a slot: its operation and three inputs
+_FORMS = (
+    *(("linear", True, others) for others in (1, 2)),
+    *(("linear", False, others) for others in (2, 3)),
+    *((name, False, arities[0]) for name, arities in OPERATIONS.items() if name != "linear"),
+)
+"""Operation, whether it reads x, and how many of a slot's inputs: what the first gene chooses."""
+_WORDS = tuple(
+    f"{operation}({', '.join(['x'] * with_x + list('abc'[:others]))})"
+    for operation, with_x, others in _FORMS
+)
+
+
+@dataclass(frozen=True)
+class NASBenchNLP:
+    """NAS-Bench-NLP: recurrent cells of up to 24 nodes and three states in a language model.
+
+    A cell is a graph of open shape, so an architecture is written as in Cartesian genetic
+    programming (Miller & Thomson 2000): the number of states, the slot in which each state is
+    computed, and `nodes` slots, each an operation with three inputs a, b, c from before it. A
+    slot that no state needs, and an input that an operation does not take, is written but not
+    read: a mutation there changes nothing, and several architectures are one cell. `canonical`
+    gives those one member, with zeros in all that is not read. The benchmark's cells are all in the
+    space; beyond them it has whatever `nlp_recipe.complaint` finds no fault with.
+
+    The text of a canonical architecture is its recipe, JSON as in the benchmark's files;
+    that of any other adds "genes", the architecture itself. Isomorphic architectures build the
+    same network.
+
+    The defaults are those of the benchmark on Penn Treebank, without its dropout (`dropout`
+    is one rate for the embedding, between layers and for the output, one mask for all time
+    steps). `tied` has the decoder share the embedding's matrix, and the last layer its width.
+
+    >>> space = NASBenchNLP()
+    >>> gates = '{"f": {"op": "linear", "input": ["h_prev_0", "x"]}, '
+    >>> arch = space.parse(gates + '"h_new_0": {"op": "activation_tanh", "input": ["f"]}}')
+    >>> space.format(arch)[:68]
+    '{"h_new_0": {"input": ["node_0"], "op": "activation_tanh"}, "node_0"'
+    """
+
+    nodes: int = 24
+    vocabulary: int = 10_000
+    embedding: int = 400
+    hidden: int = 600
+    layers: int = 3
+    dropout: float = 0.0
+    tied: bool = True
+
+    name: ClassVar[str] = "nlp"
+
+    def __post_init__(self) -> None:
+        for setting in ("nodes", "vocabulary", "embedding", "hidden", "layers"):
+            value = getattr(self, setting)
+            if type(value) is not int or value < 1:
+                raise ForetellError(f"nlp: {setting} is {value!r}; give an integer of at least 1")
+        if type(self.dropout) not in (int, float) or not 0 <= self.dropout < 1:
+            raise ForetellError(f"nlp: dropout is {self.dropout!r}; give a rate in 0 <= rate < 1")
+        if type(self.tied) is not bool:
+            raise ForetellError(f"nlp: tied is {self.tied!r}; give true or false")
+
+    @property
+    def choices(self) -> tuple[tuple[str, ...], ...]:
+        """Number of states, the slot of each, then operation and inputs a, b, c of each slot."""
+        return _choices(self.nodes)
+
+    def settings(self) -> dict[str, Json]:
+        """Name -> value of every field."""
+        return asdict(self)
+
+    def is_valid(self, arch: Arch) -> bool:
+        """True if all genes are in their range and those that are read make a cell."""
+        sizes = _sizes(self.nodes)
+        return (
+            isinstance(arch, tuple)
+            and len(arch) == len(sizes)
+            and set(map(type, arch)) == {int}
+            and min(arch) >= 0
+            and all(map(operator.lt, arch, sizes))
+            and complaint(_read_genes(arch, self.nodes)) is None
+        )
+
+    def canonical(self, arch: Arch) -> Arch:
+        """The member that has the canonical recipe in its first slots and zeros elsewhere."""
+        require_valid(self, arch)
+        return _write_genes(canonical_recipe(_read_genes(arch, self.nodes)), self.nodes)
+
+    def build(self, arch: Arch, seed: int) -> nn.Module:
+        """The untrained language model: ids [batch, time] -> logits [batch, time, vocabulary]."""
+        require_valid(self, arch)
+        model = network(
+            canonical_recipe(_read_genes(arch, self.nodes)),
+            vocabulary=self.vocabulary,
+            embedding=self.embedding,
+            hidden=self.hidden,
+            layers=self.layers,
+            dropout=self.dropout,
+            tied=self.tied,
+        )
+        fill(model, seed)
+        return model
+
+    def format(self, arch: Arch) -> str:
+        """The canonical recipe as JSON with sorted keys, and "genes" where they are not its."""
+        require_valid(self, arch)
+        recipe = canonical_recipe(_read_genes(arch, self.nodes))
+        document: dict[str, object] = {**write_recipe(recipe)}
+        if arch != _write_genes(recipe, self.nodes):
+            document["genes"] = list(arch)
+        return json.dumps(document, sort_keys=True)
+
+    def parse(self, text: str) -> Arch:
+        """The architecture that `format` wrote; from any other recipe, the canonical one.
+
+        Raises ForetellError, saying what is wrong, for any other text.
+        """
+        try:
+            document = json.loads(text)
+        except ValueError as error:
+            raise ForetellError(f"{text[:80]!r} is not JSON ({error}); give a recipe") from error
+        genes = document.pop("genes", None) if isinstance(document, dict) else None
+        recipe = canonical_recipe(read_recipe(document))
+        if (found := state_count(recipe)) > _STATES:
+            raise ForetellError(f"the recipe has {found} states; nlp takes at most {_STATES}")
+        if len(recipe) > self.nodes:
+            raise ForetellError(
+                f"the recipe has {len(recipe)} nodes; give the space nodes={len(recipe)} or more"
+            )
+        if genes is None:
+            return _write_genes(recipe, self.nodes)
+        arch = tuple(genes) if isinstance(genes, list) else genes
+        require_valid(self, arch)
+        if canonical_recipe(_read_genes(arch, self.nodes)) != recipe:
+            raise ForetellError("the genes are not those of the recipe beside them; drop one")
+        return arch
+
+
+@functools.cache
+def _choices(nodes: int) -> tuple[tuple[str, ...], ...]:
+    slots = tuple(f"node_{slot}" for slot in range(nodes))
+    before = tuple(f"h_prev_{state}" for state in range(_STATES))
+    genes = (
+        options for slot in range(nodes) for options in (_WORDS, *(before + slots[:slot],) * 3)
+    )
+    counts = tuple(str(count + 1) for count in range(_STATES))
+    return (counts, *(slots,) * _STATES, *genes)
+
+
+@functools.cache
+def _sizes(nodes: int) -> tuple[int, ...]:
+    return tuple(map(len, _choices(nodes)))
+
+
+def _read_genes(arch: Arch, nodes: int) -> Recipe:
+    """The recipe that the genes spell, in the order of the slots; live nodes alone.
+
+    A state that a live node reads is a state whatever the number of states says; states are
+    numbered by their order.
+    """
+    states, live = set(range(arch[0] + 1)), dict[int, Node]()
+    waiting = [arch[1 + state] for state in states]
+    while waiting:
+        if (slot := waiting.pop()) in live:
+            continue
+        live[slot] = _node_at(arch, slot, nodes)
+        for source in live[slot].inputs:
+            kind, _, number = source.rpartition("_")
+            if kind == "node":
+                waiting.append(int(number))
+            elif kind == "h_prev" and int(number) not in states:
+                states.add(int(number))
+                waiting.append(arch[1 + int(number)])
+    names = {f"h_prev_{state}": f"h_prev_{place}" for place, state in enumerate(sorted(states))}
+    names |= {
+        f"node_{arch[1 + state]}": f"h_new_{place}" for place, state in enumerate(sorted(states))
+    }
+    return {
+        names.get(f"node_{slot}", f"node_{slot}"): Node(
+            live[slot].operation, tuple(names.get(source, source) for source in live[slot].inputs)
+        )
+        for slot in sorted(live)
+    }
+
+
+def _node_at(arch: Arch, slot: int, nodes: int) -> Node:
+    start = _HEAD + _GENES * slot
+    operation, with_x, arity = _FORMS[arch[start]]
+    sources = _choices(nodes)[start + 1]
+    inputs = tuple(sources[gene] for gene in arch[start + 1 : start + 1 + arity])
+    return Node(operation, ("x", *inputs) if with_x else inputs)
+
+
+def _write_genes(recipe: Recipe, nodes: int) -> Arch:
+    """The genes that spell a canonical recipe, a node to a slot in its order."""
+    slot_of = {name: f"node_{slot}" for slot, name in enumerate(recipe)}
+    arch = [0] * len(_choices(nodes))
+    arch[0] = state_count(recipe) - 1
+    for slot, (name, (operation, inputs)) in enumerate(recipe.items()):
+        if is_state(name):
+            arch[1 + int(name.removeprefix("h_new_"))] = slot
+        start = _HEAD + _GENES * slot
+        others = [slot_of.get(source, source) for source in inputs if source != "x"]
+        arch[start] = _FORMS.index((operation, "x" in inputs, len(others)))
+        for position, source in enumerate(others, start=start + 1):
+            arch[position] = _choices(nodes)[position].index(source)
+    return tuple(arch)

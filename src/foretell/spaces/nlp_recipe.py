@@ -1,0 +1,140 @@
+"""Recipes of recurrent cells: reading, checking and writing them.
+
+A recipe names the nodes of a cell, as in the files of NAS-Bench-NLP (Klyuchnikov et al. 2020,
+arXiv:2006.07116): {"f": {"op": "linear", "input": ["x", "h_prev_0"]},
+"h_new_0": {"op": "activation_tanh", "input": ["f"]}}. `x` is the cell's input at one time step,
+`h_prev_i` what `h_new_i` was one step before; `h_new_0` is also the cell's output.
+"""
+
+import re
+from graphlib import CycleError, TopologicalSorter
+from typing import NamedTuple, TypeAlias
+
+from foretell.errors import ForetellError, did_you_mean
+
+__all__ = [
+    "OPERATIONS",
+    "Node",
+    "Recipe",
+    "complaint",
+    "is_state",
+    "live_nodes",
+    "read_recipe",
+    "state_count",
+    "write_recipe",
+]
+
+OPERATIONS: dict[str, tuple[int, ...]] = {
+    "linear": (2, 3),
+    "blend": (3,),
+    "elementwise_prod": (2,),
+    "elementwise_sum": (2,),
+    "activation_tanh": (1,),
+    "activation_sigm": (1,),
+    "activation_leaky_relu": (1,),
+}
+"""Operation -> how many inputs it may have."""
+
+_STATE = re.compile("h_new_[0-9]+")
+_EXPECTED = 'expected {"h_new_0": {"op": "linear", "input": ["x", "h_prev_0"]}} or the like'
+
+
+class Node(NamedTuple):
+    """What a node computes, and from which nodes."""
+
+    operation: str
+    inputs: tuple[str, ...]
+
+
+Recipe: TypeAlias = dict[str, Node]
+"""Node name -> node, each after those it reads."""
+
+
+def read_recipe(document: object) -> Recipe:
+    """The recipe in a decoded JSON document, its live nodes in an order in which they can run.
+
+    Nodes that no `h_new_i` needs are left out. Raises ForetellError, saying what is wrong.
+
+    >>> read_recipe({"h_new_0": {"op": "linear", "input": ["x", "h_prev_0"]}})
+    {'h_new_0': Node(operation='linear', inputs=('x', 'h_prev_0'))}
+    """
+    if not isinstance(document, dict) or not document:
+        raise ForetellError(f"{document!r} is not a recipe of a recurrent cell; {_EXPECTED}")
+    given = {name: _read_node(name, entry) for name, entry in document.items()}
+    live = live_nodes(given)
+    try:
+        order = TopologicalSorter({name: node.inputs for name, node in live.items()})
+        recipe = {name: live[name] for name in order.static_order() if name in live}
+    except CycleError as error:
+        circle = " <- ".join(error.args[1])
+        raise ForetellError(f"the recipe goes in a circle ({circle}); break it open") from error
+    if problem := complaint(recipe):
+        raise ForetellError(f"not a recipe of a recurrent cell: {problem}")
+    return recipe
+
+
+def _read_node(name: str, entry: object) -> Node:
+    if not isinstance(entry, dict) or set(entry) != {"op", "input"}:
+        raise ForetellError(f"node {name!r} is {entry!r}; {_EXPECTED}")
+    operation, inputs = entry["op"], entry["input"]
+    if operation not in OPERATIONS:
+        hint = did_you_mean(str(operation), OPERATIONS)
+        raise ForetellError(f"node {name!r} has no operation {operation!r}; {hint}")
+    if not isinstance(inputs, list) or not all(isinstance(source, str) for source in inputs):
+        raise ForetellError(f"node {name!r} has the input {inputs!r}; give a list of node names")
+    return Node(operation, tuple(inputs))
+
+
+def state_count(recipe: Recipe) -> int:
+    """How many nodes are called h_new_0, h_new_1 and so on."""
+    return sum(map(is_state, recipe))
+
+
+def is_state(name: str) -> bool:
+    """True for `h_new_0`, `h_new_1` and so on; `h_new_1_act` is a node like any other."""
+    return _STATE.fullmatch(name) is not None
+
+
+def live_nodes(recipe: Recipe) -> Recipe:
+    """The nodes that some `h_new_i` needs, in the order given."""
+    needed: set[str] = set()
+    waiting = [name for name in recipe if is_state(name)]
+    while waiting:
+        if (name := waiting.pop()) in recipe and name not in needed:
+            needed.add(name)
+            waiting.extend(recipe[name].inputs)
+    return {name: node for name, node in recipe.items() if name in needed}
+
+
+def complaint(recipe: Recipe) -> str | None:
+    """What keeps this from being a cell of the space; None if nothing does.
+
+    Every node has as many inputs as its operation takes, all different; `x`, whose size is not
+    that of the states, is read by linear nodes alone; and the input and each state are read.
+    """
+    states = state_count(recipe)
+    outer = {"x", *(f"h_prev_{state}" for state in range(states))}
+    if states == 0 or any(f"h_new_{state}" not in recipe for state in range(states)):
+        return "its states must be called h_new_0, h_new_1 and so on; name them"
+    if taken := outer & set(recipe):
+        return f"{min(taken)!r} is an input of the cell; call the node something else"
+    for name, (operation, inputs) in recipe.items():
+        if len(inputs) not in OPERATIONS[operation] or len(set(inputs)) < len(inputs):
+            counts = " or ".join(map(str, OPERATIONS[operation]))
+            return f"{operation} node {name!r} reads {list(inputs)}; give {counts} different inputs"
+        if "x" in inputs and operation != "linear":
+            return f"{operation} node {name!r} reads 'x'; pass it through a linear node first"
+        for source in inputs:
+            if source not in outer and source not in recipe:
+                return f"node {name!r} reads {source!r}, which there is not; define it"
+    if unread := outer - {source for node in recipe.values() for source in node.inputs}:
+        return f"no node that is needed reads {min(unread)!r}; read it or leave its state out"
+    return None
+
+
+def write_recipe(recipe: Recipe) -> dict[str, dict[str, str | list[str]]]:
+    """The document that `read_recipe` reads."""
+    return {
+        name: {"op": operation, "input": list(inputs)}
+        for name, (operation, inputs) in recipe.items()
+    }

@@ -1,0 +1,106 @@
+"""Benchmarks as tables: what each column may be used for, where tables are, how they get there.
+
+To add a source: a file beside this one with a function path -> Table, an import, and a line in
+`IMPORTERS`; a file whose columns only need naming is a line in recipes.py. docs/tables.md
+describes the format.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from foretell.errors import ForetellError, did_you_mean
+from foretell.tables.asr import import_asr
+from foretell.tables.check import Finding, check_table, summary
+from foretell.tables.folder import data_folder, read_table, stored, table_path
+from foretell.tables.mapping import Columns, Labels, read_frame, tabulate
+from foretell.tables.nats import import_nats, import_nb201_pth
+from foretell.tables.nb101_tfrecord import import_nb101_tfrecord
+from foretell.tables.nlp import import_nlp
+from foretell.tables.parquet import read_about, write_table
+from foretell.tables.recipes import RECIPES, import_recipe
+from foretell.tables.table import Table
+
+__all__ = [
+    "IMPORTERS",
+    "OWN",
+    "Columns",
+    "Finding",
+    "Importer",
+    "Labels",
+    "Table",
+    "check_table",
+    "data_folder",
+    "import_columns",
+    "import_table",
+    "read_about",
+    "read_table",
+    "relabelled",
+    "stored",
+    "summary",
+    "table_path",
+    "tabulate",
+    "write_table",
+]
+
+OWN = "table"
+"""The source that is any CSV or Parquet file, whose columns are named by whoever imports it."""
+
+
+@dataclass(frozen=True)
+class Importer:
+    """A file or folder that the world hands out, and what reads it."""
+
+    read: Callable[[Path], Table]
+    takes: str
+    summary: str
+
+
+def _first_line(read: Callable[[Path], Table]) -> str:
+    return (inspect.getdoc(read) or "").partition("\n")[0]
+
+
+IMPORTERS: dict[str, Importer] = {
+    name: Importer(partial(import_recipe, recipe), ".parquet or .csv", recipe.summary)
+    for name, recipe in RECIPES.items()
+} | {
+    name: Importer(read, takes, _first_line(read))
+    for name, read, takes in (
+        ("nats-tss", import_nats, "NATS-tss-v1_0-3ffb9-simple or NATS-tss-v1_0-3ffb9.pickle.pbz2"),
+        ("nb201-pth", import_nb201_pth, "NAS-Bench-201-v1_1-096897.pth"),
+        ("nb101-tfrecord", import_nb101_tfrecord, "nasbench_only108.tfrecord or nasbench_full"),
+        ("asr", import_asr, "folder of nb-asr-*.pickle"),
+        ("nlp", import_nlp, "folder train_logs_*, logs.zip or .parquet"),
+    )
+}
+
+
+def import_table(source: str, path: str | Path) -> Table:
+    """The table that a known source's file holds. Raises ForetellError for what it can't be.
+
+    >>> import_table("nb210", "x.parquet")
+    Traceback (most recent call last):
+    foretell.errors.ForetellError: nothing is known of a source 'nb210'; did you mean 'nb201'?
+    """
+    if source not in IMPORTERS:
+        raise ForetellError(
+            f"nothing is known of a source {source!r}; {did_you_mean(source, [OWN, *IMPORTERS])}"
+        )
+    return IMPORTERS[source].read(Path(path).expanduser())
+
+
+def import_columns(path: str | Path, columns: Columns, labels: Labels) -> Table:
+    """The table in any CSV or Parquet file, given what its columns are for.
+
+    Raises ForetellError as `tabulate` does, and for a file that can't be read.
+    """
+    file = Path(path).expanduser()
+    return tabulate(read_frame(file, columns.key), columns, labels)
+
+
+def relabelled(table: Table, **labels: str | None) -> Table:
+    """The table with another name, source or licence; None leaves one as it is."""
+    given = {name: label for name, label in labels.items() if label is not None}
+    return replace(table, checksum="", **given)  # type: ignore[arg-type]

@@ -1,0 +1,65 @@
+"""The one place on disk where imported tables are: FORETELL_DATA, or the user's data folder."""
+
+import os
+import re
+from pathlib import Path
+
+from foretell.errors import ForetellError, did_you_mean
+from foretell.extras import extra
+from foretell.tables.parquet import read_table_file
+from foretell.tables.table import Table
+
+__all__ = ["data_folder", "read_table", "stored", "table_path"]
+
+
+def data_folder() -> Path:
+    """Where tables are kept: the environment's FORETELL_DATA, else the platform's folder for it."""
+    named = os.environ.get("FORETELL_DATA")
+    if named:
+        return Path(named).expanduser()
+    return Path(extra("platformdirs", "studies").user_data_path("foretell"))
+
+
+def table_path(name: str) -> Path:
+    """The file of the table of that name. Raises ForetellError for what can't be a file's name.
+
+    >>> table_path("nb201").name
+    'nb201.parquet'
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise ForetellError(
+            f"{name!r} can't name a table; use letters, digits, dots, dashes and underscores"
+        )
+    return data_folder() / f"{name}.parquet"
+
+
+def stored() -> dict[str, Path]:
+    """Name -> file of every table in the folder, by name."""
+    return {path.stem: path for path in sorted(data_folder().glob("[!.]*.parquet"))}
+
+
+def read_table(name_or_path: str | Path, *, space: str | None = None) -> Table:
+    """The imported table of that name, or the table at that path.
+
+    A text that ends in ".parquet" or has a slash is a path. With `space`, the table must be of it.
+
+    Raises ForetellError for a table that is not there, a file that is damaged, or another space.
+    """
+    text = os.fspath(name_or_path)
+    path = Path(text).expanduser()
+    if not (isinstance(name_or_path, Path) or text.endswith(".parquet") or len(path.parts) > 1):
+        path = table_path(text)
+        if not path.is_file():
+            known = stored()
+            hint = did_you_mean(text, known) if known else "none is there yet"
+            raise ForetellError(
+                f"no table is called {text!r} in {data_folder()}; `foretell data import` brings "
+                f"one in; {hint}"
+            )
+    table = read_table_file(path)
+    if space is not None and table.space != space:
+        raise ForetellError(
+            f"table {table.name} is of space {table.space!r} and {space!r} was asked for; "
+            f"give a table of {space}"
+        )
+    return table

@@ -1,0 +1,184 @@
+"""NATS-Bench's topology archive and NAS-Bench-201's file, read by their authors' package.
+
+Dong & Yang 2020, arXiv:2001.00326; Dong et al. 2021, arXiv:2009.00437. The archive holds for each
+cell, number of epochs, data set and seed the accuracies on the parts of the data set. In it,
+`cifar10-valid` is training on half of CIFAR-10's training set, with the other half, `x-valid`, for
+choosing; of CIFAR-100 and ImageNet16-120 the official test set is split into `x-valid`, for
+choosing, and `x-test`, for reporting.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from foretell.errors import ForetellError
+from foretell.extras import extra
+from foretell.tables.mapping import Columns, Labels, tabulate
+from foretell.tables.table import Table
+
+__all__ = ["import_nats", "import_nb201_pth"]
+
+SUFFIX = ".pickle.pbz2"
+SOURCE = "Dong & Yang 2020, arXiv:2001.00326; Dong et al. 2021, arXiv:2009.00437"
+BUDGETS = ("200", "12")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which part of which data set a column holds the accuracy on."""
+
+    column: str
+    dataset: str
+    part: str
+    choosing: bool = False
+
+
+PARTS = (
+    Part("cifar10valid_xvalid", "cifar10-valid", "x-valid", choosing=True),
+    Part("cifar100_xvalid", "cifar100", "x-valid", choosing=True),
+    Part("imagenet16_xvalid", "ImageNet16-120", "x-valid", choosing=True),
+    Part("cifar10_test", "cifar10", "ori-test"),
+    Part("cifar10valid_test", "cifar10-valid", "ori-test"),
+    Part("cifar100_test", "cifar100", "x-test"),
+    Part("imagenet16_test", "ImageNet16-120", "x-test"),
+)
+COSTS = {"params": "params_m_cifar10", "flops": "flops_m_cifar10"}
+Row = dict[str, Any]
+
+
+def import_nats(path: Path) -> Table:
+    """NATS-Bench's topology archive: the -simple folder, or the one .pickle.pbz2 file.
+
+    The file is unpickled by the nats-bench package, and unpickling can run code: read only what
+    comes from the authors. The folder is read a network at a time, the file all at once.
+
+    Raises ForetellError for what the package can't read, and where it is not installed.
+    """
+    package = extra("nats_bench", "nats")
+    if not path.exists():
+        raise ForetellError(f"there is no {path}; give NATS-tss-v1_0-3ffb9-simple or its file")
+    if path.is_dir():
+        numbers = sorted(
+            int(file.name.removesuffix(SUFFIX))
+            for file in path.glob(f"*{SUFFIX}")
+            if file.name.removesuffix(SUFFIX).isdecimal()
+        )
+        return _table(path, lambda: package.create(str(path), "tss", True, False), numbers)
+    return _table(path, lambda: package.create(str(path), "tss", False, False), None)
+
+
+def import_nb201_pth(path: Path) -> Table:
+    """NAS-Bench-201's .pth file (v1.0 or v1.1), opened without running any code in it.
+
+    Raises ForetellError for a file that is absent, cut off, or of another kind.
+    """
+    package = extra("nats_bench", "nats")
+    if not path.is_file():
+        raise ForetellError(f"there is no file {path}; give NAS-Bench-201-v1_1-096897.pth")
+
+    def opened() -> Any:
+        with torch.serialization.safe_globals(_numbers()):
+            held = torch.load(path, map_location="cpu", weights_only=True)
+        infos = held["arch2infos"].items()
+        held["arch2infos"] = {
+            index: {"12": both["less"], "200": both["full"]} for index, both in infos
+        }
+        return package.create(held, "tss", False, False)
+
+    return _table(path, opened, None)
+
+
+def _numbers() -> list[Any]:
+    """What NumPy's numbers are unpickled by, also under the name of NumPy 1; they run nothing."""
+    scalar = np.float64(0).__reduce__()[0]
+    names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
+    kinds = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64)]
+    return [np.dtype, *((scalar, name) for name in names), *kinds]
+
+
+def _table(path: Path, opened: Any, numbers: Iterable[int] | None) -> Table:
+    """The table of these networks of the archive, or of all it has read."""
+    try:
+        archive = opened()
+        rows = list(_rows(archive, archive.evaluated_indexes if numbers is None else numbers))
+    except ForetellError:
+        raise
+    except Exception as error:  # what unpickling a damaged file raises is anyone's guess
+        told = " ".join(str(error).split())
+        refused = re.search(r"Unsupported global: GLOBAL \S+", told)  # torch's message is long
+        reason = refused[0] if refused else told.partition(". ")[0][:200]
+        raise ForetellError(
+            f"{path} can't be read as the official archive ({type(error).__name__}: {reason}); "
+            f"fetch it again"
+        ) from error
+    if not rows:
+        raise ForetellError(f"{path} holds no networks; give the archive with its numbered files")
+    frame = pd.DataFrame(rows)
+    return tabulate(frame, _columns(frame), Labels("nb201", "nb201", SOURCE, "not stated"))
+
+
+def _rows(archive: Any, numbers: Iterable[int]) -> Iterator[Row]:
+    for number in sorted(numbers):
+        row: Row = {"arch": archive.arch(number), "index": number}
+        for budget in BUDGETS:
+            results = archive.query_meta_info_by_index(number, budget)
+            for part in PARTS:
+                row |= _accuracies(results, part, budget)
+            row |= _seconds(results, budget)
+        costs = archive.get_cost_info(number, "cifar10", BUDGETS[0])
+        row |= {ours: float(costs[theirs]) for theirs, ours in COSTS.items()}
+        if archive.fast_mode:  # what was read of a network is 10 MB, and there are 15,625
+            archive.arch2infos_dict.clear()
+        yield row
+
+
+def _accuracies(results: Any, part: Part, budget: str) -> Row:
+    """The mean over the seeds, and each seed's; nothing where that part was not evaluated."""
+    if part.dataset not in results.get_dataset_names():
+        return {}
+    runs = {
+        seed: float(run.get_eval(part.part)["accuracy"])
+        for seed, run in sorted(results.query(part.dataset).items())
+        if part.part in run.get_eval_set()
+    }
+    if not runs:
+        return {}
+    column = f"{part.column}_{budget}"
+    seeds = {f"{column}_seed_{seed}": accuracy for seed, accuracy in runs.items()}
+    return {column: float(np.mean(list(runs.values()))), **seeds}
+
+
+def _seconds(results: Any, budget: str) -> Row:
+    """Training one network for choosing, where that was timed."""
+    if "cifar10-valid" not in results.get_dataset_names():
+        return {}
+    times = [run.get_train()["all_time"] for run in results.query("cifar10-valid").values()]
+    known = [time for time in times if time is not None]
+    return {f"cifar10valid_seconds_{budget}": float(np.mean(known))} if known else {}
+
+
+def _columns(frame: pd.DataFrame) -> Columns:
+    """The roles of those columns that the archive had values for."""
+    named = [(f"{part.column}_{budget}", part) for budget in BUDGETS for part in PARTS]
+    there = [(column, part) for column, part in named if column in frame]
+    seeds = {
+        column: tuple(
+            sorted(name for name in frame.columns.astype(str) if name.startswith(f"{column}_seed_"))
+        )
+        for column, _ in there
+    }
+    costs = [*COSTS.values(), *(f"cifar10valid_seconds_{budget}" for budget in BUDGETS)]
+    return Columns(
+        key="arch",
+        choose=tuple(column for column, part in there if part.choosing),
+        report=tuple(column for column, part in there if not part.choosing),
+        cost=tuple(column for column in costs if column in frame),
+        repeats={column: names for column, names in seeds.items() if len(names) > 1},
+        keep=("index",),
+    )

@@ -1,0 +1,123 @@
+"""NAS-Bench-NLP's training logs: a JSON file a run, in a folder or in the logs.zip it comes in.
+
+Klyuchnikov et al. 2020, arXiv:2006.07116. A log has the recipe of the recurrent cell and the
+losses after each epoch. A cell may have several runs, also under recipes that name its nodes
+otherwise.
+"""
+
+import json
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from foretell.errors import ForetellError
+from foretell.tables.keys import official_keys
+from foretell.tables.mapping import Columns, Labels, read_frame, tabulate
+from foretell.tables.reshape import numbered
+from foretell.tables.table import Table
+
+__all__ = ["import_nlp"]
+
+LABELS = Labels("nlp", "nlp", "Klyuchnikov et al. 2020, arXiv:2006.07116", "Apache-2.0")
+CURVES = ("val_losses", "test_losses", "wall_times")
+LOSSES = ("valid_loss", "test_loss")
+
+
+def import_nlp(path: Path) -> Table:
+    """NAS-Bench-NLP's logs: a folder train_logs_*, its logs.zip, or a Parquet of such runs.
+
+    `valid_loss` is the lowest validation loss over the epochs, `test_loss` that on test text at
+    the same epoch: cross-entropy in nats a word, the mean of a cell's runs. What diverged in its
+    first epoch has nan. A Parquet file has a row a run: `recipe`, `num_params`, and the lists
+    `val_losses`, `test_losses` and `wall_times` with a value an epoch.
+
+    Raises ForetellError for what is absent, cut off, or no such log.
+    """
+    if path.suffix == ".parquet":
+        runs = read_frame(path)
+    else:
+        runs = pd.DataFrame(_log(name, text) for name, text in _texts(path))
+    if runs.empty:
+        raise ForetellError(f"there are no .json logs in {path}; give train_logs_* or its logs.zip")
+    try:
+        cells = _cells(runs, str(path))
+    except (KeyError, TypeError, IndexError) as error:
+        raise ForetellError(
+            f"{path} holds no runs of NAS-Bench-NLP ({type(error).__name__}: {error}); each needs "
+            f"recipe, num_params, {', '.join(CURVES)}"
+        ) from error
+    return tabulate(cells, _columns(cells), LABELS)
+
+
+def _texts(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Name and content of every log, by name."""
+    if path.is_dir():
+        for file in sorted(path.rglob("*.json")):
+            yield str(file), file.read_bytes()
+        return
+    if not path.is_file():
+        raise ForetellError(f"there is no {path}; give train_logs_* or its logs.zip")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name in sorted(archive.namelist()):
+                if name.endswith(".json"):
+                    yield f"{path}/{name}", archive.read(name)
+    except (zipfile.BadZipFile, OSError, EOFError) as error:
+        raise ForetellError(
+            f"{path} can't be read as a ZIP file ({error}); it is cut off or of another kind: "
+            f"fetch it again"
+        ) from error
+
+
+def _log(name: str, text: bytes) -> dict[str, Any]:
+    """What a table needs of one log. The benchmark spells recipe `recepie`."""
+    try:
+        log = json.loads(text)
+        return {"recipe": log["recepie"], **{x: log[x] for x in ("num_params", *CURVES)}}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ForetellError(
+            f"{name} is no log of NAS-Bench-NLP ({type(error).__name__}: {error}); leave only its "
+            f"logs in the folder"
+        ) from error
+
+
+def _cells(runs: pd.DataFrame, what: str) -> pd.DataFrame:
+    """A row a cell, the mean of its runs and each of them."""
+    curves = zip(runs["val_losses"], runs["test_losses"], strict=True)
+    best = np.array([_best(valid, test) for valid, test in curves])
+    each = pd.DataFrame(
+        {
+            "recipe": official_keys("nlp", runs["recipe"], what),
+            "valid_loss": best[:, 0],
+            "test_loss": best[:, 1],
+            "seconds": [float(np.sum(times)) for times in runs["wall_times"]],
+            "num_params": runs["num_params"].to_numpy(),
+        }
+    )
+    return numbered(each, "recipe", list(LOSSES))
+
+
+def _best(valid: Sequence[float], test: Sequence[float]) -> tuple[float, float]:
+    """Both losses at the epoch of the lowest validation loss."""
+    losses = np.asarray(valid, dtype=float)
+    if np.isnan(losses).all():
+        return float("nan"), float("nan")
+    epoch = int(np.nanargmin(losses))
+    return float(losses[epoch]), float(test[epoch])
+
+
+def _columns(cells: pd.DataFrame) -> Columns:
+    names = list(cells.columns.astype(str))
+    repeats = {loss: tuple(x for x in names if x.startswith(f"{loss}_")) for loss in LOSSES}
+    return Columns(
+        key="recipe",
+        choose=LOSSES[:1],
+        report=LOSSES[1:],
+        cost=("seconds", "num_params"),
+        repeats=repeats if len(repeats["valid_loss"]) > 1 else {},
+        lower=LOSSES,
+    )

@@ -1,0 +1,123 @@
+"""The file format: one Parquet file a table, with what the table says of itself as JSON inside.
+
+docs/tables.md describes it. Only this file knows of Parquet.
+"""
+
+import io
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pandas as pd
+
+from foretell.errors import ForetellError
+from foretell.extras import extra
+from foretell.runs.files import write_atomically
+from foretell.tables.table import Table, about
+
+__all__ = ["read_about", "read_parquet_file", "read_table_file", "write_table"]
+
+METADATA = b"foretell"
+FORMAT = 1
+TUPLES = ("choosing", "reporting", "cost", "lower_is_better")
+
+
+def write_table(table: Table, path: str | Path) -> None:
+    """Write the table as one Parquet file, whole or not at all.
+
+    Raises ForetellError if it cannot be written.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> frame = pd.DataFrame({"test": [9.5]}, index=["000000"])
+    >>> table = Table("mine", "nb201", frame, reporting=("test",))
+    >>> with TemporaryDirectory() as folder:
+    ...     write_table(table, f"{folder}/mine.parquet")
+    ...     read_table_file(Path(folder, "mine.parquet")).checksum == table.checksum
+    True
+    """
+    arrow, parquet = extra("pyarrow", "studies"), extra("pyarrow.parquet", "studies")
+    content = arrow.Table.from_pandas(table.frame, preserve_index=True)
+    said = {"format": FORMAT, **about(table), "checksum": table.checksum}
+    metadata = {**(content.schema.metadata or {}), METADATA: json.dumps(said).encode()}
+    buffer = io.BytesIO()
+    parquet.write_table(content.replace_schema_metadata(metadata), buffer, compression="zstd")
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, buffer.getvalue())
+    except (OSError, ForetellError) as error:
+        reason = error if isinstance(error, OSError) else error.__cause__
+        raise ForetellError(
+            f"cannot write {path}: {getattr(reason, 'strerror', reason)}; make room or set "
+            f"FORETELL_DATA to another folder"
+        ) from error
+
+
+def read_table_file(path: Path) -> Table:
+    """The table in one of our Parquet files.
+
+    Raises ForetellError for a file that is not there, is cut off, is another kind of Parquet, or
+    whose content is not what its checksum says.
+    """
+    said = read_about(path)
+    frame = read_parquet_file(path)
+    if frame.index.name != "arch":
+        raise ForetellError(f"{path} has no index called 'arch'; import it again")
+    return Table(frame=frame, **_arguments(said, path))
+
+
+def read_about(path: Path) -> dict[str, Any]:
+    """What the table in this file says of itself, its rows counted, without reading the rows."""
+    parquet = extra("pyarrow.parquet", "studies")
+    file = _opened(path, parquet.read_metadata)
+    try:
+        said = json.loads((file.metadata or {})[METADATA])
+        number = said["format"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ForetellError(
+            f"{path} is a Parquet file but not one of foretell's tables; "
+            f"`foretell data import` makes one of it"
+        ) from error
+    if number != FORMAT:
+        raise ForetellError(
+            f"{path} has format {number!r} and this version reads {FORMAT}; import it again"
+        )
+    return {**said, "rows": file.num_rows}
+
+
+def read_parquet_file(path: Path) -> pd.DataFrame:
+    """Any Parquet file as a frame. Raises ForetellError where it is absent, cut off or none."""
+    parquet = extra("pyarrow.parquet", "studies")
+    frame: pd.DataFrame = _opened(path, lambda file: parquet.read_table(file).to_pandas())
+    return frame
+
+
+def _opened(path: Path, read: Any) -> Any:
+    """What `read` makes of the file, Arrow's many errors told as one line."""
+    arrow: ModuleType = extra("pyarrow", "studies")
+    if not path.is_file():
+        raise ForetellError(f"there is no file {path}; give the path of a Parquet file")
+    try:
+        return read(str(path))
+    except (arrow.ArrowException, OSError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise ForetellError(
+            f"{path} can't be read as Parquet ({reason}); it is cut off or of another kind: "
+            f"fetch or import it again"
+        ) from error
+
+
+def _arguments(said: dict[str, Any], path: Path) -> dict[str, Any]:
+    """What was said, as the arguments of a Table."""
+    try:
+        return {
+            **{name: str(said[name]) for name in ("name", "space", "source", "licence")},
+            **{name: tuple(said[name]) for name in TUPLES},
+            "repeats": {column: tuple(runs) for column, runs in said["repeats"].items()},
+            "checksum": str(said["checksum"]),
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ForetellError(
+            f"{path} lacks {error} in what it says of itself; import it again"
+        ) from error

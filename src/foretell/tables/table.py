@@ -1,0 +1,218 @@
+"""A benchmark as a table: what each column may be used for, and what keeps the file honest."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from foretell.errors import ForetellError, did_you_mean
+
+__all__ = ["Table", "content_checksum", "require_keys"]
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """The accuracies of a benchmark, a row an architecture, with the role of each column.
+
+    `frame` is indexed by "arch": text that `make_space(space).parse` reads, or the name of a model
+    where `space` is "models". A column of `choosing` (validation) may steer a choice, one of
+    `reporting` (test) may only judge it, and `cost` holds seconds, parameters and the like.
+    `repeats` maps a column to the columns of the single runs it is the mean of. Accuracies and
+    errors are in percent; nan is what was not measured. In `lower_is_better` are the columns to
+    choose or report by in which less is better. The checksum is computed unless one is given, and
+    one that is given must be right.
+
+    Raises ForetellError for keys that are missing or there twice, a column that is not there, is
+    no number, or has two roles, and content that is not what the checksum says.
+
+    >>> frame = pd.DataFrame({"val": [70.0, 60.0], "test": [69.0, 61.0]}, ["000000", "111111"])
+    >>> table = Table("mine", "nb201", frame, choosing=("val",), reporting=("test",))
+    >>> table.choose("val").idxmax()
+    '000000'
+    >>> table.choose("test")
+    Traceback (most recent call last):
+    foretell.errors.ForetellError: table mine: 'test' is for reporting and may not steer a choice;
+    choose by val
+    """
+
+    name: str
+    space: str
+    frame: pd.DataFrame
+    choosing: tuple[str, ...] = ()
+    reporting: tuple[str, ...] = ()
+    cost: tuple[str, ...] = ()
+    repeats: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    source: str = ""
+    licence: str = "not stated"
+    checksum: str = ""
+    lower_is_better: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise ForetellError unless all of the above holds."""
+        object.__setattr__(self, "frame", self.frame.rename_axis(index="arch"))
+        require_keys(self.frame.index, f"table {self.name}")
+        self._require_roles()
+        self._require_numbers()
+        checksum = content_checksum(self)
+        if self.checksum and self.checksum != checksum:
+            raise ForetellError(
+                f"table {self.name}: its content has another checksum than it was written with; "
+                f"import it again"
+            )
+        object.__setattr__(self, "checksum", checksum)
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """Column -> choosing, reporting, cost, repeat, or nothing, in the order of the frame."""
+        named = {"choosing": self.choosing, "reporting": self.reporting, "cost": self.cost}
+        known = {column: role for role, columns in named.items() for column in columns}
+        known |= {run: "repeat" for runs in self.repeats.values() for run in runs}
+        return {str(column): known.get(str(column), "") for column in self.frame.columns}
+
+    def choose(self, column: str) -> "pd.Series[float]":
+        """The values one may choose architectures by. Raises ForetellError for any other column."""
+        if column in self.reporting:
+            raise ForetellError(
+                f"table {self.name}: {column!r} is for reporting and may not steer a choice; "
+                f"choose by {_listed(self.choosing)}"
+            )
+        return self._values(column, self.choosing, "choose by")
+
+    def report(self, column: str) -> "pd.Series[float]":
+        """The values a choice may be judged by. Raises ForetellError for any other column."""
+        if column in self.choosing:
+            raise ForetellError(
+                f"table {self.name}: {column!r} is for choosing and would flatter the choice; "
+                f"report {_listed(self.reporting)}"
+            )
+        return self._values(column, self.reporting, "report")
+
+    def _values(self, column: str, known: tuple[str, ...], verb: str) -> "pd.Series[float]":
+        if column not in known:
+            hint = did_you_mean(column, known) if known else f"it has none to {verb}"
+            raise ForetellError(f"table {self.name} has no column {column!r} to {verb}; {hint}")
+        return self.frame[column].astype(float)
+
+    def _require_roles(self) -> None:
+        used: dict[str, str] = {}
+        for role in ("choosing", "reporting", "cost"):
+            for column in getattr(self, role):
+                if column in used:
+                    raise ForetellError(
+                        f"table {self.name}: column {column!r} is asked for both {used[column]} "
+                        f"and {role}; give it one role"
+                    )
+                used[column] = role
+        if not used:
+            raise ForetellError(
+                f"table {self.name} has no column to choose by, to report or of cost; name one"
+            )
+        if set(self.repeats) - set(used) or set(self.lower_is_better) - set(used):
+            odd = sorted((set(self.repeats) | set(self.lower_is_better)) - set(used))
+            raise ForetellError(
+                f"table {self.name}: {odd[0]!r} has no role; {did_you_mean(odd[0], used)}"
+            )
+        if runs := sorted({run for runs in self.repeats.values() for run in runs} & set(used)):
+            raise ForetellError(
+                f"table {self.name}: column {runs[0]!r} is asked for both {used[runs[0]]} and as "
+                f"a repeat; give it one role"
+            )
+
+    def _require_numbers(self) -> None:
+        if not self.frame.columns.is_unique:
+            twice = self.frame.columns[self.frame.columns.duplicated()][0]
+            raise ForetellError(f"table {self.name} has two columns called {twice!r}; rename one")
+        runs = (run for runs in self.repeats.values() for run in runs)
+        for column in (*self.choosing, *self.reporting, *self.cost, *runs):
+            if column not in self.frame:
+                raise ForetellError(
+                    f"table {self.name} has no column {column!r}; "
+                    f"{did_you_mean(column, map(str, self.frame.columns))}"
+                )
+            values = self.frame[column]
+            if values.dtype.kind not in "iuf":
+                raise ForetellError(
+                    f"table {self.name}: column {column!r} holds {_example(values)}; "
+                    f"a column with a role holds numbers"
+                )
+            if not np.isfinite(values.to_numpy()).any() or np.isinf(values.to_numpy()).any():
+                raise ForetellError(
+                    f"table {self.name}: column {column!r} has "
+                    f"{'an infinite value' if np.isinf(values.to_numpy()).any() else 'no number'}; "
+                    f"leave it out or correct it"
+                )
+
+
+def require_keys(keys: "pd.Index[Any]", what: str) -> None:
+    """Raise ForetellError unless every row has a key of its own that is text."""
+    if len(keys) == 0:
+        raise ForetellError(f"{what} has no rows; expected one an architecture")
+    missing = [i for i, key in enumerate(keys) if not isinstance(key, str) or not key.strip()]
+    if missing:
+        raise ForetellError(
+            f"{what}: {len(missing)} of {len(keys)} rows have no key, the first is row "
+            f"{missing[0]}; every row needs the text of its architecture"
+        )
+    if not keys.is_unique:
+        twice = keys[keys.duplicated()]
+        raise ForetellError(
+            f"{what}: {len(twice)} rows repeat a key, the first is {_short(twice[0])}; "
+            f"leave one row an architecture"
+        )
+
+
+def content_checksum(table: Table) -> str:
+    """The SHA-256 of names, roles, keys and values; the same however the file was compressed.
+
+    It covers all of a table but the checksum itself. Integers are hashed as 64-bit integers, other
+    numbers as 64-bit floats with one nan, and everything else as JSON.
+    """
+    digest = hashlib.sha256(_as_json(about(table)))
+    digest.update(_as_json(list(table.frame.index)))
+    for column in table.frame.columns:
+        values = table.frame[column]
+        digest.update(_as_json(str(column)))
+        if values.dtype.kind in "iu":
+            digest.update(values.to_numpy().astype("<i8").tobytes())
+        elif values.dtype.kind == "f":
+            floats = values.to_numpy().astype("<f8")
+            digest.update(np.where(np.isnan(floats), np.nan, floats).tobytes())
+        else:
+            digest.update(_as_json([None if pd.isna(value) else value for value in values]))
+    return digest.hexdigest()
+
+
+def about(table: Table) -> dict[str, Any]:
+    """What a table says of itself, without content and checksum."""
+    return {
+        "name": table.name,
+        "space": table.space,
+        "choosing": list(table.choosing),
+        "reporting": list(table.reporting),
+        "cost": list(table.cost),
+        "repeats": {column: list(runs) for column, runs in table.repeats.items()},
+        "lower_is_better": list(table.lower_is_better),
+        "source": table.source,
+        "licence": table.licence,
+    }
+
+
+def _as_json(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, default=str).encode()
+
+
+def _listed(columns: Iterable[str]) -> str:
+    return ", ".join(columns) or "nothing: it has no such column"
+
+
+def _example(values: "pd.Series[Any]") -> str:
+    first = next((value for value in values if not pd.isna(value)), None)
+    return "nothing" if first is None else _short(str(first))
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:57] + "...")
