@@ -10,6 +10,7 @@ otherwise. Needs the extras timm, pytorchcv and hf.
 
 import argparse
 import multiprocessing
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -42,6 +43,8 @@ TEXT = ("hf:gpt2", "hf:llama", "hf:bert", "hf:roberta", "hf:t5", "hf:bart")
 HF_IMAGES = ("hf:vit", "hf:swin", "hf:convnext")
 BATCH = 4
 PIXELS = 64
+LISTED = 20
+MEMORY = 22  # GiB for a network's process
 
 
 def networks(only: str | None) -> list[str]:
@@ -76,6 +79,7 @@ class ZooTask:
     def __call__(self) -> dict[str, Any]:
         """Its row: scores, reasons, seconds, and the size of its images."""
         torch.set_num_threads(1)
+        bounded(MEMORY)
         start = time.perf_counter()
         complaints = []
         for name in dict.fromkeys([self.name, *self._small()][::-1]):
@@ -89,6 +93,14 @@ class ZooTask:
 
     def _small(self) -> list[str]:
         return [] if self.name in TEXT else [f"{self.name}?image_size={PIXELS}"]
+
+
+def bounded(gib: int) -> None:
+    """Let an allocation beyond so much memory fail, before the machine begins to swap."""
+    if sys.platform != "win32":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (gib << 30, gib << 30))
 
 
 def scored(name: str) -> dict[str, Any]:
@@ -151,11 +163,18 @@ def report(folder: str) -> str:
         for proxy, why in row["why"].items():
             reasons.setdefault((proxy, why), []).append(row["key"]["network"])
     for (proxy, why), names in sorted(reasons.items()):
-        lines.append(f"| `{proxy}` | {why} | {len(names)}: {', '.join(sorted(names))} |")
+        lines.append(f"| `{proxy}` | {why} | {len(names)}: {listed(names)} |")
     failed = {row["key"]["network"]: row["failed"] for row in rows if "failed" in row}
     lines += ["", f"## Refused ({len(failed)})", ""]
     lines += [f"- {name}: {why}" for name, why in sorted(failed.items())] or ["None."]
     return "\n".join(lines) + "\n"
+
+
+def listed(names: list[str]) -> str:
+    """The names, or the first of very many."""
+    shown = sorted(names)
+    rest = len(shown) - LISTED
+    return ", ".join(shown if rest <= 0 else [*shown[:LISTED], f"and {rest} more"])
 
 
 def main() -> None:

@@ -69,6 +69,7 @@ def judged(rows: Rows, truth: str, resamples: int) -> pd.DataFrame:
         more_is_better=truth not in table.lower_is_better,
         resamples=resamples,
     )
+    found.loc[[str(name) for name in reduced if name in found.index], "kind"] = "reduced"
     published = PUBLISHED.get(table.name, {}).get(truth, {})
     found.insert(1, "published", [published.get(str(name), float("nan")) for name in found.index])
     return found

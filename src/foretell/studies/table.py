@@ -65,9 +65,9 @@ def study_table(
     frames like `scores`, of other seeds and batches: `spearman_sd`, `_min` and `_max` are over
     all of them.
 
-    Columns beside: `kind` (proxy, vote, baseline, ceiling), `n`, `undefined` (scores that are nan
-    and rank last), `sign` ("right" or "wrong" where the interval of ρ excludes 0, else "unclear";
-    "undefined"), `why` (there is no ρ), `runs`.
+    Columns beside: `kind` (proxy, vote, baseline, ceiling; `judge` adds reduced), `n`, `undefined`
+    (scores that are nan and rank last), `sign` ("right" or "wrong" where the interval of ρ
+    excludes 0, else "unclear"; "undefined"), `why` (there is no ρ), `runs`.
 
     Raises ForetellError for scores of unknown direction, and where scores and truth share no
     architecture or name one twice.
