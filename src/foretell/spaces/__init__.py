@@ -19,6 +19,7 @@ from foretell.spaces.space import (
     Arch,
     Fits,
     Json,
+    Listed,
     Space,
     enumerate_space,
     mutate,
@@ -27,12 +28,14 @@ from foretell.spaces.space import (
     sample,
     size,
 )
+from foretell.spaces.subset import Subset
 
 __all__ = [
     "SPACES",
     "Arch",
     "Fits",
     "Json",
+    "Listed",
     "NASBench101",
     "NASBench201",
     "NASBenchASR",
@@ -40,6 +43,7 @@ __all__ = [
     "NASBenchNLP",
     "Space",
     "SpaceEntry",
+    "Subset",
     "enumerate_space",
     "make_space",
     "mutate",

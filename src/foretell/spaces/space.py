@@ -8,7 +8,7 @@ architectures; sampling, mutation and neighbours are written here once.
 import itertools
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from torch import nn
@@ -20,6 +20,7 @@ __all__ = [
     "Arch",
     "Fits",
     "Json",
+    "Listed",
     "Space",
     "enumerate_space",
     "mutate",
@@ -73,13 +74,31 @@ class Fits(Protocol):
         """The batch as the network of this architecture wants it."""
 
 
+@runtime_checkable
+class Listed(Protocol):
+    """A space that knows its architectures one by one, such as those of a table."""
+
+    def listed(self) -> Sequence[Arch]:
+        """Every architecture once."""
+
+    def near(self, arch: Arch) -> Iterable[Arch]:
+        """The architectures that count as one edit away, other than itself, each once."""
+
+
 def size(space: Space) -> int:
-    """The number of tuples the choices allow, counting those `is_valid` rejects."""
+    """The number of tuples the choices allow, counting those `is_valid` rejects.
+
+    Of a space that is listed, the length of the list.
+    """
+    if isinstance(space, Listed):
+        return len(space.listed())
     return math.prod(len(options) for options in space.choices)
 
 
 def enumerate_space(space: Space) -> Iterator[Arch]:
     """Every valid architecture once, in ascending order."""
+    if isinstance(space, Listed):
+        return iter(sorted(space.listed()))
     positions = (range(len(options)) for options in space.choices)
     return (arch for arch in itertools.product(*positions) if space.is_valid(arch))
 
@@ -89,6 +108,8 @@ def sample(space: Space, rng: random.Random) -> Arch:
 
     Raises ForetellError if the space has (nearly) no valid architecture.
     """
+    if isinstance(space, Listed):
+        return rng.choice(space.listed())
     for _ in range(_SAMPLE_ATTEMPTS):
         arch = tuple(rng.randrange(len(options)) for options in space.choices)
         if space.is_valid(arch):
@@ -102,9 +123,13 @@ def sample(space: Space, rng: random.Random) -> Arch:
 def neighbours(space: Space, arch: Arch) -> Iterator[Arch]:
     """Every valid architecture that differs from `arch` at exactly one position, once.
 
-    Raises ForetellError if `arch` itself is not in the space.
+    In a space that is listed, those that it calls near. Raises ForetellError if `arch` itself is
+    not in the space.
     """
     require_valid(space, arch)
+    if isinstance(space, Listed):
+        yield from space.near(arch)
+        return
     for position, options in enumerate(space.choices):
         for option in range(len(options)):
             other = (*arch[:position], option, *arch[position + 1 :])
