@@ -16,8 +16,10 @@ from foretell.cli.catalogue import CATALOGUES, catalogue
 from foretell.cli.data import add_data_command
 from foretell.cli.inputs import Inputs, add_data, add_repeats, data_text, read_inputs
 from foretell.cli.progress import SearchProgress
+from foretell.cli.report import add_report
 from foretell.cli.show import show
 from foretell.cli.study import add_study
+from foretell.cli.study_search import add_study_search
 from foretell.engine.plan import DEFAULT
 from foretell.errors import ForetellError
 from foretell.explain import Explanation, explain
@@ -31,7 +33,10 @@ __all__ = ["main"]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 if it did its job, 2 for a request that can't be met, 130 for Ctrl-C."""
-    arguments = parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:2] == ["study", "search"]:
+        words = ["study-search", *words[2:]]
+    arguments = parser().parse_args(words)
     try:
         arguments.command(arguments)
     except ForetellError as error:
@@ -59,6 +64,8 @@ def parser() -> argparse.ArgumentParser:
     add_list(commands)
     add_explain(commands)
     add_study(commands)
+    add_study_search(commands)
+    add_report(commands)
     add_data_command(commands)
     return top
 

@@ -1,0 +1,241 @@
+"""The charts of a study, as Vega-Lite specifications."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from foretell.report.page import Chart
+from foretell.studies.table import CEILING
+
+__all__ = ["KINDS", "cost", "forest", "records", "scatter", "small_multiples"]
+
+SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
+KINDS: Mapping[str, str] = {
+    "proxy": "#3f7fbf",
+    "vote": "#b15ea8",
+    "baseline": "#8a8f98",
+    "reduced": "#e08a2c",
+    "ceiling": "#3f9e5a",
+}
+"""What there is in a study's table, and its colour on light and dark."""
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as JSON has them: null for what is undefined.
+
+    >>> records(pd.DataFrame({"a": [1.0, float("nan")]}))
+    [{'a': 1.0}, {'a': None}]
+    """
+    plain = frame.astype(object).where(frame.notna(), None)
+    return [{str(name): value for name, value in row.items()} for row in plain.to_dict("records")]
+
+
+def chart(data: list[dict[str, Any]], **rest: Any) -> Chart:
+    """A specification with what all have in common."""
+    return {"$schema": SCHEMA, "data": {"values": data}, "width": "container", **rest}
+
+
+def colour(field: str = "kind") -> dict[str, Any]:
+    """The colour of a kind."""
+    scale = {"domain": list(KINDS), "range": list(KINDS.values())}
+    return {"field": field, "type": "nominal", "scale": scale, "legend": {"title": None}}
+
+
+def scatter(scores: pd.DataFrame, truth: str, unit: str) -> Chart:
+    """Score against accuracy, a point an architecture, with a menu of the scores.
+
+    `scores` is indexed by architecture and has the truth as a column beside the scores.
+    """
+    names = [str(name) for name in scores if name != truth]
+    ranks = scores[names].rank(pct=True).mul(100).round(2).add_prefix("rank of ")
+    values = scores[names].add_prefix("value of ")
+    heights = scores[truth].rank(pct=True).mul(100).round(2)
+    frame = ranks.join(values).assign(accuracy=scores[truth], height=heights)
+    data = records(frame.rename_axis("arch").reset_index())
+    return chart(
+        data,
+        height=380,
+        usermeta={"renderer": "canvas"},
+        params=[
+            {"name": "score", "value": names[0], "bind": {"input": "select", "options": names}},
+            {
+                "name": "axis",
+                "value": "rank of ",
+                "bind": {
+                    "input": "radio",
+                    "options": ["rank of ", "value of "],
+                    "labels": ["rank (100 = highest)", "value"],
+                    "name": "shown as ",
+                },
+            },
+            {
+                "name": "upright",
+                "value": "accuracy",
+                "bind": {
+                    "input": "radio",
+                    "options": ["accuracy", "height"],
+                    "labels": ["value", "rank"],
+                    "name": "truth as ",
+                },
+            },
+        ],
+        transform=[
+            {"calculate": "datum[axis + score]", "as": "x"},
+            {"calculate": "datum[upright]", "as": "y"},
+            {"calculate": "datum['value of ' + score]", "as": "value"},
+            {"filter": "isValid(datum.x)"},
+        ],
+        mark={"type": "circle", "opacity": 0.55, "size": 26, "color": KINDS["proxy"]},
+        encoding={
+            "x": {"field": "x", "type": "quantitative", "title": "score", "scale": {"zero": False}},
+            "y": {**accuracy(truth, unit), "field": "y"},
+            "tooltip": [
+                {"field": "arch", "title": "architecture"},
+                {"field": "value", "title": "score", "format": ".6g"},
+                {"field": "accuracy", "title": truth, "format": ".2f"},
+            ],
+        },
+    )
+
+
+def accuracy(truth: str, unit: str) -> dict[str, Any]:
+    """The axis of what scores are held against."""
+    title = f"{truth} ({unit})" if unit else truth
+    return {"field": "accuracy", "type": "quantitative", "title": title, "scale": {"zero": False}}
+
+
+def small_multiples(scores: pd.DataFrame, truth: str, unit: str) -> Chart:
+    """The same for paper: a panel a score, its ranks against the accuracy."""
+    names = [str(name) for name in scores if name != truth]
+    ranks = scores[names].rank(pct=True).mul(100).round(2).assign(accuracy=scores[truth])
+    long = ranks.melt(id_vars="accuracy", var_name="score", value_name="rank").dropna()
+    return {
+        **chart(records(long)),
+        "width": 170,
+        "height": 130,
+        "mark": {"type": "circle", "opacity": 0.4, "size": 8, "color": KINDS["proxy"]},
+        "encoding": {
+            "x": {"field": "rank", "type": "quantitative", "title": "rank of the score"},
+            "y": accuracy(truth, unit),
+            "facet": {
+                "field": "score",
+                "type": "nominal",
+                "columns": 4,
+                "sort": names,
+                "title": None,
+            },
+        },
+    }
+
+
+def forest(table: pd.DataFrame) -> Chart:
+    """ρ with its interval for each score, best first, beside what was published."""
+    shown = table[table["spearman"].notna()].rename_axis("score").reset_index()
+    order = {"field": "spearman", "order": "descending"}
+    y = {"field": "score", "type": "nominal", "title": None, "sort": order}
+    x = {"type": "quantitative", "title": "Spearman's ρ with the accuracy, 95 % interval"}
+    tooltip = [
+        {"field": "score"},
+        *({"field": name, "format": ".3f"} for name in ("spearman", "spearman_low")),
+        {"field": "spearman_high", "format": ".3f"},
+        {"field": "published", "format": ".3f"},
+    ]
+    columns = ["score", "kind", "spearman", "spearman_low", "spearman_high", "published"]
+    published = {
+        "transform": [{"filter": "isValid(datum.published)"}],
+        "mark": {"type": "point", "shape": "diamond", "size": 80, "color": "#c44e4e"},
+        "encoding": {"x": {**x, "field": "published"}, "tooltip": tooltip},
+    }
+    return chart(
+        records(shown[columns]),
+        height=22 * len(shown),
+        encoding={"y": y},
+        layer=[
+            {
+                "mark": {"type": "rule", "strokeDash": [2, 3], "color": "#8a8f98"},
+                "encoding": {"x": {"datum": 0}, "y": None},
+            },
+            {
+                "mark": {"type": "rule", "strokeWidth": 2},
+                "encoding": {
+                    "x": {**x, "field": "spearman_low"},
+                    "x2": {"field": "spearman_high"},
+                    "color": colour(),
+                },
+            },
+            {
+                "mark": {"type": "circle", "size": 70, "opacity": 1},
+                "encoding": {
+                    "x": {**x, "field": "spearman"},
+                    "color": colour(),
+                    "tooltip": tooltip,
+                },
+            },
+            *([published] if shown["published"].notna().any() else []),
+        ],
+    )
+
+
+def cost(table: pd.DataFrame, price: str, title: str) -> Chart:
+    """ρ against what a score costs, on a logarithmic axis; `price` is a column of the table."""
+    shown = table[(table[price] > 0) & table["spearman"].notna()]
+    shown = shown[shown["kind"] != "ceiling"].rename_axis("score").reset_index()
+    ceiling = table.loc[CEILING, "spearman"] if CEILING in table.index else None
+    x = {
+        "field": price,
+        "type": "quantitative",
+        "title": title,
+        "scale": {"type": "log", "padding": 30},
+    }
+    y = {"type": "quantitative", "title": "Spearman's ρ"}
+    shown["label"] = sparse_labels(shown, price)
+    columns = ["score", "label", "kind", price, "spearman", "spearman_low", "spearman_high"]
+    line = {"type": "rule", "strokeDash": [5, 4], "color": KINDS["ceiling"]}
+    above = [{"mark": line, "encoding": {"y": {"datum": ceiling}}}] if ceiling is not None else []
+    return chart(
+        records(shown[columns]),
+        height=340,
+        layer=[
+            *above,
+            {
+                "mark": {"type": "rule"},
+                "encoding": {
+                    "x": x,
+                    "y": {**y, "field": "spearman_low"},
+                    "y2": {"field": "spearman_high"},
+                    "color": colour(),
+                },
+            },
+            {
+                "mark": {"type": "circle", "size": 70, "opacity": 1},
+                "encoding": {
+                    "x": x,
+                    "y": {**y, "field": "spearman"},
+                    "color": colour(),
+                    "tooltip": [
+                        {"field": "score"},
+                        {"field": "spearman", "format": ".3f"},
+                        {"field": price, "format": ".3g"},
+                    ],
+                },
+            },
+            {
+                "mark": {"type": "text", "align": "left", "dx": 6, "dy": -5, "fontSize": 11},
+                "encoding": {"x": x, "y": {**y, "field": "spearman"}, "text": {"field": "label"}},
+            },
+        ],
+    )
+
+
+def sparse_labels(shown: pd.DataFrame, price: str) -> list[str]:
+    """The names of the scores, nothing for one that would be written over a better one's."""
+    placed: list[tuple[float, float]] = []
+    labels = dict.fromkeys(shown.index, "")
+    for index, row in shown.sort_values("spearman", ascending=False).iterrows():
+        at = (math.log10(row[price]), float(row["spearman"]))
+        if all(abs(at[0] - x) > 0.35 or abs(at[1] - y) > 0.05 for x, y in placed):
+            placed.append(at)
+            labels[index] = str(row["score"])
+    return list(labels.values())

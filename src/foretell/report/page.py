@@ -1,0 +1,177 @@
+"""A page of text, tables and figures, as one HTML file that works without a network.
+
+The file carries Vega, Vega-Lite and all data. It follows the reader's choice of light or dark.
+"""
+
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, TypeAlias
+
+import pandas as pd
+
+from foretell.extras import extra
+
+__all__ = ["Block", "Chart", "Code", "Figure", "Page", "Prose", "TableBlock", "as_html"]
+
+Chart: TypeAlias = dict[str, Any]
+"""A Vega-Lite specification; its width is the page's where it says "container"."""
+
+
+@dataclass(frozen=True)
+class Prose:
+    """A paragraph."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Code:
+    """Commands, or what else keeps its line ends."""
+
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class TableBlock:
+    """A table of text and numbers; the index is the first column. `name` is its file's."""
+
+    name: str
+    caption: str
+    frame: pd.DataFrame
+    whole: pd.DataFrame | None = None
+    """What the CSV file has, where that is more."""
+
+
+@dataclass(frozen=True, eq=False)
+class Figure:
+    """A chart for the page, and the one for the files: without a mouse a menu is no use."""
+
+    name: str
+    caption: str
+    chart: Chart
+    still: Chart | None = None
+    """By default the chart itself, 640 wide."""
+
+
+Block: TypeAlias = Prose | Code | TableBlock | Figure
+
+
+@dataclass(frozen=True)
+class Page:
+    """What is to be read: a title, a summary, and sections of blocks with a heading each."""
+
+    title: str
+    summary: str
+    sections: Sequence[tuple[str, Sequence[Block]]]
+
+    @property
+    def blocks(self) -> list[Block]:
+        """Of all sections."""
+        return [block for _, blocks in self.sections for block in blocks]
+
+
+def as_html(page: Page) -> str:
+    """The page as one file. Needs the extra `report`."""
+    body = [f"<h1>{text(page.title)}</h1>", f'<p class="summary">{text(page.summary)}</p>']
+    for heading, blocks in page.sections:
+        inner = "\n".join(block_html(block) for block in blocks)
+        body.append(f"<section>\n<h2>{text(heading)}</h2>\n{inner}\n</section>")
+    scripts = f"<script>{bundle()}</script>\n<script>{asset('page.js')}</script>"
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<link rel="icon" href="data:,">\n'
+        f"<title>{text(page.title)}</title>\n<style>{asset('page.css')}</style>\n</head>\n"
+        f"<body>\n<main>\n{chr(10).join(body)}\n</main>\n{scripts}\n</body>\n</html>\n"
+    )
+
+
+def block_html(block: Block) -> str:
+    """One block."""
+    match block:
+        case Prose():
+            return f"<p>{text(block.text)}</p>"
+        case Code():
+            return f'<pre tabindex="0"><code>{text(block.text)}</code></pre>'
+        case TableBlock():
+            return table_html(block)
+        case Figure():
+            return (
+                f'<figure>\n<div class="chart" id="{text(block.name)}" role="img" '
+                f'aria-label="{text(block.caption)}"></div>\n'
+                f'<script type="application/json" data-for="{text(block.name)}">'
+                f"{script_json(block.chart)}</script>\n"
+                f"<figcaption>{text(block.caption)}</figcaption>\n</figure>"
+            )
+
+
+def table_html(block: TableBlock) -> str:
+    """A table that scrolls sideways in its own box; numbers stand right."""
+    frame = block.frame.reset_index()
+    numeric = [pd.api.types.is_numeric_dtype(frame[name]) for name in frame]
+    head = "".join(
+        f'<th scope="col"{css(number)}>{text(str(name).replace("_", " "))}</th>'
+        for name, number in zip(frame, numeric, strict=True)
+    )
+    rows = "\n".join(
+        "<tr>"
+        + "".join(
+            f"<td{css(number)}>{text(cell(value))}</td>"
+            for value, number in zip(row, numeric, strict=True)
+        )
+        + "</tr>"
+        for row in frame.itertuples(index=False)
+    )
+    return (
+        f'<figure class="table">\n<figcaption id="caption-{text(block.name)}">'
+        f'{text(block.caption)}</figcaption>\n<div class="scroll" tabindex="0" role="region" '
+        f'aria-labelledby="caption-{text(block.name)}">\n<table>\n'
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>\n</div>\n</figure>"
+    )
+
+
+def css(number: bool) -> str:
+    """The class of a cell that holds a number."""
+    return ' class="number"' if number else ""
+
+
+def cell(value: object) -> str:
+    """A value for a reader.
+
+    >>> cell(0.73651), cell(12), cell(float("nan")), cell("snip")
+    ('0.737', '12', '–', 'snip')
+    """
+    if value is None or (isinstance(value, float) and pd.isna(value)):
+        return "–"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if value.is_integer() and abs(value) < 1e15 else f"{value:.3g}"
+    return str(value)
+
+
+def text(value: str) -> str:
+    """Text that stays text in HTML, within and between tags."""
+    return html.escape(value, quote=True)
+
+
+def script_json(value: Any) -> str:
+    """JSON that can stand in a script element: nothing in it ends one.
+
+    >>> script_json({"arch": "</script>"})
+    '{"arch":"\\\\u003c/script>"}'
+    """
+    plain = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return plain.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def bundle() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script."""
+    script: str = extra("vl_convert", "report").javascript_bundle()
+    return script.replace("</script", "<\\/script")
+
+
+def asset(name: str) -> str:
+    """A file that lies beside this one."""
+    return files("foretell.report").joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,110 @@
+"""What searches found, against what they trained: bands, networks needed, and speed-ups."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["bands", "needed", "speedups"]
+
+RESAMPLES = 1_000
+
+
+def bands(curves: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """A row for each strategy and number of trainings: `mean`, `low` and `high` over the seeds.
+
+    Low and high are the quartiles. A search that ended early stays at what it had.
+
+    >>> curve = pd.DataFrame([[1.0, 2.0], [3.0, 4.0]], columns=[1, 2])
+    >>> bands({"random": curve}).values.tolist()
+    [['random', 1, 2.0, 1.5, 2.5], ['random', 2, 3.0, 2.5, 3.5]]
+    """
+    frames = []
+    for strategy, curve in curves.items():
+        whole = curve.ffill(axis=1)
+        frame = pd.DataFrame(
+            {
+                "strategy": strategy,
+                "trainings": whole.columns,
+                "mean": whole.mean().to_numpy(),
+                "low": whole.quantile(0.25).to_numpy(),
+                "high": whole.quantile(0.75).to_numpy(),
+            }
+        )
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def needed(curve: pd.DataFrame, target: float) -> float:
+    """The trainings after which the mean over the seeds reaches `target`; inf if it never does.
+
+    >>> needed(pd.DataFrame([[1.0, 2.0], [3.0, 4.0]], columns=[1, 2]), 2.5)
+    2.0
+    """
+    mean = curve.ffill(axis=1).mean().to_numpy()
+    return first_at_least(mean[None, :], target)[0]
+
+
+def first_at_least(
+    means: "np.ndarray[tuple[int, int], np.dtype[np.float64]]", target: float
+) -> "list[float]":
+    """For each row the number, from 1, of its first value that is at least `target`, else inf."""
+    reached = means >= target - 1e-9
+    return [float(row.argmax() + 1) if row.any() else np.inf for row in reached]
+
+
+def speedups(
+    curves: Mapping[str, pd.DataFrame],
+    at: Sequence[int] = (50, 100, 200, 300),
+    *,
+    seed: int = 0,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """How many times fewer networks an algorithm with help trains than the same without.
+
+    A row for each strategy with help and each number of `at`: `target` is what the algorithm
+    alone has on average after so many trainings, `alone` and `helped` the trainings that both
+    need for it, `speedup` their ratio with a percentile bootstrap interval over seeds, in which
+    both means and the target are drawn anew. A target that is not reached counts as infinitely
+    many trainings.
+    """
+    found = []
+    for strategy, curve in curves.items():
+        plain = curves.get(strategy.partition("?")[0])
+        if plain is None or plain is curve:
+            continue
+        found += [
+            {"strategy": strategy, **ratio(plain, curve, count, seed, level)}
+            for count in at
+            if count in plain.columns
+        ]
+    return pd.DataFrame(found)
+
+
+def ratio(
+    plain: pd.DataFrame, helped: pd.DataFrame, count: int, seed: int, level: float
+) -> dict[str, float]:
+    """One row of `speedups`."""
+    rng = np.random.default_rng(seed)
+    ours = [frame.ffill(axis=1).to_numpy(dtype=float) for frame in (plain, helped)]
+    means = [values.mean(axis=0)[None, :] for values in ours]
+    for index, values in enumerate(ours):
+        draws = rng.integers(len(values), size=(RESAMPLES, len(values)))
+        again = np.stack([values[draw].mean(axis=0) for draw in draws])
+        means[index] = np.concatenate([means[index], again])
+    targets = means[0][:, count - 1]
+    pairs = [
+        (first_at_least(alone[None], target)[0], first_at_least(with_help[None], target)[0])
+        for alone, with_help, target in zip(*means, targets, strict=True)
+    ]
+    ratios = np.array([alone / with_help for alone, with_help in pairs])
+    low, high = np.quantile(ratios[1:], [(1 - level) / 2, (1 + level) / 2])
+    return {
+        "at": count,
+        "target": float(targets[0]),
+        "alone": pairs[0][0],
+        "helped": pairs[0][1],
+        "speedup": float(ratios[0]),
+        "speedup_low": float(low),
+        "speedup_high": float(high),
+    }

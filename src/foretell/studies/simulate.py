@@ -1,0 +1,144 @@
+"""One search on a table: what it trains is looked up, what it scores was scored before."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from foretell.errors import ForetellError
+from foretell.searchers import Searcher, make_searcher
+from foretell.spaces import Arch, Json, Space, Subset, make_space, size
+from foretell.spec import parse_spec
+from foretell.tables import Table
+
+__all__ = ["Benchmark", "Simulated", "make_strategy", "simulate"]
+
+AT_ONCE = 1_000
+"""Scores are free to look up, so they are asked for in such numbers."""
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """What a search trained, in order."""
+
+    trained: tuple[int, ...]
+    """Rows of the table."""
+    scored: tuple[int, ...]
+    """How many networks were scored before each training; isomorphs are scored once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Benchmark:
+    """A table that a searcher can be let loose on.
+
+    `scores` are by the table's keys, higher is better, and need to have one of each class of
+    isomorphic architectures. Where the table has some of its space's architectures alone, the
+    search moves among those (`foretell.spaces.Subset`).
+    """
+
+    table: Table
+    scores: "pd.Series[float]"
+    settings: Mapping[str, Json] = field(default_factory=dict)
+    """Of the space."""
+
+    @cached_property
+    def space(self) -> Space:
+        """The table's space, or as much of it as the table has and scores are known of."""
+        if len(self.rows) >= size(self._whole):
+            return self._whole
+        return Subset(self._whole, list(self.rows))
+
+    @cached_property
+    def rows(self) -> dict[Arch, int]:
+        """Architecture → row of the table; only what a score is known of, or of an isomorph."""
+        archs = [self._whole.parse(str(key)) for key in self.table.frame.index]
+        return {arch: row for row, arch in enumerate(archs) if self._class(arch) in self._by_class}
+
+    @cached_property
+    def score(self) -> dict[Arch, float]:
+        """Architecture → its score."""
+        return {arch: self._by_class[self._class(arch)] for arch in self.rows}
+
+    @cached_property
+    def _by_class(self) -> dict[Arch, float]:
+        return {
+            self._class(self._whole.parse(str(key))): float(value)
+            for key, value in self.scores.items()
+        }
+
+    @cached_property
+    def _whole(self) -> Space:
+        return make_space(self.table.space, dict(self.settings))
+
+    def _class(self, arch: Arch) -> Arch:
+        return self._whole.canonical(arch)
+
+    def told(self, column: str) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+        """The column's values by row, higher is better, nan where nothing was measured.
+
+        Raises ForetellError for a column that the table does not have.
+        """
+        if column not in (*self.table.choosing, *self.table.reporting):
+            raise ForetellError(f"table {self.table.name} has no accuracy {column!r}")
+        sign = -1 if column in self.table.lower_is_better else 1
+        return sign * self.table.frame[column].to_numpy(dtype=float)
+
+
+def make_strategy(text: str, space: Space, seed: int) -> Searcher:
+    """The searcher of a text such as `aging_evolution?warmup=3000`.
+
+    Raises ForetellError for an unknown searcher or setting.
+    """
+    name, settings = parse_spec(text)
+    return make_searcher(name, space, seed, **settings)
+
+
+def simulate(
+    benchmark: Benchmark, strategy: str, told: str, trainings: int, seed: int
+) -> Simulated:
+    """Let the strategy search until it has trained so many networks, telling it column `told`.
+
+    Fewer come back if it has nothing left to ask.
+
+    >>> frame = pd.DataFrame({"val": [70.0, 60.0, 80.0]}, ["000000", "111111", "333333"])
+    >>> table = Table("mine", "nb201", frame, choosing=("val",))
+    >>> scores = pd.Series([1.0, 2.0, 3.0], frame.index)
+    >>> found = simulate(Benchmark(table, scores), "random?warmup=3", "val", 2, seed=0)
+    >>> found.trained, found.scored
+    ((2, 1), (3, 3))
+    """
+    space, rows, score = benchmark.space, benchmark.rows, benchmark.score
+    value = benchmark.told(told)
+    searcher = make_strategy(strategy, space, seed)
+    trained: list[int] = []
+    counted: list[int] = []
+    scored: set[Arch] = set()
+    while len(trained) < trainings and (asked := searcher.ask(1)):
+        if asked[0].kind == "train":
+            searcher.tell(asked[0], float(value[rows[asked[0].arch]]))
+            trained.append(rows[asked[0].arch])
+            counted.append(len(scored))
+            continue
+        for question in searcher.ask(AT_ONCE):
+            if question.kind == "score":
+                searcher.tell(question, score[question.arch])
+                scored.add(space.canonical(question.arch))
+    return Simulated(tuple(trained), tuple(counted))
+
+
+def best_so_far(told: Sequence[float], reported: Sequence[float]) -> "list[float]":
+    """After each training, what is reported of the one that was told the most so far.
+
+    >>> best_so_far([1.0, 3.0, 2.0], [10.0, 20.0, 30.0])
+    [10.0, 20.0, 20.0]
+    """
+    best = -np.inf
+    shown = np.nan
+    found = []
+    for value, report in zip(told, reported, strict=True):
+        if value > best:
+            best, shown = value, report
+        found.append(shown)
+    return found

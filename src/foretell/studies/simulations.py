@@ -1,0 +1,243 @@
+"""Search many times on a table, a row a search, and read the rows back as curves."""
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from foretell.errors import ForetellError, did_you_mean
+from foretell.proxies import PROXIES
+from foretell.runs.evaluate import made_with
+from foretell.runs.store import Store, read_config, read_rows
+from foretell.runs.tasks import one_thread
+from foretell.runs.workers import completed, pool
+from foretell.studies.run import TABLE, keep, read_study
+from foretell.studies.simulate import Benchmark, Simulated, best_so_far, make_strategy, simulate
+from foretell.tables import Table, read_table
+
+__all__ = ["STRATEGIES", "Simulations", "read_simulations", "run_simulations"]
+
+STRATEGIES = (
+    "random",
+    "random?warmup=1000",
+    "random?warmup=3000",
+    "aging_evolution",
+    "aging_evolution?warmup=1000",
+    "aging_evolution?warmup=3000",
+    "aging_evolution?moves=1",
+    "reinforce",
+    "reinforce?warmup=3000",
+    "reinforce?moves=10",
+    "reinforce?moves=100",
+    "local",
+    "local?warmup=3000",
+)
+"""The paper's algorithms with and without help, and local search; the predictor takes longer."""
+SCORES = "scores.parquet"
+
+
+def run_simulations(
+    scored: str | os.PathLike[str],
+    *,
+    run: str | os.PathLike[str],
+    by: str = "synflow",
+    strategies: Sequence[str] = STRATEGIES,
+    told: Sequence[str] = (),
+    trainings: int = 300,
+    seeds: int = 100,
+    workers: int = 1,
+    progress: Callable[[int, int], object] = lambda done, total: None,
+) -> Path:
+    """Search the table of the study `scored` with its scores, and return the run's folder.
+
+    Each strategy searches once for each seed and each column of `told`, by default the table's
+    first to choose by: its values are what the searcher is told of a training. A column of the
+    table's `reporting` may be named too, since the paper told its searchers test accuracies; the
+    curves say so. `progress` is told how many searches are done and how many there are.
+
+    Called again with more strategies, columns or seeds, it does what is missing; the rows are the
+    same whatever the number of workers.
+
+    Raises ForetellError for a bad argument, or a folder that holds something else.
+    """
+    rows = read_study(scored)
+    benchmark = benchmark_of(rows.table, rows.runs[0], by, rows.config["space"]["settings"])
+    columns = columns_told(rows.table, told)
+    if trainings < 1 or seeds < 1:
+        raise ForetellError(f"{trainings} trainings with {seeds} seeds: give at least 1 of each")
+    for strategy in strategies:
+        make_strategy(strategy, benchmark.space, 0)
+    config = configuration(benchmark, by, float(rows.seconds[by]), rows.config)
+    with Store.open(run, config) as store, pool(workers) as executor:
+        if not (store.folder / TABLE).exists():
+            keep(rows.table, store.folder)
+            benchmark.scores.rename("score").to_frame().to_parquet(store.folder / SCORES)
+        tasks = {
+            (strategy, column, seed): Search(str(store.folder), strategy, column, trainings, seed)
+            for seed in range(seeds)
+            for strategy in strategies
+            for column in columns
+        }
+        missing = {k: task for k, task in tasks.items() if task.key not in store}
+        for done, (name, found) in enumerate(completed(executor, missing, workers), 1):
+            store.add({"key": missing[name].key, **values_of(found), **made_with()})
+            progress(len(tasks) - len(missing) + done, len(tasks))
+        return store.folder
+
+
+def benchmark_of(table: Table, scores: pd.DataFrame, by: str, settings: Any) -> Benchmark:
+    """The table with the scores by which a search is helped, higher being better."""
+    if by not in scores:
+        raise ForetellError(f"the study has no scores {by!r}; {did_you_mean(by, map(str, scores))}")
+    if table.space == "models":
+        raise ForetellError(f"table {table.name} is a zoo: there is no space to search")
+    sign = 1 if PROXIES[by].higher_is_better else -1
+    return Benchmark(table, sign * scores[by], settings)
+
+
+def columns_told(table: Table, asked: Sequence[str]) -> list[str]:
+    """The columns that searchers are told, each in searches of its own."""
+    known = [*table.choosing, *table.reporting]
+    for column in asked:
+        if column not in known:
+            raise ForetellError(
+                f"table {table.name} has no accuracy {column!r}; {did_you_mean(column, known)}"
+            )
+    if not (asked or table.choosing):
+        raise ForetellError(f"table {table.name} has nothing to choose by; name a column to tell")
+    return list(asked or table.choosing[:1])
+
+
+def configuration(
+    benchmark: Benchmark, by: str, seconds: float, study: dict[str, Any]
+) -> dict[str, Any]:
+    """What a run folder is for; more strategies, columns or seeds go into the same one."""
+    table = benchmark.table
+    text = benchmark.scores.sort_index().to_csv()
+    return {
+        "job": "simulation",
+        "table": {"name": table.name, "checksum": table.checksum},
+        "space": study["space"],
+        "by": by,
+        "scores": {
+            "fingerprint": hashlib.sha256(text.encode()).hexdigest()[:16],
+            "count": len(benchmark.scores),
+            "data": study["data"],
+            "batch_size": study["batch_size"],
+            "seed": study["seed"],
+            "seconds": seconds,
+        },
+    }
+
+
+@dataclass(frozen=True)
+class Search:
+    """One search, for any process that can read the run folder."""
+
+    folder: str
+    strategy: str
+    told: str
+    trainings: int
+    seed: int
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What decides its result within the run."""
+        return {
+            "kind": "simulated",
+            "strategy": self.strategy,
+            "told": self.told,
+            "trainings": self.trainings,
+            "seed": self.seed,
+        }
+
+    def __call__(self) -> Simulated:
+        """What it trained."""
+        with one_thread():
+            return simulate(
+                benchmark_in(self.folder), self.strategy, self.told, self.trainings, self.seed
+            )
+
+
+@lru_cache(maxsize=2)
+def benchmark_in(folder: str) -> Benchmark:
+    """The benchmark that a run folder keeps, read once a process."""
+    scores = pd.read_parquet(Path(folder) / SCORES)["score"]
+    settings = read_config(folder)["space"]["settings"]
+    return Benchmark(read_table(Path(folder) / TABLE), scores, settings)
+
+
+def values_of(found: Simulated) -> dict[str, Any]:
+    """A search as the values of a row."""
+    return {"trained": list(found.trained), "scored": list(found.scored)}
+
+
+@dataclass(frozen=True, eq=False)
+class Simulations:
+    """What a run's rows say."""
+
+    config: dict[str, Any]
+    benchmark: Benchmark
+    rows: list[Mapping[str, Any]]
+    made_with: list[str]
+
+    @cached_property
+    def told(self) -> list[str]:
+        """The columns that searchers were told."""
+        return list(dict.fromkeys(row["key"]["told"] for row in self.rows))
+
+    @cached_property
+    def strategies(self) -> list[str]:
+        """In the order in which they were first asked for."""
+        return list(dict.fromkeys(row["key"]["strategy"] for row in self.rows))
+
+    def curves(self, told: str, report: str) -> dict[str, pd.DataFrame]:
+        """By strategy a frame with a row a seed and a column a training.
+
+        Its values are what is reported, after so many trainings, of the network that was told the
+        highest value so far; nan where a search had nothing left to train.
+        """
+        steer, show = self.benchmark.told(told), self.benchmark.told(report)
+        found: dict[str, dict[int, list[float]]] = {}
+        for row in self.rows:
+            if row["key"]["told"] == told:
+                trained = row["trained"]
+                line = best_so_far(steer[trained].tolist(), show[trained].tolist())
+                found.setdefault(row["key"]["strategy"], {})[row["key"]["seed"]] = line
+        return {strategy: framed(lines) for strategy, lines in found.items()}
+
+    def scored(self, told: str) -> dict[str, pd.DataFrame]:
+        """By strategy how many networks were scored before each training, as `curves` has them."""
+        found: dict[str, dict[int, list[float]]] = {}
+        for row in self.rows:
+            if row["key"]["told"] == told:
+                found.setdefault(row["key"]["strategy"], {})[row["key"]["seed"]] = row["scored"]
+        return {strategy: framed(lines) for strategy, lines in found.items()}
+
+
+def framed(lines: dict[int, list[float]]) -> pd.DataFrame:
+    """A row a seed; the columns count trainings from 1."""
+    frame = pd.DataFrame.from_dict(dict(sorted(lines.items())), orient="index", dtype=float)
+    frame.columns = pd.Index(np.arange(1, frame.shape[1] + 1), name="trainings")
+    return frame.rename_axis(index="seed")
+
+
+def read_simulations(run: str | os.PathLike[str]) -> Simulations:
+    """The rows of simulated searches, finished or not; needs the run folder alone.
+
+    Raises ForetellError if the folder is no such run or holds no searches yet.
+    """
+    config = read_config(run)
+    if config.get("job") != "simulation":
+        raise ForetellError(f"{run} is a run of another kind; give one of `foretell study search`")
+    rows = read_rows(run)
+    if not rows:
+        raise ForetellError(f"{run} holds no searches yet; let `foretell study search` run")
+    benchmark = benchmark_in(os.fspath(run))
+    return Simulations(config, benchmark, rows, sorted({str(row["made_with"]) for row in rows}))
