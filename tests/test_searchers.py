@@ -20,7 +20,7 @@ from foretell.searchers import (
     make_searcher,
     searcher,
 )
-from foretell.spaces import Arch, Json, NASBench201, Space, enumerate_space, sample
+from foretell.spaces import Arch, Json, NASBench201, Space, enumerate_space, neighbours, sample
 
 Transcript = list[tuple[Question, float]]
 
@@ -56,12 +56,31 @@ CLASSES = 17
 NB201 = NASBench201()
 
 
+SMALL: dict[str, dict[str, int]] = {
+    "aging_evolution": {"population": 4, "tournament": 2},
+    "local": {"initial": 3},
+    "reinforce": {"hidden": 8},
+}
+"""Settings under which each gets to its point within a few answers."""
+
+
 def plain(name: str, space: Space, seed: int) -> Searcher:
-    return make_searcher(name, space, seed)
+    return make_searcher(name, space, seed, **SMALL.get(name, {}))
 
 
 def warmed(name: str, space: Space, seed: int) -> Searcher:
-    return Warmup(make_searcher(name, space, seed), space, pool=9, first=4, seed=seed + 1)
+    return Warmup(plain(name, space, seed), space, pool=9, first=4, seed=seed + 1)
+
+
+def in_its_own_way(name: str, space: Space, seed: int) -> Searcher:
+    return make_searcher(name, space, seed, warmup=9, **SMALL.get(name, {}))
+
+
+def moving(name: str, space: Space, seed: int) -> Searcher:
+    settings = SMALL.get(name, {})
+    if "moves" in SEARCHERS[name].settings:
+        settings = {**settings, "moves": 2}
+    return make_searcher(name, space, seed, **settings)
 
 
 def twice_warmed(name: str, space: Space, seed: int) -> Searcher:
@@ -74,7 +93,7 @@ def every_searcher(*spaces: Space) -> pytest.MarkDecorator:
         [
             pytest.param(make, name, space, id=f"{name}-{make.__name__}-{space.name}")
             for name in SEARCHERS
-            for make in (plain, warmed, twice_warmed)
+            for make in (plain, warmed, twice_warmed, in_its_own_way, moving)
             for space in spaces
         ],
     )
@@ -302,3 +321,116 @@ def test_warmup_with_a_pool_beyond_the_space_takes_the_space() -> None:
 def test_warmup_refuses_sizes_that_make_no_sense(pool: int, first: int) -> None:
     with pytest.raises(ForetellError, match=f"first {first} of a pool of {pool}; give"):
         Warmup(RandomSearch(TOY, 0), TOY, pool=pool, first=first, seed=0)
+
+
+def accuracies(question: Question) -> float:
+    """The more 3s the better: a hill that every step of a climb can feel."""
+    return float(sum(option == 3 for option in question.arch))
+
+
+def trained(search: Searcher, count: int, score: Callable[[Question], float]) -> list[Question]:
+    """The first trainings of a search that is told of `accuracies`."""
+    found: list[Question] = []
+    while len(found) < count:
+        (question,) = search.ask(1)
+        if question.kind == "score":
+            search.tell(question, score(question))
+        else:
+            search.tell(question, accuracies(question))
+            found.append(question)
+    return found
+
+
+@pytest.mark.parametrize("name", ["aging_evolution", "local", "reinforce"])
+def test_learning_beats_drawing(name: str) -> None:
+    """Mean of what is trained last, over three seeds, against random search."""
+
+    def late(name: str) -> float:
+        runs = (trained(make_searcher(name, NB201, s), 200, accuracies)[150:] for s in range(3))
+        return sum(accuracies(q) for run in runs for q in run) / 150
+
+    assert late(name) > late("random") + 0.5
+
+
+def test_evolution_mutates_the_best_of_a_tournament_and_the_oldest_dies() -> None:
+    search = make_searcher("aging_evolution", NB201, 0, population=3, tournament=3)
+    first = search.ask(3)
+    for question, value in zip(first, [1.0, 9.0, 2.0], strict=True):
+        search.tell(question, value)
+    (child,) = search.ask(1)
+    assert child.arch in set(neighbours(NB201, first[1].arch))
+    for _ in range(3):  # 1, 9 and 2 die in turn; the best alive is a child of 9, then of a child
+        (child,) = search.ask(1)
+        search.tell(child, 5.0)
+    parents = search.ask(1)[0].arch
+    assert parents not in set(neighbours(NB201, first[1].arch)) or any(
+        parents in set(neighbours(NB201, q.arch)) for q in [child]
+    )
+
+
+def test_a_move_is_the_best_scored_neighbour() -> None:
+    search = make_searcher(
+        "aging_evolution", NB201, 0, population=1, tournament=1, moves=True, mix=0.0
+    )
+    (first,) = search.ask(1)
+    search.tell(first, 0.5)
+    scores = search.ask(1000)
+    assert {q.kind for q in scores} == {"score"}
+    around = {NB201.canonical(a) for a in neighbours(NB201, first.arch)}
+    around.discard(NB201.canonical(first.arch))
+    assert {NB201.canonical(q.arch) for q in scores} == around
+    for number, question in enumerate(scores):
+        search.tell(question, float(number if number != 7 else 99))
+    (move,) = search.ask(1)
+    assert NB201.canonical(move.arch) == NB201.canonical(scores[7].arch)
+
+
+def test_mix_is_how_often_a_move_is_drawn() -> None:
+    drawn = 0
+    for seed in range(200):
+        search = make_searcher(
+            "aging_evolution", NB201, seed, population=1, tournament=1, moves=True, mix=0.25
+        )
+        (first,) = search.ask(1)
+        search.tell(first, 1.0)
+        drawn += search.ask(1)[0].kind == "train"
+    assert 30 <= drawn <= 70  # 50 expected, standard deviation 6
+
+
+def test_reinforce_scores_between_trainings() -> None:
+    search = make_searcher("reinforce", NB201, 0, warmup=5, moves=3)
+    kinds = []
+    for _ in range(14):
+        (question,) = search.ask(1)
+        kinds.append(question.kind)
+        search.tell(question, answer(question))
+    assert kinds == ["score"] * 5 + ["train"] + (["score"] * 3 + ["train"]) * 2
+
+
+def test_warmup_takes_the_form_of_each_algorithm() -> None:
+    for name, first in (("random", 100), ("aging_evolution", 64), ("local", 10)):
+        search = make_searcher(name, NB201, 0, warmup=100)
+        scores = search.ask(1000)
+        assert len(scores) == 100
+        for question in scores:
+            search.tell(question, accuracies(question))
+        order = [accuracies(question) for question in search.ask(1000)]
+        assert len(order) == first
+        assert order == sorted(order, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "words"),
+    [
+        ("random", {"moves": True}, "has no setting 'moves'"),
+        ("local", {"initial": 0}, "at least 1"),
+        ("aging_evolution", {"tournament": 99}, "tournament of 99"),
+        ("aging_evolution", {"mix": 2.0}, "probability"),
+        ("reinforce", {"lr": 0.0}, "above 0"),
+        ("random", {"warmup": -1}, "number of networks to score"),
+        ("aging_evolution", {"population": "many"}, "can't be made"),
+    ],
+)
+def test_wrong_settings_are_refused(name: str, settings: dict[str, object], words: str) -> None:
+    with pytest.raises(ForetellError, match=words):
+        make_searcher(name, NB201, 0, **settings)  # type: ignore[arg-type]

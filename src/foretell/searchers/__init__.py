@@ -8,17 +8,24 @@ as it is listed, alone and within `Warmup`.
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from foretell.errors import ForetellError, did_you_mean
+from foretell.searchers.evolution import AgingEvolution
+from foretell.searchers.local import LocalSearch
 from foretell.searchers.random import RandomSearch
+from foretell.searchers.reinforce import Reinforce
 from foretell.searchers.searcher import Question, Searcher, distinct
 from foretell.searchers.warmup import Warmup
 from foretell.spaces.space import Space
 
 __all__ = [
     "SEARCHERS",
+    "AgingEvolution",
+    "LocalSearch",
     "Question",
     "RandomSearch",
+    "Reinforce",
     "Searcher",
     "SearcherEntry",
     "Warmup",
@@ -31,27 +38,70 @@ __all__ = [
 class SearcherEntry:
     """A searcher and what is known of it."""
 
-    constructor: Callable[[Space, int], Searcher]
+    constructor: Callable[..., Searcher]
     source: str
+    first: Callable[[int], int] | None = None
+    """How many of a warmup's pool it trains before it searches; None: it has its own warmup."""
 
     @property
     def summary(self) -> str:
         """The first line of the constructor's docstring."""
         return (inspect.getdoc(self.constructor) or "").partition("\n")[0]
 
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """The names of its settings."""
+        return tuple(inspect.signature(self.constructor).parameters)[2:]
+
 
 SEARCHERS: dict[str, SearcherEntry] = {
-    "random": SearcherEntry(RandomSearch, "Li & Talwalkar 2019, arXiv:1902.07638"),
+    "random": SearcherEntry(
+        RandomSearch, "Li & Talwalkar 2019, arXiv:1902.07638", first=lambda pool: pool
+    ),
+    "aging_evolution": SearcherEntry(
+        AgingEvolution, "Real et al. 2019, arXiv:1802.01548", first=lambda pool: min(pool, 64)
+    ),
+    "local": SearcherEntry(
+        LocalSearch, "White et al. 2021, arXiv:2005.02960", first=lambda pool: min(pool, 10)
+    ),
+    "reinforce": SearcherEntry(Reinforce, "Zoph & Le 2017, arXiv:1611.01578"),
 }
 
 
-def make_searcher(name: str, space: Space, seed: int) -> Searcher:
-    """The registered searcher of this name, fresh. Raises ForetellError for an unknown name.
+def make_searcher(
+    name: str, space: Space, seed: int, *, warmup: int = 0, **settings: Any
+) -> Searcher:
+    """The registered searcher of this name, fresh, after a warmup on so many scores if any.
+
+    The warmup has the form that arXiv:2101.08134 gives it for each algorithm: random search trains
+    the whole pool in the order of the scores, aging evolution begins with the best 64, local search
+    with the best 10, REINFORCE is taught by the scores. `settings` are the searcher's own, such as
+    `moves` of aging evolution and REINFORCE.
+
+    Raises ForetellError for an unknown name, or a setting that the searcher does not have.
 
     >>> make_searcher("randon", None, 0)
     Traceback (most recent call last):
     foretell.errors.ForetellError: no searcher is called 'randon'; did you mean 'random'?
+    >>> make_searcher("random", None, 0, moves=1)
+    Traceback (most recent call last):
+    foretell.errors.ForetellError: searcher random has no setting 'moves'; it has none
     """
     if name not in SEARCHERS:
         raise ForetellError(f"no searcher is called {name!r}; {did_you_mean(name, SEARCHERS)}")
-    return SEARCHERS[name].constructor(space, seed)
+    entry = SEARCHERS[name]
+    for setting in settings:
+        if setting not in entry.settings:
+            known = ", ".join(entry.settings) or "none"
+            raise ForetellError(f"searcher {name} has no setting {setting!r}; it has {known}")
+    if type(warmup) is not int or warmup < 0:
+        raise ForetellError(f"warmup is {warmup!r}; give the number of networks to score first")
+    try:
+        if entry.first is None:
+            return entry.constructor(space, seed, warmup=warmup, **settings)
+        searcher = entry.constructor(space, seed, **settings)
+    except TypeError as error:
+        raise ForetellError(f"searcher {name} can't be made of {settings}: {error}") from error
+    if not warmup:
+        return searcher
+    return Warmup(searcher, space, pool=warmup, first=entry.first(warmup), seed=seed)
