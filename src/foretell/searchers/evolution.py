@@ -95,10 +95,9 @@ class AgingEvolution:
             parent = self._parent(rng)
             if self._moves and rng.random() >= self._mix:
                 unscored = self._unscored(parent)
-                if unscored:
-                    yield from (q for q in unscored if q.arch not in asked)
-                    asked.update(q.arch for q in unscored)
-                    continue
+                if unscored:  # one parent's at a time: the next may have moved by then
+                    yield from unscored
+                    return
                 child = self._best(parent, asked)
             else:
                 child = self._mutant(parent, asked, rng)

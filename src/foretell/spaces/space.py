@@ -9,7 +9,7 @@ import itertools
 import math
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias, TypeGuard, runtime_checkable
 
 from torch import nn
 
@@ -85,19 +85,24 @@ class Listed(Protocol):
         """The architectures that count as one edit away, other than itself, each once."""
 
 
+def _is_listed(space: Space) -> TypeGuard[Listed]:
+    """As isinstance would say, in a tenth of the time."""
+    return hasattr(type(space), "listed")
+
+
 def size(space: Space) -> int:
     """The number of tuples the choices allow, counting those `is_valid` rejects.
 
     Of a space that is listed, the length of the list.
     """
-    if isinstance(space, Listed):
+    if _is_listed(space):
         return len(space.listed())
     return math.prod(len(options) for options in space.choices)
 
 
 def enumerate_space(space: Space) -> Iterator[Arch]:
     """Every valid architecture once, in ascending order."""
-    if isinstance(space, Listed):
+    if _is_listed(space):
         return iter(sorted(space.listed()))
     positions = (range(len(options)) for options in space.choices)
     return (arch for arch in itertools.product(*positions) if space.is_valid(arch))
@@ -108,7 +113,7 @@ def sample(space: Space, rng: random.Random) -> Arch:
 
     Raises ForetellError if the space has (nearly) no valid architecture.
     """
-    if isinstance(space, Listed):
+    if _is_listed(space):
         return rng.choice(space.listed())
     for _ in range(_SAMPLE_ATTEMPTS):
         arch = tuple(rng.randrange(len(options)) for options in space.choices)
@@ -127,7 +132,7 @@ def neighbours(space: Space, arch: Arch) -> Iterator[Arch]:
     not in the space.
     """
     require_valid(space, arch)
-    if isinstance(space, Listed):
+    if _is_listed(space):
         yield from space.near(arch)
         return
     for position, options in enumerate(space.choices):
