@@ -9,7 +9,7 @@ import pandas as pd
 from foretell.report.page import Chart
 from foretell.studies.table import CEILING
 
-__all__ = ["KINDS", "cost", "forest", "records", "scatter", "small_multiples"]
+__all__ = ["KINDS", "cost", "curves_chart", "forest", "records", "scatter", "small_multiples"]
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 KINDS: Mapping[str, str] = {
@@ -239,3 +239,53 @@ def sparse_labels(shown: pd.DataFrame, price: str) -> list[str]:
             placed.append(at)
             labels[index] = str(row["score"])
     return list(labels.values())
+
+
+def curves_chart(band: pd.DataFrame, across: str, title: str, report: str) -> Chart:
+    """Mean and quartiles of each strategy; a click on a name of the legend shows it alone.
+
+    The axis begins at what the worst mean has after a tenth of the way.
+    """
+    after = band[band["trainings"] >= max(band["trainings"].max() / 15, 1)]
+    floor = float(after["mean"].min())
+    order = list(dict.fromkeys(band["strategy"]))
+    shown = band.assign(low=band["low"].clip(lower=floor))
+    x = {"field": across, "type": "quantitative", "title": title}
+    y = {
+        "type": "quantitative",
+        "title": report,
+        "scale": {"domainMin": floor, "zero": False, "clamp": True},
+    }
+    colour = {"field": "strategy", "type": "nominal", "sort": order}
+    picked = {"condition": {"param": "picked", "empty": True, "value": 1}, "value": 0.06}
+    pick = {"type": "point", "fields": ["strategy"]}
+    below = {"title": None, "orient": "bottom", "columns": 3, "symbolOpacity": 1}
+    legend = {**colour, "legend": below, "scale": {"scheme": "tableau20"}}
+    columns = ["strategy", across, "mean", "low", "high"]
+    return chart(
+        records(shown[columns].round(4)),
+        height=400,
+        layer=[
+            {
+                "mark": {"type": "area", "opacity": 0.12, "clip": True},
+                "transform": [{"filter": {"param": "picked", "empty": True}}],
+                "encoding": {
+                    "x": x,
+                    "y": {**y, "field": "low"},
+                    "y2": {"field": "high"},
+                    "color": legend,
+                },
+            },
+            {
+                "params": [{"name": "picked", "select": pick, "bind": "legend"}],
+                "mark": {"type": "line", "strokeWidth": 2, "clip": True},
+                "encoding": {
+                    "x": x,
+                    "y": {**y, "field": "mean"},
+                    "color": legend,
+                    "opacity": picked,
+                    "tooltip": [{"field": "strategy"}, {"field": across}, {"field": "mean"}],
+                },
+            },
+        ],
+    )

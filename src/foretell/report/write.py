@@ -8,11 +8,13 @@ from pathlib import Path
 from foretell.errors import ForetellError
 from foretell.extras import extra
 from foretell.report.page import Chart, Figure, Page, TableBlock, as_html
+from foretell.report.searches import searches_page
 from foretell.report.study import study_page, with_truth
 from foretell.runs.files import write_atomically
 from foretell.runs.store import read_config
 from foretell.studies.judge import judge
 from foretell.studies.run import read_study
+from foretell.studies.simulations import read_simulations
 
 __all__ = ["write_page", "write_report"]
 
@@ -24,7 +26,9 @@ def write_report(
     out: str | os.PathLike[str] | None = None,
     truths: Sequence[str] = (),
 ) -> Path:
-    """Write the report of a study, by default to `RUN/report`, and return its index.html.
+    """Write the report of a study or of simulated searches, and return its index.html.
+
+    It goes into the folder `out`, by default `RUN/report`.
 
     Beside the page lie each table as CSV, each figure as SVG and PNG, and `scores.csv`: what each
     architecture scored, with its accuracies. `truths` are columns of the table, by default as
@@ -34,11 +38,16 @@ def write_report(
     """
     extra("vl_convert", "report")
     job = read_config(run).get("job")
+    folder = Path(out) if out is not None else Path(run) / "report"
+    if job == "simulation":
+        return write_page(searches_page(read_simulations(run)), folder)
     if job != "study":
-        raise ForetellError(f"{run} is a run of kind {job!r}; there are reports of a study")
+        raise ForetellError(
+            f"{run} is a run of kind {job!r}; there are reports of `foretell study` and of "
+            "`foretell study search`"
+        )
     rows = read_study(run)
     tables = judge(rows, truths)
-    folder = Path(out) if out is not None else Path(run) / "report"
     page = write_page(study_page(rows, tables), folder)
     everything = rows.runs[0].join([with_truth(rows, truth)[[truth]] for truth in tables])
     write_text(folder / "scores.csv", everything.to_csv())
@@ -66,7 +75,8 @@ def write_page(page: Page, folder: Path) -> Path:
 
 def write_still(path: Path, chart: Chart) -> None:
     """A chart as SVG and PNG, black on white."""
-    fixed = {**chart, "params": [], "background": "white"}
+    fixed = {**chart, "background": "white"}
+    fixed.pop("params", None)
     if fixed.get("width") == "container":
         fixed["width"] = STILL_WIDTH
     convert = extra("vl_convert", "report")
