@@ -13,7 +13,7 @@ from foretell.studies.judge import EARLY
 from foretell.studies.published import SOURCES
 from foretell.studies.run import Rows
 from foretell.studies.statistics import why_undefined
-from foretell.studies.table import STATISTICS
+from foretell.studies.table import CEILING, STATISTICS
 from foretell.vote import VOTERS, wins
 
 __all__ = ["command_of", "study_page", "words"]
@@ -90,7 +90,8 @@ def blocks_of(rows: Rows, truth: str, table: pd.DataFrame) -> list[Block]:
         ("minibatches", "minibatches a network", "the minibatches that a network must see"),
     ):
         if (priced[price] > 0).any():
-            text = f"Spearman's ρ with {truth} against {caption}; dashed: the noise ceiling."
+            ceiling = "; dashed: the noise ceiling" if CEILING in table.index else ""
+            text = f"Spearman's ρ with {truth} against {caption}{ceiling}."
             blocks.append(Figure(f"{price}-{truth}", text, cost(priced, price, title)))
     return blocks
 
