@@ -35,7 +35,10 @@ CLASSES = (
     "one cell of each class of isomorphic cells is drawn here, the paper counts all 15,625, "
     "isomorphs again and again"
 )
-SMALL = "batch 8 of JPEG images here, 256 images there (and another minibatch for each network), 300 of 423,624 cells"
+SMALL = (
+    "batch 8 of JPEG images here, 256 images there (and another minibatch for each network), "
+    "300 of 423,624 cells"
+)
 WHY = {
     ("nb201", "cifar10_test_200", "synflow"): CLASSES,
     ("nb201", "cifar100_test_200", "*"): OTHER_SET,
