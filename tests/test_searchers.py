@@ -20,7 +20,17 @@ from foretell.searchers import (
     make_searcher,
     searcher,
 )
-from foretell.spaces import Arch, Json, NASBench201, Space, enumerate_space, neighbours, sample
+from foretell.spaces import (
+    Arch,
+    Json,
+    NASBench201,
+    Space,
+    enumerate_space,
+    graph_of,
+    make_space,
+    neighbours,
+    sample,
+)
 
 Transcript = list[tuple[Question, float]]
 
@@ -59,6 +69,7 @@ NB201 = NASBench201()
 SMALL: dict[str, dict[str, int]] = {
     "aging_evolution": {"population": 4, "tournament": 2},
     "local": {"initial": 3},
+    "predictor": {"block": 4, "hidden": 4, "layers": 1, "epochs": 2, "candidates": 40},
     "reinforce": {"hidden": 8},
 }
 """Settings under which each gets to its point within a few answers."""
@@ -404,6 +415,35 @@ def test_reinforce_scores_between_trainings() -> None:
     assert kinds == ["score"] * 5 + ["train"] + (["score"] * 3 + ["train"]) * 2
 
 
+def test_the_predictor_learns_what_pays() -> None:
+    """After two blocks its best predicted are better than what it drew."""
+    settings = {"block": 16, "hidden": 32, "layers": 2, "lr": 3e-3, "epochs": 60}
+    search = make_searcher("predictor", NB201, 0, candidates=500, **settings)
+    found = [accuracies(question) for question in trained(search, 64, accuracies)]
+    assert sum(found[48:56]) / 8 > sum(found[:16]) / 16 + 1
+
+
+def test_the_predictor_is_taught_by_scores_first() -> None:
+    settings = {"block": 8, "hidden": 32, "layers": 2, "lr": 3e-3, "epochs": 60}
+    search = make_searcher("predictor", NB201, 0, candidates=500, warmup=100, **settings)
+    for question in search.ask(1000):
+        assert question.kind == "score"
+        search.tell(question, accuracies(question))
+    first = search.ask(1000)
+    assert {question.kind for question in first} == {"train"}
+    assert len(first) == 8
+    assert sum(map(accuracies, first)) / 8 > 2.5  # 1.2 at random
+
+
+@pytest.mark.parametrize("name", ["nb101", "nb201", "macro"])
+def test_graphs_of_isomorphs_have_the_operations_of_the_architecture(name: str) -> None:
+    space = make_space(name)
+    rng = random.Random(0)
+    for _ in range(20):
+        labels, edges = graph_of(space, sample(space, rng))
+        assert all(0 <= s < t < len(labels) for s, t in edges)
+
+
 def test_warmup_takes_the_form_of_each_algorithm() -> None:
     for name, first in (("random", 100), ("aging_evolution", 64), ("local", 10)):
         search = make_searcher(name, NB201, 0, warmup=100)
@@ -421,6 +461,8 @@ def test_warmup_takes_the_form_of_each_algorithm() -> None:
     [
         ("random", {"moves": True}, "has no setting 'moves'"),
         ("local", {"initial": 0}, "at least 1"),
+        ("predictor", {"block": 0}, "at least 1"),
+        ("predictor", {"dropout": 1.0}, "dropout"),
         ("aging_evolution", {"tournament": 99}, "tournament of 99"),
         ("aging_evolution", {"mix": 2.0}, "probability"),
         ("reinforce", {"lr": 0.0}, "above 0"),

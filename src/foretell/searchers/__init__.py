@@ -13,6 +13,7 @@ from typing import Any
 from foretell.errors import ForetellError, did_you_mean
 from foretell.searchers.evolution import AgingEvolution
 from foretell.searchers.local import LocalSearch
+from foretell.searchers.predictor import Predictor
 from foretell.searchers.random import RandomSearch
 from foretell.searchers.reinforce import Reinforce
 from foretell.searchers.searcher import Question, Searcher, distinct
@@ -23,6 +24,7 @@ __all__ = [
     "SEARCHERS",
     "AgingEvolution",
     "LocalSearch",
+    "Predictor",
     "Question",
     "RandomSearch",
     "Reinforce",
@@ -64,6 +66,7 @@ SEARCHERS: dict[str, SearcherEntry] = {
     "local": SearcherEntry(
         LocalSearch, "White et al. 2021, arXiv:2005.02960", first=lambda pool: min(pool, 10)
     ),
+    "predictor": SearcherEntry(Predictor, "Dudziak et al. 2020, arXiv:2007.08668"),
     "reinforce": SearcherEntry(Reinforce, "Zoph & Le 2017, arXiv:1611.01578"),
 }
 
@@ -75,8 +78,8 @@ def make_searcher(
 
     The warmup has the form that arXiv:2101.08134 gives it for each algorithm: random search trains
     the whole pool in the order of the scores, aging evolution begins with the best 64, local search
-    with the best 10, REINFORCE is taught by the scores. `settings` are the searcher's own, such as
-    `moves` of aging evolution and REINFORCE.
+    with the best 10, REINFORCE and the predictor are taught by the scores. `settings` are the
+    searcher's own, such as `moves` of aging evolution and REINFORCE.
 
     Raises ForetellError for an unknown name, or a setting that the searcher does not have.
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from foretell.errors import ForetellError, did_you_mean
 from foretell.spaces.asr import NASBenchASR
+from foretell.spaces.graph import Graph, Graphs, graph_of
 from foretell.spaces.macro import NASBenchMacro
 from foretell.spaces.nb101 import NASBench101
 from foretell.spaces.nb201 import NASBench201
@@ -34,6 +35,8 @@ __all__ = [
     "SPACES",
     "Arch",
     "Fits",
+    "Graph",
+    "Graphs",
     "Json",
     "Listed",
     "NASBench101",
@@ -45,6 +48,7 @@ __all__ = [
     "SpaceEntry",
     "Subset",
     "enumerate_space",
+    "graph_of",
     "make_space",
     "mutate",
     "neighbours",

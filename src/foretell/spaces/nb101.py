@@ -14,6 +14,7 @@ from typing import ClassVar
 from torch import nn
 
 from foretell.errors import ForetellError
+from foretell.spaces.graph import Graph
 from foretell.spaces.initialise import initialise, normal_fan_out
 from foretell.spaces.nb101_cells import (
     MOST_EDGES,
@@ -126,6 +127,13 @@ class NASBench101:
         All 423,624 take 3 s; `enumerate_space` would go through 5e8 tuples.
         """
         return (_arch(cell) for output in range(1, MOST_NODES) for cell in all_cells(output))
+
+    def graph(self, arch: Arch) -> Graph:
+        """The cell: input, operations, output, and the edges on paths between; dead nodes too."""
+        require_valid(self, arch)
+        cell = _cell(arch)
+        labels = ("input", *(OPERATIONS[operation] for operation in cell.operations), "output")
+        return labels, tuple(sorted(live_edges(cell)))
 
     def build(self, arch: Arch, seed: int) -> nn.Module:
         """The untrained network in training mode; see `nb101_network.network`.

@@ -14,6 +14,7 @@ from typing import ClassVar, Literal, get_args
 from torch import nn
 
 from foretell.errors import ForetellError, did_you_mean
+from foretell.spaces.graph import Graph
 from foretell.spaces.initialise import initialise
 from foretell.spaces.nb201_network import EDGES, OPERATIONS, network
 from foretell.spaces.space import Arch, Json, require_valid
@@ -97,6 +98,20 @@ class NASBench201:
         """
         require_valid(self, arch)
         return _canonical_forms()[arch]
+
+    def graph(self, arch: Arch) -> Graph:
+        """Input, the six operations and output as nodes, as BRP-NAS (arXiv:2007.08668) draws it."""
+        require_valid(self, arch)
+        after = [(0, 1 + n) for n, (_, source) in enumerate(EDGES) if source == 0]
+        after += [
+            (1 + before, 1 + behind)
+            for before, (target, _) in enumerate(EDGES)
+            for behind, (_, source) in enumerate(EDGES)
+            if target == source
+        ]
+        output = len(EDGES) + 1
+        after += [(1 + n, output) for n, (target, _) in enumerate(EDGES) if target == 3]
+        return ("input", *(OPERATIONS[option] for option in arch), "output"), tuple(after)
 
     def build(self, arch: Arch, seed: int) -> nn.Module:
         """The untrained network in training mode; see `nb201_network.network`.

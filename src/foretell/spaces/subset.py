@@ -8,6 +8,7 @@ import numpy as np
 from torch import nn
 
 from foretell.errors import ForetellError
+from foretell.spaces.graph import Graph, graph_of
 from foretell.spaces.space import Arch, Json, Space, require_valid
 
 __all__ = ["Subset"]
@@ -87,6 +88,10 @@ class Subset:
         """The whole space's network."""
         require_valid(self, arch)
         return self.space.build(arch, seed)
+
+    def graph(self, arch: Arch) -> Graph:
+        """The whole space's graph."""
+        return graph_of(self.space, arch)
 
     def parse(self, text: str) -> Arch:
         """One of them from its text. Raises ForetellError for any other."""

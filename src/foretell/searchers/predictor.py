@@ -1,0 +1,279 @@
+"""A graph network learns which of two architectures is better, and says what to train next.
+
+The binary predictor of BRP-NAS, Dudziak et al. 2020, arXiv:2007.08668, with the settings of
+arXiv:2101.08134's code: four graph convolutions of 600 units, dropout 0.2, AdamW with learning rate
+3.5e-4 and weight decay 5e-4 along a cosine, 250 epochs with patience 35, networks in five
+iterations of 20. Half of an iteration's networks are the best predicted, half are drawn from the
+best 1/2, 1/4, ... of the candidates. Its warmup teaches the graph network by scores first.
+
+An epoch here takes 64 graphs at a time and learns from all pairs among them, where the authors take
+64 pairs at a time: each graph is run once instead of once a pair. Patience is by the training loss,
+as no network is trained for validation.
+"""
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice, pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from foretell.errors import ForetellError
+from foretell.searchers.random import RandomSearch
+from foretell.searchers.searcher import Question, distinct
+from foretell.spaces.graph import graph_of
+from foretell.spaces.space import Arch, Space
+
+__all__ = ["Predictor"]
+
+
+class Predictor:
+    """Trains what a graph network ranks first; it learns from pairs of what is trained.
+
+    The first `block` networks are random, or with `warmup` the best by a graph network that was
+    taught that many scores. After `iterations` blocks it trains on in the order predicted last.
+    Candidates are all classes of isomorphic architectures, or `candidates` random ones.
+
+    >>> from foretell.spaces import NASBench201
+    >>> search = Predictor(NASBench201(), seed=0, block=2, hidden=8, epochs=2, candidates=50)
+    >>> for question, accuracy in zip(search.ask(2), [90.0, 80.0], strict=True):
+    ...     search.tell(question, accuracy)
+    >>> [question.kind for question in search.ask(2)]
+    ['train', 'train']
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        seed: int,
+        *,
+        warmup: int = 0,
+        block: int = 20,
+        iterations: int = 5,
+        candidates: int = 10_000,
+        layers: int = 4,
+        hidden: int = 600,
+        dropout: float = 0.2,
+        lr: float = 3.5e-4,
+        weight_decay: float = 5e-4,
+        epochs: int = 250,
+        patience: int = 35,
+    ) -> None:
+        """Raises ForetellError for numbers that make no predictor."""
+        if warmup < 0 or min(block, iterations, candidates, layers, hidden, epochs, patience) < 1:
+            raise ForetellError(
+                "predictor: warmup must be at least 0, and block, iterations, candidates, layers, "
+                "hidden, epochs and patience at least 1"
+            )
+        if not (0 <= dropout < 1 and lr > 0 and weight_decay >= 0):
+            raise ForetellError(
+                f"predictor: dropout {dropout}, lr {lr}, weight_decay {weight_decay}; give a "
+                "dropout from 0 to below 1, a learning rate above 0, a decay of at least 0"
+            )
+        self._space, self._seed = space, seed
+        self._warmup, self._block, self._iterations = warmup, block, iterations
+        self._learning = Learning(dropout, lr, weight_decay, epochs, patience)
+        self._shape = (layers, hidden)
+        self._random = RandomSearch(space, seed)
+        drawn = distinct(space, seed)
+        self._candidates = {canonical: arch for arch, canonical in islice(drawn, candidates)}
+        self._known: dict[str, dict[Arch, tuple[Arch, float]]] = {"score": {}, "train": {}}
+        self._network: GraphNetwork | None = None
+        self._plan: list[Arch] = []
+        self._fits = 0
+
+    def ask(self, n: int = 1) -> list[Question]:
+        """Scores of the warmup, then the networks planned for this iteration."""
+        scored, trained = self._known["score"], self._known["train"]
+        if not trained and len(scored) < self._warmup:
+            wanted = (arch for c, arch in self._candidates.items() if c not in scored)
+            count = min(n, self._warmup - len(scored))
+            return [Question(arch, "score") for arch in islice(wanted, count)]
+        if not self._plan:
+            return self._random.ask(min(n, max(self._block - len(trained), 1)))
+        planned = (arch for arch in self._plan if self._space.canonical(arch) not in trained)
+        return [Question(arch, "train") for arch in islice(planned, n)] or self._random.ask(n)
+
+    def tell(self, question: Question, value: float) -> None:
+        """Remember an answer, and learn anew when the warmup or an iteration is complete."""
+        value = -math.inf if math.isnan(value) else value
+        canonical = self._space.canonical(question.arch)
+        known = self._known[question.kind]
+        known[canonical] = (question.arch, value)
+        trained = self._known["train"]
+        if question.kind == "score":
+            if not trained and len(known) == self._warmup:
+                self._learn("score", 1.0)
+                self._plan = self._ranked()[: self._block]
+            return
+        self._random.tell(question, value)
+        done = all(self._space.canonical(arch) in trained for arch in self._plan)
+        if done and (self._plan or len(trained) >= self._block):
+            self._replan()
+
+    def _replan(self) -> None:
+        """Learn from all trainings, and plan the next iteration, or after the last all the rest."""
+        self._fits += 1
+        self._learn("train", min(self._fits / self._iterations, 1.0))
+        ranked = self._ranked()
+        if self._fits >= self._iterations:
+            self._plan = ranked[: 5 * self._block]
+            return
+        best = ranked[: self._block // 2]
+        pool = ranked[len(best) : max(len(ranked) // 2**self._fits, self._block)]
+        rng = random.Random(f"{self._seed}/{self._fits}")
+        drawn = rng.sample(pool, min(self._block - len(best), len(pool)))
+        self._plan = [*best, *drawn]
+
+    def _learn(self, kind: str, share: float) -> None:
+        """Fit the graph network, from what it knew before, for a share of the epochs."""
+        archs = [arch for arch, _ in self._known[kind].values()]
+        values = torch.tensor([value for _, value in self._known[kind].values()])
+        batch = self._encoder.encode(archs)
+        if self._network is None:
+            self._network = network_of(len(self._encoder.labels), *self._shape, self._seed)
+        fit(self._network, batch, values, self._learning, share, self._seed + 7 * len(archs))
+
+    def _ranked(self) -> list[Arch]:
+        """The candidates that are not trained, the best predicted first."""
+        trained = self._known["train"]
+        free = [arch for c, arch in self._candidates.items() if c not in trained]
+        if not free or self._network is None:
+            return free
+        with torch.no_grad():
+            parts = [free[i : i + 1024] for i in range(0, len(free), 1024)]
+            worth = torch.cat([self._network(*self._encoder.encode(part)) for part in parts])
+        order = torch.argsort(worth, descending=True, stable=True).tolist()
+        return [free[index] for index in order]
+
+    @property
+    def _encoder(self) -> "Encoder":
+        if not hasattr(self, "_encodes"):
+            archs = list(self._candidates.values())
+            self._encodes = Encoder(self._space, archs)
+        return self._encodes
+
+
+class Encoder:
+    """Architectures as tensors: one-hot labels and adjacency, smaller graphs padded by nothing."""
+
+    def __init__(self, space: Space, archs: Sequence[Arch]) -> None:
+        self._space = space
+        graphs = [graph_of(space, arch) for arch in archs]
+        self.labels = sorted({label for labels, _ in graphs for label in labels})
+        self._nodes = max(len(labels) for labels, _ in graphs)
+
+    def encode(self, archs: Sequence[Arch]) -> tuple[Tensor, Tensor]:
+        """Labels (architecture, node, label) and edges (architecture, source, target)."""
+        number = {label: index for index, label in enumerate(self.labels)}
+        nodes = torch.zeros(len(archs), self._nodes, len(self.labels))
+        edges = torch.zeros(len(archs), self._nodes, self._nodes)
+        for index, arch in enumerate(archs):
+            labels, pairs = graph_of(self._space, arch)
+            for node, label in enumerate(labels):
+                if label in number:  # a label that no candidate has says nothing
+                    nodes[index, node, number[label]] = 1
+            for source, target in pairs:
+                edges[index, source, target] = 1
+        return nodes, edges
+
+
+class GraphNetwork(nn.Module):
+    """Graph convolutions along the edges, against them and on the spot; one number a graph."""
+
+    def __init__(self, labels: int, layers: int, hidden: int) -> None:
+        super().__init__()
+        sizes = [labels, *[hidden] * layers]
+        self.steps = nn.ModuleList(
+            nn.Linear(3 * before, after) for before, after in pairwise(sizes)
+        )
+        self.out = nn.Linear(hidden, 1)
+
+    def forward(
+        self, nodes: Tensor, edges: Tensor, keep: float = 1.0, rng: torch.Generator | None = None
+    ) -> Tensor:
+        """The worth of each graph; with `keep` below 1 units are dropped by `rng`."""
+        present = nodes.sum(dim=-1, keepdim=True)
+        into = edges.transpose(1, 2)
+        along = [m / m.sum(dim=-1, keepdim=True).clamp(min=1) for m in (into, edges)]
+        for step in self.steps:
+            near = [matrix @ nodes for matrix in along]
+            nodes = F.relu(step(torch.cat([nodes, *near], dim=-1))) * present
+            if keep < 1:
+                nodes = nodes * (torch.rand(nodes.shape, generator=rng) < keep) / keep
+        worth: Tensor = self.out(nodes.sum(dim=1) / present.sum(dim=1).clamp(min=1))
+        return worth.squeeze(-1)
+
+
+@dataclass(frozen=True)
+class Learning:
+    """How the graph network learns."""
+
+    dropout: float
+    lr: float
+    weight_decay: float
+    epochs: int
+    patience: int
+
+
+BATCH = 64
+"""Graphs at a time; the pairs among them are what is learned from."""
+
+
+def network_of(labels: int, layers: int, hidden: int, seed: int) -> GraphNetwork:
+    """An untrained graph network; its weights follow from the seed."""
+    network = GraphNetwork(labels, layers, hidden)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            bound = 1 / math.sqrt(parameter.shape[-1])
+            parameter.uniform_(-bound, bound, generator=generator)
+    return network
+
+
+def fit(
+    network: GraphNetwork,
+    batch: tuple[Tensor, Tensor],
+    values: Tensor,
+    by: Learning,
+    share: float,
+    seed: int,
+) -> None:
+    """Learn which of two is better: KL divergence of the softmax of both from who is."""
+    nodes, edges = batch
+    epochs = max(round(by.epochs * share), 1)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=by.lr, weight_decay=by.weight_decay)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
+    rng = torch.Generator().manual_seed(seed)
+    best, since = math.inf, 0
+    for _ in range(epochs):
+        total = 0.0
+        for part in torch.split(torch.randperm(len(values), generator=rng), BATCH):
+            if len(part) < 2:
+                continue
+            worth = network(nodes[part], edges[part], 1 - by.dropout, rng)
+            loss = pairs_loss(worth, values[part])
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            total += float(loss.detach()) * len(part)
+        schedule.step()
+        best, since = (total, 0) if total < best else (best, since + 1)
+        if since >= by.patience:
+            return
+
+
+def pairs_loss(worth: Tensor, values: Tensor) -> Tensor:
+    """The mean over all pairs; equals pull both to one half.
+
+    >>> float(pairs_loss(torch.tensor([50.0, 0.0]), torch.tensor([2.0, 1.0])))
+    0.0
+    """
+    first, second = torch.triu_indices(len(values), len(values), offset=1)
+    logs = torch.log_softmax(torch.stack([worth[first], worth[second]], dim=1), dim=1)
+    better = (values[first] > values[second]).float() + 0.5 * (values[first] == values[second])
+    target = torch.stack([better, 1 - better], dim=1)
+    return F.kl_div(logs, target, reduction="batchmean")
