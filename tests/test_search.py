@@ -130,6 +130,25 @@ def finish(folder: Path) -> None:
     assert process.returncode == 0, errors.decode()
 
 
+@pytest.mark.parametrize(
+    "searcher",
+    ["aging_evolution?population=2,tournament=1,moves=1", "reinforce?hidden=4", "local?initial=2"],
+)
+def test_any_searcher_trains_for_real(tmp_path: Path, searcher: str) -> None:
+    outcome = search(run=tmp_path / "run", searcher=searcher, **TINY)
+    assert set(outcome.table.index.get_level_values("arm")) == {"scored", "unscored"}
+    assert (outcome.table.groupby("arm").size() == TINY["trainings"]).all()
+    ticks: list[bool] = []
+    again = search(
+        run=tmp_path / "run",
+        searcher=searcher,
+        progress=lambda tick: ticks.append(tick.from_store),
+        **TINY,
+    )
+    assert all(ticks)
+    assert again.table.equals(outcome.table)
+
+
 def test_killed_at_any_instant_it_continues(tmp_path: Path) -> None:
     """Nothing finished is lost, and the end is the same as undisturbed."""
     finish(tmp_path / "calm")

@@ -19,7 +19,7 @@ from foretell.runs.files import write_atomically
 from foretell.runs.store import Store
 from foretell.runs.tasks import loaded
 from foretell.runs.workers import pool as workers_pool
-from foretell.searchers import Question, RandomSearch, Searcher, Warmup
+from foretell.searchers import SEARCHERS, Question, Searcher, make_searcher
 from foretell.spaces import Arch, Space, make_space
 from foretell.spec import parse_spec
 from foretell.training import TrainSettings
@@ -28,8 +28,8 @@ from foretell.version import __version__
 __all__ = ["Outcome", "load_chosen", "search"]
 
 SCORED, UNSCORED = "scored", "unscored"
-ASKED_AT_ONCE = 1_000
-"""Answers are told in the order asked, so a number other than the workers' keeps runs equal."""
+SCORED_AT_ONCE = 1_000
+"""Scores that are asked for together; what a searcher wants scored does not wait for others."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Defaults:
     space: str = "nb201"
     data: str = "digits"
     by: str = "synflow"
+    searcher: str = "random"
     pool: int = 60
     trainings: int = 6
     batch_size: int = 64
@@ -73,6 +74,7 @@ def search(
     run: str | os.PathLike[str],
     proxies: Request = DEFAULT,
     by: str = DEMO.by,
+    searcher: str = DEMO.searcher,
     pool: int = DEMO.pool,
     trainings: int = DEMO.trainings,
     batch_size: int = DEMO.batch_size,
@@ -82,12 +84,15 @@ def search(
     workers: int = 1,
     progress: Callable[[Tick], object] = lambda tick: None,
 ) -> Outcome:
-    """Score `pool` random networks, train the best by the proxy `by`, and as many unscored ones.
+    """Search with the help of the proxy `by`, train `trainings` networks, and as many without it.
 
-    The unscored arm trains the first networks of the same random sequence, so both arms differ by
-    the scores alone. The trained network of the scored arm that is best on the validation images
-    is chosen and saved in the folder `run`, with the rows of all scores and trainings. Called
-    again with the same arguments it continues where it was, or just reads what is there.
+    `searcher` is a name with settings, such as `aging_evolution?population=8,tournament=3`. The
+    scored arm begins with a warmup on `pool` random networks, in the form of its algorithm: random
+    search trains the best of them. The unscored arm is the same searcher with the same seed and no
+    scores, so both arms differ by the scores alone. The trained network of the scored arm that is
+    best on the validation images is chosen and saved in the folder `run`, with the rows of all
+    scores and trainings. Called again with the same arguments it continues where it was, or just
+    reads what is there.
 
     A space given by name is built for the data's classes and image shape. `workers` is how many
     processes compute, each on one thread; the rows are the same whatever their number.
@@ -98,19 +103,24 @@ def search(
     plan = make_plan(proxies)
     check(by, [proxy.name for proxy in plan.proxies], pool, trainings)
     work = Work(fit_to(space, splits), data, plan, by, batch_size, training, seed, device)
-    config = configuration(work, splits, pool, trainings)
+    name, settings = parse_spec(searcher)
+    scored = make_searcher(name, work.space, seed, warmup=pool, **settings)
+    unhelped = {key: value for key, value in settings.items() if key != "moves"}
+    unscored = make_searcher(name, work.space, seed, **unhelped)
+    config = configuration(work, splits, pool, trainings, searcher)
     with Store.open(run, config) as store, workers_pool(workers) as executor:
         evaluator = Evaluator(work, store, executor, workers, progress)
-        random = RandomSearch(work.space, seed)
-        scored = Warmup(random, work.space, pool=pool, first=trainings, seed=seed)
+        at_once = SEARCHERS[name].at_once
         arms = {
-            SCORED: drive(scored, evaluator, trainings),
-            UNSCORED: drive(RandomSearch(work.space, seed), evaluator, trainings),
+            SCORED: drive(scored, evaluator, trainings, at_once),
+            UNSCORED: drive(unscored, evaluator, trainings, at_once),
         }
         return conclude(arms, evaluator)
 
 
-def configuration(work: Work, splits: Splits, pool: int, trainings: int) -> dict[str, Any]:
+def configuration(
+    work: Work, splits: Splits, pool: int, trainings: int, searcher: str
+) -> dict[str, Any]:
     """What a run folder is for; another configuration needs another folder."""
     return {
         "job": "search",
@@ -118,6 +128,7 @@ def configuration(work: Work, splits: Splits, pool: int, trainings: int) -> dict
         "data": {"name": splits.name, "fingerprint": splits.fingerprint},
         "batch": {"size": work.batch_size, "fingerprint": work.batch.fingerprint},
         "by": work.by,
+        "searcher": searcher,
         "pool": pool,
         "trainings": trainings,
         "seed": work.seed,
@@ -148,19 +159,20 @@ def check(by: str, proxies: list[str], pool: int, trainings: int) -> None:
         )
 
 
-def drive(searcher: Searcher, evaluator: Evaluator, trainings: int) -> list[Arch]:
-    """Answer the searcher's questions until so many networks are trained; which they were."""
+def drive(searcher: Searcher, evaluator: Evaluator, trainings: int, at_once: int) -> list[Arch]:
+    """Answer the searcher's questions until so many networks are trained; which they were.
+
+    Answers are told in the order asked, and how many are asked for at a time does not depend on
+    the number of workers, so that this does not change the run.
+    """
     trained: list[Arch] = []
-    while len(trained) < trainings:
-        asked = searcher.ask(ASKED_AT_ONCE)
-        trains = [question for question in asked if question.kind == "train"]
-        questions = [question for question in asked if question.kind == "score"]
-        questions += trains[: trainings - len(trained)]
-        if not questions:
-            break  # the space has no more
+    while len(trained) < trainings and (first := searcher.ask(1)):
+        kind = first[0].kind
+        count = SCORED_AT_ONCE if kind == "score" else min(at_once, trainings - len(trained))
+        questions = [question for question in searcher.ask(count) if question.kind == kind]
         for question, value in zip(questions, evaluator.answer(questions), strict=True):
             searcher.tell(question, value)
-        trained += [question.arch for question in questions if question.kind == "train"]
+        trained += [question.arch for question in questions if kind == "train"]
     return trained
 
 

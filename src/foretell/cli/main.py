@@ -87,7 +87,12 @@ def add_search(commands: Commands) -> None:
     add_data(command, DEMO.data)
     command.add_argument("--run", default="runs/search", metavar="DIR", help="folder for the rows")
     command.add_argument("--by", default=DEMO.by, help="proxy that chooses what is trained")
-    command.add_argument("--pool", type=int, default=DEMO.pool, help="networks to score")
+    command.add_argument(
+        "--searcher",
+        default=DEMO.searcher,
+        help="name?key=value,...; see `foretell list searchers`",
+    )
+    command.add_argument("--pool", type=int, default=DEMO.pool, help="networks to score first")
     command.add_argument(
         "--trainings", type=int, default=DEMO.trainings, help="networks to train, of each kind"
     )
@@ -209,6 +214,7 @@ def run_search(arguments: argparse.Namespace) -> None:
             data_text(arguments),
             run=arguments.run,
             by=arguments.by,
+            searcher=arguments.searcher,
             pool=arguments.pool,
             trainings=arguments.trainings,
             batch_size=arguments.batch_size,

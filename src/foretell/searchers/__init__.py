@@ -45,6 +45,9 @@ class SearcherEntry:
     first: Callable[[int], int] | None = None
     """How many of a warmup's pool it trains before it searches; None: it has its own warmup."""
 
+    at_once: int = 4
+    """How many trainings it may have under way; more make it learn less from each."""
+
     @property
     def summary(self) -> str:
         """The first line of the constructor's docstring."""
@@ -58,7 +61,10 @@ class SearcherEntry:
 
 SEARCHERS: dict[str, SearcherEntry] = {
     "random": SearcherEntry(
-        RandomSearch, "Li & Talwalkar 2019, arXiv:1902.07638", first=lambda pool: pool
+        RandomSearch,
+        "Li & Talwalkar 2019, arXiv:1902.07638",
+        first=lambda pool: pool,
+        at_once=1_000,
     ),
     "aging_evolution": SearcherEntry(
         AgingEvolution, "Real et al. 2019, arXiv:1802.01548", first=lambda pool: min(pool, 64)
@@ -66,7 +72,7 @@ SEARCHERS: dict[str, SearcherEntry] = {
     "local": SearcherEntry(
         LocalSearch, "White et al. 2021, arXiv:2005.02960", first=lambda pool: min(pool, 10)
     ),
-    "predictor": SearcherEntry(Predictor, "Dudziak et al. 2020, arXiv:2007.08668"),
+    "predictor": SearcherEntry(Predictor, "Dudziak et al. 2020, arXiv:2007.08668", at_once=20),
     "reinforce": SearcherEntry(Reinforce, "Zoph & Le 2017, arXiv:1611.01578"),
 }
 
