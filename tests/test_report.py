@@ -103,7 +103,11 @@ def test_the_page_says_what_was_done(run: Path, page: Path) -> None:
 def test_words_claim_no_more_than_the_intervals(run: Path) -> None:
     rows = read_study(run)
     table = judge(rows)[TRUTH]
-    for low, high, verdict in ((0.9, 0.99, "clearly above"), (-0.9, -0.8, "below")):
+    for low, high, verdict in (
+        (0.9, 0.99, "clearly above"),
+        (-0.9, -0.8, "below"),
+        (0.15, 0.9, "not clearly apart from"),
+    ):
         changed = table.copy()
         changed.loc["params", ["spearman", "spearman_low", "spearman_high"]] = 0.1, 0.0, 0.2
         changed.loc["flops", ["spearman", "spearman_low", "spearman_high"]] = 0.0, -0.1, 0.1
@@ -164,10 +168,12 @@ def test_a_page_of_ones_own(tmp_path: Path) -> None:
         "width": "container",
         "mark": "point",
         "encoding": {"x": {"field": "x", "type": "quantitative"}},
+        "description": EVIL,
     }
     blocks = [Prose("words"), Code("a\nb"), TableBlock("t", "c", frame), Figure("f", "c", dots)]
     page = write_page(Page("mine", "short", [("first", blocks)]), tmp_path / "deep" / "er")
     assert {p.name for p in page.parent.iterdir()} == {"index.html", "t.csv", "f.svg", "f.png"}
+    assert EVIL not in page.read_text()
     assert "<td>–</td>" in page.read_text() or '<td class="number">–</td>' in page.read_text()
 
 
