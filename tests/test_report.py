@@ -13,7 +13,7 @@ import pytest
 
 from foretell.cli.main import main
 from foretell.report import Code, Figure, Page, Prose, TableBlock, as_html, write_page, write_report
-from foretell.report.charts import scatter, sparse_labels
+from foretell.report.charts import ceiling_of, cost, scatter, sparse_labels
 from foretell.report.study import command_of, words
 from foretell.spaces import make_space
 from foretell.studies.judge import judge
@@ -115,6 +115,15 @@ def test_words_claim_no_more_than_the_intervals(run: Path) -> None:
         columns = ["spearman", "spearman_low", "spearman_high"]
         changed.loc["synflow", columns] = (low + high) / 2, low, high
         assert verdict in words(rows, TRUTH, changed)
+
+
+def test_an_undefined_ceiling_is_no_line() -> None:
+    columns = ["spearman", "spearman_low", "spearman_high", "price"]
+    table = pd.DataFrame([[0.5, 0.4, 0.6, 1.0]], index=["snip"], columns=columns)
+    table.loc["noise ceiling"] = np.nan
+    table["kind"] = ["proxy", "ceiling"]
+    assert ceiling_of(table) is None
+    json.dumps(cost(table, "price", "seconds"), allow_nan=False)
 
 
 def test_a_label_is_not_written_over_another() -> None:

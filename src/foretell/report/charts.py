@@ -9,7 +9,16 @@ import pandas as pd
 from foretell.report.page import Chart
 from foretell.studies.table import CEILING
 
-__all__ = ["KINDS", "cost", "curves_chart", "forest", "records", "scatter", "small_multiples"]
+__all__ = [
+    "KINDS",
+    "ceiling_of",
+    "cost",
+    "curves_chart",
+    "forest",
+    "records",
+    "scatter",
+    "small_multiples",
+]
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 KINDS: Mapping[str, str] = {
@@ -182,7 +191,7 @@ def cost(table: pd.DataFrame, price: str, title: str) -> Chart:
     """ρ against what a score costs, on a logarithmic axis; `price` is a column of the table."""
     shown = table[(table[price] > 0) & table["spearman"].notna()]
     shown = shown[shown["kind"] != "ceiling"].rename_axis("score").reset_index()
-    ceiling = table.loc[CEILING, "spearman"] if CEILING in table.index else None
+    ceiling = ceiling_of(table)
     x = {
         "field": price,
         "type": "quantitative",
@@ -227,6 +236,12 @@ def cost(table: pd.DataFrame, price: str, title: str) -> Chart:
             },
         ],
     )
+
+
+def ceiling_of(table: pd.DataFrame) -> float | None:
+    """The noise ceiling's ρ, where the benchmark has one that is defined."""
+    found = table["spearman"].reindex([CEILING]).iloc[0]
+    return None if pd.isna(found) else float(found)
 
 
 def sparse_labels(shown: pd.DataFrame, price: str) -> list[str]:

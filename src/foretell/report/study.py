@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 
 from foretell.proxies import BASELINES
-from foretell.report.charts import cost, forest, scatter, small_multiples
+from foretell.report.charts import ceiling_of, cost, forest, scatter, small_multiples
 from foretell.report.page import Block, Code, Figure, Page, Prose, TableBlock
 from foretell.studies.judge import EARLY
 from foretell.studies.published import SOURCES
 from foretell.studies.run import Rows
 from foretell.studies.statistics import why_undefined
-from foretell.studies.table import CEILING, STATISTICS
+from foretell.studies.table import STATISTICS
 from foretell.vote import VOTERS, wins
 
 __all__ = ["command_of", "study_page", "words"]
@@ -90,7 +90,7 @@ def blocks_of(rows: Rows, truth: str, table: pd.DataFrame) -> list[Block]:
         ("minibatches", "minibatches a network", "the minibatches that a network must see"),
     ):
         if (priced[price] > 0).any():
-            ceiling = "; dashed: the noise ceiling" if CEILING in table.index else ""
+            ceiling = "" if ceiling_of(table) is None else "; dashed: the noise ceiling"
             text = f"Spearman's ρ with {truth} against {caption}{ceiling}."
             blocks.append(Figure(f"{price}-{truth}", text, cost(priced, price, title)))
     return blocks
