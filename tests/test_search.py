@@ -178,3 +178,25 @@ def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
     _, errors = process.communicate()
     assert process.returncode == 130, errors.decode()
     assert errors.decode().strip() == "foretell: stopped; the same command continues from here"
+
+
+def test_ctrl_c_while_a_module_is_imported(tmp_path: Path) -> None:
+    """The same exit code where the interrupt falls into an `exec`, as in making a dataclass."""
+    (tmp_path / "probe.py").write_text(
+        "import sys\n"
+        "from foretell.cli import main\n"
+        "class Interrupting:\n"
+        "    def __str__(self):\n"
+        "        exec('raise KeyboardInterrupt')\n"
+        "sys.modules[main.__module__].search = lambda *a, **k: str(Interrupting())\n"
+        "sys.exit(main(['search', '--run', 'run']))\n"
+    )
+    process = subprocess.run(
+        [sys.executable, "-m", "probe"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 130, process.stderr
+    assert process.stderr.strip() == "foretell: stopped; the same command continues from here"

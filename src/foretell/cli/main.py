@@ -43,6 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"foretell: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
+        # CPython remembers an interrupt inside the `exec` of an import (a dataclass does one), and
+        # would die of the signal at exit even though it is caught here; another `exec` forgets it.
+        exec("")
         print("foretell: stopped; the same command continues from here", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
