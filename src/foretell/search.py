@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,7 @@ def search(
     training: TrainSettings = DEMO.training,
     device: str = "cpu",
     workers: int = 1,
+    executor: Executor | None = None,
     progress: Callable[[Tick], object] = lambda tick: None,
 ) -> Outcome:
     """Search with the help of the proxy `by`, train `trainings` networks, and as many without it.
@@ -95,7 +97,9 @@ def search(
     reads what is there.
 
     A space given by name is built for the data's classes and image shape. `workers` is how many
-    processes compute, each on one thread; the rows are the same whatever their number.
+    processes compute, each on one thread; the rows are the same whatever their number. With an
+    `executor` of your own, such as Dask's or Slurm's, it computes so many tasks at a time. A
+    network whose process dies twice is undefined, and the row says why.
 
     Raises ForetellError for a bad argument, or a folder that holds something else.
     """
@@ -108,8 +112,8 @@ def search(
     unhelped = {key: value for key, value in settings.items() if key != "moves"}
     unscored = make_searcher(name, work.space, seed, **unhelped)
     config = configuration(work, splits, pool, trainings, searcher)
-    with Store.open(run, config) as store, workers_pool(workers) as executor:
-        evaluator = Evaluator(work, store, executor, workers, progress)
+    with Store.open(run, config) as store, workers_pool(executor or workers) as pooled:
+        evaluator = Evaluator(work, store, pooled, workers, progress)
         at_once = SEARCHERS[name].at_once
         arms = {
             SCORED: drive(scored, evaluator, trainings, at_once),
@@ -183,6 +187,9 @@ def conclude(arms: dict[str, list[Arch]], evaluator: Evaluator) -> Outcome:
     best: dict[str, Arch] = {}
     for arm, archs in arms.items():
         best[arm] = max(archs, key=lambda arch: validation(evaluator, arch))
+        if not evaluator.training(best[arm])["history"]:
+            why = evaluator.training(best[arm])["why"]
+            raise ForetellError(f"no network of the {arm} arm could be trained: {why}")
         rows.extend(outcome_row(evaluator, arm, arch, arch == best[arm]) for arch in archs)
     save_chosen(best[SCORED], evaluator)
     store = evaluator.store

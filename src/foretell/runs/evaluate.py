@@ -14,12 +14,13 @@ import torch
 from foretell.batch import Batch
 from foretell.data import minibatch
 from foretell.engine.plan import Plan
+from foretell.errors import ForetellError
 from foretell.proxies import PROXIES
 from foretell.runs.files import write_atomically
 from foretell.runs.rowlog import canonical
 from foretell.runs.store import Store
 from foretell.runs.tasks import Data, ScoreTask, TrainTask, loaded
-from foretell.runs.workers import completed
+from foretell.runs.workers import Lost, completed
 from foretell.score import Score
 from foretell.searchers import Question
 from foretell.spaces import Arch, Space
@@ -69,6 +70,9 @@ class Evaluator:
     executor: Executor
     at_once: int
     progress: Callable[[Tick], object]
+    refusals: bool = False
+    """Whether a network that cannot be scored gets a row that says why, as in a zoo; where the
+    networks are of one space, the first one ends the run."""
 
     @cached_property
     def _batch(self) -> str:
@@ -87,12 +91,17 @@ class Evaluator:
     def compute(self, questions: list[Question]) -> None:
         """Have computed what is missing, several at once, and store each as soon as it is there."""
         tasks: dict[Question, ScoreTask | TrainTask] = {}
+        asked: Mapping[Question, Callable[[], Any]] = tasks
         for question in questions:
             if (task := self._task(question)) is not None:
                 tasks[question] = task
             else:
                 self._tick(question, from_store=True)
-        for question, result in completed(self.executor, tasks, self.at_once):
+        if self.refusals:
+            asked = {question: Refusing(task) for question, task in tasks.items()}
+        for question, result in completed(self.executor, asked, self.at_once):
+            if isinstance(result, Lost):
+                result = lost(tasks[question], result.why)
             self._keep(question.arch, result)
             self._tick(question, from_store=False)
 
@@ -188,6 +197,27 @@ class Evaluator:
     def _train_key(self, arch: Arch) -> dict[str, Any]:
         training = asdict(self.work.training)
         return {"kind": "train", **self.network(arch), "data": self._data, "training": training}
+
+
+@dataclass(frozen=True)
+class Refusing:
+    """A task whose network may be one that cannot be computed: then the reason is its result."""
+
+    task: ScoreTask | TrainTask
+
+    def __call__(self) -> Any:
+        """What the task gives, or `Lost`."""
+        try:
+            return self.task()
+        except ForetellError as error:
+            return Lost(str(error))
+
+
+def lost(task: ScoreTask | TrainTask, why: str) -> Any:
+    """A result for a network that could not be computed: undefined, for this reason."""
+    if isinstance(task, TrainTask):
+        return Trained(math.nan, math.nan, 0.0, (), why), b""
+    return dict.fromkeys(task.proxies, Score(math.nan, 0.0, why))
 
 
 def score_values(score: Score) -> Row:

@@ -4,14 +4,21 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    wait,
+)
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from foretell.errors import ForetellError
 
-__all__ = ["available_cores", "completed", "pool"]
+__all__ = ["Lost", "available_cores", "completed", "pool"]
 
 Key = TypeVar("Key")
 
@@ -22,27 +29,58 @@ def available_cores() -> int:
 
 
 @contextmanager
-def pool(workers: int) -> Iterator[Executor]:
-    """An executor of so many processes; of this one alone if it is one.
+def pool(workers: int | Executor) -> Iterator[Executor]:
+    """An executor of so many processes; of this one alone if it is one. Another's is left open.
 
     When the block is left by an error or Ctrl-C, unfinished tasks are dropped at once.
     """
+    if isinstance(workers, Executor):
+        yield workers
+        return
     if workers < 1:
         raise ForetellError(f"workers is {workers}; give at least 1")
     if workers == 1:
         yield InThisProcess()
         return
-    context = multiprocessing.get_context("spawn")  # a fork would inherit torch's broken threads
-    executor = ProcessPoolExecutor(workers, mp_context=context, initializer=ignore_interrupts)
+    executor = Processes(workers)
     try:
         yield executor
         executor.shutdown()
     except BaseException:
-        processes = list((executor._processes or {}).values())
-        executor.shutdown(wait=False, cancel_futures=True)
+        executor.kill()
+        raise
+
+
+class Processes(Executor):
+    """So many processes, started anew where one has died."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._pool = self._started()
+
+    def _started(self) -> ProcessPoolExecutor:
+        context = multiprocessing.get_context("spawn")  # a fork inherits torch's broken threads
+        return ProcessPoolExecutor(self._workers, mp_context=context, initializer=ignore_interrupts)
+
+    def submit(self, fn, /, *args, **kwargs):  # type: ignore[no-untyped-def]
+        """A future; it fails with BrokenExecutor where a process dies before it is done."""
+        try:
+            return self._pool.submit(fn, *args, **kwargs)
+        except BrokenExecutor:
+            self._pool.shutdown(wait=False)
+            self._pool = self._started()
+            return self._pool.submit(fn, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the processes when their tasks are done."""
+        self._pool.shutdown(wait, cancel_futures=cancel_futures)
+
+    def kill(self) -> None:
+        """Drop all tasks and end the processes now."""
+        processes = list((self._pool._processes or {}).values())
+        self._pool.shutdown(wait=False, cancel_futures=True)
         for process in processes:
             process.terminate()
-        raise
 
 
 class InThisProcess(Executor):
@@ -63,27 +101,56 @@ def ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+@dataclass(frozen=True)
+class Lost:
+    """Stands for the result of a task whose process died, and died again with it alone."""
+
+    why: str = "the process that computed it died twice, the second time alone (out of memory?)"
+
+
 def completed(
     executor: Executor, tasks: Mapping[Key, Callable[[], Any]], at_once: int
 ) -> Iterator[tuple[Key, Any]]:
-    """The key of each task with its result, in the order in which they finish."""
+    """The key of each task with its result, in the order in which they finish.
+
+    A task whose process dies is tried once more, with no other beside it; where that dies too,
+    its result is `Lost`, and the others go on. Raises ForetellError if the executor is broken.
+    """
     running: dict[Future[Any], Key] = {}
     try:
         for key, task in tasks.items():
             running[executor.submit(task)] = key
             if len(running) >= at_once:
-                yield from finished(running)
+                yield from finished(executor, tasks, running)
         while running:
-            yield from finished(running)
-    except BrokenProcessPool:
+            yield from finished(executor, tasks, running)
+    except BrokenExecutor:
         raise ForetellError(
-            "a worker process died (out of memory?); run again with fewer --workers, "
+            "the executor that was given is broken; run again with another, "
             "what is finished is kept"
         ) from None
 
 
-def finished(running: dict[Future[Any], Key]) -> Iterator[tuple[Key, Any]]:
+def finished(
+    executor: Executor, tasks: Mapping[Key, Callable[[], Any]], running: dict[Future[Any], Key]
+) -> Iterator[tuple[Key, Any]]:
     """Wait for one or more, and take them out."""
     done, _ = wait(running, return_when=FIRST_COMPLETED)
+    if isinstance(executor, Processes) and any(map(died, done)):
+        done, _ = wait(running)  # all that ran beside it died too: which one did it shows alone
+    again = []
     for future in done:
-        yield running.pop(future), future.result()
+        key = running.pop(future)
+        if isinstance(executor, Processes) and died(future):
+            again.append(key)
+        else:
+            yield key, future.result()
+    for key in again:
+        future = executor.submit(tasks[key])
+        wait([future])
+        yield key, Lost() if died(future) else future.result()
+
+
+def died(future: Future[Any]) -> bool:
+    """Whether the process of a finished task died of it, or of one beside it."""
+    return isinstance(future.exception(), BrokenExecutor)

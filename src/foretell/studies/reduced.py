@@ -3,6 +3,7 @@
 EcoNAS, Zhou et al. 2020, arXiv:2001.01233; the two settings are those of arXiv:2101.08134.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +19,7 @@ from foretell.errors import ForetellError, did_you_mean
 from foretell.runs.evaluate import Tick, finite_or_null, made_with
 from foretell.runs.store import Store
 from foretell.runs.tasks import one_thread
-from foretell.runs.workers import completed
+from foretell.runs.workers import Lost, completed
 from foretell.searchers import Question
 from foretell.spaces import Arch, Space, make_space
 from foretell.training import Trained, TrainSettings, train
@@ -114,6 +115,8 @@ def train_reduced(
         if key(arch) not in store
     }
     for arch, trained in completed(executor, tasks, at_once):
+        if isinstance(trained, Lost):
+            trained = Trained(math.nan, math.nan, 0.0, (), trained.why)
         row = {"value": trained.val_accuracy, "why": trained.why, "seconds": trained.seconds}
         row |= {"minibatches": minibatches, "history": [e.val_accuracy for e in trained.history]}
         store.add({"key": key(arch), **finite_or_null(row), **made_with()})

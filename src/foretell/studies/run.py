@@ -3,6 +3,7 @@
 import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ def run_study(
     reduced: Sequence[str] = (),
     device: str = "cpu",
     workers: int = 1,
+    executor: Executor | None = None,
     progress: Callable[[Tick], object] = lambda tick: None,
 ) -> Path:
     """Score `sample` random architectures of a table, or all, and return the run's folder.
@@ -57,7 +59,9 @@ def run_study(
     anew, from `seed` on. `space`, as in `nb201?channels=8`, is by default the table's own, built
     for the data. `reduced` names trainings of `REDUCED` to do beside the scores, for comparison.
     Called again with more proxies, repeats or a larger sample it computes what is missing; the
-    rows are the same whatever the number of workers.
+    rows are the same whatever the number of workers. With an `executor` of your own, such as
+    Dask's or Slurm's, it computes `workers` tasks at a time. A network of a zoo that cannot be
+    scored, or whose process dies twice, is undefined, and its row says why.
 
     Raises ForetellError for a bad argument, a table of another space, or a folder that holds
     another study.
@@ -73,7 +77,7 @@ def run_study(
         raise ForetellError(f"repeats is {repeats}; give at least 1")
     config = configuration(known, built, splits, batch_size, seed, loss)
     plan = make_plan(proxies)
-    with Store.open(run, config) as store, pool(workers) as executor:
+    with Store.open(run, config) as store, pool(executor or workers) as pooled:
         if not (store.folder / TABLE).exists():
             keep(known, store.folder)
         archs = [built.parse(text) for text, _ in drawn(known, built, seed, sample)]
@@ -81,11 +85,12 @@ def run_study(
             by = plan.proxies[0].name
             settings = TrainSettings()
             work = Work(built, data, plan, by, batch_size, settings, seed + again, device, loss)
-            evaluator = Evaluator(work, store, executor, workers, progress)
+            zoo = isinstance(built, ModelZoo)
+            evaluator = Evaluator(work, store, pooled, workers, progress, refusals=zoo)
             evaluator.compute([Question(built.canonical(arch), "score") for arch in archs])
         for name in reduced:
             canonical = [built.canonical(arch) for arch in archs]
-            train_reduced(name, built, canonical, splits, seed, store, executor, workers, progress)
+            train_reduced(name, built, canonical, splits, seed, store, pooled, workers, progress)
         return store.folder
 
 

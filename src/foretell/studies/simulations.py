@@ -16,7 +16,7 @@ from foretell.proxies import PROXIES
 from foretell.runs.evaluate import made_with
 from foretell.runs.store import Store, read_config, read_rows
 from foretell.runs.tasks import one_thread
-from foretell.runs.workers import completed, pool
+from foretell.runs.workers import Lost, completed, pool
 from foretell.studies.run import TABLE, keep, read_study
 from foretell.studies.simulate import Benchmark, Simulated, best_so_far, make_strategy, simulate
 from foretell.tables import Table, read_table
@@ -86,6 +86,8 @@ def run_simulations(
         }
         missing = {k: task for k, task in tasks.items() if task.key not in store}
         for done, (name, found) in enumerate(completed(executor, missing, workers), 1):
+            if isinstance(found, Lost):
+                raise ForetellError(f"the search {missing[name].key}: {found.why}")
             store.add({"key": missing[name].key, **values_of(found), **made_with()})
             progress(len(tasks) - len(missing) + done, len(tasks))
         return store.folder
