@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import foretell
 from foretell.errors import ForetellError
-from foretell.runs.files import write_atomically
+from foretell.files import write_atomically
 from foretell.runs.store import DAMAGED, ROWS, RUN, Store, read_config, read_rows
 
 CONFIG = {"seed": 0, "train": {"epochs": 3, "lr": 0.1}}

@@ -3,6 +3,7 @@
 import math
 import random
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -191,7 +192,7 @@ def test_outputs_that_are_not_finite_are_undefined_with_a_reason(few: Splits) ->
     trained = train(model, few, QUICK, seed=0)
     assert math.isnan(trained.val_accuracy)
     assert trained.why == (
-        "the network's outputs are not finite on the validation images after epoch 1 of 2"
+        "the network's outputs are not finite on the validation samples after epoch 1 of 2"
     )
     assert trained.history == ()
 
@@ -273,3 +274,83 @@ def test_a_model_that_does_not_fit_the_data_is_refused(few: Splits) -> None:
     two_classes = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
     with pytest.raises(ForetellError, match=r"shape \(2, 2\); give a model whose .* \(2, 10\)"):
         train(two_classes, few, QUICK, seed=0)
+
+
+class Stopped(Exception):
+    """Stands for a kill after an epoch."""
+
+
+def stop_at(number: int) -> Any:
+    def progress(epoch: Epoch) -> None:
+        if epoch.number == number:
+            raise Stopped
+
+    return progress
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_stopped_training_goes_on_to_the_same_end(
+    optimizer: Any, few: Splits, tmp_path: Path
+) -> None:
+    """Stopped after each epoch in turn, with everything that draws random numbers."""
+    settings = replace(QUICK, epochs=4, optimizer=optimizer, augmentation="shift", lr=0.01)
+    calm, kept = small_net(nn.Dropout(0.3)), tmp_path / "kept.pt"
+    expected = train(calm, few, settings, seed=1)
+    for number in (1, 2, 3):
+        model = small_net(nn.Dropout(0.3))
+        with pytest.raises(Stopped):
+            train(model, few, settings, 1, progress=stop_at(number), checkpoint=kept)
+    seen: list[int] = []
+    model = small_net(nn.Dropout(0.3))
+    trained = train(
+        model, few, settings, 1, progress=lambda e: seen.append(e.number), checkpoint=kept
+    )
+    assert seen == [4]
+    assert outcome(trained) == outcome(expected)
+    for name, tensor in calm.state_dict().items():
+        assert tensor.equal(model.state_dict()[name]), name
+    assert not kept.exists()
+
+
+@pytest.mark.parametrize("damage", ["half", "empty", "text", "other"])
+def test_a_checkpoint_of_no_use_is_begun_anew(damage: str, few: Splits, tmp_path: Path) -> None:
+    kept = tmp_path / "kept.pt"
+    other = replace(QUICK, lr=0.01) if damage == "other" else QUICK
+    with pytest.raises(Stopped):
+        train(small_net(), few, other, 0, progress=stop_at(1), checkpoint=kept)
+    content = kept.read_bytes()
+    if damage != "other":
+        kept.write_bytes({"half": content[: len(content) // 2], "empty": b""}.get(damage, b"hello"))
+    assert outcome(train(small_net(), few, QUICK, 0, checkpoint=kept)) == fresh(few)
+
+
+def test_patience_ends_a_training_that_gets_no_better(few: Splits) -> None:
+    """It is off by default, and what it does is not in the key of others."""
+    settings = TrainSettings(epochs=40, batch_size=64, lr=0.05, patience=2)
+    trained = train(small_net(), few, settings, 0)
+    accuracies = [epoch.val_accuracy for epoch in trained.history]
+    assert trained.epochs < 40
+    assert max(accuracies[:-2]) >= max(accuracies[-2:])
+    assert trained.val_accuracy == accuracies[-1]
+    assert TrainSettings(epochs=40).patience is None
+
+
+def test_mixed_precision_trains_too(few: Splits) -> None:
+    """About as well; on the CPU by bfloat16."""
+    settings = replace(QUICK, epochs=3, precision="bf16")
+    half, full = fresh(few, settings), fresh(few, replace(QUICK, epochs=3))
+    assert half.history != full.history
+    assert half.val_accuracy > 0.8 * full.val_accuracy
+    with pytest.raises(ForetellError, match="needs a GPU"):
+        fresh(few, replace(QUICK, precision="fp16"))
+
+
+def test_texts_are_trained_token_by_token() -> None:
+    """A network that sees the token before learns a text in which each follows from it."""
+    ids = (torch.arange(600) % 5).reshape(60, 10)
+    after = (ids + 1) % 5
+    part = (ids[:40], after[:40])
+    texts = Splits("count", 5, part, (ids[40:50], after[40:50]), (ids[50:], after[50:]))
+    model = nn.Sequential(nn.Embedding(5, 8), nn.Linear(8, 5))
+    trained = train(model, texts, TrainSettings(epochs=20, batch_size=8, lr=0.3), 0)
+    assert trained.test_accuracy == 100

@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from torch import nn
 from foretell.data import Splits
 from foretell.engine.plan import DEFAULT, Request, make_plan
 from foretell.errors import ForetellError
+from foretell.files import write_atomically
 from foretell.runs.evaluate import Evaluator, Tick, Work
-from foretell.runs.files import write_atomically
 from foretell.runs.store import Store
 from foretell.runs.tasks import loaded
 from foretell.runs.workers import pool as workers_pool
@@ -136,7 +136,7 @@ def configuration(
         "pool": pool,
         "trainings": trainings,
         "seed": work.seed,
-        "training": asdict(work.training),
+        "training": work.training.key(),
     }
 
 

@@ -5,11 +5,15 @@ a cosine to zero. Validation accuracy is for choosing; test accuracy is computed
 and nothing here depends on it.
 """
 
+import io
 import math
+import os
+import pickle
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -19,11 +23,13 @@ from foretell.batch import Batch, main_output
 from foretell.data.splits import Part, Split, Splits
 from foretell.engine.isolate import call, derived_seed, mode, own_randomness
 from foretell.errors import ForetellError, Undefined
+from foretell.files import write_atomically
 
 __all__ = ["Epoch", "TrainSettings", "Trained", "train"]
 
 Augmentation = Literal["none", "shift"]
 Optimizer = Literal["sgd", "adamw"]
+Precision = Literal["full", "bf16", "fp16"]
 
 EVALUATION_BATCH = 2048
 """Images evaluated at once; the value changes the memory taken, not the result."""
@@ -35,7 +41,10 @@ class TrainSettings:
 
     An epoch is cut into the fewest batches of at most `batch_size` images, equal in size to
     within one. `shift` moves each image by up to a pixel each way, repeating its border.
-    Momentum is for SGD alone. `stop_after` ends a training early on the schedule of `epochs`.
+    Momentum is for SGD alone. `stop_after` ends a training early on the schedule of `epochs`;
+    `patience` does after so many epochs in a row without a better validation accuracy, and is off
+    by default. `precision` of "bf16" or "fp16" is automatic mixed precision, the latter with
+    scaled gradients and on a GPU alone.
     """
 
     epochs: int = 10
@@ -47,6 +56,17 @@ class TrainSettings:
     weight_decay: float = 5e-4
     augmentation: Augmentation = "none"
     optimizer: Optimizer = "sgd"
+    patience: int | None = None
+    precision: Precision = "full"
+
+    def key(self) -> dict[str, Any]:
+        """What is said of it in a row's key: all but the additions that are off.
+
+        >>> TrainSettings(patience=3).key().keys() - TrainSettings().key().keys()
+        {'patience'}
+        """
+        added = {f.name: f.default for f in fields(self) if f.name in ("patience", "precision")}
+        return {n: v for n, v in asdict(self).items() if n not in added or v != added[n]}
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
@@ -56,7 +76,10 @@ class TrainSettings:
         stop = self.stop_after
         if stop is not None and (type(stop) is not int or not 1 <= stop <= self.epochs):
             raise ForetellError(f"stop_after is {stop!r}; give an epoch from 1 to {self.epochs}")
-        for name, allowed in (("augmentation", Augmentation), ("optimizer", Optimizer)):
+        if self.patience is not None and (type(self.patience) is not int or self.patience < 1):
+            raise ForetellError(f"patience is {self.patience!r}; give a number of epochs, or None")
+        named = {"augmentation": Augmentation, "optimizer": Optimizer, "precision": Precision}
+        for name, allowed in named.items():
             if (given := getattr(self, name)) not in get_args(allowed):
                 known = " or ".join(get_args(allowed))
                 raise ForetellError(f"{name} is {given!r}; give {known}")
@@ -81,7 +104,10 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of a training. An accuracy that is undefined is nan, and `why` says the reason."""
+    """What came of a training. An accuracy that is undefined is nan, and `why` says the reason.
+
+    Of texts, an accuracy is the share of the tokens.
+    """
 
     val_accuracy: float  # %, after the last epoch
     test_accuracy: float  # %, after the last epoch
@@ -102,6 +128,7 @@ def train(
     seed: int,
     device: torch.device | str = "cpu",
     progress: Callable[[Epoch], None] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> Trained:
     """Train `model` in place and measure it; it stays on `device`, in evaluation mode.
 
@@ -109,81 +136,164 @@ def train(
     (dropout) follow from `seed` alone; the global generators come back as they were. On one CPU
     with one number of threads, equal models and seeds give equal accuracies.
 
-    Raises ForetellError if the model does not take the images or has not one output a class.
+    With a `checkpoint`, a file is kept there after every epoch, a training that was stopped goes
+    on from it to the same end, and it is deleted at the end. It holds tensors and numbers, and
+    loading it executes nothing; one of another training, or a damaged one, is begun anew.
+
+    Raises ForetellError if the model does not take the samples or has not one output a class.
     """
     start = time.perf_counter()
     device = torch.device(device)
     model.to(device)
+    if settings.precision == "fp16" and device.type == "cpu":
+        raise ForetellError("precision fp16 needs a GPU; give bf16 or full on the CPU")
     _check(model, splits, device, seed)
     _lay_out(model, torch.channels_last)
-    history: list[Epoch] = []
+    course = _Course(model, splits, settings, seed, device)
+    before = course.load(checkpoint) if checkpoint is not None else 0.0
+    history = course.history
     val, test, why = math.nan, math.nan, None
     try:
-        for epoch in _epochs(model, splits, settings, seed, device):
-            history.append(epoch)
+        while not course.over():
+            epoch = course.epoch()
+            if checkpoint is not None:
+                course.save(checkpoint, before + time.perf_counter() - start)
             if progress is not None:
                 progress(epoch)
         val = history[-1].val_accuracy
-        test = _accuracy(model, _at(splits.test, device), "test images", seed)
+        test = _accuracy(model, _at(splits.test, device), "test samples", seed)
     except Undefined as undefined:
         why = str(undefined)
     model.eval()
     _lay_out(model, torch.contiguous_format)
-    return Trained(val, test, time.perf_counter() - start, tuple(history), why)
+    if checkpoint is not None:
+        Path(checkpoint).unlink(missing_ok=True)
+    return Trained(val, test, before + time.perf_counter() - start, tuple(history), why)
 
 
-def _epochs(
-    model: nn.Module, splits: Splits, settings: TrainSettings, seed: int, device: torch.device
-) -> Iterator[Epoch]:
-    """Train for another epoch each time one is wanted. Raises Undefined where it diverges."""
-    training, validation = _at(splits.train, device), _at(splits.val, device)
-    steps = math.ceil(len(training[1]) / settings.batch_size)
-    optimizer = _optimizer(model, settings)
-    shuffling = torch.Generator().manual_seed(derived_seed(seed, "shuffle"))
-    shifting = torch.Generator().manual_seed(derived_seed(seed, "shift"))
-    for number in range(1, (settings.stop_after or settings.epochs) + 1):
-        batches = _batches(training, steps, shuffling)
+class _Course:
+    """A training between two epochs: all that the next one depends on."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        splits: Splits,
+        settings: TrainSettings,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.model, self.settings, self.seed, self.device = model, settings, seed, device
+        self.history: list[Epoch] = []
+        self._about = repr((settings, seed, splits.fingerprint, [*model.state_dict()]))
+        self._training, self._validation = _at(splits.train, device), _at(splits.val, device)
+        self._steps = math.ceil(len(self._training[1]) / settings.batch_size)
+        self._optimizer = _optimizer(model, settings)
+        self._scaler = torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16")
+        self._shuffling = torch.Generator().manual_seed(derived_seed(seed, "shuffle"))
+        self._shifting = torch.Generator().manual_seed(derived_seed(seed, "shift"))
+
+    def over(self) -> bool:
+        """Whether all epochs are done, or none of the last few was better than those before."""
+        settings, accuracies = self.settings, [epoch.val_accuracy for epoch in self.history]
+        if len(accuracies) >= (settings.stop_after or settings.epochs):
+            return True
+        since = len(accuracies) - 1 - accuracies.index(max(accuracies)) if accuracies else 0
+        return settings.patience is not None and since >= settings.patience
+
+    def epoch(self) -> Epoch:
+        """Train for another epoch. Raises Undefined where it diverges."""
+        settings, number = self.settings, len(self.history) + 1
+        batches = _batches(self._training, self._steps, self._shuffling)
         if settings.augmentation == "shift":
-            batches = ((_shifted(images, shifting), labels) for images, labels in batches)
-        rates = _cosine(settings, steps, number)
-        with own_randomness(derived_seed(seed, "model", number), device):
-            loss = _one_pass(model, optimizer, batches, rates)
+            batches = ((_shifted(images, self._shifting), labels) for images, labels in batches)
+        with own_randomness(derived_seed(self.seed, "model", number), self.device):
+            loss = self._one_pass(batches, _cosine(settings, self._steps, number))
         if not math.isfinite(loss):
             raise Undefined(
                 f"the training loss became {loss} in epoch {number} of {settings.epochs}"
             )
-        what = f"validation images after epoch {number} of {settings.epochs}"
-        yield Epoch(number, loss, _accuracy(model, validation, what, seed))
+        what = f"validation samples after epoch {number} of {settings.epochs}"
+        accuracy = _accuracy(self.model, self._validation, what, self.seed)
+        self.history.append(Epoch(number, loss, accuracy))
+        return self.history[-1]
+
+    def _one_pass(self, batches: Iterator[Split], rates: list[float]) -> float:
+        """Take one step per batch, at one rate each; return the mean loss."""
+        self.model.train()
+        losses = []
+        for (samples, labels), rate in zip(batches, rates, strict=True):
+            for group in self._optimizer.param_groups:
+                group["lr"] = rate
+            with _autocast(self.settings.precision, self.device):
+                loss = F.cross_entropy(*_one_a_row(main_output(self.model(samples)), labels))
+            self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            self._scaler.step(self._optimizer)
+            self._scaler.update()
+            self._optimizer.zero_grad()
+            losses.append(loss.detach())
+        return torch.stack(losses).mean().item()
+
+    def save(self, path: str | os.PathLike[str], seconds: float) -> None:
+        """Write all of it, so that a kill leaves the old file or the new one."""
+        state = {
+            "about": self._about,
+            "seconds": seconds,
+            "history": [asdict(epoch) for epoch in self.history],
+            "model": self.model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "scaler": self._scaler.state_dict(),
+            "generators": [self._shuffling.get_state(), self._shifting.get_state()],
+        }
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_atomically(Path(path), buffer.getvalue())
+
+    def load(self, path: str | os.PathLike[str]) -> float:
+        """Go on from there if it is of this training; the seconds it took so far."""
+        try:
+            state = torch.load(path, weights_only=True, map_location=self.device)
+            if state["about"] != self._about:
+                return 0.0
+            generators = [state.cpu() for state in state["generators"]]
+        except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError):
+            return 0.0
+        self.model.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._scaler.load_state_dict(state["scaler"])
+        self._shuffling.set_state(generators[0])
+        self._shifting.set_state(generators[1])
+        self.history += [Epoch(**epoch) for epoch in state["history"]]
+        return float(state["seconds"])
 
 
-def _one_pass(
-    model: nn.Module, optimizer: torch.optim.Optimizer, batches: Iterator[Split], rates: list[float]
-) -> float:
-    """Take one step per batch, at one rate each; return the mean loss."""
-    model.train()
-    losses = []
-    for (images, labels), rate in zip(batches, rates, strict=True):
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        loss = F.cross_entropy(main_output(model(images)), labels)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        optimizer.zero_grad()
-        losses.append(loss.detach())
-    return torch.stack(losses).mean().item()
+def _autocast(precision: Precision, device: torch.device) -> torch.autocast:
+    kind = torch.float16 if precision == "fp16" else torch.bfloat16
+    return torch.autocast(device.type, kind, enabled=precision != "full")
+
+
+def _one_a_row(outputs: Tensor, labels: Tensor) -> Split:
+    """Of texts, [N, length, V] and [N, length]: a row a token."""
+    if labels.ndim == 1:
+        return outputs, labels
+    return outputs.flatten(0, 1), labels.flatten()
 
 
 def _accuracy(model: nn.Module, split: Split, what: str, seed: int) -> float:
-    """Per cent of the images whose largest output is that of their class."""
+    """Per cent of the samples, or tokens, whose largest output is that of their class."""
     model.eval()
-    images, labels = split
-    with torch.inference_mode(), own_randomness(derived_seed(seed, "evaluate"), images.device):
-        outputs = torch.cat(
-            [main_output(model(part)) for part in torch.split(images, EVALUATION_BATCH)]
-        )
-    if not outputs.isfinite().all():
-        raise Undefined(f"the network's outputs are not finite on the {what}")
-    return 100 * int((outputs.argmax(1) == labels).sum()) / len(labels)
+    samples, labels = split
+    right = 0
+    with torch.inference_mode(), own_randomness(derived_seed(seed, "evaluate"), samples.device):
+        for part, truth in zip(
+            torch.split(samples, EVALUATION_BATCH),
+            torch.split(labels, EVALUATION_BATCH),
+            strict=True,
+        ):
+            outputs = main_output(model(part))
+            if not outputs.isfinite().all():
+                raise Undefined(f"the network's outputs are not finite on the {what}")
+            right += int((outputs.argmax(-1) == truth).sum())
+    return 100 * right / labels.numel()
 
 
 def _optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
@@ -228,20 +338,23 @@ def _shifted(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _check(model: nn.Module, splits: Splits, device: torch.device, seed: int) -> None:
-    """Raise ForetellError unless the model maps the images to one output a class."""
+    """Raise ForetellError unless the model maps the samples to one output a class."""
     few = Batch(splits.train[0][:2].to(device))
+    wanted = (*splits.train[1][:2].shape, splits.classes)
     with torch.no_grad(), mode(model, training=False), own_randomness(seed, device):
         shape = tuple(main_output(call(model, {}, few)).shape)
-    if shape != (len(few), splits.classes):
+    if shape != wanted:
         raise ForetellError(
-            f"{type(model).__name__} maps {len(few)} images of {splits.name} to outputs of shape "
-            f"{shape}; give a model whose outputs are {len(few), splits.classes}, one a class"
+            f"{type(model).__name__} maps {len(few)} samples of {splits.name} to outputs of shape "
+            f"{shape}; give a model whose outputs are {wanted}, one a class"
         )
 
 
 def _at(part: Part, device: torch.device) -> Split:
-    images, labels = part
-    return images.to(device, memory_format=torch.channels_last), labels.to(device)
+    samples, labels = part
+    images = len(samples.shape) == 4
+    order = torch.channels_last if images else torch.contiguous_format
+    return samples.to(device, memory_format=order), labels.to(device)
 
 
 def _lay_out(model: nn.Module, memory_format: torch.memory_format) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from foretell.errors import ForetellError
 from foretell.extras import extra
+from foretell.files import write_atomically
 from foretell.report.page import Chart, Figure, Page, TableBlock, as_html
 from foretell.report.searches import searches_page
 from foretell.report.study import study_page, with_truth
-from foretell.runs.files import write_atomically
 from foretell.runs.store import read_config
 from foretell.studies.judge import judge
 from foretell.studies.run import read_study

@@ -15,8 +15,8 @@ from foretell.batch import Batch
 from foretell.data import minibatch
 from foretell.engine.plan import Plan
 from foretell.errors import ForetellError
+from foretell.files import write_atomically
 from foretell.proxies import PROXIES
-from foretell.runs.files import write_atomically
 from foretell.runs.rowlog import canonical
 from foretell.runs.store import Store
 from foretell.runs.tasks import Data, ScoreTask, TrainTask, loaded
@@ -142,7 +142,17 @@ class Evaluator:
         if question.kind == "train":
             if self._train_key(arch) in self.store:
                 return None
-            return TrainTask(work.space, arch, work.data, work.training, work.seed, work.device)
+            weights = self.weights_file(arch)
+            weights.parent.mkdir(exist_ok=True)
+            return TrainTask(
+                work.space,
+                arch,
+                work.data,
+                work.training,
+                work.seed,
+                work.device,
+                weights.with_name(f"{weights.stem}.unfinished.pt"),
+            )
         missing = {
             proxy.name: work.plan.settings.get(proxy.name, {})
             for proxy in work.plan.proxies
@@ -168,9 +178,7 @@ class Evaluator:
                 self.store.add({"key": self._score_key(arch, proxy), **score_values(one)})
             return
         trained, weights = result
-        path = self.weights_file(arch)
-        path.parent.mkdir(exist_ok=True)
-        write_atomically(path, weights)
+        write_atomically(self.weights_file(arch), weights)
         self.store.add({"key": self._train_key(arch), **training_values(trained)})
 
     def _tick(self, question: Question, *, from_store: bool) -> None:
@@ -195,7 +203,7 @@ class Evaluator:
         }
 
     def _train_key(self, arch: Arch) -> dict[str, Any]:
-        training = asdict(self.work.training)
+        training = self.work.training.key()
         return {"kind": "train", **self.network(arch), "data": self._data, "training": training}
 
 

@@ -19,7 +19,7 @@ from typing import Any, Self
 import filelock
 
 from foretell.errors import ForetellError
-from foretell.runs.files import (
+from foretell.files import (
     delete_drafts,
     os_errors_told,
     sync_folder,

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -57,12 +58,15 @@ class TrainTask:
     training: TrainSettings
     seed: int
     device: str
+    checkpoint: Path | None = None
+    """Where a stopped training goes on from; unused on a machine without that folder."""
 
     def __call__(self) -> tuple[Trained, bytes]:
         """What came of it, and the trained weights: a state_dict as `torch.save` writes it."""
+        kept = self.checkpoint if self.checkpoint and self.checkpoint.parent.is_dir() else None
         with one_thread():
-            model = built(self)
-            trained = train(model, loaded(self.data), self.training, self.seed, self.device)
+            model, data = built(self), loaded(self.data)
+            trained = train(model, data, self.training, self.seed, self.device, checkpoint=kept)
         weights = io.BytesIO()
         torch.save({name: tensor.cpu() for name, tensor in model.state_dict().items()}, weights)
         return trained, weights.getvalue()

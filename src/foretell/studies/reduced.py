@@ -6,7 +6,7 @@ EcoNAS, Zhou et al. 2020, arXiv:2001.01233; the two settings are those of arXiv:
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -93,7 +93,7 @@ def train_reduced(
     by = REDUCED[name]
     small = reduced_space(space, by)
     few = reduced_splits(splits, by)
-    settings = asdict(by.training)
+    settings = by.training.key()
     steps = -(-len(few.train[1]) // by.training.batch_size)
     minibatches = steps * (by.training.stop_after or by.training.epochs)
 

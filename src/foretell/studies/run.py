@@ -14,9 +14,9 @@ import pandas as pd
 from foretell.data import Splits
 from foretell.engine.plan import Request, make_plan
 from foretell.errors import ForetellError
+from foretell.files import write_atomically
 from foretell.proxies import BASELINES, PAPER
 from foretell.runs.evaluate import Evaluator, Tick, Work
-from foretell.runs.files import write_atomically
 from foretell.runs.store import Store, read_config, read_rows
 from foretell.runs.tasks import Data, loaded
 from foretell.runs.workers import pool

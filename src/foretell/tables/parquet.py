@@ -13,7 +13,7 @@ import pandas as pd
 
 from foretell.errors import ForetellError
 from foretell.extras import extra
-from foretell.runs.files import write_atomically
+from foretell.files import write_atomically
 from foretell.tables.table import Table, about
 
 __all__ = ["read_about", "read_parquet_file", "read_table_file", "write_table"]
