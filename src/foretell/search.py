@@ -21,7 +21,7 @@ from foretell.runs.store import Store
 from foretell.runs.tasks import loaded
 from foretell.runs.workers import pool as workers_pool
 from foretell.searchers import SEARCHERS, Question, Searcher, make_searcher
-from foretell.spaces import Arch, Space, make_space
+from foretell.spaces import SPACES, Arch, Space, make_space, own_space
 from foretell.spec import parse_spec
 from foretell.training import TrainSettings
 from foretell.version import __version__
@@ -141,9 +141,11 @@ def configuration(
 
 
 def fit_to(space: str | Space, splits: Splits) -> Space:
-    """A space given by name, as in `nb201?channels=8`, made for the data."""
+    """A space given by name: `nb201?channels=8`, made for the data, or your own `FILE.py:NAME`."""
     if not isinstance(space, str):
         return space
+    if ":" in space:
+        return own_space(space)
     name, settings = parse_spec(space)
     channels, height, _ = splits.image_shape
     fitting = {"classes": splits.classes, "in_channels": channels, "resolution": height}
@@ -195,16 +197,22 @@ def conclude(arms: dict[str, list[Arch]], evaluator: Evaluator) -> Outcome:
     store = evaluator.store
     return Outcome(
         table=pd.DataFrame(rows).set_index(["arm", "arch"]),
-        chosen=load_chosen(store.folder),
+        chosen=load_chosen(store.folder, evaluator.work.space),
         scoring_seconds=scoring_seconds(evaluator),
         short={
-            evaluator.work.space.format(arch): "".join(map(str, arch))
+            evaluator.work.space.format(arch): short_name(evaluator.work.space, arch)
             for archs in arms.values()
             for arch in archs
         },
         folder=store.folder,
         notice=store.notice,
     )
+
+
+def short_name(space: Space, arch: Arch) -> str:
+    """Its text, or where that is long its options' numbers, if they are digits."""
+    text, digits = space.format(arch), "".join(map(str, arch))
+    return text if len(text) <= 40 or len(digits) > len(arch) else digits
 
 
 def validation(evaluator: Evaluator, arch: Arch) -> float:
@@ -251,20 +259,53 @@ def save_chosen(arch: Arch, evaluator: Evaluator) -> None:
     write_atomically(folder / "chosen.json", f"{json.dumps(about, indent=2)}\n".encode())
 
 
-def load_chosen(run: str | os.PathLike[str]) -> nn.Module:
+def load_chosen(run: str | os.PathLike[str], space: str | Space | None = None) -> nn.Module:
     """The trained network that a search chose, in evaluation mode, on the CPU.
 
-    Nothing in the run folder is executed. Raises ForetellError if the search has not finished.
+    A space of your own is given again, as an object or `FILE.py:NAME`: nothing in the run folder
+    is executed. Raises ForetellError if the search has not finished.
     """
     folder = Path(run)
+    about = read_chosen(folder)
     try:
-        about = json.loads((folder / "chosen.json").read_text())
         weights = torch.load(folder / about["weights"], weights_only=True, map_location="cpu")
+    except Exception as error:  # torch raises what it likes
+        raise ForetellError(f"{folder / about['weights']} is damaged; {REDO}") from error
+    built = space_of(about, space)
+    model = built.build(built.parse(about["arch"]), about["seed"])
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+REDO = "delete it and run the same command again"
+
+
+def read_chosen(folder: Path) -> dict[str, Any]:
+    """What chosen.json says. Raises ForetellError if the search has not finished."""
+    try:
+        about: dict[str, Any] = json.loads((folder / "chosen.json").read_bytes())
     except FileNotFoundError:
         raise ForetellError(
             f"{folder} holds no chosen network yet; let `foretell search --run {folder}` finish"
         ) from None
-    space = make_space(about["space"], about["settings"])
-    model = space.build(space.parse(about["arch"]), about["seed"])
-    model.load_state_dict(weights)
-    return model.eval()
+    except ValueError:
+        raise ForetellError(f"{folder / 'chosen.json'} is damaged; {REDO}") from None
+    return about
+
+
+def space_of(about: dict[str, Any], given: str | Space | None) -> Space:
+    """The space of a chosen network: a registered one, or the one that is given again."""
+    if given is not None:
+        space = own_space(given) if isinstance(given, str) else given
+        if space.settings() != about["settings"]:
+            raise ForetellError(
+                f"space {space.name} has other choices than {about['space']} of the run; "
+                "give the space of the run"
+            )
+        return space
+    if about["space"] not in SPACES:
+        raise ForetellError(
+            f"the space of this run is your own, {about['space']}; "
+            "give it again (--space FILE.py:NAME)"
+        )
+    return make_space(about["space"], about["settings"])

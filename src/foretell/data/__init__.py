@@ -18,6 +18,7 @@ from foretell.data.noise import random
 from foretell.data.pictures import folder
 from foretell.data.splits import Part, Split, Splits, minibatch
 from foretell.data.stream import first_batch
+from foretell.data.tabular import breast_cancer, csv
 from foretell.data.text import text
 from foretell.data.tokens import Vocabulary
 from foretell.data.torchvision_sets import KNOWN, from_torchvision_set
@@ -83,9 +84,16 @@ DATA: dict[str, DataEntry] = {
         "digits",
         embedded=True,
     ),
+    "breast_cancer": DataEntry(
+        breast_cancer,
+        "Wolberg et al. 1995, doi:10.24432/C5DW2B, via scikit-learn",
+        "breast_cancer",
+        embedded=True,
+    ),
     "random": DataEntry(random, "drawn", "random:CxHxWxCLASSES"),
     "folder": DataEntry(folder, "your pictures", "folder:DIR"),
     "npz": DataEntry(npz, "your arrays", "npz:FILE"),
+    "csv": DataEntry(csv, "your table", "csv:FILE?target=COLUMN"),
     "text": DataEntry(text, "your text", "text:FILE"),
     "hf-dataset": DataEntry(hf_dataset, "the datasets library", "hf-dataset:DIR_OR_NAME"),
     **{name: _set(name) for name in KNOWN},

@@ -75,9 +75,10 @@ class Splits:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of one image. Raises ForetellError for text."""
-        if self.vocabulary is not None:
-            raise ForetellError(f"{self.name} is text; this needs images, such as digits")
+        """Channels, height and width of one image. Raises ForetellError for text and tables."""
+        if self.vocabulary is not None or len(self.sample_shape) != 3:
+            what = "text" if self.vocabulary is not None else "a table"
+            raise ForetellError(f"{self.name} is {what}; this needs images, such as digits")
         channels, height, width = self.sample_shape
         return channels, height, width
 

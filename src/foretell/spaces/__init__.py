@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from foretell.errors import ForetellError, did_you_mean
 from foretell.spaces.asr import NASBenchASR
+from foretell.spaces.choices import Choices, own_space
 from foretell.spaces.graph import Graph, Graphs, graph_of
 from foretell.spaces.macro import NASBenchMacro
 from foretell.spaces.nb101 import NASBench101
@@ -34,6 +35,7 @@ from foretell.spaces.subset import Subset
 __all__ = [
     "SPACES",
     "Arch",
+    "Choices",
     "Fits",
     "Graph",
     "Graphs",
@@ -52,6 +54,7 @@ __all__ = [
     "make_space",
     "mutate",
     "neighbours",
+    "own_space",
     "require_valid",
     "sample",
     "size",
