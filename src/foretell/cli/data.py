@@ -3,11 +3,11 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import TypeAlias
 
 import pandas as pd
 from rich.console import Console
 
+from foretell.cli.common import Commands
 from foretell.cli.show import show
 from foretell.errors import ForetellError
 from foretell.tables import (
@@ -31,7 +31,6 @@ from foretell.tables import (
 
 __all__ = ["add_data_command"]
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 MAPPING = ("space", "key", "choose", "report", "cost", "keep", "lower", "repeats", "scale")
 
 

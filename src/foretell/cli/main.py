@@ -3,30 +3,35 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import pandas as pd
-import torch
-from rich.console import Console
 
 import foretell
 from foretell.cli.catalogue import CATALOGUES, catalogue
+from foretell.cli.common import (
+    Commands,
+    add_common,
+    add_form,
+    drop_empty,
+    names,
+    pick_device,
+    terminal,
+)
 from foretell.cli.data import add_data_command
-from foretell.cli.inputs import Inputs, add_data, add_repeats, data_text, read_inputs
-from foretell.cli.progress import SearchProgress
+from foretell.cli.inputs import Inputs, add_data, add_repeats, read_inputs
 from foretell.cli.report import add_report
+from foretell.cli.retrain import add_retrain
+from foretell.cli.search import add_search
 from foretell.cli.show import show
 from foretell.cli.study import add_study
 from foretell.cli.study_search import add_study_search
 from foretell.engine.plan import DEFAULT
 from foretell.errors import ForetellError
 from foretell.explain import Explanation, explain
-from foretell.proxies import BASELINES, PROXIES
+from foretell.proxies import PROXIES
 from foretell.repeat import rank_many, score_many, summary
-from foretell.runs.workers import available_cores
-from foretell.search import DEMO, Outcome, search
 
 __all__ = ["main"]
 
@@ -37,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[:2] == ["study", "search"]:
         words = ["study-search", *words[2:]]
     arguments = parser().parse_args(words)
+    arguments.words = words
     try:
         arguments.command(arguments)
     except ForetellError as error:
@@ -62,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"foretell {foretell.__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     add_search(commands)
+    add_retrain(commands)
     add_score(commands)
     add_rank(commands)
     add_list(commands)
@@ -71,41 +78,6 @@ def parser() -> argparse.ArgumentParser:
     add_report(commands)
     add_data_command(commands)
     return top
-
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-
-
-def add_search(commands: Commands) -> None:
-    """`foretell search`."""
-    command = commands.add_parser(
-        "search",
-        help="find the networks of a space worth training on your data, and train them",
-        description="Score random networks of a space on one minibatch, train the most promising "
-        "ones and as many unscored ones for comparison, and save the best. A run that was stopped "
-        "continues when the same command is given again.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    command.add_argument("--space", default=DEMO.space, help="search space, name?key=value,...")
-    add_data(command, DEMO.data)
-    command.add_argument("--run", default="runs/search", metavar="DIR", help="folder for the rows")
-    command.add_argument("--by", default=DEMO.by, help="proxy that chooses what is trained")
-    command.add_argument(
-        "--searcher",
-        default=DEMO.searcher,
-        help="name?key=value,...; see `foretell list searchers`",
-    )
-    command.add_argument("--pool", type=int, default=DEMO.pool, help="networks to score first")
-    command.add_argument(
-        "--trainings", type=int, default=DEMO.trainings, help="networks to train, of each kind"
-    )
-    command.add_argument("--epochs", type=int, default=DEMO.training.epochs, help="of a training")
-    command.add_argument("--lr", type=float, default=DEMO.training.lr, help="learning rate")
-    command.add_argument(
-        "--workers", type=int, default=available_cores(), help="processes, of one thread each"
-    )
-    add_common(command, batch_size=DEMO.batch_size)
-    command.set_defaults(command=run_search)
 
 
 def add_score(commands: Commands) -> None:
@@ -175,95 +147,11 @@ def add_scoring(command: argparse.ArgumentParser) -> None:
     add_common(command, batch_size=64)
 
 
-def add_common(command: argparse.ArgumentParser, batch_size: int) -> None:
-    """What all commands that compute have in common."""
-    command.add_argument("--batch-size", type=int, default=batch_size, help="of the minibatch")
-    command.add_argument("--seed", type=int, default=0, help="of weights, minibatch and choices")
-    command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
-    add_form(command)
-
-
-def add_form(command: argparse.ArgumentParser) -> None:
-    """`--json` and `--csv`."""
-    form = command.add_mutually_exclusive_group()
-    for name in ("json", "csv"):
-        form.add_argument(
-            f"--{name}",
-            dest="form",
-            action="store_const",
-            const=name,
-            default="text",
-            help=f"print {name.upper()}",
-        )
-
-
 def at_least_one(size: int) -> int:
     """A batch size that can be one."""
     if size < 1:
         raise ForetellError(f"--batch-size is {size}; give at least 1")
     return size
-
-
-def run_search(arguments: argparse.Namespace) -> None:
-    """Search, with progress on a terminal, and print what came of it."""
-    training = replace(DEMO.training, epochs=arguments.epochs, lr=arguments.lr)
-    totals = {
-        "score": arguments.pool,
-        "train": 2 * arguments.trainings,
-    }
-    with SearchProgress(totals, Console(stderr=True)) as progress:
-        outcome = search(
-            arguments.space,
-            data_text(arguments),
-            run=arguments.run,
-            by=arguments.by,
-            searcher=arguments.searcher,
-            pool=arguments.pool,
-            trainings=arguments.trainings,
-            batch_size=arguments.batch_size,
-            seed=arguments.seed,
-            training=training,
-            device=str(pick_device(arguments.device)),
-            workers=arguments.workers,
-            progress=progress,
-        )
-    if outcome.notice:
-        print(f"foretell: {outcome.notice}", file=sys.stderr)
-    if arguments.form != "text":
-        show(outcome.table, arguments.form, terminal())
-        return
-    console = terminal()
-    show(in_width(outcome, arguments.by, console.width), "text", console, "Trained networks")
-    console.print(verdict(outcome, arguments.by), soft_wrap=True)
-
-
-def in_width(outcome: Outcome, by: str, width: int) -> pd.DataFrame:
-    """The table with short names, and on a narrow terminal with the deciding score alone."""
-    table = outcome.table.reset_index()
-    table["arch"] = table["arch"].map(outcome.short)
-    if width < FULL_WIDTH:
-        others = [name for name in table if name in PROXIES and name not in (by, *BASELINES)]
-        table = table.drop(columns=[*others, "flops"], errors="ignore")
-    return drop_empty(table.set_index(["arm", "arch"]))
-
-
-FULL_WIDTH = 120
-"""Columns of text that a table with all scores needs."""
-
-
-def verdict(outcome: Outcome, by: str) -> str:
-    """What scoring bought, in three lines."""
-    chosen = outcome.table[outcome.table["test_accuracy"].notna()].reset_index()
-    lines = [
-        f"best {row['arm']}: {row['val_accuracy']:.2f} % on validation images, "
-        f"{row['test_accuracy']:.2f} % on test images  {row['arch']}"
-        for row in chosen.to_dict(orient="records")
-    ]
-    lines.append(
-        f"Scoring by {by} took {outcome.scoring_seconds:.1f} s. The chosen network is in "
-        f"{outcome.folder}/chosen.pt; foretell.load_chosen({str(outcome.folder)!r}) gives it back."
-    )
-    return "\n".join(lines)
 
 
 def run_score(arguments: argparse.Namespace) -> None:
@@ -352,38 +240,3 @@ def in_words(found: Explanation) -> str:
     if found.curvature:
         lines.append(f"curvature by {found.curvature}")
     return "\n".join(lines)
-
-
-def terminal() -> Console:
-    """Standard output; where it is no terminal, wide enough not to fold a table."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=220)
-
-
-def names(text: str) -> list[str]:
-    """The names in a list with commas."""
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def drop_empty(table: pd.DataFrame) -> pd.DataFrame:
-    """The table without the text columns that say nothing."""
-    text = [name for name in table if not pd.api.types.is_numeric_dtype(table[name])]
-    empty = [name for name in text if not any(table[name])]
-    return table.drop(columns=empty)
-
-
-def pick_device(text: str) -> torch.device:
-    """The device of that name; `auto` is the GPU where there is one.
-
-    >>> pick_device("cpu")
-    device(type='cpu')
-    """
-    if text == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(text)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ForetellError(f"there is no device {text!r} here ({reason}); use cpu") from error
-    return device

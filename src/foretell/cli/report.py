@@ -1,14 +1,12 @@
 """`foretell report`: a run's rows as a page, with its tables and figures as files."""
 
 import argparse
-from typing import TypeAlias
 
+from foretell.cli.common import Commands
 from foretell.cli.study import listed
 from foretell.report import write_report
 
 __all__ = ["add_report"]
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def add_report(commands: Commands) -> None:

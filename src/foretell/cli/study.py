@@ -1,11 +1,11 @@
 """`foretell study`: score the architectures of a benchmark and judge the scores."""
 
 import argparse
-from typing import TypeAlias
 
 import pandas as pd
 from rich.console import Console
 
+from foretell.cli.common import Commands
 from foretell.cli.inputs import add_data, data_text
 from foretell.cli.progress import SearchProgress
 from foretell.cli.show import show
@@ -17,7 +17,6 @@ from foretell.tables import read_table
 
 __all__ = ["add_study"]
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 SHOWN = ("spearman", "kendall", "top_overlap", "best_in_top", "regret", "partial_spearman")
 
 

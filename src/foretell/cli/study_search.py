@@ -1,12 +1,12 @@
 """`foretell study search`: let searchers loose on a table, with and without the help of scores."""
 
 import argparse
-from typing import TypeAlias
 
 import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from foretell.cli.common import Commands
 from foretell.cli.show import show
 from foretell.cli.study import interval, listed
 from foretell.errors import ForetellError
@@ -21,7 +21,6 @@ from foretell.studies.simulations import (
 
 __all__ = ["add_study_search"]
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 AT = (20, 50, 100, 200, 300)
 
 
