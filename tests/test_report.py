@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,11 +15,14 @@ import pytest
 from foretell.cli.main import main
 from foretell.report import Code, Figure, Page, Prose, TableBlock, as_html, write_page, write_report
 from foretell.report.charts import ceiling_of, cost, scatter, sparse_labels
+from foretell.report.search import read_search, search_page
 from foretell.report.study import command_of, words
+from foretell.search import search
 from foretell.spaces import make_space
 from foretell.studies.judge import judge
 from foretell.studies.run import read_study, run_study
 from foretell.tables import Table
+from foretell.training import TrainSettings
 
 pytest.importorskip("vl_convert")
 TRUTH = "cifar10_test_200"
@@ -212,3 +216,63 @@ def test_points_are_the_architectures() -> None:
     assert [row["arch"] for row in data] == ["a", "b"]
     assert [row["value of snip"] for row in data] == [1.0, None]
     assert [row["accuracy"] for row in data] == [2.0, 3.0]
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny search that has ended."""
+    run = tmp_path_factory.mktemp("searched") / "run"
+    search(
+        "nb201?channels=4,cells=1",
+        run=run,
+        pool=6,
+        trainings=3,
+        batch_size=16,
+        training=TrainSettings(epochs=1, batch_size=128, lr=0.05),
+    )
+    return run
+
+
+def test_the_page_of_a_search(searched: Path) -> None:
+    """Curves, graphs, the winner of each arm, and the command that trains it in full."""
+    found = read_search(searched)
+    page = search_page(found)
+    names = [block.name for block in page.blocks if isinstance(block, Figure)]
+    assert names == ["curves", "seconds", "scores", "graph-scored", "graph-unscored"]
+    code = next(block.text for block in page.blocks if isinstance(block, Code))
+    assert "foretell retrain RUN --epochs 100" in code
+    assert "--pool 6" in code
+    written = write_report(searched)
+    assert (written.parent / "graph-scored.svg").stat().st_size > 500
+    assert "anecdote" in written.read_text()
+
+
+def test_a_search_is_read_as_it_ran(searched: Path) -> None:
+    """Twin: the table that the search itself returns."""
+    again = search(
+        "nb201?channels=4,cells=1",
+        run=searched,
+        pool=6,
+        trainings=3,
+        batch_size=16,
+        training=TrainSettings(epochs=1, batch_size=128, lr=0.05),
+    )
+    found = read_search(searched)
+    both = found.trained.set_index(["arm", "arch"])["val_accuracy"]
+    assert both.equals(again.table["val_accuracy"])
+    for arm in ("scored", "unscored"):
+        own = again.table.loc[arm]
+        assert found.curve(arm)["best"].tolist() == own["val_accuracy"].cummax().tolist()
+        scoring = 6 * found.seconds_a_score if arm == "scored" else 0
+        assert found.curve(arm)["spent"].iloc[-1] == pytest.approx(own["seconds"].sum() + scoring)
+
+
+def test_the_command_of_a_search_makes_the_same_run(searched: Path, tmp_path: Path) -> None:
+    """Its rows are all found again."""
+    page = search_page(read_search(searched))
+    code = next(block.text for block in page.blocks if isinstance(block, Code))
+    words = shlex.split(code.partition("\n\n")[0].replace("\\\n", " "))
+    words[words.index("RUN")] = str(searched)
+    before = (searched / "rows.jsonl").read_bytes()
+    assert main(words[1:]) == 0
+    assert (searched / "rows.jsonl").read_bytes() == before

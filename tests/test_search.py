@@ -184,12 +184,13 @@ def test_ctrl_c_while_a_module_is_imported(tmp_path: Path) -> None:
     """The same exit code where the interrupt falls into an `exec`, as in making a dataclass."""
     (tmp_path / "probe.py").write_text(
         "import sys\n"
-        "from foretell.cli import main\n"
+        "from foretell.cli import main, search\n"
         "class Interrupting:\n"
         "    def __str__(self):\n"
         "        exec('raise KeyboardInterrupt')\n"
-        "sys.modules[main.__module__].search = lambda *a, **k: str(Interrupting())\n"
-        "sys.exit(main(['search', '--run', 'run']))\n"
+        "search.search = lambda *a, **k: str(Interrupting())\n"
+        "if __name__ == '__main__':\n"
+        "    sys.exit(main(['search', '--run', 'run']))\n"
     )
     process = subprocess.run(
         [sys.executable, "-m", "probe"],

@@ -116,8 +116,8 @@ def search(
         evaluator = Evaluator(work, store, pooled, workers, progress)
         at_once = SEARCHERS[name].at_once
         arms = {
-            SCORED: drive(scored, evaluator, trainings, at_once),
-            UNSCORED: drive(unscored, evaluator, trainings, at_once),
+            SCORED: drive(scored, evaluator, trainings, at_once, SCORED),
+            UNSCORED: drive(unscored, evaluator, trainings, at_once, UNSCORED),
         }
         return conclude(arms, evaluator)
 
@@ -165,20 +165,32 @@ def check(by: str, proxies: list[str], pool: int, trainings: int) -> None:
         )
 
 
-def drive(searcher: Searcher, evaluator: Evaluator, trainings: int, at_once: int) -> list[Arch]:
+def drive(
+    searcher: Searcher, evaluator: Evaluator, trainings: int, at_once: int, arm: str
+) -> list[Arch]:
     """Answer the searcher's questions until so many networks are trained; which they were.
+
+    Each has a row that says when the arm had it trained, and after how many scores.
 
     Answers are told in the order asked, and how many are asked for at a time does not depend on
     the number of workers, so that this does not change the run.
     """
     trained: list[Arch] = []
+    scored: set[Arch] = set()
     while len(trained) < trainings and (first := searcher.ask(1)):
         kind = first[0].kind
         count = SCORED_AT_ONCE if kind == "score" else min(at_once, trainings - len(trained))
         questions = [question for question in searcher.ask(count) if question.kind == kind]
         for question, value in zip(questions, evaluator.answer(questions), strict=True):
             searcher.tell(question, value)
-        trained += [question.arch for question in questions if kind == "train"]
+        if kind == "score":
+            scored |= {question.arch for question in questions}
+            continue
+        for arch in (question.arch for question in questions):
+            about = {"arch": evaluator.work.space.format(arch), "scored": len(scored)}
+            key = {"kind": "trained", "arm": arm, "number": len(trained) + 1}
+            evaluator.store.add({"key": key, **about})
+            trained.append(arch)
     return trained
 
 

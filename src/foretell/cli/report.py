@@ -18,7 +18,7 @@ def add_report(commands: Commands) -> None:
         "figure as SVG and PNG.",
         epilog="example: foretell report runs/nb201",
     )
-    command.add_argument("run", help="run folder of `foretell study` or `foretell study search`")
+    command.add_argument("run", help="run folder of `foretell search`, `study` or `study search`")
     command.add_argument("--out", metavar="DIR", help="for the files; by default RUN/report")
     command.add_argument("--truth", metavar="COLUMNS", help="of the table, commas between")
     command.set_defaults(command=run_report)

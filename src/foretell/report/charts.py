@@ -1,7 +1,7 @@
 """The charts of a study, as Vega-Lite specifications."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -15,6 +15,8 @@ __all__ = [
     "cost",
     "curves_chart",
     "forest",
+    "graph_chart",
+    "points_chart",
     "records",
     "scatter",
     "small_multiples",
@@ -256,8 +258,12 @@ def sparse_labels(shown: pd.DataFrame, price: str) -> list[str]:
     return list(labels.values())
 
 
-def curves_chart(band: pd.DataFrame, across: str, title: str, report: str) -> Chart:
+def curves_chart(
+    band: pd.DataFrame, across: str, title: str, report: str, *, steps: bool = False
+) -> Chart:
     """Mean and quartiles of each strategy; a click on a name of the legend shows it alone.
+
+    With `steps` a line stays at what it has until there is something better.
 
     The axis begins at what the worst mean has after a tenth of the way.
     """
@@ -265,7 +271,7 @@ def curves_chart(band: pd.DataFrame, across: str, title: str, report: str) -> Ch
     floor = float(after["mean"].min())
     order = list(dict.fromkeys(band["strategy"]))
     shown = band.assign(low=band["low"].clip(lower=floor))
-    x = {"field": across, "type": "quantitative", "title": title}
+    x = {"field": across, "type": "quantitative", "title": title, "axis": {"tickMinStep": 1}}
     y = {
         "type": "quantitative",
         "title": report,
@@ -277,6 +283,7 @@ def curves_chart(band: pd.DataFrame, across: str, title: str, report: str) -> Ch
     below = {"title": None, "orient": "bottom", "columns": 3, "symbolOpacity": 1}
     legend = {**colour, "legend": below, "scale": {"scheme": "tableau20"}}
     columns = ["strategy", across, "mean", "low", "high"]
+    way = {"interpolate": "step-after", "point": True} if steps else {}
     return chart(
         records(shown[columns].round(4)),
         height=400,
@@ -293,7 +300,7 @@ def curves_chart(band: pd.DataFrame, across: str, title: str, report: str) -> Ch
             },
             {
                 "params": [{"name": "picked", "select": pick, "bind": "legend"}],
-                "mark": {"type": "line", "strokeWidth": 2, "clip": True},
+                "mark": {"type": "line", "strokeWidth": 2, "clip": True, **way},
                 "encoding": {
                     "x": x,
                     "y": {**y, "field": "mean"},
@@ -304,3 +311,74 @@ def curves_chart(band: pd.DataFrame, across: str, title: str, report: str) -> Ch
             },
         ],
     )
+
+
+def points_chart(frame: pd.DataFrame, across: str, up: str) -> Chart:
+    """Two numbers of each row against each other, coloured by `arm`."""
+    shown = frame[["arm", "arch", across, up]].rename(columns={across: "x", up: "y"})
+    axis = {"type": "quantitative", "scale": {"zero": False}}
+    return chart(
+        records(shown.dropna()),
+        height=320,
+        mark={"type": "circle", "size": 70, "opacity": 0.8},
+        encoding={
+            "x": {**axis, "field": "x", "title": across},
+            "y": {**axis, "field": "y", "title": up},
+            "color": {"field": "arm", "type": "nominal", "legend": {"title": None}},
+            "tooltip": [{"field": "arch"}, {"field": "x", "title": across}, {"field": "y"}],
+        },
+    )
+
+
+def graph_chart(labels: Sequence[str], edges: Sequence[tuple[int, int]]) -> Chart:
+    """A graph from left to right: a node stands behind the longest path that leads to it."""
+    places = placed(len(labels), edges)
+    nodes = [{"x": x, "y": y, "label": label} for (x, y), label in zip(places, labels, strict=True)]
+    lines = [
+        {"line": number, "x": places[node][0], "y": places[node][1]}
+        for number, edge in enumerate(edges)
+        for node in edge
+    ]
+    no_axis = {"type": "quantitative", "axis": None, "scale": {"zero": False, "padding": 60}}
+    position = {"x": {**no_axis, "field": "x"}, "y": {**no_axis, "field": "y"}}
+    tall = 1 + len({y for _, y in places})
+    return {
+        **chart(nodes, height=40 * tall),
+        "view": {"stroke": None},
+        "layer": [
+            {
+                "data": {"values": lines},
+                "mark": {"type": "line", "color": "#8a8f98", "strokeWidth": 1.2},
+                "encoding": {**position, "detail": {"field": "line"}},
+            },
+            {
+                "mark": {"type": "circle", "size": 130, "opacity": 1, "color": KINDS["proxy"]},
+                "encoding": {**position, "tooltip": [{"field": "label"}]},
+            },
+            {
+                "mark": {"type": "text", "dy": -13, "fontSize": 11},
+                "encoding": {**position, "text": {"field": "label"}},
+            },
+        ],
+    }
+
+
+def placed(count: int, edges: Sequence[tuple[int, int]]) -> list[tuple[float, float]]:
+    """Where each node of an acyclic graph stands; no two on one spot.
+
+    Columns are shifted up and down in turn, so that an edge seldom passes through a node.
+
+    >>> placed(4, [(0, 1), (0, 2), (1, 3), (2, 3), (0, 3)])
+    [(0.0, 0.0), (1.0, -0.25), (1.0, 0.75), (2.0, 0.0)]
+    """
+    depth = [0] * count
+    for _ in range(count):
+        for source, target in edges:
+            depth[target] = max(depth[target], depth[source] + 1)
+    columns = {at: [node for node in range(count) if depth[node] == at] for at in depth}
+    last = max(depth, default=0)
+    return [
+        (float(at), columns[at].index(node) - (len(columns[at]) - 1) / 2 + shift)
+        for node, at in enumerate(depth)
+        for shift in [0.25 * (1 if at % 2 else -1) if 0 < at < last else 0.0]
+    ]

@@ -9,6 +9,7 @@ from foretell.errors import ForetellError
 from foretell.extras import extra
 from foretell.files import write_atomically
 from foretell.report.page import Chart, Figure, Page, TableBlock, as_html
+from foretell.report.search import read_search, search_page
 from foretell.report.searches import searches_page
 from foretell.report.study import study_page, with_truth
 from foretell.runs.store import read_config
@@ -26,7 +27,7 @@ def write_report(
     out: str | os.PathLike[str] | None = None,
     truths: Sequence[str] = (),
 ) -> Path:
-    """Write the report of a study or of simulated searches, and return its index.html.
+    """Write the report of a search, a study or simulated searches, and return its index.html.
 
     It goes into the folder `out`, by default `RUN/report`.
 
@@ -34,17 +35,19 @@ def write_report(
     architecture scored, with its accuracies. `truths` are columns of the table, by default as
     `judge` takes them. Needs the extra `report`.
 
-    Raises ForetellError for a folder that is no finished or unfinished study.
+    Raises ForetellError for a folder that is no run, or holds nothing yet.
     """
     extra("vl_convert", "report")
     job = read_config(run).get("job")
     folder = Path(out) if out is not None else Path(run) / "report"
     if job == "simulation":
         return write_page(searches_page(read_simulations(run)), folder)
+    if job == "search":
+        return write_page(search_page(read_search(run)), folder)
     if job != "study":
         raise ForetellError(
-            f"{run} is a run of kind {job!r}; there are reports of `foretell study` and of "
-            "`foretell study search`"
+            f"{run} is a run of kind {job!r}; there are reports of `foretell search`, "
+            "`foretell study` and `foretell study search`"
         )
     rows = read_study(run)
     tables = judge(rows, truths)
