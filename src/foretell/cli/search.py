@@ -23,6 +23,7 @@ from foretell.training import Augmentation, Optimizer, Precision, TrainSettings
 
 __all__ = ["add_search", "add_training", "training_of"]
 
+KINDS = {int: "a whole number", float: "a number", str: "text in quotes", bool: "true or false"}
 FULL_WIDTH = 120
 """Columns of text that a table with all scores needs."""
 
@@ -120,7 +121,7 @@ def configured(arguments: argparse.Namespace, words: list[str]) -> argparse.Name
             raise ForetellError(f"{path} has the option {name!r}; {did_you_mean(name, known)}")
         kind = action.type or (bool if action.nargs == 0 else str)
         if type(value) is not kind and not (kind is float and type(value) is int):
-            raise ForetellError(f"{path}: {name} is {value!r}; give a {kind.__name__}")
+            raise ForetellError(f"{path}: {name} is {value!r}; give {KINDS[kind]}")
         if action.choices is not None and value not in action.choices:
             raise ForetellError(f"{path}: {name} is {value!r}; give {' or '.join(action.choices)}")
         parser.set_defaults(**{action.dest: value})
