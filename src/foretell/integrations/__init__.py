@@ -1,0 +1,1 @@
+"""foretell inside other libraries: a module for each, which imports that library."""

@@ -1,0 +1,360 @@
+"""Zero-cost warmup and move proposal for the define-by-run studies of Optuna.
+
+Abdelfattah et al. 2021, arXiv:2101.08134, put before or into any search; Akiba et al. 2019,
+arXiv:1907.10902, is Optuna. The search space is never declared: the user's function is run on
+drafts of a trial, which note what it asks for.
+"""
+
+import copy
+import math
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+
+from foretell.batch import Batch, as_batch
+from foretell.engine.isolate import derived_seed, own_randomness
+from foretell.engine.plan import make_plan
+from foretell.errors import ForetellError, Undefined
+from foretell.extras import extra
+from foretell.losses import Loss, resolve_loss
+from foretell.score import score as score_model
+
+extra("optuna", "optuna")
+
+from optuna import Study  # noqa: E402
+from optuna.distributions import (  # noqa: E402
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers import BaseSampler, RandomSampler  # noqa: E402
+from optuna.trial import (  # noqa: E402
+    BaseTrial,
+    FixedTrial,
+    FrozenTrial,
+    TrialState,
+    create_trial,
+)
+
+__all__ = ["Candidate", "ZeroCostSampler"]
+
+PATIENCE = 100
+"""After so many draws in a row that were drawn before, the space counts as exhausted."""
+
+Space = dict[str, BaseDistribution]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What `define` asked of one draft, and how that scored."""
+
+    params: Mapping[str, Any]
+    distributions: Mapping[str, BaseDistribution]
+    value: float
+    """Higher is better; nan where it is undefined."""
+    why: str | None = None
+    """Why the value is undefined; None if it is defined."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is suggested in one trial: the candidate's, beside what the sampler drew jointly."""
+
+    candidate: Candidate
+    space: Space
+    drawn: dict[str, Any] | None
+    """The sampler's own values in its relative space; None while it has not been asked."""
+
+
+class Draft(FixedTrial):
+    """A trial that is never told: it asks the sampler as a trial would and notes the answers."""
+
+    def __init__(self, sampler: BaseSampler, study: Study, trial: FrozenTrial) -> None:
+        super().__init__({}, trial.number)
+        self._sampler = sampler
+        self._study = study
+        self._trial = copy.copy(trial)  # with what has been suggested of this draft
+        self._trial.params = dict(trial.params)
+        self._trial.distributions = dict(trial.distributions)
+        self.space = sampler.infer_relative_search_space(study, self._trial)
+        self.drawn = sampler.sample_relative(study, self._trial, self.space)
+
+    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
+        if name not in self._trial.params:
+            self._trial.params[name] = self._draw(name, distribution)
+            self._trial.distributions[name] = distribution
+        self.params[name] = self._trial.params[name]
+        self.distributions[name] = distribution
+        return self.params[name]
+
+    def _draw(self, name: str, distribution: BaseDistribution) -> Any:
+        if distribution.single():
+            if isinstance(distribution, CategoricalDistribution):
+                return distribution.choices[0]
+            assert isinstance(distribution, IntDistribution | FloatDistribution)
+            return distribution.low
+        if name in self.drawn:
+            value = self.drawn[name]
+            if distribution._contains(distribution.to_internal_repr(value)):
+                return value
+        return self._sampler.sample_independent(self._study, self._trial, name, distribution)
+
+
+class ZeroCostSampler(BaseSampler):
+    """Lets scores of untrained networks choose what any Optuna sampler suggests.
+
+    - Warmup: `warmup` random candidates are scored and the `first` best suggested, the best first.
+    - Moves: after that, the sampler makes `moves` suggestions a trial; the best-scored counts.
+
+    Trial number t gets the t-th best, enqueued trials not counted. That depends on `seed` alone:
+    workers that share a storage need know nothing of each other, and a resumed study does not warm
+    up again. The sampler learns from all finished trials as ever, and suggests as ever what
+    `define` does not ask for: a learning rate, say.
+
+    An undefined score, or a model that can't be built, comes last.
+
+    >>> import optuna
+    >>> from torch import nn
+    >>> def define(trial):
+    ...     width = trial.suggest_int("width", 1, 3)
+    ...     return nn.Sequential(nn.Linear(2, width), nn.Linear(width, 2))
+    >>> batch = (torch.eye(2), torch.tensor([0, 1]))
+    >>> sampler = ZeroCostSampler(RandomSampler(seed=0), define, batch, "params", first=3)
+    >>> study = optuna.create_study(sampler=sampler)
+    >>> [study.ask().suggest_int("width", 1, 3) for _ in range(3)]
+    [3, 2, 1]
+    """
+
+    def __init__(
+        self,
+        sampler: BaseSampler,
+        define: Callable[[BaseTrial], Any],
+        batch: Batch | Sequence[Any] | None = None,
+        proxy: str | Mapping[str, Mapping[str, Any]] = "synflow",
+        *,
+        score: Callable[[Any], float] | None = None,
+        loss: str | Loss = "cross_entropy",
+        warmup: int = 100,
+        first: int | None = None,
+        moves: int = 1,
+        seed: int = 0,
+    ) -> None:
+        """`define` takes a trial and returns the model, the same that the objective trains.
+
+        - `batch`: the minibatch on which `proxy` scores a model, as for `foretell.score`;
+          `proxy` may have settings: `{"nwot": {...}}`.
+        - `score`: instead of a batch, what gives the score of anything that `define` returns;
+          higher is better.
+        - `first`: how many of the `warmup` candidates are suggested, by default 10.
+        - `warmup=0` leaves out the warmup, `moves=1` the scores of moves.
+        - `seed`: of the candidates and of the weights that `define` draws for the scores.
+
+        Raises ForetellError for arguments that cannot be meant.
+        """
+        if not isinstance(sampler, BaseSampler):
+            raise ForetellError(
+                f"sampler is a {type(sampler).__name__}; give an Optuna sampler: TPESampler()"
+            )
+        if not callable(define):
+            raise ForetellError(
+                f"define is a {type(define).__name__}; give the function of a trial that returns "
+                "the model"
+            )
+        if (batch is None) == (score is None):
+            raise ForetellError(
+                "the scores need a batch for the proxy, or a function score, "
+                f"not {'both' if score else 'neither'}"
+            )
+        first = min(10, warmup) if first is None else first
+        if not (0 <= first <= warmup and (first or not warmup)):
+            raise ForetellError(
+                f"warmup={warmup} and first={first}: give a warmup of at least 1 and a first from "
+                "1 up to it, or warmup=0 for none"
+            )
+        if moves < 1:
+            raise ForetellError(f"moves={moves}; give 1 to take what the sampler suggests, or more")
+        self._sampler = sampler
+        self._define = define
+        self._score = scorer(batch, proxy, loss, seed) if score is None else score
+        self._warmup = warmup
+        self._first = first
+        self._moves = moves
+        self._seed = seed
+        self._best: list[Candidate] | None = None  # of the warmup, once it is scored
+        self._scored: dict[str, Candidate] = {}
+        self._plans: dict[tuple[str, int], Plan] = {}  # of trials between the two calls for one
+        self._lock = threading.Lock()
+
+    @property
+    def scored(self) -> list[Candidate]:
+        """All candidates scored so far in this process, the best first."""
+        return in_order(self._scored.values())
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> Space:
+        """The parameters that `sample_relative` will suggest: the sampler's own and the plan's."""
+        plan = self._plan(study, trial)
+        if plan is None:
+            return self._sampler.infer_relative_search_space(study, trial)
+        self._plans[study.study_name, trial.number] = plan
+        return {**plan.space, **plan.candidate.distributions}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: Space
+    ) -> dict[str, Any]:
+        """The plan's parameters, and those that the sampler draws jointly beside them."""
+        plan = self._plans.pop((study.study_name, trial.number), None)
+        if plan is None:
+            return self._sampler.sample_relative(study, trial, search_space)
+        drawn = plan.drawn
+        if drawn is None:
+            drawn = self._sampler.sample_relative(study, trial, plan.space)
+        both = {**drawn, **plan.candidate.params}
+        return {name: value for name, value in both.items() if name in search_space}
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """What the sampler suggests for a parameter that is not planned."""
+        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Pass it on."""
+        self._sampler.before_trial(study, trial)
+
+    def after_trial(
+        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+    ) -> None:
+        """Pass it on."""
+        self._sampler.after_trial(study, trial, state, values)
+
+    def reseed_rng(self) -> None:
+        """Reseed the sampler; the warmup stays the same in all workers."""
+        self._sampler.reseed_rng()
+
+    def _plan(self, study: Study, trial: FrozenTrial) -> Plan | None:
+        """What to suggest in this trial; None where the sampler alone decides."""
+        if enqueued(trial):
+            return None
+        with self._lock:
+            rank = self._rank(study, trial)
+            if rank < self._first and rank < len(best := self._warm_up(study)):
+                space = self._sampler.infer_relative_search_space(study, trial)
+                return Plan(best[rank], space, None)
+            return self._move(study, trial) if self._moves > 1 else None
+
+    def _rank(self, study: Study, trial: FrozenTrial) -> int:
+        """How many trials before this one left what is suggested to us."""
+        return sum(t.number < trial.number and not enqueued(t) for t in all_trials(study))
+
+    def _warm_up(self, study: Study) -> list[Candidate]:
+        """The best of the random candidates, which are scored at the first call."""
+        if self._best is None:
+            sampler = RandomSampler(derived_seed(self._seed, "warmup") % 2**32)
+            pool: dict[str, Candidate] = {}
+            misses = 0
+            while len(pool) < self._warmup and misses < PATIENCE:
+                draft = Draft(sampler, study, create_trial(state=TrialState.RUNNING))
+                key, candidate = self._evaluate(draft, derived_seed(self._seed, "weights"))
+                misses = misses + 1 if key in pool else 0
+                pool[key] = candidate
+            best = in_order(pool.values())
+            if best[0].why is not None:
+                raise ForetellError(
+                    f"none of the warmup's {len(best)} candidates has a score, so there is nothing "
+                    f"to choose by; the first: {next(iter(pool.values())).why}"
+                )
+            self._best = best[: self._first]
+        return self._best
+
+    def _move(self, study: Study, trial: FrozenTrial) -> Plan:
+        """The best-scored of the sampler's suggestions; rather one that no trial has had."""
+        tried = {key_of(t.params) for t in all_trials(study) if t.number != trial.number}
+        plans = []
+        for move in range(self._moves):
+            draft = Draft(self._sampler, study, trial)
+            seed = derived_seed(self._seed, "move", trial.number, move)
+            key, candidate = self._evaluate(draft, seed)
+            plan = Plan(candidate, draft.space, draft.drawn)
+            plans.append((key in tried, *placed(candidate), move, plan))
+        return min(plans, key=lambda entry: entry[:-1])[-1]
+
+    def _evaluate(self, draft: Draft, seed: int) -> tuple[str, Candidate]:
+        """What `define` asks of the draft and how that scores, and the key of its parameters."""
+        value, why = math.nan, None
+        with own_randomness(seed, torch.device("cpu")):
+            try:
+                defined = self._define(draft)
+                key = key_of(draft.params)
+                if key in self._scored:
+                    return key, self._scored[key]
+                value = float(self._score(defined))
+                if not math.isfinite(value):
+                    value, why = math.nan, f"the score is {value}"
+            except Exception as error:  # whatever the user's code raises for an impossible model
+                reason = " ".join(str(error).split())
+                why = f"{type(error).__name__}: {reason}"
+        key = key_of(draft.params)
+        candidate = Candidate(draft.params, draft.distributions, value, why)
+        return key, self._scored.setdefault(key, candidate)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=threading.Lock())
+
+
+def scorer(
+    batch: Any, proxy: str | Mapping[str, Mapping[str, Any]], loss: str | Loss, seed: int
+) -> Callable[[Any], float]:
+    """What scores a model by the proxy on the batch; raises ForetellError for wrong arguments."""
+    proxies = make_plan(proxy).proxies
+    if len(proxies) != 1:
+        names = ", ".join(one.name for one in proxies)
+        raise ForetellError(f"proxy is {names}; give one to choose by")
+    return partial(by_proxy, batch=as_batch(batch), proxy=proxy, loss=resolve_loss(loss), seed=seed)
+
+
+def by_proxy(
+    model: Any, batch: Batch, proxy: str | Mapping[str, Mapping[str, Any]], loss: Loss, seed: int
+) -> float:
+    """The proxy's value for the model, turned so that higher is better."""
+    (found,) = make_plan(proxy).proxies
+    one = score_model(model, batch, proxy, loss=loss, seed=seed)[found.name]
+    if one.why is not None:
+        raise Undefined(one.why)
+    return one.value if found.higher_is_better else -one.value
+
+
+def all_trials(study: Study) -> list[FrozenTrial]:
+    """The study's trials; what Hyperband shows samplers is one bracket's, and this sees all."""
+    return Study.get_trials(study, deepcopy=False)
+
+
+def enqueued(trial: FrozenTrial) -> bool:
+    """Whether the user, or a retry, fixed what this trial tries."""
+    return "fixed_params" in trial.system_attrs
+
+
+def key_of(params: Mapping[str, Any]) -> str:
+    """Text that is the same for the same parameters alone: True is not 1."""
+    return repr(sorted((name, repr(value)) for name, value in params.items()))
+
+
+def placed(candidate: Candidate) -> tuple[bool, float]:
+    """Sorts the highest score first, nan last."""
+    return (True, 0.0) if math.isnan(candidate.value) else (False, -candidate.value)
+
+
+def in_order(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """The best first, undefined scores last, equals in the order they were drawn."""
+    return sorted(candidates, key=placed)
