@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,16 +12,19 @@ import pandas as pd
 import torch
 from torch import nn
 
+from foretell.costs import COSTS, require_cost
 from foretell.data import Splits
 from foretell.engine.plan import DEFAULT, Request, make_plan
 from foretell.errors import ForetellError
 from foretell.files import write_atomically
+from foretell.pareto import undominated
+from foretell.runs.costs import CostBook, column_of
 from foretell.runs.evaluate import Evaluator, Tick, Work
 from foretell.runs.store import Store
 from foretell.runs.tasks import loaded
 from foretell.runs.workers import pool as workers_pool
 from foretell.searchers import SEARCHERS, Question, Searcher, make_searcher
-from foretell.spaces import SPACES, Arch, Space, make_space, own_space
+from foretell.spaces import SPACES, Arch, Space, Within, make_space, own_space
 from foretell.spec import parse_spec
 from foretell.training import TrainSettings
 from foretell.version import __version__
@@ -59,6 +62,9 @@ class Outcome:
     and seconds. `test_accuracy` is there for the chosen network of each arm only."""
     chosen: nn.Module
     """The network of the scored arm with the best validation accuracy, trained."""
+    front: pd.DataFrame
+    """The rows of the scored arm that no other of it is better than in validation accuracy and
+    every cost that the search weighed; the best one alone where it weighed none."""
     scoring_seconds: float
     """What scoring the pool took, added up over the workers."""
     short: dict[str, str]
@@ -81,6 +87,8 @@ def search(
     batch_size: int = DEMO.batch_size,
     seed: int = 0,
     training: TrainSettings = DEMO.training,
+    against: Sequence[str] = (),
+    limits: Mapping[str, float] | None = None,
     device: str = "cpu",
     workers: int = 1,
     executor: Executor | None = None,
@@ -96,6 +104,10 @@ def search(
     scores and trainings. Called again with the same arguments it continues where it was, or just
     reads what is there.
 
+    `against` names costs to weigh accuracy against (searcher `nsga2`; by default #params), `limits`
+    says what costs may be at most: `params`, `flops`, `latency` in ms, measured here, or a column
+    of an imported table, `TABLE:COLUMN`.
+
     A space given by name is built for the data's classes and image shape. `workers` is how many
     processes compute, each on one thread; the rows are the same whatever their number. With an
     `executor` of your own, such as Dask's or Slurm's, it computes so many tasks at a time. A
@@ -107,19 +119,69 @@ def search(
     plan = make_plan(proxies)
     check(by, [proxy.name for proxy in plan.proxies], pool, trainings)
     work = Work(fit_to(space, splits), data, plan, by, batch_size, training, seed, device)
-    name, settings = parse_spec(searcher)
-    scored = make_searcher(name, work.space, seed, warmup=pool, **settings)
-    unhelped = {key: value for key, value in settings.items() if key != "moves"}
-    unscored = make_searcher(name, work.space, seed, **unhelped)
-    config = configuration(work, splits, pool, trainings, searcher)
+    aims = Aims.of(searcher, against, limits or {}, work.space)
+    for warmup in (pool, 0):  # what can't be made leaves no folder behind
+        aims.searcher(work.space, seed, warmup, None)
+    config = configuration(work, splits, pool, trainings, searcher) | aims.configuration()
     with Store.open(run, config) as store, workers_pool(executor or workers) as pooled:
         evaluator = Evaluator(work, store, pooled, workers, progress)
-        at_once = SEARCHERS[name].at_once
+        book = CostBook(evaluator)
+        searched = Within(work.space, book.cost, aims.limits) if aims.limits else work.space
         arms = {
-            SCORED: drive(scored, evaluator, trainings, at_once, SCORED),
-            UNSCORED: drive(unscored, evaluator, trainings, at_once, UNSCORED),
+            arm: drive(
+                aims.searcher(searched, seed, warmup, book), evaluator, trainings, aims.at_once, arm
+            )
+            for arm, warmup in ((SCORED, pool), (UNSCORED, 0))
         }
-        return conclude(arms, evaluator)
+        return conclude(arms, evaluator, book, aims)
+
+
+@dataclass(frozen=True)
+class Aims:
+    """What searches, and for what beside accuracy."""
+
+    name: str
+    settings: Mapping[str, Any]
+    against: tuple[str, ...]
+    limits: Mapping[str, float]
+
+    @classmethod
+    def of(
+        cls, searcher: str, against: Sequence[str], limits: Mapping[str, float], space: Space
+    ) -> "Aims":
+        """Raises ForetellError for a searcher, cost or limit that can't be used."""
+        name, settings = parse_spec(searcher)
+        for taken, option in (("warmup", "pool"), ("costs", "against")):
+            if taken in settings:
+                raise ForetellError(
+                    f"searcher {name} has no setting {taken!r} here; it is what `{option}` says"
+                )
+        weighs = name in SEARCHERS and SEARCHERS[name].costs
+        for cost in (*against, *limits):
+            require_cost(cost)
+            if cost not in COSTS:
+                column_of(cost, space)
+        return cls(name, settings, tuple(against or (("params",) if weighs else ())), dict(limits))
+
+    @property
+    def at_once(self) -> int:
+        """How many trainings may be under way."""
+        return SEARCHERS[self.name].at_once
+
+    def searcher(self, space: Space, seed: int, warmup: int, book: CostBook | None) -> Searcher:
+        """Fresh; without a warmup it has no help at all. Without a book nothing costs anything."""
+        settings = {k: v for k, v in self.settings.items() if warmup or k != "moves"}
+
+        def costs(arch: Arch) -> list[float]:
+            return [0.0 if book is None else book.cost(name, arch) for name in self.against]
+
+        weighed = costs if self.against else None
+        return make_searcher(self.name, space, seed, warmup=warmup, costs=weighed, **settings)
+
+    def configuration(self) -> dict[str, Any]:
+        """What a run folder says of it, where there is anything beside accuracy."""
+        given = {"against": list(self.against), "limits": dict(self.limits)}
+        return {name: value for name, value in given.items() if value}
 
 
 def configuration(
@@ -194,7 +256,9 @@ def drive(
     return trained
 
 
-def conclude(arms: dict[str, list[Arch]], evaluator: Evaluator) -> Outcome:
+def conclude(
+    arms: dict[str, list[Arch]], evaluator: Evaluator, book: CostBook, aims: Aims
+) -> Outcome:
     """The table of both arms, and the chosen network saved in the run folder."""
     evaluator.compute([Question(arch, "score") for archs in arms.values() for arch in archs])
     rows: list[dict[str, Any]] = []
@@ -204,11 +268,15 @@ def conclude(arms: dict[str, list[Arch]], evaluator: Evaluator) -> Outcome:
         if not evaluator.training(best[arm])["history"]:
             why = evaluator.training(best[arm])["why"]
             raise ForetellError(f"no network of the {arm} arm could be trained: {why}")
-        rows.extend(outcome_row(evaluator, arm, arch, arch == best[arm]) for arch in archs)
+        for arch in archs:
+            costs = {name: book.cost(name, arch) for name in (*aims.against, *aims.limits)}
+            rows.append(outcome_row(evaluator, arm, arch, arch == best[arm]) | costs)
     save_chosen(best[SCORED], evaluator)
     store = evaluator.store
+    table = pd.DataFrame(rows).set_index(["arm", "arch"])
     return Outcome(
-        table=pd.DataFrame(rows).set_index(["arm", "arch"]),
+        table=table,
+        front=front(table.loc[[SCORED]], aims.against),
         chosen=load_chosen(store.folder, evaluator.work.space),
         scoring_seconds=scoring_seconds(evaluator),
         short={
@@ -219,6 +287,14 @@ def conclude(arms: dict[str, list[Arch]], evaluator: Evaluator) -> Outcome:
         folder=store.folder,
         notice=store.notice,
     )
+
+
+def front(table: pd.DataFrame, against: Sequence[str]) -> pd.DataFrame:
+    """The rows that no other is better than, the most accurate first."""
+    accuracy = -table["val_accuracy"].astype(float)
+    points = pd.concat([accuracy, *(table[name] for name in against)], axis=1)
+    best = table[undominated(points.to_numpy(dtype=float))]
+    return best.sort_values("val_accuracy", ascending=False)
 
 
 def short_name(space: Space, arch: Arch) -> str:

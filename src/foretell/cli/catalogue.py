@@ -94,7 +94,7 @@ def catalogue(what: str) -> pd.DataFrame:
     """A row a name, with a line about it and its source.
 
     >>> catalogue("searchers").index.tolist()
-    ['random', 'aging_evolution', 'local', 'predictor', 'reinforce', 'warmup']
+    ['random', 'aging_evolution', 'local', 'nsga2', 'predictor', 'reinforce', 'warmup']
     """
     if what not in CATALOGUES:
         raise ForetellError(f"there is no list of {what!r}; choose from {', '.join(CATALOGUES)}")

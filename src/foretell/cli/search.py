@@ -14,6 +14,7 @@ from foretell.cli.common import Commands, add_common, drop_empty, names, pick_de
 from foretell.cli.inputs import add_data, data_text
 from foretell.cli.progress import SearchProgress
 from foretell.cli.show import show
+from foretell.costs import COSTS, parse_limits
 from foretell.engine.plan import DEFAULT
 from foretell.errors import ForetellError, did_you_mean
 from foretell.proxies import BASELINES, PROXIES
@@ -60,11 +61,36 @@ def add_search(commands: Commands) -> None:
         "--trainings", type=int, default=DEMO.trainings, help="networks to train, of each kind"
     )
     add_training(command, DEMO.training)
+    add_aims(command)
     command.add_argument(
         "--workers", type=int, default=available_cores(), help="processes, of one thread each"
     )
     add_common(command, batch_size=DEMO.batch_size)
     command.set_defaults(command=run_search, parser=command)
+
+
+def add_aims(command: argparse.ArgumentParser) -> None:
+    """What a network may cost, and what accuracy is weighed against."""
+    options = command.add_argument_group(
+        "costs", f"{', '.join(COSTS)} (ms, measured here), or a column of a table, TABLE:COLUMN"
+    )
+    options.add_argument(
+        "--against",
+        default="",
+        metavar="COSTS",
+        help="weigh accuracy against these, commas between; needs --searcher nsga2",
+    )
+    options.add_argument(
+        "--limit", default="", metavar="COST=MAX", help="what may not cost more, commas between"
+    )
+    for name, cost in COSTS.items():
+        options.add_argument(f"--max-{name}", type=float, metavar="MAX", help=cost.unit)
+
+
+def limits_of(arguments: argparse.Namespace) -> dict[str, float]:
+    """What costs may be at most."""
+    named = {name: getattr(arguments, f"max_{name}") for name in COSTS}
+    return parse_limits(arguments.limit) | {k: v for k, v in named.items() if v is not None}
 
 
 def add_training(command: argparse.ArgumentParser, usual: TrainSettings) -> None:
@@ -151,6 +177,8 @@ def run_search(arguments: argparse.Namespace) -> None:
             batch_size=arguments.batch_size,
             seed=arguments.seed,
             training=training_of(arguments),
+            against=names(arguments.against),
+            limits=limits_of(arguments),
             device=str(pick_device(arguments.device)),
             workers=arguments.workers,
             progress=progress,
@@ -162,12 +190,17 @@ def run_search(arguments: argparse.Namespace) -> None:
         return
     console = terminal()
     show(in_width(outcome, arguments.by, console.width), "text", console, "Trained networks")
+    if len(outcome.front) > 1:
+        best = f"Front: accuracy against {arguments.against or 'params'}"
+        show(in_width(outcome, arguments.by, console.width, outcome.front), "text", console, best)
     console.print(verdict(outcome, arguments.by), soft_wrap=True)
 
 
-def in_width(outcome: Outcome, by: str, width: int) -> pd.DataFrame:
+def in_width(
+    outcome: Outcome, by: str, width: int, table: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """The table with short names, and on a narrow terminal with the deciding score alone."""
-    table = outcome.table.reset_index()
+    table = (outcome.table if table is None else table).reset_index()
     table["arch"] = table["arch"].map(outcome.short)
     if width < FULL_WIDTH:
         others = [name for name in table if name in PROXIES and name not in (by, *BASELINES)]

@@ -15,6 +15,7 @@ __all__ = [
     "cost",
     "curves_chart",
     "forest",
+    "front_chart",
     "graph_chart",
     "points_chart",
     "records",
@@ -328,6 +329,23 @@ def points_chart(frame: pd.DataFrame, across: str, up: str) -> Chart:
             "tooltip": [{"field": "arch"}, {"field": "x", "title": across}, {"field": "y"}],
         },
     )
+
+
+def front_chart(frame: pd.DataFrame, across: str, up: str) -> Chart:
+    """As `points_chart`, with a staircase through the rows whose `front` is true, an arm each."""
+    points = points_chart(frame, across, up)
+    line = {
+        "transform": [{"filter": "datum.front"}],
+        "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 1.5},
+        "encoding": {
+            "x": points["encoding"]["x"],
+            "y": points["encoding"]["y"],
+            "color": points["encoding"]["color"],
+        },
+    }
+    known = frame[["arm", "arch", "front", across, up]].rename(columns={across: "x", up: "y"})
+    circles = {"mark": points.pop("mark"), "encoding": points.pop("encoding")}
+    return {**points, "data": {"values": records(known.dropna())}, "layer": [line, circles]}
 
 
 def graph_chart(labels: Sequence[str], edges: Sequence[tuple[int, int]]) -> Chart:

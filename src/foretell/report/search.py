@@ -1,17 +1,20 @@
 """The page of a search: what it found, how soon, and how to train the winner in full."""
 
 import os
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from foretell.errors import ForetellError
+from foretell.pareto import hypervolume, undominated
 from foretell.proxies import PROXIES
-from foretell.report.charts import curves_chart, graph_chart, points_chart
+from foretell.report.charts import curves_chart, front_chart, graph_chart, points_chart
 from foretell.report.page import Block, Code, Figure, Page, Prose, TableBlock
 from foretell.runs.store import read_config, read_rows
 from foretell.spaces import SPACES, graph_of, make_space
@@ -62,6 +65,8 @@ def read_search(run: str | os.PathLike[str]) -> Found:
             arch = row["key"]["arch"]
             scores.setdefault(arch, {})[row["key"]["proxy"]] = row["value"]
             took[arch] = max(took.get(arch, 0.0), row["seconds"])
+        elif row["key"]["kind"] == "cost":
+            scores.setdefault(row["key"]["arch"], {})[row["key"]["cost"]] = row["value"]
     each = sum(took.values()) / len(took) if took else 0.0
     asked = [row for row in rows if row["key"]["kind"] == "trained"]
     if not asked:
@@ -94,6 +99,7 @@ def search_page(found: Found) -> Page:
         ("Found", [TableBlock("best", "The best of each arm, chosen by validation", table(best))]),
         ("How soon", how_soon(curves)),
         ("Scores", [scores_figure(found, by)]),
+        ("Accuracy against cost", trade_offs(found)),
         ("Architectures", architectures(found)),
         ("Trained networks", [TableBlock("trained", "In order", table(found.trained))]),
         ("Method", method(found)),
@@ -152,6 +158,38 @@ def scores_figure(found: Found, by: str) -> Block:
     better = "higher" if PROXIES[by].higher_is_better else "lower"
     caption = f"{by} ({better} is better) of the trained networks against their accuracy."
     return Figure("scores", caption, points_chart(frame, by, "val_accuracy"))
+
+
+def trade_offs(found: Found) -> list[Block]:
+    """For each cost that the search weighed, else #params: what is on the front of each arm.
+
+    Its hypervolume is the share of the rectangle from the worst accuracy and the highest cost
+    trained to the best and the lowest that the front dominates.
+    """
+    blocks: list[Block] = []
+    costs = found.config.get("against") or ["params"]
+    for cost in costs:
+        if cost not in found.trained:
+            continue
+        known = found.trained.dropna(subset=["val_accuracy", cost])
+        points = np.column_stack([-known["val_accuracy"], known[cost]]).astype(float)
+        low, high = points.min(axis=0), points.max(axis=0)
+        scaled = (points - low) / np.where(high > low, high - low, 1.0)
+        on_front, shares = pd.Series(False, known.index), []
+        for arm, label in ARMS.items():
+            own = (known["arm"] == arm).to_numpy()
+            on_front |= pd.Series(own, known.index)
+            on_front[own] = undominated(scaled[own])
+            if own.any():
+                shares.append(f"{hypervolume(scaled[own], (1.0, 1.0)):.2f} {label}")
+        shown = known.assign(arm=known["arm"].map(ARMS), front=on_front)
+        caption = (
+            f"Accuracy against {cost}; a line joins what no other network of its arm is better "
+            f"than in both. Hypervolume: {', '.join(shares)}."
+        )
+        name = re.sub(r"[^A-Za-z0-9_]+", "-", cost)
+        blocks.append(Figure(f"cost-{name}", caption, front_chart(shown, cost, "val_accuracy")))
+    return blocks
 
 
 def architectures(found: Found) -> list[Block]:
@@ -215,6 +253,10 @@ def command_of(config: Mapping[str, Any]) -> str:
     for name in ("optimizer", "augmentation", "weight_decay", "patience", "precision"):
         if training.get(name, getattr(usual, name)) != getattr(usual, name):
             options[name.replace("_", "-")] = training[name]
+    if config.get("against"):
+        options["against"] = ",".join(config["against"])
+    if config.get("limits"):
+        options["limit"] = ",".join(f"{name}={most}" for name, most in config["limits"].items())
     given = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items()]
     return "foretell search --run RUN \\\n  " + " \\\n  ".join(given)
 

@@ -13,6 +13,7 @@ from typing import Any
 from foretell.errors import ForetellError, did_you_mean
 from foretell.searchers.evolution import AgingEvolution
 from foretell.searchers.local import LocalSearch
+from foretell.searchers.nsga2 import Costs, Nsga2
 from foretell.searchers.predictor import Predictor
 from foretell.searchers.random import RandomSearch
 from foretell.searchers.reinforce import Reinforce
@@ -24,6 +25,7 @@ __all__ = [
     "SEARCHERS",
     "AgingEvolution",
     "LocalSearch",
+    "Nsga2",
     "Predictor",
     "Question",
     "RandomSearch",
@@ -48,6 +50,9 @@ class SearcherEntry:
     at_once: int = 4
     """How many trainings it may have under way; more make it learn less from each."""
 
+    costs: bool = False
+    """Whether it weighs accuracy against costs."""
+
     @property
     def summary(self) -> str:
         """The first line of the constructor's docstring."""
@@ -55,8 +60,9 @@ class SearcherEntry:
 
     @property
     def settings(self) -> tuple[str, ...]:
-        """The names of its settings."""
-        return tuple(inspect.signature(self.constructor).parameters)[2:]
+        """The names of its settings that are numbers or switches."""
+        names = tuple(inspect.signature(self.constructor).parameters)[2:]
+        return tuple(name for name in names if name != "costs")
 
 
 SEARCHERS: dict[str, SearcherEntry] = {
@@ -72,20 +78,30 @@ SEARCHERS: dict[str, SearcherEntry] = {
     "local": SearcherEntry(
         LocalSearch, "White et al. 2021, arXiv:2005.02960", first=lambda pool: min(pool, 10)
     ),
+    "nsga2": SearcherEntry(
+        Nsga2, "Deb et al. 2002, doi:10.1109/4235.996017, by pymoo", at_once=20, costs=True
+    ),
     "predictor": SearcherEntry(Predictor, "Dudziak et al. 2020, arXiv:2007.08668", at_once=20),
     "reinforce": SearcherEntry(Reinforce, "Zoph & Le 2017, arXiv:1611.01578"),
 }
 
 
 def make_searcher(
-    name: str, space: Space, seed: int, *, warmup: int = 0, **settings: Any
+    name: str,
+    space: Space,
+    seed: int,
+    *,
+    warmup: int = 0,
+    costs: Costs | None = None,
+    **settings: Any,
 ) -> Searcher:
     """The registered searcher of this name, fresh, after a warmup on so many scores if any.
 
     The warmup has the form that arXiv:2101.08134 gives it for each algorithm: random search trains
     the whole pool in the order of the scores, aging evolution begins with the best 64, local search
     with the best 10, REINFORCE and the predictor are taught by the scores. `settings` are the
-    searcher's own, such as `moves` of aging evolution and REINFORCE.
+    searcher's own, such as `moves` of aging evolution and REINFORCE. `costs` are the objectives
+    beside accuracy, for a searcher that weighs several.
 
     Raises ForetellError for an unknown name, or a setting that the searcher does not have.
 
@@ -99,12 +115,17 @@ def make_searcher(
     if name not in SEARCHERS:
         raise ForetellError(f"no searcher is called {name!r}; {did_you_mean(name, SEARCHERS)}")
     entry = SEARCHERS[name]
+    if costs is not None and not entry.costs:
+        several = ", ".join(other for other in SEARCHERS if SEARCHERS[other].costs)
+        raise ForetellError(f"searcher {name} weighs no costs; use {several}")
     for setting in settings:
         if setting not in entry.settings:
             known = ", ".join(entry.settings) or "none"
             raise ForetellError(f"searcher {name} has no setting {setting!r}; it has {known}")
     if type(warmup) is not int or warmup < 0:
         raise ForetellError(f"warmup is {warmup!r}; give the number of networks to score first")
+    if costs is not None:
+        settings["costs"] = costs
     try:
         if entry.first is None:
             return entry.constructor(space, seed, warmup=warmup, **settings)

@@ -31,6 +31,7 @@ from foretell.spaces.space import (
     size,
 )
 from foretell.spaces.subset import Subset
+from foretell.spaces.within import Within
 
 __all__ = [
     "SPACES",
@@ -49,6 +50,7 @@ __all__ = [
     "Space",
     "SpaceEntry",
     "Subset",
+    "Within",
     "enumerate_space",
     "graph_of",
     "make_space",

@@ -28,6 +28,7 @@ __all__ = [
     "require_valid",
     "sample",
     "size",
+    "step",
 ]
 
 Arch: TypeAlias = tuple[int, ...]
@@ -153,6 +154,23 @@ def mutate(space: Space, arch: Arch, rng: random.Random) -> Arch:
             f"{space.format(arch)} has no valid neighbour in {space.name}; sample a new one"
         )
     return rng.choice(candidates)
+
+
+def step(space: Space, arch: Arch, rng: random.Random) -> Arch:
+    """As `mutate`, but looks at no more neighbours than it must: where validity is costly.
+
+    The architecture itself if it has none.
+    """
+    if _is_listed(space):
+        return rng.choice(list(space.near(arch)))
+    edits = [
+        (*arch[:position], option, *arch[position + 1 :])
+        for position, options in enumerate(space.choices)
+        for option in range(len(options))
+        if option != arch[position]
+    ]
+    rng.shuffle(edits)
+    return next((edit for edit in edits if space.is_valid(edit)), arch)
 
 
 def require_valid(space: Space, arch: Arch) -> None:

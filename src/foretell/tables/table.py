@@ -91,6 +91,10 @@ class Table:
             )
         return self._values(column, self.reporting, "report")
 
+    def cost_of(self, column: str) -> "pd.Series[float]":
+        """What architectures cost. Raises ForetellError for any other column."""
+        return self._values(column, self.cost, "count as a cost")
+
     def _values(self, column: str, known: tuple[str, ...], verb: str) -> "pd.Series[float]":
         if column not in known:
             hint = did_you_mean(column, known) if known else f"it has none to {verb}"

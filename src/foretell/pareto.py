@@ -1,0 +1,36 @@
+"""What no other is better than: the front of several objectives, and how much it covers."""
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["hypervolume", "undominated"]
+
+Points = npt.NDArray[np.float64]
+
+
+def undominated(points: Points) -> npt.NDArray[np.bool_]:
+    """Whether no other point is as good in every column and better in one; less is better.
+
+    A point with nan is dominated.
+
+    >>> undominated(np.array([[1.0, 3.0], [2.0, 2.0], [2.0, 3.0]]))
+    array([ True,  True, False])
+    """
+    known = np.logical_not(np.any(np.isnan(points), axis=1))
+    as_good = np.all(points[:, None] <= points[None], axis=2)
+    better = np.any(points[:, None] < points[None], axis=2)
+    dominated = np.any(as_good & better & known[:, None], axis=0)
+    return np.asarray(known & ~dominated, dtype=np.bool_)
+
+
+def hypervolume(points: Points, reference: tuple[float, float]) -> float:
+    """The area between points of two columns and a point that is worse; less is better.
+
+    >>> hypervolume(np.array([[0.0, 1.0], [1.0, 0.0]]), (2.0, 2.0))
+    3.0
+    """
+    area, right = 0.0, reference[1]
+    for x, y in sorted(map(tuple, points[undominated(points)])):
+        area += max(reference[0] - x, 0.0) * max(right - y, 0.0)
+        right = min(right, y)
+    return float(area)
