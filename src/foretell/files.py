@@ -38,10 +38,10 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
         sync_folder(path.parent)
 
 
-def delete_drafts(path: Path) -> None:
-    """Delete what writers of `path` left that were killed; call it while there is none."""
-    for draft in path.parent.glob(f".{path.name}.*.tmp"):
-        draft.unlink()
+def delete_drafts(folder: Path) -> None:
+    """Delete what killed writers left in a folder; call it while there is none."""
+    for draft in folder.glob(".*.tmp"):
+        draft.unlink(missing_ok=True)
 
 
 def write_through(file: int, data: bytes) -> None:

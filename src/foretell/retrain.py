@@ -6,13 +6,14 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from foretell.errors import ForetellError
 from foretell.files import write_atomically
-from foretell.runs.store import read_config
+from foretell.runs.store import locked, read_config
 from foretell.runs.tasks import Data, loaded
 from foretell.search import read_chosen, space_of
 from foretell.spaces import Space
@@ -50,7 +51,8 @@ def retrain(
     your own is given again, as an object or `FILE.py:NAME`. A training that was stopped goes on
     from its last epoch when the same call is made again.
 
-    Raises ForetellError if the search has not finished, or for other data or another space.
+    Raises ForetellError if the search has not finished or the run has a writer, or for other data
+    or another space.
     """
     folder = Path(run)
     config, about = read_config(folder), read_chosen(folder)
@@ -63,9 +65,24 @@ def retrain(
     built = space_of(about, space)
     model = built.build(built.parse(about["arch"]), seed)
     checkpoint = folder / UNFINISHED
-    trained = train(model, splits, training, seed, device, progress, checkpoint)
-    if trained.why is not None:
-        raise ForetellError(f"the training failed: {trained.why}; try a smaller learning rate")
+    with locked(folder):
+        trained = train(model, splits, training, seed, device, progress, checkpoint, True)
+        if trained.why is not None:
+            raise ForetellError(f"the training failed: {trained.why}; try a smaller learning rate")
+        keep(model, trained, training, about, seed, folder)
+        checkpoint.unlink(missing_ok=True)
+    return Retrained(model, trained, folder / WEIGHTS)
+
+
+def keep(
+    model: nn.Module,
+    trained: Trained,
+    training: TrainSettings,
+    about: dict[str, Any],
+    seed: int,
+    folder: Path,
+) -> None:
+    """Write the weights, and what they are."""
     buffer = io.BytesIO()
     torch.save({name: tensor.cpu() for name, tensor in model.state_dict().items()}, buffer)
     write_atomically(folder / WEIGHTS, buffer.getvalue())
@@ -73,4 +90,3 @@ def retrain(
     kept |= {"seed": seed, "weights": WEIGHTS, "training": training.key(), "foretell": __version__}
     kept |= asdict(trained)
     write_atomically(folder / ABOUT, f"{json.dumps(kept, indent=2)}\n".encode())
-    return Retrained(model, trained, folder / WEIGHTS)

@@ -343,7 +343,15 @@ def save_chosen(arch: Arch, evaluator: Evaluator) -> None:
         "test_accuracy": training["test_accuracy"],
         "foretell": __version__,
     }
-    write_atomically(folder / "chosen.pt", evaluator.weights_file(arch).read_bytes())
+    weights = evaluator.weights_file(arch)
+    try:
+        content = weights.read_bytes()
+    except OSError as error:
+        raise ForetellError(
+            f"cannot read {weights}, which this run has trained: {error.strerror}; "
+            "restore it or give another --run folder"
+        ) from error
+    write_atomically(folder / "chosen.pt", content)
     write_atomically(folder / "chosen.json", f"{json.dumps(about, indent=2)}\n".encode())
 
 
@@ -355,29 +363,34 @@ def load_chosen(run: str | os.PathLike[str], space: str | Space | None = None) -
     """
     folder = Path(run)
     about = read_chosen(folder)
-    try:
-        weights = torch.load(folder / about["weights"], weights_only=True, map_location="cpu")
-    except Exception as error:  # torch raises what it likes
-        raise ForetellError(f"{folder / about['weights']} is damaged; {REDO}") from error
     built = space_of(about, space)
     model = built.build(built.parse(about["arch"]), about["seed"])
-    model.load_state_dict(weights)
+    path = folder / about["weights"]
+    try:
+        model.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
+    except Exception as error:  # torch raises what it likes
+        raise ForetellError(f"{path} is damaged; {REDO}") from error
     return model.eval()
 
 
 REDO = "delete it and run the same command again"
+CHOSEN = {"space": str, "settings": dict, "arch": str, "seed": int, "weights": str}
+"""What chosen.json says at least of what rebuilds a network."""
 
 
 def read_chosen(folder: Path) -> dict[str, Any]:
     """What chosen.json says. Raises ForetellError if the search has not finished."""
     try:
         about: dict[str, Any] = json.loads((folder / "chosen.json").read_bytes())
+        kinds = {name: type(about[name]) for name in CHOSEN}
     except FileNotFoundError:
         raise ForetellError(
             f"{folder} holds no chosen network yet; let `foretell search --run {folder}` finish"
         ) from None
-    except ValueError:
-        raise ForetellError(f"{folder / 'chosen.json'} is damaged; {REDO}") from None
+    except (ValueError, KeyError, TypeError):
+        kinds = {}
+    if kinds != CHOSEN:
+        raise ForetellError(f"{folder / 'chosen.json'} is damaged; {REDO}")
     return about
 
 

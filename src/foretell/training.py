@@ -5,10 +5,10 @@ a cosine to zero. Validation accuracy is for choosing; test accuracy is computed
 and nothing here depends on it.
 """
 
+import hashlib
 import io
 import math
 import os
-import pickle
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
@@ -129,6 +129,7 @@ def train(
     device: torch.device | str = "cpu",
     progress: Callable[[Epoch], None] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
+    keep_checkpoint: bool = False,
 ) -> Trained:
     """Train `model` in place and measure it; it stays on `device`, in evaluation mode.
 
@@ -137,8 +138,9 @@ def train(
     with one number of threads, equal models and seeds give equal accuracies.
 
     With a `checkpoint`, a file is kept there after every epoch, a training that was stopped goes
-    on from it to the same end, and it is deleted at the end. It holds tensors and numbers, and
-    loading it executes nothing; one of another training, or a damaged one, is begun anew.
+    on from it to the same end, and it is deleted at the end, unless `keep_checkpoint` leaves that
+    to whoever first has to put the trained model away. It holds tensors and numbers, and loading it
+    executes nothing; one of another training, or a damaged one, is begun anew.
 
     Raises ForetellError if the model does not take the samples or has not one output a class.
     """
@@ -166,7 +168,7 @@ def train(
         why = str(undefined)
     model.eval()
     _lay_out(model, torch.contiguous_format)
-    if checkpoint is not None:
+    if checkpoint is not None and not keep_checkpoint:
         Path(checkpoint).unlink(missing_ok=True)
     return Trained(val, test, before + time.perf_counter() - start, tuple(history), why)
 
@@ -246,16 +248,20 @@ class _Course:
         }
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        write_atomically(Path(path), buffer.getvalue())
+        content = buffer.getvalue()
+        write_atomically(Path(path), hashlib.sha256(content).digest() + content)
 
     def load(self, path: str | os.PathLike[str]) -> float:
         """Go on from there if it is of this training; the seconds it took so far."""
         try:
-            state = torch.load(path, weights_only=True, map_location=self.device)
+            digest, content = (file := Path(path).read_bytes())[:32], file[32:]
+            if hashlib.sha256(content).digest() != digest:
+                return 0.0
+            state = torch.load(io.BytesIO(content), weights_only=True, map_location=self.device)
             if state["about"] != self._about:
                 return 0.0
             generators = [state.cpu() for state in state["generators"]]
-        except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError):
+        except Exception:  # torch raises what it likes
             return 0.0
         self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])

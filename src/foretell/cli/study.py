@@ -1,6 +1,7 @@
 """`foretell study`: score the architectures of a benchmark and judge the scores."""
 
 import argparse
+import sys
 
 import pandas as pd
 from rich.console import Console
@@ -88,6 +89,7 @@ def run_and_show(arguments: argparse.Namespace) -> None:
             reduced=reduced,
             workers=arguments.workers,
             progress=progress,
+            told=lambda notice: print(f"foretell: {notice}", file=sys.stderr),
         )
     print_tables(read_study(folder), arguments)
 

@@ -23,6 +23,8 @@ __all__ = [
     "small_multiples",
 ]
 
+FEW = 60
+"""So many places along a line, and it has a point at each."""
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 KINDS: Mapping[str, str] = {
     "proxy": "#3f7fbf",
@@ -284,13 +286,14 @@ def curves_chart(
     below = {"title": None, "orient": "bottom", "columns": 3, "symbolOpacity": 1}
     legend = {**colour, "legend": below, "scale": {"scheme": "tableau20"}}
     columns = ["strategy", across, "mean", "low", "high"]
-    way = {"interpolate": "step-after", "point": True} if steps else {}
+    stairs = {"interpolate": "step-after"} if steps else {}
+    way = {**stairs, "point": steps and shown[across].nunique() <= FEW}
     return chart(
         records(shown[columns].round(4)),
         height=400,
         layer=[
             {
-                "mark": {"type": "area", "opacity": 0.12, "clip": True},
+                "mark": {"type": "area", "opacity": 0.12, "clip": True, **stairs},
                 "transform": [{"filter": {"param": "picked", "empty": True}}],
                 "encoding": {
                     "x": x,

@@ -15,7 +15,7 @@ from foretell.batch import Batch
 from foretell.data import minibatch
 from foretell.engine.plan import Plan
 from foretell.errors import ForetellError
-from foretell.files import write_atomically
+from foretell.files import os_errors_told, write_atomically
 from foretell.proxies import PROXIES
 from foretell.runs.rowlog import canonical
 from foretell.runs.store import Store
@@ -118,6 +118,11 @@ class Evaluator:
         name = hashlib.sha256(canonical(self._train_key(arch)).encode()).hexdigest()[:16]
         return self.store.folder / "networks" / f"{name}.pt"
 
+    def _checkpoint(self, arch: Arch) -> Path:
+        """Where a stopped training of this architecture goes on from."""
+        weights = self.weights_file(arch)
+        return weights.with_name(f"{weights.stem}.unfinished.pt")
+
     def network(self, arch: Arch) -> dict[str, Any]:
         """What rebuilds the untrained network."""
         space = self.work.space
@@ -140,10 +145,12 @@ class Evaluator:
         """What has to be computed for an answer; None if it is all there."""
         work, arch = self.work, question.arch
         if question.kind == "train":
+            checkpoint = self._checkpoint(arch)
             if self._train_key(arch) in self.store:
+                checkpoint.unlink(missing_ok=True)  # a kill may have come before
                 return None
-            weights = self.weights_file(arch)
-            weights.parent.mkdir(exist_ok=True)
+            with os_errors_told(checkpoint.parent):
+                checkpoint.parent.mkdir(exist_ok=True)
             return TrainTask(
                 work.space,
                 arch,
@@ -151,7 +158,7 @@ class Evaluator:
                 work.training,
                 work.seed,
                 work.device,
-                weights.with_name(f"{weights.stem}.unfinished.pt"),
+                checkpoint,
             )
         missing = {
             proxy.name: work.plan.settings.get(proxy.name, {})
@@ -180,6 +187,7 @@ class Evaluator:
         trained, weights = result
         write_atomically(self.weights_file(arch), weights)
         self.store.add({"key": self._train_key(arch), **training_values(trained)})
+        self._checkpoint(arch).unlink(missing_ok=True)
 
     def _tick(self, question: Question, *, from_store: bool) -> None:
         self.progress(Tick(question, self.work.space.format(question.arch), from_store))

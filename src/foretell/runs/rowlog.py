@@ -86,8 +86,9 @@ def parse_line(line: bytes) -> Row | None:
     try:
         row: dict[str, Any] = json.loads(line)
         del row["crc"]
+        canonical(row)  # raises for nan
         return row if isinstance(row["key"], dict) else None
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, RecursionError):
         return None
 
 

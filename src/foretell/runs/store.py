@@ -11,8 +11,8 @@ as null, with the reason beside it in `why`, so every line is plain JSON.
 
 import json
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -70,14 +70,7 @@ class Store:
         with os_errors_told(path):
             path.mkdir(parents=True, exist_ok=True)
             _refuse_foreign(path)
-            lock = filelock.FileLock(path / LOCK, timeout=0, thread_local=False)
-            try:
-                lock.acquire()
-            except filelock.Timeout:
-                raise ForetellError(
-                    f"another process is writing to {path}; "
-                    "wait until it ends or give another --run folder"
-                ) from None
+            lock = acquired(path)
             try:
                 _settle(path, config)
                 return cls(path, lock)
@@ -141,6 +134,33 @@ class Store:
                     os.ftruncate(self._file, self._size)
                 raise
             self._size += len(line)
+
+
+def acquired(path: Path) -> filelock.BaseFileLock:
+    """The lock of a run folder, held. Raises ForetellError if it has a writer already."""
+    lock = filelock.FileLock(path / LOCK, timeout=0, thread_local=False)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise ForetellError(
+            f"another process is writing to {path}; wait until it ends or give another --run folder"
+        ) from None
+    return lock
+
+
+@contextmanager
+def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Be the one writer of a run's files other than its rows.
+
+    Raises ForetellError if it has a writer already, or cannot be written.
+    """
+    path = Path(folder)
+    with os_errors_told(path):
+        lock = acquired(path)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
@@ -212,8 +232,8 @@ def _refuse_foreign(path: Path) -> None:
 
 def _settle(path: Path, config: Mapping[str, Any]) -> None:
     """Write run.json, or compare it if it is there."""
-    for name in (RUN, ROWS, DAMAGED):
-        delete_drafts(path / name)
+    for below in (path, path / "networks"):
+        delete_drafts(below)
     if not (path / RUN).exists():
         text = json.dumps({"format": FORMAT, "config": config}, indent=2, allow_nan=False)
         write_atomically(path / RUN, f"{text}\n".encode())

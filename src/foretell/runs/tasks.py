@@ -62,11 +62,22 @@ class TrainTask:
     """Where a stopped training goes on from; unused on a machine without that folder."""
 
     def __call__(self) -> tuple[Trained, bytes]:
-        """What came of it, and the trained weights: a state_dict as `torch.save` writes it."""
+        """What came of it, and the trained weights: a state_dict as `torch.save` writes it.
+
+        The checkpoint is left to whoever writes the weights down.
+        """
         kept = self.checkpoint if self.checkpoint and self.checkpoint.parent.is_dir() else None
         with one_thread():
             model, data = built(self), loaded(self.data)
-            trained = train(model, data, self.training, self.seed, self.device, checkpoint=kept)
+            trained = train(
+                model,
+                data,
+                self.training,
+                self.seed,
+                self.device,
+                checkpoint=kept,
+                keep_checkpoint=True,
+            )
         weights = io.BytesIO()
         torch.save({name: tensor.cpu() for name, tensor in model.state_dict().items()}, weights)
         return trained, weights.getvalue()

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import (
     FIRST_COMPLETED,
@@ -60,7 +61,7 @@ class Processes(Executor):
 
     def _started(self) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")  # a fork inherits torch's broken threads
-        return ProcessPoolExecutor(self._workers, mp_context=context, initializer=ignore_interrupts)
+        return ProcessPoolExecutor(self._workers, mp_context=context, initializer=begin)
 
     def submit(self, fn, /, *args, **kwargs):  # type: ignore[no-untyped-def]
         """A future; it fails with BrokenExecutor where a process dies before it is done."""
@@ -96,9 +97,17 @@ class InThisProcess(Executor):
         return future
 
 
-def ignore_interrupts() -> None:
-    """Leave Ctrl-C to the process that started the workers."""
+def begin() -> None:
+    """Leave Ctrl-C to the process that started the workers, and end when that has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def end_with_parent() -> None:
+    """A killed process cannot end its workers, and their queue never tells them."""
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)
 
 
 @dataclass(frozen=True)

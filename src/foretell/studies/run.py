@@ -14,7 +14,6 @@ import pandas as pd
 from foretell.data import Splits
 from foretell.engine.plan import Request, make_plan
 from foretell.errors import ForetellError
-from foretell.files import write_atomically
 from foretell.proxies import BASELINES, PAPER
 from foretell.runs.evaluate import Evaluator, Tick, Work
 from foretell.runs.store import Store, read_config, read_rows
@@ -52,6 +51,7 @@ def run_study(
     workers: int = 1,
     executor: Executor | None = None,
     progress: Callable[[Tick], object] = lambda tick: None,
+    told: Callable[[str], object] = lambda notice: None,
 ) -> Path:
     """Score `sample` random architectures of a table, or all, and return the run's folder.
 
@@ -61,7 +61,8 @@ def run_study(
     Called again with more proxies, repeats or a larger sample it computes what is missing; the
     rows are the same whatever the number of workers. With an `executor` of your own, such as
     Dask's or Slurm's, it computes `workers` tasks at a time. A network of a zoo that cannot be
-    scored, or whose process dies twice, is undefined, and its row says why.
+    scored, or whose process dies twice, is undefined, and its row says why. `told` is called with
+    a line that names what was damaged in the folder and is computed again, if anything was.
 
     Raises ForetellError for a bad argument, a table of another space, or a folder that holds
     another study.
@@ -78,6 +79,8 @@ def run_study(
     config = configuration(known, built, splits, batch_size, seed, loss)
     plan = make_plan(proxies)
     with Store.open(run, config) as store, pool(executor or workers) as pooled:
+        if store.notice:
+            told(store.notice)
         if not (store.folder / TABLE).exists():
             keep(known, store.folder)
         archs = [built.parse(text) for text, _ in drawn(known, built, seed, sample)]
@@ -133,10 +136,7 @@ def configuration(
 
 def keep(table: Table, folder: Path) -> None:
     """Put the table beside the rows, so that they can be judged anywhere."""
-    aside = folder / f".{TABLE}"
-    write_table(table, aside)
-    write_atomically(folder / TABLE, aside.read_bytes())
-    aside.unlink()
+    write_table(table, folder / TABLE)
 
 
 def drawn(table: Table, space: Space, seed: int, count: int | None) -> Iterator[tuple[str, str]]:
