@@ -1,0 +1,251 @@
+"""Our six scores of the paper against those of its authors' code: time, peak memory, values.
+
+    python bench/compare.py --reference DIR [--cells 14] [--threads 1] [--repeats 3]
+
+DIR is a checkout of github.com/SamsungLabs/zero-cost-nas; without it there is nothing to compare.
+Both score the same NAS-Bench-201 networks, with the same weights, on the same random images, turn
+by turn. Prints seconds and ratios (theirs / ours, above 1 is faster) of all six in one call and of
+each alone, how far the values are apart, and the peak memory of fresh processes.
+
+Time is the process's own CPU time on one thread, since wall-clock time counts other work too, and
+wall-clock time on more. Their network is the `reference` variant of ours. Where their code departs
+from the definition we run what follows it: fisher_reference and synflow_reference.
+"""
+
+import argparse
+import contextlib
+import io
+import math
+import random
+import resource
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import geometric_mean, median
+
+import torch
+from torch import Tensor, nn
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "bench")]
+
+from foretell import score  # noqa: E402
+from foretell.proxies import PAPER  # noqa: E402
+from foretell.spaces import NASBench201  # noqa: E402
+from golden_nb201 import check_same_outputs, their_network  # noqa: E402
+
+OURS = {"fisher": "fisher_reference", "synflow": "synflow_reference"}
+"""The reference's name -> ours, where theirs is another quantity."""
+CONVOLUTIONS_EVERYWHERE = "333333"  # the network that needs most memory
+WALL_OR_OWN: dict[bool, Callable[[], float]] = {True: time.process_time, False: time.perf_counter}
+
+Images = tuple[Tensor, Tensor]
+Networks = tuple[nn.Module, nn.Module, Images]
+
+
+@dataclass
+class Row:
+    """What was measured on one cell; `""` names all six in one call."""
+
+    cell: str
+    theirs: dict[str, float] = field(default_factory=dict)
+    ours: dict[str, float] = field(default_factory=dict)
+    apart: dict[str, float] = field(default_factory=dict)
+
+    def ratio(self, name: str = "") -> float:
+        """Their seconds / ours."""
+        return self.theirs[name] / self.ours[name]
+
+
+def networks(cell: str, batch: int, seed: int) -> Networks:
+    """Our network, theirs with the same weights, and images with labels for both."""
+    space = NASBench201(variant="reference")
+    ours = space.build(space.parse(cell), seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(batch, *space.input_shape, generator=generator)
+    labels = torch.randint(space.classes, (batch,), generator=generator)
+    return ours, their_network(cell, ours), (images, labels)
+
+
+def check_equal(cell: str, seed: int) -> None:
+    """Stop unless both networks compute the same in float64."""
+    ours, theirs, (images, _) = networks(cell, 4, seed)
+    check_same_outputs(ours.double(), theirs, images.double())
+
+
+def their_scores(
+    theirs: nn.Module, images: Images, clock: Callable[[], float]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Their values and seconds by proxy, of one call that asks for all six."""
+    from foresight.pruners import measures
+    from foresight.pruners.predictive import find_measures
+
+    seconds: dict[str, float] = {}
+    calculate = measures.calc_measure
+
+    def timed(name: str, *args: object, **kwargs: object) -> object:
+        start = clock()
+        value = calculate(name, *args, **kwargs)
+        seconds[name] = clock() - start
+        return value
+
+    measures.calc_measure = timed
+    start = clock()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            values = find_measures(theirs, [images], ("random", 1, 10), "cpu", measure_names=PAPER)
+    finally:
+        measures.calc_measure = calculate
+    seconds[""] = clock() - start
+    return {name: complex(values[name]).real for name in PAPER}, seconds
+
+
+def our_scores(
+    ours: nn.Module, images: Images, names: Sequence[str], clock: Callable[[], float]
+) -> tuple[dict[str, float], float]:
+    """Our values under their names, and the seconds of the call."""
+    start = clock()
+    found = score(ours, images, [OURS.get(name, name) for name in names])
+    seconds = clock() - start
+    return {name: found[OURS.get(name, name)].value for name in names}, seconds
+
+
+def relative(name: str, theirs: float, ours: float) -> float:
+    """|ours / theirs - 1|; nan where both are undefined or zero."""
+    if name == "synflow":  # ours is the logarithm
+        return abs(math.expm1(ours - math.log(theirs))) if theirs > 0 else math.nan
+    return abs(ours / theirs - 1) if theirs else abs(ours) or math.nan
+
+
+def compare(cell: str, arguments: argparse.Namespace) -> Row:
+    """Medians of the repeats on one cell."""
+    clock = WALL_OR_OWN[arguments.threads == 1]
+    ours, theirs, images = networks(cell, arguments.batch, arguments.seed)
+    alone = [] if arguments.only_together else list(PAPER)
+    taken: dict[tuple[str, str], list[float]] = {}
+    row = Row(cell)
+    for _ in range(arguments.repeats):
+        their_values, seconds = their_scores(theirs, images, clock)
+        for name in ("", *PAPER):
+            taken.setdefault(("theirs", name), []).append(seconds[name])
+        our_values, together = our_scores(ours, images, PAPER, clock)
+        taken.setdefault(("ours", ""), []).append(together)
+        for name in alone:
+            _, seconds_alone = our_scores(ours, images, [name], clock)
+            taken.setdefault(("ours", name), []).append(seconds_alone)
+        row.apart = {n: relative(n, their_values[n], our_values[n]) for n in PAPER}
+    row.theirs = {name: median(all_of) for (who, name), all_of in taken.items() if who == "theirs"}
+    row.ours = {name: median(all_of) for (who, name), all_of in taken.items() if who == "ours"}
+    return row
+
+
+def peak(who: str, cell: str, arguments: argparse.Namespace) -> float:
+    """Peak memory in MiB of a process that builds both networks and scores one of them once."""
+    own = ("reference", "batch", "seed", "threads")
+    settings = [f"--{name}={getattr(arguments, name)}" for name in own]
+    command = [sys.executable, __file__, "--part", who, "--cell", cell, *settings]
+    return float(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+
+
+def part(arguments: argparse.Namespace) -> None:
+    """Score once and print this process's peak memory."""
+    ours, theirs, images = networks(arguments.cell, arguments.batch, arguments.seed)
+    if arguments.part == "theirs":
+        their_scores(theirs, images, time.perf_counter)
+    elif arguments.part == "ours":
+        our_scores(ours, images, PAPER, time.perf_counter)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def line(row: Row) -> str:
+    """One cell of the table."""
+    apart = " ".join(f"{row.apart[name]:10.0e}" for name in PAPER)
+    together = f"{row.theirs['']:8.2f} {row.ours['']:8.2f} {row.ratio():7.2f}"
+    return f"{row.cell} {together}  {apart}"
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """Median, least and mean ratio, of the six together and of each alone."""
+    lines = []
+    for name in ("", *PAPER):
+        ratios = [row.ratio(name) for row in rows if name in row.ours]
+        if ratios:
+            apart = [row.apart[name] for row in rows if name and not math.isnan(row.apart[name])]
+            values = f"values apart {median(apart):.0e}, at most {max(apart):.0e}" if apart else ""
+            mean = geometric_mean(ratios)
+            lines.append(
+                f"{name or 'six together':12} median {median(ratios):6.2f}  "
+                f"least {min(ratios):6.2f}  geometric mean {mean:6.2f}  {values}".rstrip()
+            )
+    return "\n".join(lines)
+
+
+def memory_lines(cells: Sequence[str], arguments: argparse.Namespace) -> None:
+    """The peak memory of each on each cell."""
+    print(f"{'peak MiB':12} reference     ours    ratio   before scoring")
+    for cell in cells:
+        theirs, ours, before = (peak(who, cell, arguments) for who in ("theirs", "ours", "nobody"))
+        print(f"{cell:12} {theirs:9.0f} {ours:8.0f} {theirs / ours:8.2f} {before:8.0f}", flush=True)
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--reference", type=Path, help="a checkout of SamsungLabs/zero-cost-nas")
+    for name, default in (("cells", 14), ("threads", 1), ("repeats", 3), ("batch", 64)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--seed", type=int, default=1, help="of the cells, weights and images")
+    parser.add_argument("--only-together", action="store_true", help="no proxy on its own")
+    parser.add_argument("--only-memory", action="store_true", help="no times")
+    parser.add_argument("--only-speed", action="store_true", help="no peak memory")
+    parser.add_argument("--part", choices=("theirs", "ours", "nobody"), help=argparse.SUPPRESS)
+    parser.add_argument("--cell", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.reference is None:
+        print("comparison skipped: give --reference, a checkout of SamsungLabs/zero-cost-nas")
+        return
+    if not (arguments.reference / "foresight" / "pruners").is_dir():
+        sys.exit(f"--reference is {arguments.reference}; no foresight/pruners is in it")
+    sys.path.insert(0, str(arguments.reference))
+    warnings.simplefilter("ignore")  # the reference uses hooks that torch has deprecated
+    torch.set_num_threads(arguments.threads)
+    if arguments.part:
+        part(arguments)
+        return
+    # fresh processes first: a child reports at least what its parent held when it started it
+    cells = sampled(arguments.cells, arguments.seed)
+    if not arguments.only_speed:
+        memory_lines([CONVOLUTIONS_EVERYWHERE, *cells[:2]], arguments)
+    if not arguments.only_memory:
+        speed_lines(cells, arguments)
+
+
+def sampled(count: int, seed: int) -> list[str]:
+    """So many different random cells, each as six digits."""
+    space = NASBench201()
+    indices = random.Random(seed).sample(range(5**6), count)
+    return ["".join(map(str, space.parse(str(index)))) for index in indices]
+
+
+def speed_lines(cells: Sequence[str], arguments: argparse.Namespace) -> None:
+    """Seconds and ratios on each cell, and what they come to."""
+    apart = " ".join(f"{name:>10}" for name in PAPER)
+    print(f"\n{'cell':6} {'theirs s':>8} {'ours s':>8} {'ratio':>7}  {apart}  (values apart)")
+    warm = networks(cells[0], 8, arguments.seed)
+    their_scores(warm[1], warm[2], time.perf_counter)
+    our_scores(warm[0], warm[2], PAPER, time.perf_counter)
+    rows = []
+    for cell in cells:
+        check_equal(cell, arguments.seed)
+        rows.append(compare(cell, arguments))
+        print(line(rows[-1]), flush=True)
+    print(f"\ntimes faster than the reference, {arguments.threads} thread(s), {len(rows)} cells")
+    print(summary(rows))
+
+
+if __name__ == "__main__":
+    main()
