@@ -238,7 +238,8 @@ def test_the_page_of_a_search(searched: Path) -> None:
     found = read_search(searched)
     page = search_page(found)
     names = [block.name for block in page.blocks if isinstance(block, Figure)]
-    assert names == ["curves", "seconds", "scores", "graph-scored", "graph-unscored"]
+    graphs = ["graph-scored", "graph-unscored"]
+    assert names == ["curves", "seconds", "scores", "cost-params", *graphs]
     code = next(block.text for block in page.blocks if isinstance(block, Code))
     assert "foretell retrain RUN --epochs 100" in code
     assert "--pool 6" in code
