@@ -26,6 +26,7 @@ from foretell.runs.workers import pool as workers_pool
 from foretell.searchers import SEARCHERS, Question, Searcher, make_searcher
 from foretell.spaces import SPACES, Arch, Space, Within, make_space, own_space
 from foretell.spec import parse_spec
+from foretell.stages import promoted, staged
 from foretell.training import TrainSettings
 from foretell.version import __version__
 
@@ -87,6 +88,7 @@ def search(
     batch_size: int = DEMO.batch_size,
     seed: int = 0,
     training: TrainSettings = DEMO.training,
+    first_stage: str | None = None,
     against: Sequence[str] = (),
     limits: Mapping[str, float] | None = None,
     device: str = "cpu",
@@ -103,6 +105,10 @@ def search(
     best on the validation images is chosen and saved in the folder `run`, with the rows of all
     scores and trainings. Called again with the same arguments it continues where it was, or just
     reads what is there.
+
+    With a `first_stage` the searchers are told the accuracies of short trainings. "halving" trains
+    all for a ninth of the epochs, the best third for a third, and of those the best third in full;
+    "econas" and "econas+" train all by EcoNAS's reduced training, and the best third in full.
 
     `against` names costs to weigh accuracy against (searcher `nsga2`; by default #params), `limits`
     says what costs may be at most: `params`, `flops`, `latency` in ms, measured here, or a column
@@ -123,13 +129,23 @@ def search(
     for warmup in (pool, 0):  # what can't be made leaves no folder behind
         aims.searcher(work.space, seed, warmup, None)
     config = configuration(work, splits, pool, trainings, searcher) | aims.configuration()
+    stages = staged(first_stage, work)
+    config |= {"first_stage": first_stage} if first_stage else {}
     with Store.open(run, config) as store, workers_pool(executor or workers) as pooled:
         evaluator = Evaluator(work, store, pooled, workers, progress)
+        evaluators = [
+            evaluator if stage is work else Evaluator(stage, store, pooled, workers, progress)
+            for stage in stages
+        ]
         book = CostBook(evaluator)
         searched = Within(work.space, book.cost, aims.limits) if aims.limits else work.space
         arms = {
             arm: drive(
-                aims.searcher(searched, seed, warmup, book), evaluator, trainings, aims.at_once, arm
+                aims.searcher(searched, seed, warmup, book),
+                evaluators,
+                trainings,
+                aims.at_once,
+                arm,
             )
             for arm, warmup in ((SCORED, pool), (UNSCORED, 0))
         }
@@ -228,9 +244,11 @@ def check(by: str, proxies: list[str], pool: int, trainings: int) -> None:
 
 
 def drive(
-    searcher: Searcher, evaluator: Evaluator, trainings: int, at_once: int, arm: str
+    searcher: Searcher, evaluators: list[Evaluator], trainings: int, at_once: int, arm: str
 ) -> list[Arch]:
-    """Answer the searcher's questions until so many networks are trained; which they were.
+    """Answer the searcher's questions until so many networks are trained; which they were in full.
+
+    Trainings are those of the first of the evaluators, and the others' are of its best.
 
     Each has a row that says when the arm had it trained, and after how many scores.
 
@@ -239,21 +257,36 @@ def drive(
     """
     trained: list[Arch] = []
     scored: set[Arch] = set()
+    stage, evaluator = evaluators[0], evaluators[-1]
     while len(trained) < trainings and (first := searcher.ask(1)):
         kind = first[0].kind
         count = SCORED_AT_ONCE if kind == "score" else min(at_once, trainings - len(trained))
         questions = [question for question in searcher.ask(count) if question.kind == kind]
-        for question, value in zip(questions, evaluator.answer(questions), strict=True):
+        answering = evaluator if kind == "score" else stage
+        for question, value in zip(questions, answering.answer(questions), strict=True):
             searcher.tell(question, value)
         if kind == "score":
             scored |= {question.arch for question in questions}
             continue
         for arch in (question.arch for question in questions):
-            about = {"arch": evaluator.work.space.format(arch), "scored": len(scored)}
-            key = {"kind": "trained", "arm": arm, "number": len(trained) + 1}
-            evaluator.store.add({"key": key, **about})
             trained.append(arch)
-    return trained
+            if len(evaluators) == 1:
+                record(evaluator, arm, len(trained), arch, len(scored), 0.0)
+    if len(evaluators) == 1:
+        return trained
+    best = promoted(trained, evaluators, validation)
+    for number, arch in enumerate(best.archs, 1):
+        record(evaluator, arm, number, arch, len(scored), best.seconds)
+    return best.archs
+
+
+def record(
+    evaluator: Evaluator, arm: str, number: int, arch: Arch, scored: int, before: float
+) -> None:
+    """A row that says when an arm had a network trained in full, and after what."""
+    key = {"kind": "trained", "arm": arm, "number": number}
+    about: dict[str, Any] = {"arch": evaluator.work.space.format(arch), "scored": scored}
+    evaluator.store.add({"key": key, **about, **({"before": before} if before else {})})
 
 
 def conclude(

@@ -20,6 +20,7 @@ from foretell.errors import ForetellError, did_you_mean
 from foretell.proxies import BASELINES, PROXIES
 from foretell.runs.workers import available_cores
 from foretell.search import DEMO, Outcome, search
+from foretell.stages import STAGES
 from foretell.training import Augmentation, Optimizer, Precision, TrainSettings
 
 __all__ = ["add_search", "add_training", "training_of"]
@@ -61,6 +62,11 @@ def add_search(commands: Commands) -> None:
         "--trainings", type=int, default=DEMO.trainings, help="networks to train, of each kind"
     )
     add_training(command, DEMO.training)
+    command.add_argument(
+        "--first-stage",
+        choices=STAGES,
+        help="train all briefly, and only the best in full: by thirds, or reduced as in EcoNAS",
+    )
     add_aims(command)
     command.add_argument(
         "--workers", type=int, default=available_cores(), help="processes, of one thread each"
@@ -177,6 +183,7 @@ def run_search(arguments: argparse.Namespace) -> None:
             batch_size=arguments.batch_size,
             seed=arguments.seed,
             training=training_of(arguments),
+            first_stage=arguments.first_stage,
             against=names(arguments.against),
             limits=limits_of(arguments),
             device=str(pick_device(arguments.device)),

@@ -57,7 +57,13 @@ def read_search(run: str | os.PathLike[str]) -> Found:
     config, rows = read_config(run), read_rows(run)
     if config.get("job") != "search":
         raise ForetellError(f"{run} is a run of another kind; give the folder of a search")
-    trainings = {row["key"]["arch"]: row for row in rows if row["key"]["kind"] == "train"}
+    trainings = {
+        row["key"]["arch"]: row
+        for row in rows
+        if row["key"]["kind"] == "train"
+        and row["key"]["training"] == config["training"]
+        and row["key"]["settings"] == config["space"]["settings"]
+    }
     scores: dict[str, dict[str, Any]] = {}
     took: dict[str, float] = {}
     for row in rows:
@@ -74,7 +80,7 @@ def read_search(run: str | os.PathLike[str]) -> Found:
     records, spent = [], dict.fromkeys(ARMS, 0.0)
     for row in asked:
         arm, training = row["key"]["arm"], trainings[row["arch"]]
-        spent[arm] += training["seconds"]
+        spent[arm] = max(spent[arm], row.get("before", 0.0)) + training["seconds"]
         about = {"arm": arm, "number": row["key"]["number"], "arch": row["arch"]}
         measured = {n: training[n] for n in ("val_accuracy", "test_accuracy", "seconds")}
         cost = {"spent": spent[arm] + row["scored"] * each}
@@ -250,6 +256,8 @@ def command_of(config: Mapping[str, Any]) -> str:
         "lr": training["lr"],
         "train-batch-size": training["batch_size"],
     }
+    if config.get("first_stage"):
+        options["first-stage"] = config["first_stage"]
     for name in ("optimizer", "augmentation", "weight_decay", "patience", "precision"):
         if training.get(name, getattr(usual, name)) != getattr(usual, name):
             options[name.replace("_", "-")] = training[name]
