@@ -125,13 +125,17 @@ class Evaluator:
 
     def network(self, arch: Arch) -> dict[str, Any]:
         """What rebuilds the untrained network."""
-        space = self.work.space
-        return {
-            "space": space.name,
-            "settings": space.settings(),
-            "arch": space.format(arch),
-            "seed": self.work.seed,
-        }
+        if arch not in self._texts:
+            self._texts[arch] = self.work.space.format(arch)
+        return {**self._space, "arch": self._texts[arch], "seed": self.work.seed}
+
+    @cached_property
+    def _space(self) -> dict[str, Any]:
+        return {"space": self.work.space.name, "settings": self.work.space.settings()}
+
+    @cached_property
+    def _texts(self) -> dict[Arch, str]:
+        return {}
 
     def _told(self, question: Question) -> float:
         if question.kind == "train":

@@ -21,6 +21,14 @@ canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=Fa
 """The one JSON text of a value: equal values, equal texts."""
 
 
+def refuse(constant: str) -> None:
+    """Raise ValueError for what Python reads and JSON does not have."""
+    raise ValueError(f"{constant} is no JSON")
+
+
+decode = json.JSONDecoder(parse_constant=refuse).decode
+
+
 @dataclass(frozen=True)
 class Damage:
     """A line that cannot be believed."""
@@ -56,11 +64,11 @@ def read_log(path: Path) -> Log:
     good: list[bytes] = []
     damaged: list[Damage] = []
     for number, line in enumerate(lines, start=1):
-        row = parse_line(line)
-        key = "" if row is None else canonical(row["key"])
-        if row is None:
+        if (parsed := parse_line(line)) is None:
             damaged.append(Damage(number, line, "is damaged"))
-        elif key not in rows:
+            continue
+        key, row = parsed
+        if key not in rows:
             rows[key] = row
             good.append(line + b"\n")
         elif canonical(rows[key]) != canonical(row):
@@ -79,15 +87,14 @@ def row_line(body: str) -> bytes:
     return b'{"crc":"%08x",%b\n' % (zlib.crc32(data), data[1:])
 
 
-def parse_line(line: bytes) -> Row | None:
-    """The row of a line without its newline, or None if `row_line` did not write it."""
+def parse_line(line: bytes) -> tuple[str, Row] | None:
+    """The canonical key and the row of a line, or None if `row_line` did not write it."""
     if line[:8] != b'{"crc":"' or line[8:16] != b"%08x" % zlib.crc32(b"{" + line[18:]):
         return None
     try:
-        row: dict[str, Any] = json.loads(line)
+        row: dict[str, Any] = decode(line.decode("ascii"))
         del row["crc"]
-        canonical(row)  # raises for nan
-        return row if isinstance(row["key"], dict) else None
+        return (canonical(row["key"]), row) if isinstance(row["key"], dict) else None
     except (ValueError, KeyError, RecursionError):
         return None
 

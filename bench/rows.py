@@ -1,0 +1,78 @@
+"""How long a run folder of many rows takes to be read, resumed, judged and reported.
+
+    python bench/rows.py TABLE [--folder DIR] [--repeats 2]
+
+TABLE is an imported table of NAS-Bench-201. Its 6,466 classes get made-up scores of eight proxies,
+once a repeat, so two repeats are 103,456 rows. Needs the extras studies and report.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from pathlib import Path
+from random import Random
+from typing import Any
+from unittest.mock import patch
+
+from foretell.report.write import write_report
+from foretell.score import Score
+from foretell.studies.judge import judge
+from foretell.studies.run import read_study, run_study
+
+PROXIES = ("synflow", "snip", "grasp", "fisher", "grad_norm", "jacob_cov", "params", "flops")
+
+
+class MadeUp(Executor):
+    """Random scores, at once."""
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        rng = Random(str(fn.arch))
+        future.set_result({name: Score(rng.random(), 0.1, None) for name in fn.proxies})
+        return future
+
+
+def timed(what: str, do: Callable[[], Any]) -> Any:
+    """Its result, the seconds it took printed."""
+    start = time.perf_counter()
+    result = do()
+    print(f"{what:<28}{time.perf_counter() - start:8.2f} s", flush=True)
+    return result
+
+
+def main() -> None:
+    """Write the rows and time what reads them."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("table")
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--repeats", type=int, default=2)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as aside:
+        run = arguments.folder or Path(aside) / "run"
+
+        def study() -> Path:
+            return run_study(
+                arguments.table,
+                "digits",
+                run=run,
+                proxies=PROXIES,
+                sample=None,
+                repeats=arguments.repeats,
+                executor=MadeUp(),
+            )
+
+        with patch.object(os, "fsync", lambda file: None):
+            timed("write (no fsync)", study)
+        log = run / "rows.jsonl"
+        print(f"{sum(1 for _ in log.open()):,} rows, {log.stat().st_size / 1e6:.0f} MB")
+        timed("resume, nothing to do", study)
+        rows = timed("read", lambda: read_study(run))
+        timed("judge", lambda: judge(rows))
+        timed("report, judged again", lambda: write_report(run))
+
+
+if __name__ == "__main__":
+    main()
