@@ -10,7 +10,8 @@ from typing import get_args
 import pandas as pd
 from rich.console import Console
 
-from foretell.cli.common import Commands, add_common, drop_empty, names, pick_device, terminal
+from foretell.cli.common import Commands, add_common, drop_empty, names, terminal
+from foretell.cli.executor import add_executor, chosen_executor
 from foretell.cli.inputs import add_data, data_text
 from foretell.cli.progress import SearchProgress
 from foretell.cli.show import show
@@ -71,6 +72,7 @@ def add_search(commands: Commands) -> None:
     command.add_argument(
         "--workers", type=int, default=available_cores(), help="processes, of one thread each"
     )
+    add_executor(command)
     add_common(command, batch_size=DEMO.batch_size)
     command.set_defaults(command=run_search, parser=command)
 
@@ -170,7 +172,10 @@ def run_search(arguments: argparse.Namespace) -> None:
         "score": arguments.pool,
         "train": 2 * arguments.trainings,
     }
-    with SearchProgress(totals, Console(stderr=True)) as progress:
+    with (
+        chosen_executor(arguments.executor, arguments.device) as where,
+        SearchProgress(totals, Console(stderr=True)) as progress,
+    ):
         outcome = search(
             arguments.space,
             data_text(arguments),
@@ -186,7 +191,7 @@ def run_search(arguments: argparse.Namespace) -> None:
             first_stage=arguments.first_stage,
             against=names(arguments.against),
             limits=limits_of(arguments),
-            device=str(pick_device(arguments.device)),
+            **where.options(),
             workers=arguments.workers,
             progress=progress,
         )

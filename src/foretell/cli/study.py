@@ -7,6 +7,7 @@ import pandas as pd
 from rich.console import Console
 
 from foretell.cli.common import Commands
+from foretell.cli.executor import add_executor, chosen_executor
 from foretell.cli.inputs import add_data, data_text
 from foretell.cli.progress import SearchProgress
 from foretell.cli.show import show
@@ -47,6 +48,7 @@ def add_study(commands: Commands) -> None:
     study.add_argument(
         "--workers", type=int, default=available_cores(), help="processes, of one thread each"
     )
+    add_executor(study)
     add_judging(study)
     study.set_defaults(command=run_and_show)
 
@@ -75,7 +77,10 @@ def run_and_show(arguments: argparse.Namespace) -> None:
     size = min(count or len(table.frame), len(table.frame))
     reduced = listed(arguments.reduced)
     totals = {"score": size * arguments.repeats, "train": size * len(reduced)}
-    with SearchProgress(totals, Console(stderr=True)) as progress:
+    with (
+        chosen_executor(arguments.executor, "cpu") as where,
+        SearchProgress(totals, Console(stderr=True)) as progress,
+    ):
         folder = run_study(
             table,
             data_text(arguments),
@@ -88,6 +93,7 @@ def run_and_show(arguments: argparse.Namespace) -> None:
             space=arguments.space,
             reduced=reduced,
             workers=arguments.workers,
+            **where.options(),
             progress=progress,
             told=lambda notice: print(f"foretell: {notice}", file=sys.stderr),
         )

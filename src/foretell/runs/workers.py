@@ -15,11 +15,11 @@ from concurrent.futures import (
 )
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from foretell.errors import ForetellError
 
-__all__ = ["Lost", "available_cores", "completed", "pool"]
+__all__ = ["DiedTwice", "Lost", "available_cores", "completed", "pool"]
 
 Key = TypeVar("Key")
 
@@ -52,8 +52,15 @@ def pool(workers: int | Executor) -> Iterator[Executor]:
         raise
 
 
+class DiedTwice(BrokenExecutor):
+    """What a future fails with if its executor itself has tried the task again, alone."""
+
+
 class Processes(Executor):
     """So many processes, started anew where one has died."""
+
+    dies_as_one: ClassVar[bool] = True
+    """Whether all tasks under way fail where one kills its process, and others can follow."""
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
@@ -123,13 +130,14 @@ def completed(
     """The key of each task with its result, in the order in which they finish.
 
     A task whose process dies is tried once more, with no other beside it; where that dies too,
-    its result is `Lost`, and the others go on. Raises ForetellError if the executor is broken.
+    its result is `Lost`, and the others go on. An executor that has an `at_once` says itself how
+    many tasks it wants at a time. Raises ForetellError if the executor is broken.
     """
     running: dict[Future[Any], Key] = {}
     try:
         for key, task in tasks.items():
             running[executor.submit(task)] = key
-            if len(running) >= at_once:
+            if len(running) >= getattr(executor, "at_once", at_once):
                 yield from finished(executor, tasks, running)
         while running:
             yield from finished(executor, tasks, running)
@@ -145,13 +153,16 @@ def finished(
 ) -> Iterator[tuple[Key, Any]]:
     """Wait for one or more, and take them out."""
     done, _ = wait(running, return_when=FIRST_COMPLETED)
-    if isinstance(executor, Processes) and any(map(died, done)):
+    as_one = getattr(executor, "dies_as_one", False)
+    if as_one and any(map(died, done)):
         done, _ = wait(running)  # all that ran beside it died too: which one did it shows alone
     again = []
     for future in done:
         key = running.pop(future)
-        if isinstance(executor, Processes) and died(future):
+        if as_one and died(future):
             again.append(key)
+        elif isinstance(future.exception(), DiedTwice):
+            yield key, Lost()
         else:
             yield key, future.result()
     for key in again:
