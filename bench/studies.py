@@ -75,7 +75,7 @@ REMARKS = {
         "The published numbers are of networks trained on CIFAR-10; here as there they are "
         "scored untrained. Top-1 errors: less is better, and the signs here say so. Six of the "
         "deepest found no room at batch 16 in 9 GB and rank last, which pulls every score down: "
-        "they are among the most accurate."
+        "they are all among the 25 most accurate."
     ),
     "repeats201": (
         "Weights and minibatch are drawn three times for each cell: the table as CSV says how far "

@@ -91,8 +91,8 @@ def test_jacob_cov_adds_at_most_one_backward_to_the_inputs(model: nn.Module) -> 
     assert measured(model, [*first_order, "jacob_cov"]) - measured(model, first_order) <= 1.01
 
 
-def test_all_six_cost_at_most_ten_and_a_half_forward_passes(model: nn.Module) -> None:
-    assert measured(model, PAPER) <= 10.5
+def test_all_six_cost_at_most_eight_and_a_quarter_forward_passes(model: nn.Module) -> None:
+    assert measured(model, PAPER) <= 8.25
 
 
 @pytest.mark.parametrize(
@@ -170,4 +170,4 @@ def test_the_doubled_plan_runs_nothing_twice() -> None:
     assert explain(["jacob_cov"]).plan.steps == ("forward", "jacobian")
     assert explain(["params"]).plan.passes == ("read",)
     assert explain(["synflow"]).plan.passes == ("flow",)
-    assert explain(PAPER, batch_size=10**9).cost == pytest.approx(9, abs=1e-6)
+    assert explain(PAPER, batch_size=10**9).cost == pytest.approx(8, abs=1e-6)

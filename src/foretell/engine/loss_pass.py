@@ -14,6 +14,7 @@ from foretell.engine.codes import Codes
 from foretell.engine.isolate import call
 from foretell.engine.memory import what_would_fit
 from foretell.engine.microbatch import check_exact, check_loss_is_a_mean, split
+from foretell.engine.pools import QuickPools
 from foretell.engine.subject import (
     NO_WEIGHTS,
     Found,
@@ -173,7 +174,13 @@ def watched_part(
 ) -> Part:
     """The same, with what looks on."""
     watching = codes.of(len(part)) if codes else nullcontext()
-    with timed(seconds, "forward", subject.device), watch, tangents or nullcontext(), watching:
+    with (
+        timed(seconds, "forward", subject.device),
+        QuickPools(),
+        watch,
+        tangents or nullcontext(),
+        watching,
+    ):
         # A copy of the inputs: the model may work in place on them.
         outputs = call(subject.model, {}, fed.each(torch.clone))
     found: Found = {}
@@ -227,6 +234,11 @@ def backward(
         return dict.fromkeys(
             wanted, Unavailable("the loss does not depend on any trainable weight")
         )
+    slope = None
+    if tangents is not None:
+        slope = tangents.of(loss)
+        tangents.let_go()  # each is held by what still needs it
+        tangents.sharing.armed = not tangents.failed
     try:
         with timed(seconds, "backward", device), watch.armed():
             grads = gradient(loss, weights, keep_graph=tangents is not None)
@@ -234,9 +246,18 @@ def backward(
         return dict.fromkeys(wanted, Unavailable(str(error)))
     found: Found = {"grads": precise(grads), **tapped(watch)}
     if tangents is not None:
+        tangents.sharing.armed = False
+        move_time(seconds, tangents.sharing.seconds)
         with timed(seconds, "curvature", device):
-            found["hessian_weights"] = precise(hessian_product(loss, tangents, grads, weights))
+            product = hessian_product(loss, slope, tangents, grads, weights)
+            found["hessian_weights"] = precise(product)
     return {name: value for name, value in found.items() if name in wanted}
+
+
+def move_time(seconds: Seconds, shared: float) -> None:
+    """Count as the curvature's what the backward pass computed for it."""
+    seconds["backward"] = seconds.get("backward", 0.0) - shared
+    seconds["curvature"] = seconds.get("curvature", 0.0) + shared
 
 
 def precise(tensors: Any) -> Any:
@@ -246,12 +267,16 @@ def precise(tensors: Any) -> Any:
 
 
 def hessian_product(
-    loss: Tensor, tangents: Tangents, grads: dict[str, Tensor], weights: dict[str, Tensor]
+    loss: Tensor,
+    slope: Tensor | None,
+    tangents: Tangents,
+    grads: dict[str, Tensor],
+    weights: dict[str, Tensor],
 ) -> dict[str, Tensor] | Unavailable:
     """H w by the tangents where they go all the way, by a double backward where they don't."""
     if not tangents.failed:
         try:
-            return by_tangent(tangents.of(loss), grads, weights)
+            return by_tangent(slope, grads, weights)
         except Undefined as error:  # an operation can't be differentiated often enough
             tangents.failed = str(error)
     try:

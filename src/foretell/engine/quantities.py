@@ -39,7 +39,7 @@ STEPS: dict[str, Step] = {
     "codes": Step(
         "loss", 0.5, "agreement of all pairs' codes; grows with the batch", after=("forward",)
     ),
-    "curvature": Step("loss", 5, "tangents along the weights, forth and back", after=("backward",)),
+    "curvature": Step("loss", 4, "tangents along the weights, forth and back", after=("backward",)),
     "flow": Step("flow", 3, "|w| on one sample of ones, forward and back", per_sample=True),
     "reference_flow": Step(
         "reference_flow", 3, "the same with the reference's normalisations", per_sample=True

@@ -20,6 +20,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from foretell.engine.flow import contracted
+from foretell.engine.moments import moments, statistics_of
+from foretell.engine.pools import avg_pool2d
+from foretell.engine.shared import Sharing
 
 __all__ = ["Tangents"]
 
@@ -34,6 +37,7 @@ class Tangents(TorchFunctionMode):
     def __init__(self, weights: dict[str, Tensor]) -> None:
         super().__init__()
         self.failed = ""
+        self.sharing = Sharing()
         self._tangents = WeakTensorKeyDictionary()
         for weight in weights.values():
             self._tangents[weight] = weight  # d(t·w)/dt = w
@@ -133,6 +137,8 @@ class Tangents(TorchFunctionMode):
             return self._by_two_gradients(func, args, kwargs)
         x = self.of(args[0])
         others = [value for value in flat(args[1:], kwargs) if self.of(value) is not None]
+        if func in BATCH_NORMS and not others:
+            return BATCH_NORMS[func](x, *args, **kwargs, made=out)
         if func in NORMS and not others:
             return NORMS[func](x, *args, **kwargs)
         if name == "embedding":
@@ -145,6 +151,8 @@ class Tangents(TorchFunctionMode):
             return x * SLOPES[name](args[0])
         if name == "relu" and x is not None:
             return relu((x,), out)
+        if func is F.avg_pool2d and x is not None:
+            return avg_pool2d(x, *args[1:], **kwargs)
         if name in LINEAR and not others and x is not None:
             return func(x, *args[1:], **kwargs)
         if name in SUMS and not kwargs and len(args) == 2:
@@ -167,7 +175,9 @@ class Tangents(TorchFunctionMode):
             return self._by_two_gradients(func, args, kwargs)
         less_bias = None if bias is None else -bias
         if tx is not None:
-            return out + func(tx, weight, less_bias, *rest, **others)
+            return out + self.sharing.convolution(
+                tx, weight, out, lambda: func(tx, weight, less_bias, *rest, **others)
+            )
         if less_bias is None:
             return out
         return out + less_bias.view(-1, *[1] * (out.ndim - 2 if func is not F.linear else 0))
@@ -271,10 +281,15 @@ def batch_norm(
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
+    made: Tensor | None = None,
 ) -> Tensor:
-    """The tangent of a batch normalisation, of its own or of given statistics."""
+    """The tangent of a batch normalisation, of its own or of given statistics.
+
+    `made` is what the normalisation made, and may know the statistics it used.
+    """
     if training or running_var is None:
-        out: Tensor = NormTangent.apply(input, tangent, weight, eps)
+        statistics = None if made is None else statistics_of(made, input)
+        out: Tensor = NormTangent.apply(input, tangent, weight, eps, statistics)
         return out
     scale = (running_var + eps).rsqrt() * (1 if weight is None else weight)
     return tangent * scale.view(-1, *[1] * (input.ndim - 2))
@@ -291,10 +306,11 @@ def torch_batch_norm(
     momentum: float,
     eps: float,
     *_: Any,
+    made: Tensor | None = None,
 ) -> Tensor:
     """The same with the arguments in the order of torch.batch_norm."""
     return batch_norm(
-        tangent, input, running_mean, running_var, weight, bias, training, momentum, eps
+        tangent, input, running_mean, running_var, weight, bias, training, momentum, eps, made
     )
 
 
@@ -378,13 +394,15 @@ def normalize(
 def by_rows(tangent: Tensor, input: Tensor, size: int, eps: float) -> Tensor:
     """The tangent where every so many numbers in a row are normalised together."""
     rows, row_tangents = input.reshape(1, -1, size), tangent.reshape(1, -1, size)
-    out: Tensor = NormTangent.apply(rows, row_tangents, None, eps)
+    out: Tensor = NormTangent.apply(rows, row_tangents, None, eps, None)
     return out.view_as(input)
 
 
-NORMS: dict[Any, Callable[..., Tensor]] = {
+BATCH_NORMS: dict[Any, Callable[..., Tensor]] = {
     F.batch_norm: batch_norm,
     torch.batch_norm: torch_batch_norm,
+}
+NORMS: dict[Any, Callable[..., Tensor]] = {
     F.layer_norm: layer_norm,
     torch.layer_norm: layer_norm,
     F.group_norm: group_norm,
@@ -403,10 +421,20 @@ class NormTangent(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, tangent: Tensor, weight: Tensor | None, eps: float) -> Tensor:
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        tangent: Tensor,
+        weight: Tensor | None,
+        eps: float,
+        statistics: tuple[Tensor, Tensor] | None,
+    ) -> Tensor:
         axes = [0, *range(2, x.ndim)]
-        var, mean = torch.var_mean(x, axes, correction=0, keepdim=True)
-        s = (var + eps).rsqrt()
+        if statistics is None:
+            var, mean = moments(x)
+            s = (var + eps).rsqrt()
+        else:
+            mean, s = statistics
         gamma = torch.ones_like(s) if weight is None else weight.detach().view_as(s)
         n = x.numel() // x.shape[1]
         m1 = tangent.mean(axes, keepdim=True)
@@ -417,7 +445,7 @@ class NormTangent(torch.autograd.Function):
         return torch.addcmul(-gamma * s * m1 - by_x * mean, by_x, x).addcmul_(gamma * s, tangent)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         (c,) = grads
         x, tangent, mean, s, gamma, m1, m2 = ctx.saved_tensors
         axes = [0, *range(2, x.ndim)]
@@ -432,7 +460,7 @@ class NormTangent(torch.autograd.Function):
         by_x = -(s**3) * (ct - c0 * m1 - 3 * k * m2)
         to_x = torch.addcmul(s * s * (m2 * c0 + k * m1) - by_x * mean, by_x, x)
         to_x = to_x.addcmul_(-s * s * m2 * gamma, c).addcmul_(-s * s * k, tangent)
-        return to_x, to_tangent, None, None
+        return to_x, to_tangent, None, None, None
 
 
 TRANSPOSED = {torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d}
