@@ -1,5 +1,6 @@
 """A real Ray cluster of two nodes on this machine: nodes, workers and the user's patience end."""
 
+import contextlib
 import copy
 import json
 import os
@@ -273,7 +274,11 @@ def test_ctrl_c_ends_it(cluster: Any, tmp_path: Path) -> None:
         assert run.poll() is None
         time.sleep(0.05)
     os.killpg(run.pid, signal.SIGINT)
-    _, told = run.communicate(timeout=60)
+    try:
+        _, told = run.communicate(timeout=60)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(run.pid, signal.SIGKILL)
     assert run.returncode == 130
     assert told.decode().splitlines()[-1].startswith("foretell: stopped; the same command")
     assert b"Traceback" not in told

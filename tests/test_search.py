@@ -112,11 +112,11 @@ def test_bad_settings_leave_nothing_behind(
     assert not (tmp_path / "run" / "rows.jsonl").exists() or "workers" in settings
 
 
-def start(folder: Path) -> subprocess.Popen[bytes]:
+def start(folder: Path, *more: str) -> subprocess.Popen[bytes]:
     """The command in a process of its own."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [*COMMAND, "--run", str(folder)],
+        [*COMMAND, "--run", str(folder), *more],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -170,7 +170,7 @@ def test_killed_at_any_instant_it_continues(tmp_path: Path) -> None:
 
 def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
     """One line, exit code 130, no traceback."""
-    process = start(tmp_path / "run")
+    process = start(tmp_path / "run", "--pool", "5000")  # not done before it is interrupted
     while process.poll() is None and not (tmp_path / "run" / "rows.jsonl").exists():
         time.sleep(0.05)
     time.sleep(0.5)

@@ -84,7 +84,7 @@ def explain(
     >>> round(explain(["grad_norm", "snip", "fisher"]).cost, 2)
     3.0
     >>> round(explain().cost, 2)
-    9.05
+    8.05
     """
     plan = make_plan(proxies)
     if model is None or batch is None:
