@@ -1,5 +1,6 @@
 """The main job on a tiny scale: what it writes, that it continues, and that workers are alike."""
 
+import contextlib
 import json
 import os
 import random
@@ -12,8 +13,10 @@ from typing import Any
 
 import pytest
 import torch
+from rich.progress import Progress
 
 from foretell import ForetellError, Outcome, load_chosen, load_data, search
+from foretell.cli import main
 from foretell.runs.store import read_rows
 from foretell.training import TrainSettings
 
@@ -178,6 +181,27 @@ def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
     _, errors = process.communicate()
     assert process.returncode == 130, errors.decode()
     assert errors.decode().strip() == "foretell: stopped; the same command continues from here"
+
+
+def test_ctrl_c_that_is_swallowed_ends_it_at_the_next_network(tmp_path: Path) -> None:
+    """Torch's C code may drop the exception that a signal raises in a callback of Python."""
+    ticks: list[int] = []
+
+    def swallow() -> None:
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+
+    def update(*_: object, **__: object) -> None:
+        ticks.append(1)
+        swallow()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Progress, "update", update)
+        words = [*COMMAND[3:], "--run", str(tmp_path / "run")]
+        assert main(words) == 130
+    assert len(ticks) == 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_ctrl_c_while_a_module_is_imported(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from foretell.cli.common import (
 )
 from foretell.cli.data import add_data_command
 from foretell.cli.inputs import Inputs, add_data, add_repeats, read_inputs
+from foretell.cli.interrupt import remembered_interrupts
 from foretell.cli.report import add_report
 from foretell.cli.retrain import add_retrain
 from foretell.cli.search import add_search
@@ -44,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(words)
     arguments.words = words
     try:
-        arguments.command(arguments)
+        with remembered_interrupts():
+            arguments.command(arguments)
     except ForetellError as error:
         print(f"foretell: {error}", file=sys.stderr)
         return 2

@@ -8,6 +8,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from foretell.cli.interrupt import raise_if_interrupted
 from foretell.runs.evaluate import Tick
 
 __all__ = ["SearchProgress"]
@@ -37,6 +38,7 @@ class SearchProgress:
 
     def __call__(self, tick: Tick) -> None:
         """Take note of one finished unit of work."""
+        raise_if_interrupted()
         now, kind = time.perf_counter(), tick.question.kind
         self._left[kind] = max(self._left[kind] - 1, 0)
         if not tick.from_store:

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from foretell.cli.common import Commands, add_form, pick_device, terminal
 from foretell.cli.inputs import data_text
+from foretell.cli.interrupt import raise_if_interrupted
 from foretell.cli.search import add_training, training_of
 from foretell.cli.show import show
 from foretell.retrain import retrain
@@ -46,6 +47,7 @@ def run_retrain(arguments: argparse.Namespace) -> None:
     console = Console(stderr=True, highlight=False)
 
     def told(epoch: Epoch) -> None:
+        raise_if_interrupted()
         if console.is_terminal:
             console.print(
                 f"epoch {epoch.number}: {epoch.val_accuracy:.2f} % on validation samples", end="\r"

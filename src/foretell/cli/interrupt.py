@@ -1,0 +1,39 @@
+"""Ctrl-C that is not lost: what runs within C code may swallow the exception that it raises."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+__all__ = ["raise_if_interrupted", "remembered_interrupts"]
+
+SEEN = threading.Event()
+
+
+@contextmanager
+def remembered_interrupts() -> Iterator[None]:
+    """Within the block Ctrl-C is remembered too, for `raise_if_interrupted`."""
+    usual = signal.default_int_handler
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGINT) is not usual:
+        yield
+        return
+    SEEN.clear()
+    signal.signal(signal.SIGINT, remember)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
+def remember(number: int, frame: FrameType | None) -> None:
+    """As Python's own handler, and remember it."""
+    SEEN.set()
+    raise KeyboardInterrupt
+
+
+def raise_if_interrupted() -> None:
+    """Raise KeyboardInterrupt if Ctrl-C came and the command goes on all the same."""
+    if SEEN.is_set():
+        raise KeyboardInterrupt
