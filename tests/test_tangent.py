@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from foretell import score
+from foretell import explain, score
 from foretell.engine.weights import counted_weights
 from models import CLASSES, Case, fill, normal
 from reference import TWINS
@@ -79,6 +79,37 @@ def gated(h: Tensor) -> Tensor:
     return one * torch.sigmoid(other)
 
 
+class Normed(nn.Module):
+    """A normalisation of what may be used elsewhere too."""
+
+    def __init__(self, run: Callable[[nn.Module, Tensor], Tensor], conv: bool = False) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 1) if conv else nn.Identity()
+        self.norm = nn.BatchNorm2d(4)
+        self.run = run
+
+    def forward(self, h: Tensor) -> Tensor:
+        """What `run` makes of it."""
+        return self.run(self, h)
+
+
+NORMED: dict[str, Change] = {
+    "then used again": Normed(lambda m, h: m.norm(h) * h),
+    "used before": Normed(lambda m, h: h.tanh() + m.norm(h)),
+    "twice": Normed(lambda m, h: m.norm(h) + m.norm(h) * 2),
+    "then overwritten": Normed(lambda m, h: F.relu_(m.norm(h)).square()),
+    "then its input overwritten": Normed(lambda m, h: m.norm(h.clone()) + F.silu(h, inplace=True)),
+    "after a pointwise convolution": Normed(lambda m, h: m.norm(m.conv(h)) + h, conv=True),
+    "after a sum": Normed(lambda m, h: m.norm(m.conv(h) + h), conv=True),
+    "after another": Normed(lambda m, h: m.norm(m.norm(m.conv(h))), conv=True),
+    "in a view": Normed(lambda m, h: m.norm(m.conv(h).transpose(2, 3)).square(), conv=True),
+    "along the positions of a linear layer": nn.Sequential(
+        nn.Flatten(2), nn.Linear(36, 5), nn.BatchNorm1d(4), nn.Tanh()
+    ),
+    "of a linear layer": nn.Sequential(
+        nn.Flatten(), nn.Linear(144, 5), nn.BatchNorm1d(5), nn.ReLU(inplace=True)
+    ),
+}
 ACTIVATIONS: dict[str, Change] = {
     **{
         kind.__name__: kind() for kind in (nn.GELU, nn.Sigmoid, nn.Tanh, nn.Softsign, nn.Tanhshrink)
@@ -152,7 +183,15 @@ FUNCTIONS: dict[str, Change] = {
     "expand": lambda h: h.mean(1, keepdim=True).expand_as(h) * h,
     "relu by name": lambda h: torch.relu(input=h),
 }
-OPERATIONS = {**ACTIVATIONS, **LAYERS, **FUNCTIONS}
+NORMALISED = {f"normalised, {name}": change for name, change in NORMED.items()}
+OPERATIONS = {**ACTIVATIONS, **LAYERS, **FUNCTIONS, **NORMALISED}
+BY_TANGENTS = [
+    *NORMALISED,
+    "BatchNorm",
+    "ReLU, in place",
+    "convolution",
+    "MaxPool",
+]
 
 
 class Net(nn.Module):
@@ -197,3 +236,9 @@ def test_grasp_is_that_of_a_double_backward_and_the_others_do_not_notice(name: s
     for other in others:
         assert scores[other].value.hex() == without[other].value.hex(), other
         assert scores[other].why == without[other].why
+
+
+@pytest.mark.parametrize("name", BY_TANGENTS)
+def test_these_need_no_double_backward(name: str) -> None:
+    model, batch = net(name)
+    assert "tangents" in str(explain("grasp", model, batch))

@@ -65,6 +65,11 @@ class Codes(TorchFunctionMode):
         self._parts.append([])
         return self
 
+    def forget_last(self) -> None:
+        """Forget the part noted last; it is to be run again."""
+        self._parts.pop()
+        self._total = 0  # of parts, it is formed in the end
+
     def kernel(self) -> Tensor | Unavailable:
         """`[N, N]` float64: in how many codes two samples agree, summed over the activations."""
         if self._in_parts:

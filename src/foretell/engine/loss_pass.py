@@ -12,6 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from foretell.batch import Batch, change_all, main_output, tensors
 from foretell.engine.codes import Codes
 from foretell.engine.isolate import call
+from foretell.engine.layout import ChannelsLast, LayoutGuard, LayoutMattersError
 from foretell.engine.memory import what_would_fit
 from foretell.engine.microbatch import check_exact, check_loss_is_a_mean, split
 from foretell.engine.pools import QuickPools
@@ -57,15 +58,58 @@ def in_parts(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
     totals = Totals()
     codes = Codes(in_parts=len(parts) > 1) if "codes_kernel" in wanted else None
     for index, part in enumerate(parts):
-        with (
-            subject.undisturbed("loss", index),
-            sdpa_kernel(SDPBackend.MATH),  # the kernel that can be differentiated twice
-            torch.enable_grad(),
-        ):
-            totals.add(one_part(subject, part, wanted, seconds, codes, axes))
+        found = in_any_layout(subject, index, part, wanted, seconds, codes, axes)
+        totals.add(found)
     if len(parts) > 1 and totals.loss is not None:
         check_loss_is_a_mean(subject, totals.outputs, totals.loss)
     return totals.found | ({"codes_kernel": codes.kernel()} if codes else {})
+
+
+@dataclass
+class Part:
+    """What one part of the batch gives; its loss is already weighted by its share."""
+
+    found: Found
+    outputs: Any
+    loss: float | None
+
+
+def in_any_layout(
+    subject: Subject,
+    index: int,
+    part: Batch,
+    wanted: set[str],
+    seconds: Seconds,
+    codes: Codes | None,
+    axes: list[int | None] | None,
+) -> Part:
+    """Run one part of the batch, its pictures channels-last if the model cannot tell."""
+    try:
+        return in_layout(True, subject, index, part, wanted, seconds, codes, axes)
+    except LayoutMattersError:
+        if codes:
+            codes.forget_last()
+    # Outside the handler, whose traceback would keep the first attempt's tensors alive.
+    return in_layout(False, subject, index, part, wanted, seconds, codes, axes)
+
+
+def in_layout(
+    channels_last: bool,
+    subject: Subject,
+    index: int,
+    part: Batch,
+    wanted: set[str],
+    seconds: Seconds,
+    codes: Codes | None,
+    axes: list[int | None] | None,
+) -> Part:
+    """Run one part of the batch, its pictures laid out so or as the model has them."""
+    with (
+        subject.undisturbed("loss", index),
+        sdpa_kernel(SDPBackend.MATH),  # the kernel that can be differentiated twice
+        torch.enable_grad(),
+    ):
+        return one_part(subject, part, wanted, seconds, codes, axes, channels_last)
 
 
 def try_part(subject: Subject, wanted: set[str], size: int) -> None:
@@ -93,15 +137,6 @@ def curvature_path(subject: Subject) -> str:
     if tangents.failed:
         return f"double backward, since {tangents.failed}"
     return "tangents along the weights"
-
-
-@dataclass
-class Part:
-    """What one part of the batch gives; its loss is already weighted by its share."""
-
-    found: Found
-    outputs: Any
-    loss: float | None
 
 
 @dataclass
@@ -141,6 +176,7 @@ def one_part(
     seconds: Seconds,
     codes: Codes | None,
     axes: list[int | None] | None = None,
+    channels_last: bool = False,
 ) -> Part:
     """Run one part of the batch forward, and back as often as the wanted quantities need."""
     by_input = "input_grads" in wanted
@@ -155,7 +191,9 @@ def one_part(
     )
     tangents = Tangents(watch.weights) if "hessian_weights" in wanted else None
     try:
-        return watched_part(subject, part, fed, wanted, seconds, codes, watch, tangents)
+        return watched_part(
+            subject, part, fed, wanted, seconds, codes, watch, tangents, channels_last
+        )
     finally:  # their hold on the graph, which holds them, is beyond the garbage collector
         watch.let_go()
         if tangents is not None:
@@ -171,15 +209,19 @@ def watched_part(
     codes: Codes | None,
     watch: Watch,
     tangents: Tangents | None,
+    channels_last: bool,
 ) -> Part:
     """The same, with what looks on."""
     watching = codes.of(len(part)) if codes else nullcontext()
+    layout = ChannelsLast() if channels_last else None
     with (
         timed(seconds, "forward", subject.device),
+        layout or nullcontext(),
         QuickPools(),
         watch,
         tangents or nullcontext(),
         watching,
+        LayoutGuard(layout) if layout else nullcontext(),  # sees what the model itself asks for
     ):
         # A copy of the inputs: the model may work in place on them.
         outputs = call(subject.model, {}, fed.each(torch.clone))
@@ -234,11 +276,9 @@ def backward(
         return dict.fromkeys(
             wanted, Unavailable("the loss does not depend on any trainable weight")
         )
-    slope = None
     if tangents is not None:
-        slope = tangents.of(loss)
-        tangents.let_go()  # each is held by what still needs it
-        tangents.sharing.armed = not tangents.failed
+        tangents.forget()
+        tangents.curvature.armed = not tangents.failed
     try:
         with timed(seconds, "backward", device), watch.armed():
             grads = gradient(loss, weights, keep_graph=tangents is not None)
@@ -246,10 +286,10 @@ def backward(
         return dict.fromkeys(wanted, Unavailable(str(error)))
     found: Found = {"grads": precise(grads), **tapped(watch)}
     if tangents is not None:
-        tangents.sharing.armed = False
-        move_time(seconds, tangents.sharing.seconds)
+        tangents.curvature.armed = False
+        move_time(seconds, tangents.curvature.seconds)
         with timed(seconds, "curvature", device):
-            product = hessian_product(loss, slope, tangents, grads, weights)
+            product = hessian_product(loss, tangents, grads, weights)
             found["hessian_weights"] = precise(product)
     return {name: value for name, value in found.items() if name in wanted}
 
@@ -268,7 +308,6 @@ def precise(tensors: Any) -> Any:
 
 def hessian_product(
     loss: Tensor,
-    slope: Tensor | None,
     tangents: Tangents,
     grads: dict[str, Tensor],
     weights: dict[str, Tensor],
@@ -276,23 +315,13 @@ def hessian_product(
     """H w by the tangents where they go all the way, by a double backward where they don't."""
     if not tangents.failed:
         try:
-            return by_tangent(slope, grads, weights)
+            return tangents.curvature.product(grads, weights)
         except Undefined as error:  # an operation can't be differentiated often enough
             tangents.failed = str(error)
     try:
         return by_double_backward(gradient(loss, weights, create_graph=True), weights)
     except Undefined as error:
         return Unavailable(f"{error} (twice)")
-
-
-def by_tangent(
-    slope: Tensor | None, grads: dict[str, Tensor], weights: dict[str, Tensor]
-) -> dict[str, Tensor]:
-    """H w from the tangent of the loss along the weights, wᵀg, whose gradient is g + Hw."""
-    if slope is None or not slope.requires_grad:
-        return {name: torch.zeros_like(w) for name, w in weights.items()}
-    both = gradient(slope, weights, keep_graph=True)
-    return {name: total - grads[name] for name, total in both.items()}
 
 
 def by_double_backward(

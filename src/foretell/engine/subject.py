@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge
 
 from foretell.batch import Batch, tensors
 from foretell.engine.isolate import (
@@ -135,13 +136,18 @@ def gradient(
 
 
 def differentiated(
-    value: Tensor, sources: list[Tensor], keep_graph: bool = False, create_graph: bool = False
+    value: Tensor | list[GradientEdge],
+    sources: list[Tensor],
+    keep_graph: bool = False,
+    create_graph: bool = False,
+    grads: list[Tensor] | None = None,
 ) -> tuple[Tensor, ...]:
     """What `torch.autograd.grad` gives, zeros included; raises Undefined where it cannot."""
     try:
         return torch.autograd.grad(
             value,
             sources,
+            grads,
             retain_graph=keep_graph,
             create_graph=create_graph,
             allow_unused=True,

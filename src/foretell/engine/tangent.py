@@ -2,10 +2,11 @@
 
 A second forward computation carries, beside each tensor, its tangent along the weights
 themselves: d/dt at t = 1 of the tensor with all weights w scaled to t·w. The tangent of the loss is
-wᵀg, and one ordinary backward pass through it gives g + Hw.
+wᵀg, and its gradient g + Hw (`curvature.py`).
 
-Along the weights a tangent is cheap: for y = W∗x + b it is W∗ẋ + (y − b), one convolution more.
-Where an operation has no rule here, two gradients of that operation alone take its place.
+Along the weights a tangent is cheap: for y = W∗x + b it is W∗ẋ + (y − b), one convolution more, and
+a batch normalisation of y has no use for the second part. Where an operation has no rule here, two
+gradients of that operation alone take its place.
 """
 
 import math
@@ -16,15 +17,38 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.autograd.graph import get_gradient_edge
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from foretell.engine.curvature import Curvature
 from foretell.engine.flow import contracted
-from foretell.engine.moments import moments, statistics_of
+from foretell.engine.inplace import in_place
+from foretell.engine.normed import Normed, statistics_of
 from foretell.engine.pools import avg_pool2d
-from foretell.engine.shared import Sharing
 
 __all__ = ["Tangents"]
+
+
+class Pushed:
+    """The tangent u + (y − b) of a contraction y = W∗x + b, whose sum is not formed before it must.
+
+    `u` is W∗ẋ, None for zero; `bias` has the axes that let it be subtracted from y.
+    """
+
+    def __init__(self, u: Tensor | None, bias: Tensor | None) -> None:
+        self.u, self.bias = u, bias
+        self.formed: Tensor | None = None
+
+    def form(self, y: Tensor, curvature: Curvature) -> Tensor:
+        """The sum, which depends on y; its value is a number like any tangent's."""
+        if self.formed is None:
+            edge = get_gradient_edge(y)
+            curvature.when_known(y, lambda grad: curvature.let_in(edge, grad))
+            own = y.detach() if self.bias is None else y.detach() - self.bias
+            self.formed = own.clone() if self.u is None else own + self.u
+        return self.formed
 
 
 class Tangents(TorchFunctionMode):
@@ -37,21 +61,31 @@ class Tangents(TorchFunctionMode):
     def __init__(self, weights: dict[str, Tensor]) -> None:
         super().__init__()
         self.failed = ""
-        self.sharing = Sharing()
+        self.curvature = Curvature()
         self._tangents = WeakTensorKeyDictionary()
         for weight in weights.values():
             self._tangents[weight] = weight  # d(t·w)/dt = w
 
     def of(self, value: Any) -> Tensor | None:
         """The tangent of a tensor; None stands for zero."""
-        tangent: Tensor | None = None
+        tangent = self._kept(value)
+        return tangent.form(value, self.curvature) if isinstance(tangent, Pushed) else tangent
+
+    def _kept(self, value: Any) -> Tensor | Pushed | None:
+        """The tangent, its sum perhaps not yet formed."""
+        kept: Tensor | Pushed | None = None
         if isinstance(value, Tensor):
-            tangent = self._tangents.get(value)  # type: ignore[no-untyped-call]
-        return tangent
+            kept = self._tangents.get(value)  # type: ignore[no-untyped-call]
+        return kept
+
+    def forget(self) -> None:
+        """Forget all tangents; what is still needed of them is kept by those that need it."""
+        self._tangents.clear()
 
     def let_go(self) -> None:
-        """Forget all tangents; each is held by a tensor that its own graph holds."""
-        self._tangents.clear()
+        """Forget everything, and no longer listen to backward passes."""
+        self.forget()
+        self.curvature.let_go()
 
     def __torch_function__(
         self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
@@ -63,7 +97,7 @@ class Tangents(TorchFunctionMode):
             self._check_seen(given)
         if self.failed:
             return func(*args, **kwargs)
-        moving = any(self.of(value) is not None for value in given)
+        moving = any(self._kept(value) is not None for value in given)
         if moving and in_place(name, args, kwargs):
             return self._in_place(func, name, args, kwargs)
         moving = moving and torch.is_grad_enabled()  # without gradients, it is a constant
@@ -115,6 +149,9 @@ class Tangents(TorchFunctionMode):
         for tensor in list(self._tangents):
             if tensor is not target and tensor.untyped_storage().data_ptr() == memory:
                 del self._tangents[tensor]
+        for tensor in self.curvature.fragile:
+            if tensor.untyped_storage().data_ptr() == memory:
+                self.failed = "a view is overwritten"
 
     def _attach(self, out: Any, compute: Callable[[], Any]) -> None:
         try:
@@ -127,7 +164,17 @@ class Tangents(TorchFunctionMode):
         tangents = tangent if several and tangent is not None else [tangent] * len(tensors)
         for tensor, its_tangent in zip(tensors, tangents, strict=True):
             if isinstance(tensor, Tensor):
-                self._tangents[tensor] = its_tangent
+                self._tangents[tensor] = self._cut(tensor, its_tangent)
+
+    def _cut(self, out: Tensor, tangent: Any) -> Tensor | Pushed | None:
+        """The tangent of `out` as a mere number; what it depends on goes to the curvature."""
+        if not isinstance(tangent, Tensor) or not tangent.requires_grad:
+            kept: Tensor | Pushed | None = tangent
+            return kept
+        if out.grad_fn is None:  # a weight
+            return tangent
+        self.curvature.depends(out, tangent)
+        return tangent.detach()
 
     def _tangent(self, func: Any, name: str, args: tuple[Any, ...], kwargs: Any, out: Any) -> Any:
         """The tangent of `out`, which `func` returned."""
@@ -135,10 +182,10 @@ class Tangents(TorchFunctionMode):
             return self._contraction(func, args, kwargs, out)
         if not args:
             return self._by_two_gradients(func, args, kwargs)
-        x = self.of(args[0])
-        others = [value for value in flat(args[1:], kwargs) if self.of(value) is not None]
+        others = [value for value in flat(args[1:], kwargs) if self._kept(value) is not None]
         if func in BATCH_NORMS and not others:
-            return BATCH_NORMS[func](x, *args, **kwargs, made=out)
+            return self._batch_norm(out, *BATCH_NORMS[func](*args, **kwargs))
+        x = self.of(args[0])
         if func in NORMS and not others:
             return NORMS[func](x, *args, **kwargs)
         if name == "embedding":
@@ -173,14 +220,46 @@ class Tangents(TorchFunctionMode):
         whole = tw is weight and (bias is None or self.of(bias) is None)
         if not whole or (bias is not None and func in TRANSPOSED):
             return self._by_two_gradients(func, args, kwargs)
-        less_bias = None if bias is None else -bias
+        if bias is not None and func is not F.linear:
+            bias = bias.view(-1, *[1] * (weight.ndim - 2))
+        u = None
         if tx is not None:
-            return out + self.sharing.convolution(
-                tx, weight, out, lambda: func(tx, weight, less_bias, *rest, **others)
-            )
-        if less_bias is None:
-            return out
-        return out + less_bias.view(-1, *[1] * (out.ndim - 2 if func is not F.linear else 0))
+            u = self.curvature.push(tx, weight, out, lambda w: func(tx, w, None, *rest, **others))
+        pushed = Pushed(u, None if bias is None else bias.detach())
+        one_a_channel = bias is None or func is not F.linear or out.ndim == 2
+        return pushed if one_a_channel else pushed.form(out, self.curvature)
+
+    def _batch_norm(
+        self,
+        out: Tensor,
+        x: Tensor,
+        running_var: Tensor | None,
+        weight: Tensor | None,
+        training: bool,
+        eps: float,
+    ) -> Tensor | None:
+        """The tangent of a batch normalisation, of its own or of given statistics."""
+        if not training and running_var is not None:
+            given = self.of(x)
+            return None if given is None else frozen(given, x, running_var, weight, eps)
+        kept = self._kept(x)
+        own = isinstance(kept, Pushed)
+        u = kept.u if isinstance(kept, Pushed) else kept
+        gamma = None if weight is None else weight.detach()
+        normed = Normed(x.detach(), gamma, eps, statistics_of(out, x))
+        edge = get_gradient_edge(x)
+
+        def use(grad: Tensor, *means: Tensor) -> None:
+            known = (means[0], means[1]) if means else None
+            formed = kept.formed if isinstance(kept, Pushed) else None
+            if formed is not None:  # something else has used the sum, which lets all of λ in
+                found = normed.gradient(grad, formed, means=known)
+            else:
+                found = normed.gradient(grad, u, own, known)
+            self.curvature.let_in(edge, found)
+
+        self.curvature.when_normed(out, use)
+        return normed.tangent(u, own)
 
     def _by_two_gradients(self, func: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
         """Jẋ for an operation without a rule: the gradient by u of (uᵀJ)ẋ, which is linear in u."""
@@ -271,8 +350,19 @@ def out_of_place(func: Any, name: str, kwargs: dict[str, Any]) -> tuple[Any, str
     return getattr(Tensor, plain, None) or getattr(F, plain), plain, kwargs
 
 
+def frozen(
+    tangent: Tensor, x: Tensor, running_var: Tensor, weight: Tensor | None, eps: float
+) -> Tensor:
+    """The tangent of a normalisation by given statistics."""
+    scale = (running_var + eps).rsqrt() * (1 if weight is None else weight)
+    return tangent * scale.view(-1, *[1] * (x.ndim - 2))
+
+
+NormSettings = tuple[Tensor, Tensor | None, Tensor | None, bool, float]
+"""Input, running variance, weight, training, ε."""
+
+
 def batch_norm(
-    tangent: Tensor,
     input: Tensor,
     running_mean: Tensor | None = None,
     running_var: Tensor | None = None,
@@ -281,22 +371,12 @@ def batch_norm(
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
-    made: Tensor | None = None,
-) -> Tensor:
-    """The tangent of a batch normalisation, of its own or of given statistics.
-
-    `made` is what the normalisation made, and may know the statistics it used.
-    """
-    if training or running_var is None:
-        statistics = None if made is None else statistics_of(made, input)
-        out: Tensor = NormTangent.apply(input, tangent, weight, eps, statistics)
-        return out
-    scale = (running_var + eps).rsqrt() * (1 if weight is None else weight)
-    return tangent * scale.view(-1, *[1] * (input.ndim - 2))
+) -> NormSettings:
+    """What matters of a call of F.batch_norm."""
+    return input, running_var, weight, training, eps
 
 
 def torch_batch_norm(
-    tangent: Tensor,
     input: Tensor,
     weight: Tensor | None,
     bias: Tensor | None,
@@ -306,12 +386,9 @@ def torch_batch_norm(
     momentum: float,
     eps: float,
     *_: Any,
-    made: Tensor | None = None,
-) -> Tensor:
-    """The same with the arguments in the order of torch.batch_norm."""
-    return batch_norm(
-        tangent, input, running_mean, running_var, weight, bias, training, momentum, eps, made
-    )
+) -> NormSettings:
+    """What matters of a call of torch.batch_norm."""
+    return input, running_var, weight, training, eps
 
 
 def layer_norm(
@@ -356,7 +433,7 @@ def instance_norm(
     """The tangent of an instance normalisation."""
     if use_input_stats or running_var is None:
         return group_norm(tangent, input, input.shape[1], weight, None, eps)
-    return batch_norm(tangent, input, running_mean, running_var, weight, None, eps=eps)
+    return frozen(tangent, input, running_var, weight, eps)
 
 
 def rms_norm(
@@ -394,11 +471,11 @@ def normalize(
 def by_rows(tangent: Tensor, input: Tensor, size: int, eps: float) -> Tensor:
     """The tangent where every so many numbers in a row are normalised together."""
     rows, row_tangents = input.reshape(1, -1, size), tangent.reshape(1, -1, size)
-    out: Tensor = NormTangent.apply(rows, row_tangents, None, eps, None)
+    out: Tensor = NormTangent.apply(rows, row_tangents, eps)
     return out.view_as(input)
 
 
-BATCH_NORMS: dict[Any, Callable[..., Tensor]] = {
+BATCH_NORMS: dict[Any, Callable[..., NormSettings]] = {
     F.batch_norm: batch_norm,
     torch.batch_norm: torch_batch_norm,
 }
@@ -415,52 +492,18 @@ NORMS: dict[Any, Callable[..., Tensor]] = {
 
 
 class NormTangent(torch.autograd.Function):
-    """γ·s·(ẋ − mean ẋ − x̂·mean(x̂ẋ)) with s = 1/√(var + ε) and x̂ = (x − mean)·s, per channel.
-
-    Its backward pass is written out: autograd would take some thirty passes over memory for it.
-    """
+    """The tangent of rows that are each normalised by their own statistics, `[1, rows, size]`."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        tangent: Tensor,
-        weight: Tensor | None,
-        eps: float,
-        statistics: tuple[Tensor, Tensor] | None,
-    ) -> Tensor:
-        axes = [0, *range(2, x.ndim)]
-        if statistics is None:
-            var, mean = moments(x)
-            s = (var + eps).rsqrt()
-        else:
-            mean, s = statistics
-        gamma = torch.ones_like(s) if weight is None else weight.detach().view_as(s)
-        n = x.numel() // x.shape[1]
-        m1 = tangent.mean(axes, keepdim=True)
-        m2 = ((x * tangent).sum(axes, keepdim=True) / n - mean * m1) * s
-        ctx.save_for_backward(x, tangent, mean, s, gamma, m1, m2)
-        # γ s (ẋ − m1 − (x − mean) s m2), as one number a channel times x and ẋ
-        by_x = -gamma * s * s * m2
-        return torch.addcmul(-gamma * s * m1 - by_x * mean, by_x, x).addcmul_(gamma * s, tangent)
+    def forward(ctx: Any, x: Tensor, tangent: Tensor, eps: float) -> Tensor:
+        ctx.normed, ctx.tangent = Normed(x.detach(), None, eps), tangent
+        out: Tensor = ctx.normed.tangent(tangent)
+        return out
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
-        (c,) = grads
-        x, tangent, mean, s, gamma, m1, m2 = ctx.saved_tensors
-        axes = [0, *range(2, x.ndim)]
-        n = x.numel() // x.shape[1]
-        c0 = c.mean(axes, keepdim=True) * gamma
-        k = ((c * x).sum(axes, keepdim=True) / n * gamma - c0 * mean) * s
-        ct = (c * tangent).sum(axes, keepdim=True) / n * gamma
-        # to ẋ: s (γc − c0 − x̂ k)
-        by_x = -s * s * k
-        to_tangent = torch.addcmul(-s * c0 - by_x * mean, by_x, x).addcmul_(s * gamma, c)
-        # to x: −s² [m2 γc + k ẋ + (ct − c0 m1 − 3 k m2) x̂ − (m2 c0 + k m1)]
-        by_x = -(s**3) * (ct - c0 * m1 - 3 * k * m2)
-        to_x = torch.addcmul(s * s * (m2 * c0 + k * m1) - by_x * mean, by_x, x)
-        to_x = to_x.addcmul_(-s * s * m2 * gamma, c).addcmul_(-s * s * k, tangent)
-        return to_x, to_tangent, None, None, None
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        return ctx.normed.gradient(grads[0], ctx.tangent), None, None
 
 
 TRANSPOSED = {torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d}
@@ -489,15 +532,6 @@ SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
     "hardswish": lambda x: torch.where(x <= -3, 0, torch.where(x >= 3, 1, x / 3 + 0.5)),
 }
 """Derivatives of functions that torch itself cannot differentiate twice, or only slowly."""
-
-
-def in_place(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether the operation overwrites its first argument."""
-    if name.startswith("__i") and name not in ("__index__", "__int__", "__invert__"):
-        return True
-    if name.endswith("_") and not name.endswith("__"):
-        return name not in ("requires_grad_", "retain_grad_")
-    return bool(kwargs.get("inplace")) or name == "__setitem__"
 
 
 def floating(out: Any) -> bool:

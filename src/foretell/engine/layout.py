@@ -1,0 +1,124 @@
+"""Pictures with their channels side by side in memory, where convolutions run faster.
+
+The values are the same but for the last digits. A model can tell the layout apart all the same: by
+asking for strides, by a view that fails, by writing over what is a copy in one layout and not in
+the other. Such a model is run again in its own layout.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from foretell.engine.batch_norm import batch_norm
+from foretell.engine.channels import lies_last
+from foretell.engine.inplace import in_place
+
+__all__ = ["ChannelsLast", "LayoutGuard", "LayoutMattersError"]
+
+
+class LayoutMattersError(Exception):
+    """The model does what may depend on the layout; what was computed is of no use."""
+
+
+class ChannelsLast(TorchFunctionMode):
+    """Within the block a network that begins with few channels has its pictures channels-last."""
+
+    turned: bool | None = None
+    """Whether they are; None before the first convolution."""
+
+    def __torch_function__(
+        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        first = args[0] if args and isinstance(args[0], Tensor) else None
+        if first is None or self.turned is False or func not in (torch.conv2d, F.batch_norm):
+            return func(*args, **kwargs)
+        with torch._C.DisableTorchFunction():
+            if func is torch.conv2d:
+                if self.turned is None:
+                    self.turned = can_be_turned(first, *args[1:])
+                if self.turned and can_be_turned(first):
+                    args = (first.contiguous(memory_format=torch.channels_last), *args[1:])
+            elif lies_last(first) and (args[5] if len(args) > 5 else kwargs.get("training")):
+                return batch_norm(*args, **kwargs)
+            return func(*args, **kwargs)
+
+
+class LayoutGuard(TorchFunctionMode):
+    """Within the block looks at what the model asks for.
+
+    On leaving it raises LayoutMattersError, whatever else was raised, if another layout than the
+    model's own may have changed anything but the last digits.
+    """
+
+    def __init__(self, layout: ChannelsLast) -> None:
+        super().__init__()
+        self._layout = layout
+        self._matters = False
+        self._copies: list[Tensor] = []
+
+    def __exit__(self, *raised: Any) -> None:
+        super().__exit__(*raised)  # type: ignore[no-untyped-call]
+        self._copies.clear()
+        if self._matters and self._layout.turned:
+            raise LayoutMattersError
+
+    def __torch_function__(
+        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        first = args[0] if args and isinstance(args[0], Tensor) else None
+        if first is None:
+            return func(*args, **kwargs)
+        with torch._C.DisableTorchFunction():
+            self._look(func, name, first, args, kwargs)
+        out = func(*args, **kwargs)
+        if name in MAY_COPY:
+            with torch._C.DisableTorchFunction():
+                self._copies += [first.detach(), out.detach()]
+        return out
+
+    def _look(
+        self, func: Any, name: str, first: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        """Note what could tell the layout."""
+        if name in TELLS and lies_last(first):
+            self._matters = True
+        elif name == "view" and lies_last(first):
+            try:
+                func(*args, **kwargs)
+            except RuntimeError:
+                self._matters = True
+        elif self._copies and (in_place(name, args, kwargs) or "out" in kwargs):
+            memory = {copy.untyped_storage().data_ptr() for copy in self._copies}
+            target = kwargs.get("out", first)
+            self._matters |= (
+                isinstance(target, Tensor) and target.untyped_storage().data_ptr() in memory
+            )
+
+
+def can_be_turned(x: Tensor, weight: Tensor | None = None, *_: Any) -> bool:
+    """Whether a convolution's input can be turned, and by this first weight it pays.
+
+    With 16 channels a 3×3 convolution takes 0.7 of the time, a 1×1 convolution half; with 64 no
+    less, and torch's own normalisation of the model's layout is faster than ours.
+    """
+    fits = x.dtype == torch.float32 and x.device.type == "cpu" and x.ndim == 4
+    return fits and (weight is None or len(weight) <= FEW)
+
+
+FEW = 16
+TELLS = {"is_contiguous", "stride", "as_strided", "data_ptr", "storage", "untyped_storage", "numpy"}
+TELLS |= {"storage_offset", "set_", "resize_", "__array__", "__dlpack__", "dim_order"}
+DRAWS = {"dropout", "dropout1d", "dropout2d", "dropout3d", "feature_dropout", "alpha_dropout"}
+DRAWS |= {"feature_alpha_dropout", "rrelu", "rand_like", "randn_like", "randint_like", "empty_like"}
+DRAWS |= {"bernoulli", "normal_", "uniform_", "exponential_", "random_", "log_normal_", "cauchy_"}
+TELLS |= DRAWS | {f"{name}_" for name in DRAWS}
+"""Random numbers are drawn in the order of memory."""
+MAY_COPY = {"contiguous", "reshape", "flatten", "ravel", "reshape_as", "to", "type", "unflatten"}
+"""They return a view in one layout and a copy in another."""
