@@ -11,6 +11,7 @@ from typing import Any
 
 from foretell.data import Splits
 from foretell.extras import extra
+from foretell.heap import keep_memory
 
 __all__ = ["Seen", "Shipper", "Worker", "versions"]
 
@@ -60,6 +61,7 @@ class Worker:
     def __init__(self, folder: str) -> None:
         """Relative paths begin at `folder`, if this machine has it and Ray set no other."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started the run
+        keep_memory()
         ray = extra("ray", "ray")
         self._context = ray.get_runtime_context()
         self._data: dict[int, Any] = {}

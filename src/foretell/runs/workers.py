@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 from foretell.errors import ForetellError
+from foretell.heap import keep_memory
 
 __all__ = ["DiedTwice", "Lost", "available_cores", "completed", "pool"]
 
@@ -105,7 +106,11 @@ class InThisProcess(Executor):
 
 
 def begin() -> None:
-    """Leave Ctrl-C to the process that started the workers, and end when that has ended."""
+    """Leave Ctrl-C to the process that started the workers, and end when that has ended.
+
+    Memory stays with the worker: it has nothing else to do with it.
+    """
+    keep_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=end_with_parent, daemon=True).start()
 
