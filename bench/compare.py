@@ -4,7 +4,10 @@
 
 DIR is a checkout of github.com/SamsungLabs/zero-cost-nas; without it there is nothing to compare.
 Both score the same NAS-Bench-201 networks, with the same weights, on the same random images, turn
-by turn. Prints seconds and ratios (theirs / ours, above 1 is faster) of all six in one call and of
+by turn, each in a process of its own: ours as the command line starts one, theirs as Python does.
+`--same-process-memory` lets theirs keep its memory as ours does.
+
+Prints seconds and ratios (theirs / ours, above 1 is faster) of all six in one call and of
 each alone, how far the values are apart, and the peak memory of fresh processes.
 
 Time is the process's own CPU time on one thread, since wall-clock time counts other work too, and
@@ -15,6 +18,7 @@ from the definition we run what follows it: fisher_reference and synflow_referen
 import argparse
 import contextlib
 import io
+import json
 import math
 import random
 import resource
@@ -34,6 +38,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "bench")]
 
 from foretell import score  # noqa: E402
+from foretell.heap import keep_memory  # noqa: E402
 from foretell.proxies import PAPER  # noqa: E402
 from foretell.spaces import NASBench201  # noqa: E402
 from golden_nb201 import check_same_outputs, their_network  # noqa: E402
@@ -45,6 +50,7 @@ WALL_OR_OWN: dict[bool, Callable[[], float]] = {True: time.process_time, False: 
 
 Images = tuple[Tensor, Tensor]
 Networks = tuple[nn.Module, nn.Module, Images]
+Answer = tuple[dict[str, float], dict[str, float]]
 
 
 @dataclass
@@ -121,38 +127,89 @@ def relative(name: str, theirs: float, ours: float) -> float:
     return abs(ours / theirs - 1) if theirs else abs(ours) or math.nan
 
 
-def compare(cell: str, arguments: argparse.Namespace) -> Row:
-    """Medians of the repeats on one cell."""
+class Scorer:
+    """A process that scores one network after another by theirs or by ours."""
+
+    def __init__(self, who: str, arguments: argparse.Namespace) -> None:
+        self.who = who
+        self._process = subprocess.Popen(
+            command(f"serve-{who}", arguments),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def score(self, cell: str, batch: int, names: Sequence[str]) -> Answer:
+        """Values and seconds by proxy; `""` is all in one call."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(json.dumps([cell, batch, list(names)]), file=self._process.stdin, flush=True)
+        values, seconds = json.loads(self._process.stdout.readline())
+        return values, seconds
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
+
+
+def serve(who: str, arguments: argparse.Namespace) -> None:
+    """Answer each line of the standard input with values and seconds."""
+    if who == "ours" or arguments.same_process_memory:
+        keep_memory()
     clock = WALL_OR_OWN[arguments.threads == 1]
-    ours, theirs, images = networks(cell, arguments.batch, arguments.seed)
+    out, sys.stdout = sys.stdout, sys.stderr
+    for text in sys.stdin:
+        cell, batch, names = json.loads(text)
+        ours, theirs, images = networks(cell, batch, arguments.seed)
+        if who == "theirs":
+            answer = their_scores(theirs, images, clock)
+        else:
+            values, together = our_scores(ours, images, names, clock)
+            answer = values, {"": together}
+        print(json.dumps(answer), file=out, flush=True)
+
+
+def compare(cell: str, arguments: argparse.Namespace, theirs: Scorer, ours: Scorer) -> Row:
+    """Medians of the repeats on one cell."""
     alone = [] if arguments.only_together else list(PAPER)
     taken: dict[tuple[str, str], list[float]] = {}
     row = Row(cell)
     for _ in range(arguments.repeats):
-        their_values, seconds = their_scores(theirs, images, clock)
+        their_values, seconds = theirs.score(cell, arguments.batch, PAPER)
         for name in ("", *PAPER):
             taken.setdefault(("theirs", name), []).append(seconds[name])
-        our_values, together = our_scores(ours, images, PAPER, clock)
-        taken.setdefault(("ours", ""), []).append(together)
+        our_values, together = ours.score(cell, arguments.batch, PAPER)
+        taken.setdefault(("ours", ""), []).append(together[""])
         for name in alone:
-            _, seconds_alone = our_scores(ours, images, [name], clock)
-            taken.setdefault(("ours", name), []).append(seconds_alone)
+            _, seconds_alone = ours.score(cell, arguments.batch, [name])
+            taken.setdefault(("ours", name), []).append(seconds_alone[""])
         row.apart = {n: relative(n, their_values[n], our_values[n]) for n in PAPER}
     row.theirs = {name: median(all_of) for (who, name), all_of in taken.items() if who == "theirs"}
     row.ours = {name: median(all_of) for (who, name), all_of in taken.items() if who == "ours"}
     return row
 
 
-def peak(who: str, cell: str, arguments: argparse.Namespace) -> float:
-    """Peak memory in MiB of a process that builds both networks and scores one of them once."""
+def command(part: str, arguments: argparse.Namespace) -> list[str]:
+    """This script again, with the same settings, for one part of its work."""
     own = ("reference", "batch", "seed", "threads")
     settings = [f"--{name}={getattr(arguments, name)}" for name in own]
-    command = [sys.executable, __file__, "--part", who, "--cell", cell, *settings]
-    return float(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+    more = ["--same-process-memory"] if arguments.same_process_memory else []
+    return [sys.executable, __file__, "--part", part, *settings, *more]
+
+
+def peak(who: str, cell: str, arguments: argparse.Namespace) -> float:
+    """Peak memory in MiB of a process that builds both networks and scores one of them once."""
+    own = [*command(who, arguments), "--cell", cell]
+    return float(subprocess.run(own, capture_output=True, check=True, text=True).stdout)
 
 
 def part(arguments: argparse.Namespace) -> None:
-    """Score once and print this process's peak memory."""
+    """Score once and print this process's peak memory, or serve."""
+    if arguments.part.startswith("serve-"):
+        serve(arguments.part.removeprefix("serve-"), arguments)
+        return
+    if arguments.part == "ours":
+        keep_memory()
     ours, theirs, images = networks(arguments.cell, arguments.batch, arguments.seed)
     if arguments.part == "theirs":
         their_scores(theirs, images, time.perf_counter)
@@ -202,7 +259,11 @@ def main() -> None:
     parser.add_argument("--only-together", action="store_true", help="no proxy on its own")
     parser.add_argument("--only-memory", action="store_true", help="no times")
     parser.add_argument("--only-speed", action="store_true", help="no peak memory")
-    parser.add_argument("--part", choices=("theirs", "ours", "nobody"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--same-process-memory", action="store_true", help="theirs keeps its memory as ours does"
+    )
+    parts = ("theirs", "ours", "nobody", "serve-theirs", "serve-ours")
+    parser.add_argument("--part", choices=parts, help=argparse.SUPPRESS)
     parser.add_argument("--cell", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.reference is None:
@@ -235,14 +296,16 @@ def speed_lines(cells: Sequence[str], arguments: argparse.Namespace) -> None:
     """Seconds and ratios on each cell, and what they come to."""
     apart = " ".join(f"{name:>10}" for name in PAPER)
     print(f"\n{'cell':6} {'theirs s':>8} {'ours s':>8} {'ratio':>7}  {apart}  (values apart)")
-    warm = networks(cells[0], 8, arguments.seed)
-    their_scores(warm[1], warm[2], time.perf_counter)
-    our_scores(warm[0], warm[2], PAPER, time.perf_counter)
+    scorers = Scorer("theirs", arguments), Scorer("ours", arguments)
+    for scorer in scorers:  # each meets its most demanding network first
+        scorer.score(CONVOLUTIONS_EVERYWHERE, arguments.batch, PAPER)
     rows = []
     for cell in cells:
         check_equal(cell, arguments.seed)
-        rows.append(compare(cell, arguments))
+        rows.append(compare(cell, arguments, *scorers))
         print(line(rows[-1]), flush=True)
+    for scorer in scorers:
+        scorer.close()
     print(f"\ntimes faster than the reference, {arguments.threads} thread(s), {len(rows)} cells")
     print(summary(rows))
 
