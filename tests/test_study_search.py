@@ -16,7 +16,7 @@ from foretell.studies.curves import bands, needed, speedups
 from foretell.studies.run import run_study
 from foretell.studies.simulate import Benchmark, best_so_far, simulate
 from foretell.studies.simulations import read_simulations, run_simulations
-from foretell.tables import Table
+from foretell.tables import Table, write_table
 
 SPACE = make_space("nb201")
 ARCHS = list(enumerate_space(SPACE))[::40]
@@ -117,6 +117,28 @@ def test_curves_hold_the_reported_values(scored: Path, tmp_path: Path) -> None:
     line = curves[row["key"]["strategy"]].loc[row["key"]["seed"]]
     assert line.iloc[-1] == FRAME["test"].iloc[row["trained"]].max()
     assert found.scored("val")["random?warmup=20"].to_numpy().min() == 20
+
+
+def test_hours_are_of_what_was_trained_and_scored(
+    scored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORETELL_DATA", str(tmp_path / "tables"))
+    taken = pd.DataFrame({"seconds": np.arange(len(FRAME)) * 1e-3}, FRAME.index)
+    write_table(
+        Table("times", "nb201", taken, cost=("seconds",)), tmp_path / "tables/times.parquet"
+    )
+    run = searched(scored, tmp_path / "run")
+    assert read_simulations(run).hours("val") == {}
+    found = read_simulations(searched(scored, tmp_path / "run", seconds="times:seconds"))
+    row = next(row for row in found.rows if row["key"]["strategy"] == "random?warmup=20")
+    hours = found.hours("val")["random?warmup=20"].loc[row["key"]["seed"]]
+    keys = found.benchmark.table.frame.index[row["trained"]]
+    score = found.config["scores"]["seconds"] * np.array(row["scored"])
+    assert row["scored"][0] == 20
+    np.testing.assert_allclose(hours * 3600, taken.loc[keys, "seconds"].cumsum() + score)
+    assert read_simulations(searched(scored, tmp_path / "run")).seconds is not None
+    with pytest.raises(ForetellError, match="minutes"):
+        searched(scored, tmp_path / "run", seconds="times:minutes")
 
 
 def test_speedups_against_a_dull_count() -> None:

@@ -47,6 +47,9 @@ def add_study_search(commands: Commands) -> None:
         "--told",
         help="columns that searchers are told, commas between; by default one to choose by",
     )
+    command.add_argument(
+        "--seconds", metavar="TABLE:COLUMN", help="what trainings take, if the table does not say"
+    )
     command.add_argument("--report", help="columns to judge by; by default those to report")
     command.add_argument("--trainings", type=int, default=300, help="networks a search trains")
     command.add_argument("--seeds", type=int, default=100, help="searches of each strategy")
@@ -78,6 +81,7 @@ def run_and_show(arguments: argparse.Namespace) -> None:
             by=arguments.by,
             strategies=arguments.strategies.split(),
             told=listed(arguments.told),
+            seconds=arguments.seconds,
             trainings=arguments.trainings,
             seeds=arguments.seeds,
             workers=arguments.workers,

@@ -3,18 +3,17 @@
 import shlex
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from foretell.report.charts import curves_chart
 from foretell.report.page import Block, Code, Figure, Page, Prose, TableBlock
-from foretell.studies.curves import bands, speedups
+from foretell.studies.curves import alone, bands, speedups
 from foretell.studies.simulations import Simulations
 
 __all__ = ["pairs_of", "searches_page"]
 
 AT = (20, 50, 100, 200, 300)
-SECONDS = "train_time_s"
-"""The column of a table that says how long a training took."""
 
 
 def searches_page(found: Simulations) -> Page:
@@ -54,14 +53,24 @@ def heading(found: Simulations, told: str, report: str) -> str:
 
 
 def best_gain(gained: pd.DataFrame, report: str, scored: Mapping[str, pd.DataFrame]) -> str:
-    """One sentence on the largest speed-up that the interval vouches for, and on its price."""
-    best = gained.sort_values("speedup_low").iloc[-1]
-    count = float(scored[str(best["strategy"])].max(axis=1).mean())
+    """One sentence on the algorithm that is best without help, and what help saves it."""
+    counts = sorted(gained["at"].unique())
+    rows = gained[gained["at"] == counts[(len(counts) - 1) // 2]]
+    rows = rows[rows["target"] == rows["target"].max()]
+    best = rows.sort_values("speedup").iloc[-1]
+    strategy = str(best["strategy"])
+    doubt = "" if best["speedup_low"] > 1 else ", which is not certain"
+    strongest = (
+        f"On {report}, {alone(strategy)} is after {best['at']} trainings the best of the searches "
+        f"without help ({best['target']:.2f} on average)"
+    )
+    if not np.isfinite(best["helped"]):
+        return f"{strongest}, and does not reach that with help."
+    count = float(scored[strategy].max(axis=1).mean())
     return (
-        f"On {report}, {best['strategy']} has after {count:,.0f} scores and "
-        f"{best['helped']:.0f} trainings what it has without help after "
-        f"{best['alone']:.0f}: {best['speedup']:.1f} times fewer "
-        f"[{best['speedup_low']:.1f}, {best['speedup_high']:.1f}]."
+        f"{strongest}; {strategy} scores {count:,.0f} networks and needs {best['helped']:.0f} "
+        f"trainings for that, {best['speedup']:.1f} times fewer [{best['speedup_low']:.1f}, "
+        f"{best['speedup_high']:.1f}]{doubt}."
     )
 
 
@@ -79,9 +88,12 @@ def blocks_of(found: Simulations, told: str, report: str, gained: pd.DataFrame) 
             curves_chart(band, "trainings", "networks trained", report),
         )
     ]
-    priced = with_seconds(found, told, band)
+    priced = with_hours(found, told, band)
     if priced is not None:
-        text = "The same against hours of training and scoring, on average over the table."
+        text = (
+            "The same against hours of training what was trained and of scoring, mean over seeds "
+            f"(trainings: {priced_by(found)}; scores as measured here)."
+        )
         figure = curves_chart(priced, "hours", "hours of training and scoring", report)
         blocks.append(Figure(f"hours-{name}", text, figure))
     blocks.append(
@@ -96,20 +108,23 @@ def blocks_of(found: Simulations, told: str, report: str, gained: pd.DataFrame) 
     return blocks
 
 
-def with_seconds(found: Simulations, told: str, band: pd.DataFrame) -> pd.DataFrame | None:
-    """The bands with `hours`: the mean training's and the mean score's time, as many as so far."""
-    table = found.benchmark.table
-    if SECONDS not in table.frame:
-        return None
-    each = float(table.frame[SECONDS].mean())
-    score = float(found.config["scores"]["seconds"])
-    counts = {
+def with_hours(found: Simulations, told: str, band: pd.DataFrame) -> pd.DataFrame | None:
+    """The bands with `hours`, on average over the seeds; None where trainings have no times."""
+    spent = {
         (strategy, count): value
-        for strategy, scored in found.scored(told).items()
-        for count, value in scored.ffill(axis=1).mean().items()
+        for strategy, hours in found.hours(told).items()
+        for count, value in hours.ffill(axis=1).mean().items()
     }
-    scored = [counts[key] for key in zip(band["strategy"], band["trainings"], strict=True)]
-    return band.assign(hours=(band["trainings"] * each + pd.Series(scored) * score) / 3600)
+    if not spent:
+        return None
+    keys = zip(band["strategy"], band["trainings"], strict=True)
+    return band.assign(hours=[spent[key] for key in keys])
+
+
+def priced_by(found: Simulations) -> str:
+    """Where the seconds of a training are from."""
+    name = "" if found.seconds is None else str(found.seconds.name)
+    return f"{name} of the table" if name in found.benchmark.table.frame else name
 
 
 def after(band: pd.DataFrame) -> pd.DataFrame:
@@ -160,10 +175,13 @@ def method(found: Simulations) -> list[Block]:
     frame = pd.DataFrame({"value": about}).rename_axis("what")
     most = max(row["key"]["seed"] for row in found.rows) + 1
     trainings = max(row["key"]["trainings"] for row in found.rows)
+    source = "" if found.seconds is None else str(found.seconds.name)
+    timed = f"--seconds {source} " if source and source not in table.frame else ""
     command = (
         "foretell study search STUDY \\\n  "
         f"--by {config['by']} --told {','.join(found.told)} --seeds {most} "
-        f"--trainings {trainings} \\\n  --strategies {shlex.quote(' '.join(found.strategies))}"
+        f"--trainings {trainings} {timed}\\\n"
+        f"  --strategies {shlex.quote(' '.join(found.strategies))}"
     )
     return [
         Prose(

@@ -3,38 +3,43 @@
 Zoph & Le 2017, arXiv:1611.01578: an LSTM draws one option after another; Williams 1992 is how it
 learns. The settings of arXiv:2101.08134 are unknown; learning rate and baseline are those of
 NAS-Bench-201's REINFORCE (arXiv:2001.00326). Its warmup and move proposal teach the controller by
-scores: `warmup` of them before any training, `moves` of them between two trainings.
+scores: `warmup` rewards before any training, `moves` rewards between two trainings.
 """
 
 import bisect
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, takewhile
+from typing import Literal
 
-import torch
-from torch import Tensor, nn
+import numpy as np
 
 from foretell.errors import ForetellError
-from foretell.searchers.random import RandomSearch
-from foretell.searchers.searcher import Question
-from foretell.spaces.space import Arch, Space
+from foretell.searchers.controller import Controller
+from foretell.searchers.searcher import Question, distinct
+from foretell.spaces.space import Arch, Listed, Space
 
 __all__ = ["Reinforce"]
 
 TRIES = 20
-"""Draws for one question before a random network is asked for instead."""
+"""Draws at a time; if none of them is new, a random network is asked for instead."""
+SCORED = 20
+"""Networks to score at a time, so that it draws by what the last ones taught."""
 FREE = 5
-"""How many known networks in a row teach it for nothing before it is asked again."""
+"""Draws after each answer, of which those that are known teach it for nothing."""
 
 
 class Reinforce:
     """A controller that draws options by an LSTM and is moved towards what paid.
 
     A reward is the share of the earlier answers of its kind that were lower, so accuracies and
-    scores of any scale teach alike; the baseline is their moving average. A drawn network whose
-    class is known teaches its known reward again, up to five times in a row, and is not trained
-    again. As no network is trained twice, `entropy` weighs a reward for drawing evenly: without it
-    the controller soon writes the same few forever. Equal seeds and tells give an equal controller.
+    scores of any scale teach alike; the baseline is their moving average. After each answer it
+    draws five: those before the first whose class is not known teach their known rewards again, in
+    one step, and are not trained or scored again. `warmup` and `moves` count what scores teach,
+    these included, so that fewer are computed when it draws what it knows. `entropy` weighs a
+    reward for drawing evenly: without it the controller soon writes the same few forever. Of a
+    space that is listed it draws what is listed. Equal seeds and tells give an equal controller.
 
     >>> from foretell.spaces import NASBench201
     >>> search = Reinforce(NASBench201(), seed=0, warmup=1)
@@ -55,7 +60,7 @@ class Reinforce:
         hidden: int = 64,
         lr: float = 0.01,
         momentum: float = 0.9,
-        entropy: float = 0.1,
+        entropy: float = 0.2,
     ) -> None:
         """Raises ForetellError for settings below zero or a controller without units."""
         if min(warmup, moves, entropy) < 0 or hidden < 1 or not lr > 0 or not 0 <= momentum < 1:
@@ -67,86 +72,88 @@ class Reinforce:
         self._space = space
         self._seed = seed
         self._warmup, self._moves, self._entropy = warmup, moves, entropy
-        self._controller = controller_of(space, hidden, seed)
-        self._optimizer = torch.optim.Adam(self._controller.parameters(), lr=lr)
+        options = tuple(map(len, space.choices))
+        listed = space.listed() if isinstance(space, Listed) else None
+        self._controller = Controller(options, hidden, lr, hash_of(seed, 0), listed)
         self._rewards = {"train": Rewards(momentum), "score": Rewards(momentum)}
-        self._random = RandomSearch(space, seed)
+        self._random = {"train": Unknown(space, seed), "score": Unknown(space, seed)}
         self._told = 0
-        self._since = 0  # scores told since the last training
+        self._asked: dict[tuple[str, int], list[Question]] = {}
+        self._since = 0  # steps by scores since the last training
 
     def ask(self, n: int = 1) -> list[Question]:
         """Networks that the controller draws: to score while scores teach, then to train."""
-        scores = self._scores_wanted()
-        if scores:
-            return self._drawn("score", min(n, scores))
-        return self._drawn("train", n)
+        scores = self._drawn("score", min(self._scores_wanted(), SCORED))
+        return scores[:n] or self._drawn("train", n)
 
     def tell(self, question: Question, value: float) -> None:
         """Teach the controller; then what it draws and is known teaches it again."""
         self._told += 1
-        canonical = self._space.canonical(question.arch)
-        if question.kind == "train":
-            self._random.tell(question, value)
-            self._since = 0
-        else:
-            self._since += 1
+        self._asked = {}
         rewards = self._rewards[question.kind]
-        rewards.add(canonical, value)
-        self._learn(question.arch, rewards)
-        if question.kind == "train":
-            self._learn_from_known(rewards)
+        rewards.add(self._space.canonical(question.arch), value)
+        self._since = 0 if question.kind == "train" else self._since + 1
+        self._learn([question.arch], rewards)
+        self._learn_from_known(question.kind)
 
     def _scores_wanted(self) -> int:
-        scored, trained = (len(self._rewards[kind].known) for kind in ("score", "train"))
-        if not trained and scored < self._warmup:
-            return self._warmup - scored
-        return max(self._moves - self._since, 0) if trained else 0
+        wanted = self._moves if self._rewards["train"].known else self._warmup
+        return max(wanted - self._since, 0)
 
-    def _drawn(self, kind: str, n: int) -> list[Question]:
-        """Distinct networks that have no answer of this kind yet."""
+    def _drawn(self, kind: Literal["score", "train"], n: int) -> list[Question]:
+        """Distinct networks that have no answer of this kind yet, drawn once between two tells."""
+        if n and (kind, n) not in self._asked:
+            self._asked[kind, n] = self._draw(kind, n)
+        return list(self._asked.get((kind, n), []))
+
+    def _draw(self, kind: Literal["score", "train"], n: int) -> list[Question]:
+        known, rng = self._rewards[kind].known, generator(self._seed, self._told)
         found: dict[Arch, Arch] = {}
-        generator = torch.Generator().manual_seed(hash_of(self._seed, self._told))
-        known = self._rewards[kind].known
-        misses = 0
-        while len(found) < n and misses < TRIES:
-            arch = self._draw(generator)
-            canonical = self._space.canonical(arch) if self._space.is_valid(arch) else None
-            misses += 1
-            if canonical is not None and canonical not in known and canonical not in found:
-                found[canonical] = arch
-                misses = 0
-        if n and not found:  # it draws the same few; the space may have others
-            untrained = (q.arch for q in self._random.ask(TRIES + len(known)))
-            fresh = (a for a in untrained if self._space.canonical(a) not in known)
-            found = {self._space.canonical(arch): arch for arch in islice(fresh, 1)}
-        return [Question(arch, "train" if kind == "train" else "score") for arch in found.values()]
+        before = -1
+        while before < len(found) < n:
+            before = len(found)
+            for arch in self._controller.draw(rng, TRIES):
+                canonical = self._space.canonical(arch) if self._space.is_valid(arch) else None
+                if canonical is not None and canonical not in known:
+                    found.setdefault(canonical, arch)
+        if not found:  # it draws the same few; the space may have others
+            found = self._random[kind].first(known)
+        return [Question(arch, kind) for arch in islice(found.values(), n)]
 
-    def _learn_from_known(self, rewards: "Rewards") -> None:
-        generator = torch.Generator().manual_seed(hash_of(self._seed, -self._told))
-        for _ in range(FREE):
-            arch = self._draw(generator)
-            if not self._space.is_valid(arch):
-                continue
-            if self._space.canonical(arch) not in rewards.known:
+    def _learn_from_known(self, kind: Literal["score", "train"]) -> None:
+        """Draw, and learn from what is drawn before the first network that is not known."""
+        rewards, rng = self._rewards[kind], generator(self._seed, -self._told)
+        rounds = 1 if kind == "train" else -(-self._scores_wanted() // FREE)
+        for _ in range(rounds):
+            drawn = [a for a in self._controller.draw(rng, FREE) if self._space.is_valid(a)]
+            known = list(takewhile(lambda a: self._space.canonical(a) in rewards.known, drawn))
+            if known:
+                self._learn(known, rewards)
+            self._since += len(known) if kind == "score" else 0
+            if len(known) < len(drawn):
                 return
-            self._learn(arch, rewards)
 
-    def _learn(self, arch: Arch, rewards: "Rewards") -> None:
+    def _learn(self, archs: Sequence[Arch], rewards: "Rewards") -> None:
         """One step of REINFORCE."""
-        advantage = rewards.advantage(self._space.canonical(arch))
-        logits = self._controller(torch.tensor([arch]))
-        logs = torch.log_softmax(logits, dim=-1)
-        chosen = logs.gather(-1, torch.tensor([arch])[..., None]).sum()
-        loss = -advantage * chosen
-        if self._entropy:
-            loss = loss + self._entropy * (logs.exp() * logs.clamp(min=-1e9)).sum()
-        self._optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self._optimizer.step()
+        advantages = [rewards.advantage(self._space.canonical(arch)) for arch in archs]
+        self._controller.learn(archs, advantages, self._entropy)
 
-    @torch.no_grad()
-    def _draw(self, generator: torch.Generator) -> Arch:
-        return self._controller.draw(generator)
+
+class Unknown:
+    """Random architectures, to find one in that is not known."""
+
+    def __init__(self, space: Space, seed: int) -> None:
+        self._drawn = distinct(space, seed)
+        self._next: tuple[Arch, Arch] | None = None
+
+    def first(self, known: Mapping[Arch, float]) -> dict[Arch, Arch]:
+        """The first not known by its canonical form, none if all are; what is known only grows."""
+        while self._next is None or self._next[1] in known:
+            self._next = next(self._drawn, None)
+            if self._next is None:
+                return {}
+        arch, canonical = self._next
+        return {canonical: arch}
 
 
 @dataclass
@@ -175,56 +182,9 @@ class Rewards:
         return reward - self._baseline
 
 
-class Controller(nn.Module):
-    """An LSTM that reads the options so far and scores those at the next position."""
-
-    def __init__(self, options: tuple[int, ...], hidden: int) -> None:
-        super().__init__()
-        self.options = options
-        first = [0]
-        for count in options[:-1]:
-            first.append(first[-1] + count)
-        start = sum(options)
-        self.embedding = nn.Embedding(start + 1, hidden)
-        self.lstm = nn.LSTM(hidden, hidden, batch_first=True)
-        self.out = nn.Parameter(torch.zeros(len(options), hidden, max(options)))
-        self.register_buffer("first", torch.tensor(first))
-        allowed = torch.arange(max(options)) < torch.tensor(options)[:, None]
-        self.register_buffer("forbidden", torch.where(allowed, 0.0, -torch.inf))
-        self.start = start
-
-    def forward(self, archs: Tensor) -> Tensor:
-        """Logits, architecture by position by option, given the options before."""
-        first: Tensor = self.first  # type: ignore[assignment]
-        forbidden: Tensor = self.forbidden  # type: ignore[assignment]
-        words = archs[:, :-1] + first[:-1]
-        starts = torch.full((len(archs), 1), self.start)
-        hidden, _ = self.lstm(self.embedding(torch.cat([starts, words], dim=1)))
-        return torch.einsum("bph,pho->bpo", hidden, self.out) + forbidden
-
-    def draw(self, generator: torch.Generator) -> Arch:
-        """An architecture, one option after another."""
-        word, state = torch.tensor([[self.start]]), None
-        first: list[int] = self.first.tolist()  # type: ignore[operator]
-        arch: list[int] = []
-        for position, count in enumerate(self.options):
-            hidden, state = self.lstm(self.embedding(word), state)
-            logits = hidden[0, 0] @ self.out[position, :, :count]
-            option = int(torch.multinomial(logits.softmax(-1), 1, generator=generator))
-            arch.append(option)
-            word = torch.tensor([[first[position] + option]])
-        return tuple(arch)
-
-
-def controller_of(space: Space, hidden: int, seed: int) -> Controller:
-    """An untrained controller: every option as likely as the others; weights from the seed."""
-    controller = Controller(tuple(map(len, space.choices)), hidden)
-    generator = torch.Generator().manual_seed(hash_of(seed, 0))
-    with torch.no_grad():
-        for name, parameter in controller.named_parameters():
-            if name != "out":
-                parameter.uniform_(-0.1, 0.1, generator=generator)
-    return controller
+def generator(seed: int, told: int) -> np.random.Generator:
+    """Draws for each seed and each number of answers."""
+    return np.random.default_rng(hash_of(seed, told))
 
 
 def hash_of(seed: int, told: int) -> int:

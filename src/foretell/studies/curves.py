@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-__all__ = ["bands", "needed", "speedups"]
+__all__ = ["alone", "bands", "needed", "speedups"]
 
 RESAMPLES = 1_000
+HELP = ("warmup", "moves", "mix")
+"""The settings by which scores help."""
 
 
 def bands(curves: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -70,7 +72,7 @@ def speedups(
     """
     found = []
     for strategy, curve in curves.items():
-        plain = curves.get(strategy.partition("?")[0])
+        plain = curves.get(alone(strategy))
         if plain is None or plain is curve:
             continue
         found += [
@@ -79,6 +81,17 @@ def speedups(
             if count in plain.columns
         ]
     return pd.DataFrame(found)
+
+
+def alone(strategy: str) -> str:
+    """The same search without the help of scores.
+
+    >>> alone("reinforce?hidden=32,warmup=3000,lr=0.01"), alone("aging_evolution?moves=1,mix=0.1")
+    ('reinforce?hidden=32,lr=0.01', 'aging_evolution')
+    """
+    name, _, settings = strategy.partition("?")
+    kept = [s for s in settings.split(",") if s and s.partition("=")[0] not in HELP]
+    return f"{name}?{','.join(kept)}" if kept else name
 
 
 def ratio(

@@ -13,6 +13,7 @@ import pandas as pd
 
 from foretell.errors import ForetellError, did_you_mean
 from foretell.proxies import PROXIES
+from foretell.runs.costs import column_of
 from foretell.runs.evaluate import made_with
 from foretell.runs.store import Store, read_config, read_rows
 from foretell.runs.tasks import one_thread
@@ -40,6 +41,9 @@ STRATEGIES = (
 )
 """The paper's algorithms with and without help, and local search; the predictor takes longer."""
 SCORES = "scores.parquet"
+SECONDS = "seconds.parquet"
+TIME = "train_time_s"
+"""The column of a table that says how long a training took."""
 
 
 def run_simulations(
@@ -49,6 +53,7 @@ def run_simulations(
     by: str = "synflow",
     strategies: Sequence[str] = STRATEGIES,
     told: Sequence[str] = (),
+    seconds: str | None = None,
     trainings: int = 300,
     seeds: int = 100,
     workers: int = 1,
@@ -59,7 +64,9 @@ def run_simulations(
     Each strategy searches once for each seed and each column of `told`, by default the table's
     first to choose by: its values are what the searcher is told of a training. A column of the
     table's `reporting` may be named too, since the paper told its searchers test accuracies; the
-    curves say so. `progress` is told how many searches are done and how many there are.
+    curves say so. `seconds`, a TABLE:COLUMN of costs, is what trainings take where the table does
+    not say; it is kept with the run and changes no search. `progress` is told how many searches
+    are done and how many there are.
 
     Called again with more strategies, columns or seeds, it does what is missing; the rows are the
     same whatever the number of workers.
@@ -73,11 +80,14 @@ def run_simulations(
         raise ForetellError(f"{trainings} trainings with {seeds} seeds: give at least 1 of each")
     for strategy in strategies:
         make_strategy(strategy, benchmark.space, 0)
+    taken = None if seconds is None else column_of(seconds, benchmark.space).rename(seconds)
     config = configuration(benchmark, by, float(rows.seconds[by]), rows.config)
     with Store.open(run, config) as store, pool(workers) as executor:
         if not (store.folder / TABLE).exists():
             keep(rows.table, store.folder)
             benchmark.scores.rename("score").to_frame().to_parquet(store.folder / SCORES)
+        if taken is not None:
+            taken.to_frame().to_parquet(store.folder / SECONDS)
         tasks = {
             (strategy, column, seed): Search(str(store.folder), strategy, column, trainings, seed)
             for seed in range(seeds)
@@ -188,6 +198,8 @@ class Simulations:
     benchmark: Benchmark
     rows: list[Mapping[str, Any]]
     made_with: list[str]
+    seconds: "pd.Series[float] | None" = None
+    """What each row of the table takes to train, where that is known; named after its source."""
 
     @cached_property
     def told(self) -> list[str]:
@@ -222,6 +234,23 @@ class Simulations:
                 found.setdefault(row["key"]["strategy"], {})[row["key"]["seed"]] = row["scored"]
         return {strategy: framed(lines) for strategy, lines in found.items()}
 
+    def hours(self, told: str) -> dict[str, pd.DataFrame]:
+        """By strategy the hours of its trainings and scores so far, as `curves` has them.
+
+        Empty where it is not known what a training takes.
+        """
+        if self.seconds is None:
+            return {}
+        each = self.seconds.fillna(self.seconds.mean()).to_numpy()
+        score = float(self.config["scores"]["seconds"])
+        found: dict[str, dict[int, list[float]]] = {}
+        for row in self.rows:
+            if row["key"]["told"] == told:
+                spent = each[row["trained"]].cumsum() + score * np.array(row["scored"])
+                line = (spent / 3600).tolist()
+                found.setdefault(row["key"]["strategy"], {})[row["key"]["seed"]] = line
+        return {strategy: framed(lines) for strategy, lines in found.items()}
+
 
 def framed(lines: dict[int, list[float]]) -> pd.DataFrame:
     """A row a seed; the columns count trainings from 1."""
@@ -242,4 +271,12 @@ def read_simulations(run: str | os.PathLike[str]) -> Simulations:
     if not rows:
         raise ForetellError(f"{run} holds no searches yet; let `foretell study search` run")
     benchmark = benchmark_in(os.fspath(run))
-    return Simulations(config, benchmark, rows, sorted({str(row["made_with"]) for row in rows}))
+    made = sorted({str(row["made_with"]) for row in rows})
+    return Simulations(config, benchmark, rows, made, seconds_in(Path(run), benchmark.table))
+
+
+def seconds_in(folder: Path, table: Table) -> "pd.Series[float] | None":
+    """What each row of the table takes to train: as was given with the run, or the table says."""
+    if (folder / SECONDS).exists():
+        return pd.read_parquet(folder / SECONDS).iloc[:, 0].reindex(table.frame.index)
+    return table.frame.get(TIME)
