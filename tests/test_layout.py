@@ -110,6 +110,39 @@ def test_a_model_that_can_tell_has_its_own_layout(name: str, turn: Callable[[boo
     }
 
 
+@pytest.mark.parametrize("held", ["alone", "tuple", "object"])
+def test_a_loss_sees_outputs_in_their_own_layout(held: str, turn: Callable[[bool], None]) -> None:
+    class Holder:
+        def __init__(self, maps: Tensor) -> None:
+            self.maps = maps
+
+    class Maps(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: Tensor) -> object:
+            maps = self.conv(x).relu()
+            return {"alone": maps, "tuple": (maps,), "object": Holder(maps)}[held]
+
+    def loss(outputs: object, targets: Tensor) -> Tensor:
+        maps = {"alone": outputs, "tuple": outputs, "object": outputs}[held]
+        maps = maps[0] if held == "tuple" else maps.maps if held == "object" else maps
+        return F.cross_entropy(maps.view(len(targets), -1), targets)
+
+    model = Maps()
+    with torch.no_grad():
+        model.conv.weight.copy_(drawn(4, 3, 3, 3))
+    batch = drawn(5, 3, 6, 6).float(), torch.arange(5) % CLASSES
+    turn(True)
+    turned = score(model, batch, ["snip", "grasp"], loss=loss)
+    turn(False)
+    plain = score(model, batch, ["snip", "grasp"], loss=loss)
+    for proxy, expected in plain.items():
+        assert expected.why is None
+        assert turned[proxy].value == pytest.approx(expected.value, rel=1e-5)
+
+
 @pytest.mark.parametrize(("channels", "turned"), [(16, True), (32, False)])
 def test_only_networks_that_begin_with_few_channels_are_turned(
     channels: int, turned: bool, monkeypatch: pytest.MonkeyPatch

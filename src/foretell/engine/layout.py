@@ -5,7 +5,7 @@ asking for strides, by a view that fails, by writing over what is a copy in one 
 the other. Such a model is run again in its own layout.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -13,11 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from foretell.batch import tensors
 from foretell.engine.batch_norm import batch_norm
 from foretell.engine.channels import lies_last
 from foretell.engine.inplace import in_place
 
-__all__ = ["ChannelsLast", "LayoutGuard", "LayoutMattersError"]
+__all__ = ["ChannelsLast", "LayoutGuard", "LayoutMattersError", "in_own_layout"]
 
 
 class LayoutMattersError(Exception):
@@ -112,7 +113,21 @@ def can_be_turned(x: Tensor, weight: Tensor | None = None, *_: Any) -> bool:
     return fits and (weight is None or len(weight) <= FEW)
 
 
+def in_own_layout(outputs: Any) -> Any:
+    """The outputs, their numbers in the order in which a loss expects them.
+
+    Raises LayoutMattersError for what is not a tensor and may hold such as lie in another order.
+    """
+    if isinstance(outputs, Tensor):
+        return outputs.contiguous() if lies_last(outputs) else outputs
+    known = isinstance(outputs, tuple | list | Mapping)
+    if not known or any(lies_last(tensor) for tensor in tensors(outputs)):
+        raise LayoutMattersError
+    return outputs
+
+
 FEW = 16
+"""Channels."""
 TELLS = {"is_contiguous", "stride", "as_strided", "data_ptr", "storage", "untyped_storage", "numpy"}
 TELLS |= {"storage_offset", "set_", "resize_", "__array__", "__dlpack__", "dim_order"}
 DRAWS = {"dropout", "dropout1d", "dropout2d", "dropout3d", "feature_dropout", "alpha_dropout"}

@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from foretell.batch import Batch, change_all, main_output, tensors
 from foretell.engine.codes import Codes
 from foretell.engine.isolate import call
-from foretell.engine.layout import ChannelsLast, LayoutGuard, LayoutMattersError
+from foretell.engine.layout import ChannelsLast, LayoutGuard, LayoutMattersError, in_own_layout
 from foretell.engine.memory import what_would_fit
 from foretell.engine.microbatch import check_exact, check_loss_is_a_mean, split
 from foretell.engine.pools import QuickPools
@@ -51,18 +51,16 @@ def loss_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
     raise ForetellError(what_would_fit(subject, lambda size: try_part(subject, wanted, size)))
 
 
-def in_parts(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
-    """Run the batch in the parts asked for."""
-    parts = split(subject.batch, subject.micro_batch)
-    axes = check_exact(subject) if len(parts) > 1 else None
-    totals = Totals()
-    codes = Codes(in_parts=len(parts) > 1) if "codes_kernel" in wanted else None
-    for index, part in enumerate(parts):
-        found = in_any_layout(subject, index, part, wanted, seconds, codes, axes)
-        totals.add(found)
-    if len(parts) > 1 and totals.loss is not None:
-        check_loss_is_a_mean(subject, totals.outputs, totals.loss)
-    return totals.found | ({"codes_kernel": codes.kernel()} if codes else {})
+@dataclass(frozen=True)
+class Job:
+    """What is wanted of each part of a batch."""
+
+    subject: Subject
+    wanted: set[str]
+    seconds: Seconds = field(default_factory=dict)
+    codes: Codes | None = None
+    axes: list[int | None] | None = None
+    """Where the samples lie in each layer's output, for parts too small to tell."""
 
 
 @dataclass
@@ -74,49 +72,35 @@ class Part:
     loss: float | None
 
 
-def in_any_layout(
-    subject: Subject,
-    index: int,
-    part: Batch,
-    wanted: set[str],
-    seconds: Seconds,
-    codes: Codes | None,
-    axes: list[int | None] | None,
-) -> Part:
-    """Run one part of the batch, its pictures channels-last if the model cannot tell."""
+def in_parts(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
+    """Run the batch in the parts asked for."""
+    parts = split(subject.batch, subject.micro_batch)
+    axes = check_exact(subject) if len(parts) > 1 else None
+    codes = Codes(in_parts=len(parts) > 1) if "codes_kernel" in wanted else None
+    job = Job(subject, wanted, seconds, codes, axes)
+    totals = Totals()
+    for index, part in enumerate(parts):
+        totals.add(in_any_layout(job, index, part))
+    if len(parts) > 1 and totals.loss is not None:
+        check_loss_is_a_mean(subject, totals.outputs, totals.loss)
+    return totals.found | ({"codes_kernel": codes.kernel()} if codes else {})
+
+
+def in_any_layout(job: Job, index: int, part: Batch) -> Part:
+    """Run one part of the batch, its pictures channels-last unless the model can tell."""
     try:
-        return in_layout(True, subject, index, part, wanted, seconds, codes, axes)
+        return one_part(job, index, part, ChannelsLast())
     except LayoutMattersError:
-        if codes:
-            codes.forget_last()
+        if job.codes:
+            job.codes.forget_last()
     # Outside the handler, whose traceback would keep the first attempt's tensors alive.
-    return in_layout(False, subject, index, part, wanted, seconds, codes, axes)
-
-
-def in_layout(
-    channels_last: bool,
-    subject: Subject,
-    index: int,
-    part: Batch,
-    wanted: set[str],
-    seconds: Seconds,
-    codes: Codes | None,
-    axes: list[int | None] | None,
-) -> Part:
-    """Run one part of the batch, its pictures laid out so or as the model has them."""
-    with (
-        subject.undisturbed("loss", index),
-        sdpa_kernel(SDPBackend.MATH),  # the kernel that can be differentiated twice
-        torch.enable_grad(),
-    ):
-        return one_part(subject, part, wanted, seconds, codes, axes, channels_last)
+    return one_part(job, index, part)
 
 
 def try_part(subject: Subject, wanted: set[str], size: int) -> None:
     """Run so many samples and forget the result."""
     codes = Codes(in_parts=True) if "codes_kernel" in wanted else None
-    with subject.undisturbed("loss", 0), sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
-        one_part(subject, subject.batch[:size], wanted, {}, codes)
+    one_part(Job(subject, wanted, codes=codes), 0, subject.batch[:size])
 
 
 def curvature_path(subject: Subject) -> str:
@@ -169,16 +153,9 @@ def joined(name: str, so_far: Any, value: Any) -> Any:
     return {weight: so_far[weight] + tensor for weight, tensor in value.items()}
 
 
-def one_part(
-    subject: Subject,
-    part: Batch,
-    wanted: set[str],
-    seconds: Seconds,
-    codes: Codes | None,
-    axes: list[int | None] | None = None,
-    channels_last: bool = False,
-) -> Part:
+def one_part(job: Job, index: int, part: Batch, layout: ChannelsLast | None = None) -> Part:
     """Run one part of the batch forward, and back as often as the wanted quantities need."""
+    subject, wanted = job.subject, job.wanted
     by_input = "input_grads" in wanted
     fed = part.each(lambda t: t.detach().requires_grad_(by_input and t.is_floating_point()))
     watch = Watch(
@@ -187,44 +164,51 @@ def one_part(
         tensors(fed.inputs),
         tapping=bool(wanted & {"taylor", "fan_in"}),
         only_these=subject.layers != "all",
-        known_axes=axes,
+        known_axes=job.axes,
     )
     tangents = Tangents(watch.weights) if "hessian_weights" in wanted else None
     try:
-        return watched_part(
-            subject, part, fed, wanted, seconds, codes, watch, tangents, channels_last
-        )
+        with (
+            subject.undisturbed("loss", index),
+            sdpa_kernel(SDPBackend.MATH),  # the kernel that can be differentiated twice
+            torch.enable_grad(),
+        ):
+            outputs = forward(job, fed, watch, tangents, layout)
+            return back(job, fed, part.targets, outputs, watch, tangents)
     finally:  # their hold on the graph, which holds them, is beyond the garbage collector
         watch.let_go()
         if tangents is not None:
             tangents.let_go()
 
 
-def watched_part(
-    subject: Subject,
-    part: Batch,
-    fed: Batch,
-    wanted: set[str],
-    seconds: Seconds,
-    codes: Codes | None,
-    watch: Watch,
-    tangents: Tangents | None,
-    channels_last: bool,
-) -> Part:
-    """The same, with what looks on."""
-    watching = codes.of(len(part)) if codes else nullcontext()
-    layout = ChannelsLast() if channels_last else None
+def forward(
+    job: Job, fed: Batch, watch: Watch, tangents: Tangents | None, layout: ChannelsLast | None
+) -> Any:
+    """The model's outputs, with whatever looks on."""
     with (
-        timed(seconds, "forward", subject.device),
+        timed(job.seconds, "forward", job.subject.device),
         layout or nullcontext(),
         QuickPools(),
         watch,
         tangents or nullcontext(),
-        watching,
+        job.codes.of(len(fed)) if job.codes else nullcontext(),
         LayoutGuard(layout) if layout else nullcontext(),  # sees what the model itself asks for
     ):
         # A copy of the inputs: the model may work in place on them.
-        outputs = call(subject.model, {}, fed.each(torch.clone))
+        outputs = call(job.subject.model, {}, fed.each(torch.clone))
+        return in_own_layout(outputs) if layout and layout.turned else outputs
+
+
+def back(
+    job: Job,
+    fed: Batch,
+    targets: Any,
+    outputs: Any,
+    watch: Watch,
+    tangents: Tangents | None,
+) -> Part:
+    """What follows from the outputs."""
+    subject, wanted, seconds = job.subject, job.wanted, job.seconds
     found: Found = {}
     if "output_width" in wanted:
         output = main_output(outputs)
@@ -236,9 +220,9 @@ def watched_part(
             found["input_grads"] = jacobian(outputs, sources, keep_graph=bool(from_loss))
     loss = None
     if from_loss:
-        share = len(part) / len(subject.batch)
+        share = len(fed) / len(subject.batch)
         with tangents or nullcontext():
-            loss = subject.loss_of(outputs, part.targets) * share
+            loss = subject.loss_of(outputs, targets) * share
         found |= backward(loss, watch, tangents, from_loss, seconds, subject.device)
     return Part(found, without_graph(outputs), None if loss is None else loss.item())
 
