@@ -31,6 +31,7 @@ import torch
 
 from compare import their_scores
 from foretell import score
+from foretell.heap import keep_memory
 from foretell.proxies import PAPER
 from foretell.spaces import NASBench201
 
@@ -118,9 +119,14 @@ def measured(arguments: argparse.Namespace) -> tuple[Seconds, Seconds]:
 
 
 def workers() -> ProcessPoolExecutor:
-    """Two processes of one thread."""
-    spawn = get_context("spawn")
-    return ProcessPoolExecutor(CORES, spawn, initializer=torch.set_num_threads, initargs=(1,))
+    """Two processes of one thread, as the command line has them."""
+    return ProcessPoolExecutor(CORES, get_context("spawn"), initializer=begin)
+
+
+def begin() -> None:
+    """Get a process ready."""
+    torch.set_num_threads(1)
+    keep_memory()
 
 
 def warm_up(cell: tuple[int, ...], pool: ProcessPoolExecutor | None) -> None:
