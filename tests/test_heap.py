@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +36,20 @@ def faults(how: str) -> int:
 def test_memory_that_was_freed_is_there_for_what_comes_next() -> None:
     given_back, kept = faults("as python does"), faults("keep")
     assert kept < given_back / 20
+
+
+def test_a_limit_on_addresses_is_left_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert heap.reserve() > heap.BLOCK
+    monkeypatch.setattr("resource.getrlimit", lambda _: (1 << 40, 1 << 40))
+    assert heap.reserve() == 0
+
+
+def test_no_addresses_are_taken_where_they_count_as_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heap, "OVERCOMMIT", tmp_path / "overcommit_memory")
+    heap.OVERCOMMIT.write_text("2\n")
+    assert heap.reserve() == 0
 
 
 def test_another_malloc_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import ctypes
 import mmap
 import os
 import platform
+from pathlib import Path
 
 __all__ = ["keep_memory"]
 
@@ -16,6 +17,7 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 HUGE_PAGE = 1 << 21
 BLOCK = 1 << 29
 MOST = 1 << 32
+OVERCOMMIT, NEVER = Path("/proc/sys/vm/overcommit_memory"), "2"
 
 
 def keep_memory() -> bool:
@@ -39,9 +41,9 @@ def keep_memory() -> bool:
     if not kept:
         return False
     blocks = []
-    for _ in range(min(MOST, memory() // 2) // BLOCK):
+    for _ in range(reserve() // BLOCK):
         block = libc.malloc(BLOCK)
-        if not block:  # a limit on addresses
+        if not block:
             break
         blocks.append(block)
         start = -(-block // HUGE_PAGE) * HUGE_PAGE
@@ -51,6 +53,11 @@ def keep_memory() -> bool:
     return True
 
 
-def memory() -> int:
-    """The machine's memory in bytes."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def reserve() -> int:
+    """How many bytes of addresses to take; none where the system counts them as memory in use."""
+    import resource  # not on Windows
+
+    limited = resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+    if limited or (OVERCOMMIT.exists() and OVERCOMMIT.read_text().strip() == NEVER):
+        return 0
+    return min(MOST, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
