@@ -27,6 +27,7 @@ def refuse(constant: str) -> None:
 
 
 decode = json.JSONDecoder(parse_constant=refuse).decode
+raw_decode = json.JSONDecoder().raw_decode
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,14 @@ def parse_line(line: bytes) -> tuple[str, Row] | None:
     if line[:8] != b'{"crc":"' or line[8:16] != b"%08x" % zlib.crc32(b"{" + line[18:]):
         return None
     try:
-        row: dict[str, Any] = decode(line.decode("ascii"))
+        text = line.decode("ascii")
+        row: dict[str, Any] = decode(text)
         del row["crc"]
-        return (canonical(row["key"]), row) if isinstance(row["key"], dict) else None
+        if not isinstance(row["key"], dict):
+            return None
+        if line[18:24] != b'"key":':
+            return canonical(row["key"]), row
+        return text[24 : raw_decode(text, 24)[1]], row  # it is canonical as it stands
     except (ValueError, KeyError, RecursionError):
         return None
 
