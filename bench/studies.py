@@ -102,8 +102,8 @@ REMARKS = {
         "142 for what evolution has with 120, and never reaches what that has with 150: "
         "synflow's first picks are good, and its next ones are not better. They also take "
         "longer to train: 300 networks take random search 161 hours, after the warmup 245. Moves "
-        "by synflow do not help here. REINFORCE and the predictor are not shown: they were not "
-        "run on this sample for enough seeds."
+        "by synflow do not help here. REINFORCE with help and the predictor were not run on this "
+        "sample."
     ),
     "sim201": (
         "The sections told `cifar100_test_200` account as the paper does, by test accuracies "
