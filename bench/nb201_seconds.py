@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 
 from foretell.spaces import make_space
+from foretell.spaces.nb201_network import EDGES, live_edges
 
 FOLDS = 10
-EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 
 
 def main() -> None:
@@ -59,24 +59,13 @@ def seconds(stats: pd.DataFrame) -> "pd.Series[float]":
 
 def features(arch: tuple[int, ...]) -> list[float]:
     """One, and which operation each edge has, apart for edges in use and others."""
-    used = in_use(arch)
+    used = live_edges(arch, zero_fed=False)
     found = [1.0]
     for edge, option in zip(EDGES, arch, strict=True):
         cell = [0.0] * 10
         cell[option + 5 * (edge in used)] = 1.0
         found += cell
     return found
-
-
-def in_use(arch: tuple[int, ...]) -> set[tuple[int, int]]:
-    """Edges on a way from node 0 to node 3 that has no `none`."""
-    there = {edge for edge, option in zip(EDGES, arch, strict=True) if option}
-    reached, reaching = {0}, {3}
-    for source, target in sorted(there):
-        reached |= {target} if source in reached else set()
-    for source, target in sorted(there, reverse=True):
-        reaching |= {source} if target in reaching else set()
-    return {edge for edge in there if edge[0] in reached and edge[1] in reaching}
 
 
 def fitted(inputs: pd.DataFrame, truth: "pd.Series[float]") -> "np.ndarray[tuple[int], np.dtype]":
