@@ -110,6 +110,12 @@ def test_a_model_that_can_tell_has_its_own_layout(name: str, turn: Callable[[boo
     }
 
 
+def test_nothing_is_held_on_to_where_no_picture_is_turned() -> None:
+    with layout.LayoutGuard(layout.ChannelsLast()) as guard:
+        torch.ones(2, 3).reshape(6).contiguous().relu_()
+        assert not guard._copies
+
+
 @pytest.mark.parametrize("held", ["alone", "tuple", "object"])
 def test_a_loss_sees_outputs_in_their_own_layout(held: str, turn: Callable[[bool], None]) -> None:
     class Holder:

@@ -3,6 +3,7 @@
 torch's own kernel for them sums in float32 one pixel after another and loses two digits.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,7 +11,21 @@ from torch import Tensor
 
 from foretell.engine.channels import Channels, moments
 
-__all__ = ["BatchNorm", "batch_norm", "made_here"]
+__all__ = ["BatchNorm", "NormCall", "batch_norm", "made_here"]
+
+
+@dataclass(frozen=True)
+class NormCall:
+    """The arguments of F.batch_norm, however they are given."""
+
+    input: Tensor
+    running_mean: Tensor | None = None
+    running_var: Tensor | None = None
+    weight: Tensor | None = None
+    bias: Tensor | None = None
+    training: bool = False
+    momentum: float = 0.1
+    eps: float = 1e-5
 
 
 class BatchNorm(torch.autograd.Function):
@@ -68,23 +83,17 @@ def made_here(node: Any) -> bool:
     return getattr(node, "_forward_cls", None) is BatchNorm
 
 
-def batch_norm(
-    x: Tensor,
-    running_mean: Tensor | None = None,
-    running_var: Tensor | None = None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> Tensor:
-    """F.batch_norm by the statistics of x, the running ones moved as it moves them."""
+def batch_norm(*args: Any, **kwargs: Any) -> Tensor:
+    """F.batch_norm by the statistics of its input, the running ones moved as it moves them."""
+    call = NormCall(*args, **kwargs)
+    x, mean_so_far, var_so_far = call.input, call.running_mean, call.running_var
     with torch.no_grad():
         var, mean = moments(x)
         n = x.numel() // x.shape[1]
-        if running_mean is not None:
-            running_mean.lerp_(mean.to(running_mean.dtype), momentum)
-        if running_var is not None:
-            running_var.lerp_((var * (n / max(n - 1, 1))).to(running_var.dtype), momentum)
-    out: Tensor = BatchNorm.apply(x, weight, bias, mean, (var + eps).rsqrt(), eps)
+        if mean_so_far is not None:
+            mean_so_far.lerp_(mean.to(mean_so_far.dtype), call.momentum)
+        if var_so_far is not None:
+            var_so_far.lerp_((var * (n / max(n - 1, 1))).to(var_so_far.dtype), call.momentum)
+    s = (var + call.eps).rsqrt()
+    out: Tensor = BatchNorm.apply(x, call.weight, call.bias, mean, s, call.eps)
     return out

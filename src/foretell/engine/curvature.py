@@ -79,10 +79,16 @@ class Curvature:
 
         return listen
 
-    def depends(self, out: Tensor, tangent: Tensor) -> None:
-        """The tangent of `out` has a graph of its own."""
+    def cut(self, out: Tensor, tangent: Tensor) -> Tensor:
+        """The tangent of `out` as a mere number; what it depends on is let in later.
+
+        That of a weight, the weight itself, stays as it is.
+        """
+        if not tangent.requires_grad or out.grad_fn is None:
+            return tangent
         edge = get_gradient_edge(tangent)
         self.when_known(out, lambda grad: self.let_in(edge, grad))
+        return tangent.detach()
 
     def let_in(self, edge: GradientEdge, grad: Tensor) -> None:
         """A gradient of Σ λᵀẏ by what the edge leads to."""
@@ -96,10 +102,7 @@ class Curvature:
         node: Any = out.grad_fn
         is_convolution = node is not None and node.name() == "ConvolutionBackward0"
         if not is_convolution or node._saved_input.shape != tangent.shape:
-            pushed = run(weight)
-            if pushed.requires_grad:
-                self.depends(out, pushed)
-            return pushed.detach()
+            return self.cut(out, run(weight))
         settings = (
             *(node._saved_stride, node._saved_padding, node._saved_dilation),
             *(node._saved_transposed, node._saved_output_padding, node._saved_groups),

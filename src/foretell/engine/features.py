@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from foretell.engine.batch_norm import NormCall
+
 __all__ = ["FeatureWatch"]
 
 ADAPTIVE = {F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d}
@@ -33,7 +35,7 @@ class FeatureWatch(TorchFunctionMode):
         kwargs = kwargs or {}
         if func is F.batch_norm:
             with torch._C.DisableTorchFunction():
-                self.variances.append(variances(*args, **kwargs))
+                self.variances.append(variances(NormCall(*args, **kwargs)))
         out = func(*args, **kwargs)
         if func in ADAPTIVE or (func in FIXED and set(out.shape[2:]) == {1}):
             self.features = (args[0] if args else kwargs["input"]).clone()  # it may be overwritten
@@ -59,17 +61,8 @@ def averages_maps(
     return 0 not in axes and len(axes) == input.ndim - 2 and (input.ndim > 3 or not keepdim)
 
 
-def variances(
-    input: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    training: bool = False,
-    *_: Any,
-    **__: Any,
-) -> Tensor:
-    """What F.batch_norm of these arguments divides each channel's square by, without its ε."""
-    if training or running_var is None:
-        return torch.var(input, [0, *range(2, input.ndim)], correction=0)
-    return running_var.clone()
+def variances(call: NormCall) -> Tensor:
+    """What it divides each channel's square by, without its ε."""
+    if call.training or call.running_var is None:
+        return torch.var(call.input, [0, *range(2, call.input.ndim)], correction=0)
+    return call.running_var.clone()

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from foretell.batch import tensors
-from foretell.engine.batch_norm import batch_norm
+from foretell.engine.batch_norm import NormCall, batch_norm
 from foretell.engine.channels import lies_last
 from foretell.engine.inplace import in_place
 
@@ -44,7 +44,7 @@ class ChannelsLast(TorchFunctionMode):
                     self.turned = can_be_turned(first, *args[1:])
                 if self.turned and can_be_turned(first):
                     args = (first.contiguous(memory_format=torch.channels_last), *args[1:])
-            elif lies_last(first) and (args[5] if len(args) > 5 else kwargs.get("training")):
+            elif lies_last(first) and NormCall(*args, **kwargs).training:
                 return batch_norm(*args, **kwargs)
             return func(*args, **kwargs)
 
@@ -65,7 +65,7 @@ class LayoutGuard(TorchFunctionMode):
     def __exit__(self, *raised: Any) -> None:
         super().__exit__(*raised)  # type: ignore[no-untyped-call]
         self._copies.clear()
-        if self._matters and self._layout.turned:
+        if self._matters:
             raise LayoutMattersError
 
     def __torch_function__(
@@ -74,7 +74,7 @@ class LayoutGuard(TorchFunctionMode):
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         first = args[0] if args and isinstance(args[0], Tensor) else None
-        if first is None:
+        if first is None or not self._layout.turned:  # nothing lies in another layout
             return func(*args, **kwargs)
         with torch._C.DisableTorchFunction():
             self._look(func, name, first, args, kwargs)

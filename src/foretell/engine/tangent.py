@@ -22,6 +22,7 @@ from torch.autograd.graph import get_gradient_edge
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from foretell.engine.batch_norm import NormCall
 from foretell.engine.curvature import Curvature
 from foretell.engine.flow import contracted
 from foretell.engine.inplace import in_place
@@ -164,17 +165,9 @@ class Tangents(TorchFunctionMode):
         tangents = tangent if several and tangent is not None else [tangent] * len(tensors)
         for tensor, its_tangent in zip(tensors, tangents, strict=True):
             if isinstance(tensor, Tensor):
-                self._tangents[tensor] = self._cut(tensor, its_tangent)
-
-    def _cut(self, out: Tensor, tangent: Any) -> Tensor | Pushed | None:
-        """The tangent of `out` as a mere number; what it depends on goes to the curvature."""
-        if not isinstance(tangent, Tensor) or not tangent.requires_grad:
-            kept: Tensor | Pushed | None = tangent
-            return kept
-        if out.grad_fn is None:  # a weight
-            return tangent
-        self.curvature.depends(out, tangent)
-        return tangent.detach()
+                if isinstance(its_tangent, Tensor):
+                    its_tangent = self.curvature.cut(tensor, its_tangent)
+                self._tangents[tensor] = its_tangent
 
     def _tangent(self, func: Any, name: str, args: tuple[Any, ...], kwargs: Any, out: Any) -> Any:
         """The tangent of `out`, which `func` returned."""
@@ -184,7 +177,7 @@ class Tangents(TorchFunctionMode):
             return self._by_two_gradients(func, args, kwargs)
         others = [value for value in flat(args[1:], kwargs) if self._kept(value) is not None]
         if func in BATCH_NORMS and not others:
-            return self._batch_norm(out, *BATCH_NORMS[func](*args, **kwargs))
+            return self._batch_norm(out, BATCH_NORMS[func](*args, **kwargs))
         x = self.of(args[0])
         if func in NORMS and not others:
             return NORMS[func](x, *args, **kwargs)
@@ -229,19 +222,12 @@ class Tangents(TorchFunctionMode):
         one_a_channel = bias is None or func is not F.linear or out.ndim == 2
         return pushed if one_a_channel else pushed.form(out, self.curvature)
 
-    def _batch_norm(
-        self,
-        out: Tensor,
-        x: Tensor,
-        running_var: Tensor | None,
-        weight: Tensor | None,
-        training: bool,
-        eps: float,
-    ) -> Tensor | None:
+    def _batch_norm(self, out: Tensor, call: NormCall) -> Tensor | None:
         """The tangent of a batch normalisation, of its own or of given statistics."""
-        if not training and running_var is not None:
+        x, weight, eps = call.input, call.weight, call.eps
+        if not call.training and call.running_var is not None:
             given = self.of(x)
-            return None if given is None else frozen(given, x, running_var, weight, eps)
+            return None if given is None else frozen(given, x, call.running_var, weight, eps)
         kept = self._kept(x)
         own = isinstance(kept, Pushed)
         u = kept.u if isinstance(kept, Pushed) else kept
@@ -358,24 +344,6 @@ def frozen(
     return tangent * scale.view(-1, *[1] * (x.ndim - 2))
 
 
-NormSettings = tuple[Tensor, Tensor | None, Tensor | None, bool, float]
-"""Input, running variance, weight, training, ε."""
-
-
-def batch_norm(
-    input: Tensor,
-    running_mean: Tensor | None = None,
-    running_var: Tensor | None = None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> NormSettings:
-    """What matters of a call of F.batch_norm."""
-    return input, running_var, weight, training, eps
-
-
 def torch_batch_norm(
     input: Tensor,
     weight: Tensor | None,
@@ -386,9 +354,9 @@ def torch_batch_norm(
     momentum: float,
     eps: float,
     *_: Any,
-) -> NormSettings:
-    """What matters of a call of torch.batch_norm."""
-    return input, running_var, weight, training, eps
+) -> NormCall:
+    """The call of F.batch_norm that torch.batch_norm of these arguments is."""
+    return NormCall(input, running_mean, running_var, weight, bias, training, momentum, eps)
 
 
 def layer_norm(
@@ -475,8 +443,8 @@ def by_rows(tangent: Tensor, input: Tensor, size: int, eps: float) -> Tensor:
     return out.view_as(input)
 
 
-BATCH_NORMS: dict[Any, Callable[..., NormSettings]] = {
-    F.batch_norm: batch_norm,
+BATCH_NORMS: dict[Any, Callable[..., NormCall]] = {
+    F.batch_norm: NormCall,
     torch.batch_norm: torch_batch_norm,
 }
 NORMS: dict[Any, Callable[..., Tensor]] = {

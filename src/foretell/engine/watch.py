@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from foretell.batch import tensors
+from foretell.engine.batch_norm import NormCall
 
 __all__ = ["Watch"]
 
@@ -126,7 +127,7 @@ class Watch(TorchFunctionMode):
         recurrent = getattr(func, "__name__", "") in RECURRENT
         with differentiable_recurrence() if recurrent else nullcontext():
             out = func(*args, **kwargs)
-        if func is F.batch_norm and (args[5] if len(args) > 5 else kwargs.get("training", False)):
+        if func is F.batch_norm and NormCall(*args, **kwargs).training:
             self.batch_statistics = True
         if self.tapping:
             fed = any(tensor in self._fed for tensor in tensors([args, kwargs]))
