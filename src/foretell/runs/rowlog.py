@@ -26,8 +26,11 @@ def refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
 
 
-decode = json.JSONDecoder(parse_constant=refuse).decode
-raw_decode = json.JSONDecoder().raw_decode
+decoder = json.JSONDecoder(parse_constant=refuse)
+
+
+KEY = '{"key":'
+"""Begins a row with no field whose name sorts before."""
 
 
 @dataclass(frozen=True)
@@ -90,18 +93,19 @@ def row_line(body: str) -> bytes:
 
 def parse_line(line: bytes) -> tuple[str, Row] | None:
     """The canonical key and the row of a line, or None if `row_line` did not write it."""
-    if line[:8] != b'{"crc":"' or line[8:16] != b"%08x" % zlib.crc32(b"{" + line[18:]):
+    if line[:18] != b'{"crc":"%08x",' % zlib.crc32(b"{" + line[18:]):
         return None
     try:
-        text = line.decode("ascii")
-        row: dict[str, Any] = decode(text)
-        del row["crc"]
-        if not isinstance(row["key"], dict):
+        body = "{" + line[18:].decode("ascii")
+        if not body.startswith(KEY):
+            row: dict[str, Any] = decoder.decode(body)
+            return (canonical(row["key"]), row) if isinstance(row["key"], dict) else None
+        key, end = decoder.raw_decode(body, len(KEY))  # it is canonical as it stands
+        values = decoder.decode("{" + body[end + 1 :]) if body[end] == "," else {}
+        if not isinstance(key, dict) or (body[end:] != "}" and not values):
             return None
-        if line[18:24] != b'"key":':
-            return canonical(row["key"]), row
-        return text[24 : raw_decode(text, 24)[1]], row  # it is canonical as it stands
-    except (ValueError, KeyError, RecursionError):
+        return body[len(KEY) : end], {"key": key, **values}
+    except (ValueError, KeyError, IndexError, RecursionError):
         return None
 
 

@@ -1,6 +1,7 @@
 """Intervals: what a statistic would be on other networks drawn like these."""
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from foretell.errors import ForetellError
+from foretell.runs.workers import available_cores
 from foretell.studies.sample import Floats, Sample
 
 __all__ = ["Counted", "Interval", "bootstrap", "intervals"]
@@ -16,8 +18,8 @@ __all__ = ["Counted", "Interval", "bootstrap", "intervals"]
 Counted = Callable[..., Any]
 """A statistic that takes `sample` by keyword: how often each network is there."""
 Name = TypeVar("Name", bound=Hashable)
-CELLS = 1 << 22
-"""Networks × draws worked on at a time: enough to be fast, few enough for any memory."""
+CELLS = 1 << 20
+"""Networks × draws worked on by a thread: enough to be fast, few enough for any memory."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ def bootstrap(
     Networks are drawn with replacement, n of n, `resamples` times; the interval leaves
     (1 − level) / 2 of the results out on either side. A draw in which the statistic does not
     exist is left out; where that is more than half of them, so is the interval (nan).
-    `statistic` is one of `foretell.studies.statistics`, or any function of arrays and `sample`.
+    `statistic` is one of `foretell.studies.statistics`, or any function of arrays and `sample`; of
+    many networks several draws are computed at a time, in threads.
 
     Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapter 13.
 
@@ -75,23 +78,24 @@ def intervals(
             f"{resamples} resamples at level {level}: give one resample or more, "
             "and a level between 0 and 1"
         )
-    drawn: dict[Name, list[Floats]] = {name: [] for name in statistics}
-    for sample in draws(n, resamples, seed):
-        for name, statistic in statistics.items():
-            drawn[name].append(statistic(sample=sample))
-    once = Sample.once(n)
+
+    def found_in(sample: Sample) -> list[Any]:
+        return [statistic(sample=sample) for statistic in statistics.values()]
+
+    with ThreadPoolExecutor(available_cores()) as threads:
+        drawn = list(threads.map(found_in, draws(n, resamples, seed)))
+    of_each = zip(statistics, found_in(Sample.once(n)), zip(*drawn, strict=True), strict=True)
     return {
-        name: Interval(
-            float(statistic(sample=once)), *percentiles(np.concatenate(drawn[name]), level), n
-        )
-        for name, statistic in statistics.items()
+        name: Interval(float(value), *percentiles(np.concatenate(parts), level), n)
+        for name, value, parts in of_each
     }
 
 
 def draws(n: int, resamples: int, seed: int) -> Iterator[Sample]:
     """How often each of n networks (rows) is drawn in each resample (columns), a part at a time."""
     generator = np.random.default_rng(seed)
-    step = max(1, min(resamples, CELLS // max(n, 1)))
+    parts = max(1, min(resamples, -(-n * resamples // CELLS)))
+    step = -(-resamples // parts)
     for start in range(0, resamples, step):
         size = min(step, resamples - start)
         chosen = generator.integers(n, size=(size, n)) if n else np.zeros((size, 0), dtype=int)

@@ -13,9 +13,9 @@ the result is an array, one value a draw.
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from foretell.studies.pairs import orders_of
+from foretell.studies.pairs import exact, orders_of
 from foretell.studies.sample import Floats, Number, Ranked, Sample, enough, numbers, prepared, ratio
 
 __all__ = [
@@ -123,13 +123,15 @@ def majority_accuracy(
     columns = np.where(np.isnan(columns), -np.inf, columns)
     x, y, sample = prepared(columns[:, 0], truth, sample)
     order = np.argsort(y, kind="stable")
-    columns, target, counts = columns[order], y[order], sample.counts[order]
+    columns, target, counts = columns[order].T.copy(), y[order], exact(sample.counts[order])
     right = np.zeros(counts.shape[1:])
     for start in range(0, len(y), 256):  # all pairs, but never all at once
         rows, upto = slice(start, start + 256), slice(start + 256)
-        voted = majority(columns[rows, None], columns[None, upto])
+        voted = majority(columns[:, rows, None], columns[:, None, upto])
         voted *= target[rows, None] > target[None, upto]
-        right += np.einsum("n...,n...->...", counts[rows], np.tensordot(voted, counts[upto], 1))
+        found = voted.astype(counts.dtype) @ counts[upto]
+        found *= counts[rows]
+        right += found.sum(axis=0, dtype=np.float64) / 2
     return ratio(right, sample.remembered(orders_of, x, y).y_apart)
 
 
@@ -150,11 +152,17 @@ def why_undefined(scores: ArrayLike, truth: ArrayLike) -> str:
     return "the truth is the same for every network" if (y == y[0]).all() else ""
 
 
-def majority(first: Floats, second: Floats) -> Floats:
-    """1 where most scores (last axis) prefer the first, 0 the second, a half where neither."""
-    most = first.shape[-1] / 2
-    ahead, behind = (first > second).sum(axis=-1) > most, (first < second).sum(axis=-1) > most
-    return np.asarray((1.0 + ahead - behind) / 2)
+def majority(first: Floats, second: Floats) -> NDArray[np.int16]:
+    """2 where most scores (first axis) prefer the first, 0 the second, 1 where neither."""
+    shape = np.broadcast_shapes(first.shape, second.shape)[1:]
+    ahead, behind = np.zeros(shape, dtype=np.int16), np.zeros(shape, dtype=np.int16)
+    for one, other in zip(first, second, strict=True):
+        ahead += one > other
+        behind += one < other
+    found = (2 * ahead > len(first)).astype(np.int16)
+    found += 1
+    found -= 2 * behind > len(first)
+    return found
 
 
 def correlation(x: Ranked, y: Ranked) -> Floats:
