@@ -11,6 +11,7 @@ from foretell.studies.table import CEILING
 
 __all__ = [
     "KINDS",
+    "ON_PAPER",
     "ceiling_of",
     "cost",
     "curves_chart",
@@ -23,6 +24,8 @@ __all__ = [
     "small_multiples",
 ]
 
+ON_PAPER = 1_000
+"""Points in a panel; more are a file of many megabytes, and a blot."""
 FEW = 60
 """So many places along a line, and it has a point at each."""
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
@@ -121,9 +124,14 @@ def accuracy(truth: str, unit: str) -> dict[str, Any]:
 
 
 def small_multiples(scores: pd.DataFrame, truth: str, unit: str) -> Chart:
-    """The same for paper: a panel a score, its ranks against the accuracy."""
+    """The same for paper: a panel a score, its ranks against the accuracy.
+
+    Of more than `ON_PAPER` architectures so many are drawn at random.
+    """
     names = [str(name) for name in scores if name != truth]
     ranks = scores[names].rank(pct=True).mul(100).round(2).assign(accuracy=scores[truth])
+    if len(ranks) > ON_PAPER:
+        ranks = ranks.sample(ON_PAPER, random_state=0)
     long = ranks.melt(id_vars="accuracy", var_name="score", value_name="rank").dropna()
     return {
         **chart(records(long)),

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from foretell.proxies import BASELINES
-from foretell.report.charts import ceiling_of, cost, forest, scatter, small_multiples
+from foretell.report.charts import ON_PAPER, ceiling_of, cost, forest, scatter, small_multiples
 from foretell.report.page import Block, Code, Figure, Page, Prose, TableBlock
 from foretell.studies.judge import EARLY
 from foretell.studies.published import SOURCES
@@ -80,7 +80,8 @@ def blocks_of(rows: Rows, truth: str, table: pd.DataFrame) -> list[Block]:
         ),
         Figure(
             f"scatter-{truth}",
-            f"Each point is an architecture: its score against {truth}.",
+            f"Each point is an architecture: its score against {truth}."
+            + (f" The files show {ON_PAPER:,} of them." if len(scores) > ON_PAPER else ""),
             scatter(scores, truth, unit),
             small_multiples(scores, truth, unit),
         ),

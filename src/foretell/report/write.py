@@ -84,8 +84,9 @@ def write_still(path: Path, chart: Chart) -> None:
         fixed["width"] = STILL_WIDTH
     convert = extra("vl_convert", "report")
     text = json.dumps(fixed, allow_nan=False)
-    write_text(path.with_name(f"{path.name}.svg"), convert.vegalite_to_svg(text))
-    write_atomically(path.with_name(f"{path.name}.png"), convert.vegalite_to_png(text, scale=2))
+    drawn = convert.vegalite_to_svg(text)
+    write_text(path.with_name(f"{path.name}.svg"), drawn)
+    write_atomically(path.with_name(f"{path.name}.png"), convert.svg_to_png(drawn, scale=2))
 
 
 def write_text(path: Path, text: str) -> None:
