@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from foretell import score
+from foretell import Score, score
 from foretell.engine import layout
 from foretell.engine.batch_norm import batch_norm
 from foretell.engine.channels import Channels, moments
@@ -31,7 +31,7 @@ def turn(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
     """Turns all pictures, of any type and number of channels, or none."""
 
     def choose(turned: bool) -> None:
-        monkeypatch.setattr(layout, "can_be_turned", lambda x, *_: turned and x.ndim == 4)
+        monkeypatch.setattr(layout, "pays", lambda x, *_, **__: turned and x.ndim == 4)
 
     return choose
 
@@ -43,6 +43,23 @@ def test_every_score_is_the_same_in_both_layouts(name: str, turn: Callable[[bool
     plain = score(model, batch, ALL)
     turn(True)
     turned = score(model, batch, ALL)
+    assert_same(plain, turned)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_torchs_own_normalisation_of_turned_pictures_gives_the_same(
+    name: str, turn: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU."""
+    model, batch = make(name, torch.float64)
+    turn(False)
+    plain = score(model, batch, ALL)
+    turn(True)
+    monkeypatch.setattr(layout, "batch_norm", F.batch_norm)
+    assert_same(plain, score(model, batch, ALL))
+
+
+def assert_same(plain: dict[str, Score], turned: dict[str, Score]) -> None:
     for proxy in ALL:
         assert turned[proxy].value == pytest.approx(plain[proxy].value, rel=1e-8, nan_ok=True)
         assert turned[proxy].why == plain[proxy].why

@@ -92,6 +92,7 @@ def search(
     against: Sequence[str] = (),
     limits: Mapping[str, float] | None = None,
     device: str = "cpu",
+    tf32: bool = False,
     workers: int = 1,
     executor: Executor | None = None,
     progress: Callable[[Tick], object] = lambda tick: None,
@@ -114,6 +115,9 @@ def search(
     says what costs may be at most: `params`, `flops`, `latency` in ms, measured here, or a column
     of an imported table, `TABLE:COLUMN`.
 
+    What a GPU computes has other last digits, and a run is of one kind of device. `tf32` lets a GPU
+    score with the 10 bits of TF32; for trainings that is a precision of `training`.
+
     A space given by name is built for the data's classes and image shape. `workers` is how many
     processes compute, each on one thread; the rows are the same whatever their number. With an
     `executor` of your own, such as Dask's or Slurm's, it computes so many tasks at a time. A
@@ -124,7 +128,9 @@ def search(
     splits = loaded(data)
     plan = make_plan(proxies)
     check(by, [proxy.name for proxy in plan.proxies], pool, trainings)
-    work = Work(fit_to(space, splits), data, plan, by, batch_size, training, seed, device)
+    work = Work(
+        fit_to(space, splits), data, plan, by, batch_size, training, seed, device, tf32=tf32
+    )
     aims = Aims.of(searcher, against, limits or {}, work.space)
     for warmup in (pool, 0):  # what can't be made leaves no folder behind
         aims.searcher(work.space, seed, warmup, None)
@@ -215,6 +221,7 @@ def configuration(
         "trainings": trainings,
         "seed": work.seed,
         "training": work.training.key(),
+        **work.score_device_key,
     }
 
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from foretell.batch import Batch, main_output
 from foretell.data.splits import Part, Split, Splits
+from foretell.engine.arithmetic import arithmetic
 from foretell.engine.isolate import call, derived_seed, mode, own_randomness
 from foretell.errors import ForetellError, Undefined
 from foretell.files import write_atomically
@@ -29,7 +30,7 @@ __all__ = ["Epoch", "TrainSettings", "Trained", "train"]
 
 Augmentation = Literal["none", "shift"]
 Optimizer = Literal["sgd", "adamw"]
-Precision = Literal["full", "bf16", "fp16"]
+Precision = Literal["full", "tf32", "bf16", "fp16"]
 
 EVALUATION_BATCH = 2048
 """Images evaluated at once; the value changes the memory taken, not the result."""
@@ -44,7 +45,7 @@ class TrainSettings:
     Momentum is for SGD alone. `stop_after` ends a training early on the schedule of `epochs`;
     `patience` does after so many epochs in a row without a better validation accuracy, and is off
     by default. `precision` of "bf16" or "fp16" is automatic mixed precision, the latter with
-    scaled gradients and on a GPU alone.
+    scaled gradients; "tf32" lets float32 be multiplied so. "fp16" and "tf32" are for GPUs alone.
     """
 
     epochs: int = 10
@@ -147,8 +148,10 @@ def train(
     start = time.perf_counter()
     device = torch.device(device)
     model.to(device)
-    if settings.precision == "fp16" and device.type == "cpu":
-        raise ForetellError("precision fp16 needs a GPU; give bf16 or full on the CPU")
+    if settings.precision in ("fp16", "tf32") and device.type == "cpu":
+        raise ForetellError(
+            f"precision {settings.precision} needs a GPU; give bf16 or full on the CPU"
+        )
     _check(model, splits, device, seed)
     _lay_out(model, torch.channels_last)
     course = _Course(model, splits, settings, seed, device)
@@ -156,14 +159,15 @@ def train(
     history = course.history
     val, test, why = math.nan, math.nan, None
     try:
-        while not course.over():
-            epoch = course.epoch()
-            if checkpoint is not None:
-                course.save(checkpoint, before + time.perf_counter() - start)
-            if progress is not None:
-                progress(epoch)
-        val = history[-1].val_accuracy
-        test = _accuracy(model, _at(splits.test, device), "test samples", seed)
+        with arithmetic(device, tf32=settings.precision == "tf32"):
+            while not course.over():
+                epoch = course.epoch()
+                if checkpoint is not None:
+                    course.save(checkpoint, before + time.perf_counter() - start)
+                if progress is not None:
+                    progress(epoch)
+            val = history[-1].val_accuracy
+            test = _accuracy(model, _at(splits.test, device), "test samples", seed)
     except Undefined as undefined:
         why = str(undefined)
     model.eval()
@@ -186,7 +190,8 @@ class _Course:
     ) -> None:
         self.model, self.settings, self.seed, self.device = model, settings, seed, device
         self.history: list[Epoch] = []
-        self._about = repr((settings, seed, splits.fingerprint, [*model.state_dict()]))
+        names = [*model.state_dict()]
+        self._about = repr((settings, seed, device.type, splits.fingerprint, names))
         self._training, self._validation = _at(splits.train, device), _at(splits.val, device)
         self._steps = math.ceil(len(self._training[1]) / settings.batch_size)
         self._optimizer = _optimizer(model, settings)
@@ -274,7 +279,7 @@ class _Course:
 
 def _autocast(precision: Precision, device: torch.device) -> torch.autocast:
     kind = torch.float16 if precision == "fp16" else torch.bfloat16
-    return torch.autocast(device.type, kind, enabled=precision != "full")
+    return torch.autocast(device.type, kind, enabled=precision in ("bf16", "fp16"))
 
 
 def _one_a_row(outputs: Tensor, labels: Tensor) -> Split:

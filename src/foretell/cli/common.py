@@ -12,6 +12,7 @@ from foretell.errors import ForetellError
 __all__ = [
     "Commands",
     "add_common",
+    "add_device",
     "add_form",
     "drop_empty",
     "names",
@@ -26,8 +27,16 @@ def add_common(command: argparse.ArgumentParser, batch_size: int) -> None:
     """What all commands that compute have in common."""
     command.add_argument("--batch-size", type=int, default=batch_size, help="of the minibatch")
     command.add_argument("--seed", type=int, default=0, help="of weights, minibatch and choices")
-    command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+    add_device(command)
     add_form(command)
+
+
+def add_device(command: argparse.ArgumentParser) -> None:
+    """`--device` and `--tf32`."""
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+    command.add_argument(
+        "--tf32", action="store_true", help="a GPU may score with the 10 bits of TF32"
+    )
 
 
 def add_form(command: argparse.ArgumentParser) -> None:

@@ -168,6 +168,7 @@ def run_score(arguments: argparse.Namespace) -> None:
         inputs.seeds,
         names(arguments.proxies),
         **options(arguments, inputs),
+        tf32=arguments.tf32,
     )
     found = summary(runs)
     place = list(found.columns).index("seconds")
@@ -200,6 +201,7 @@ def run_rank(arguments: argparse.Namespace) -> None:
         proxies,
         by=arguments.by,
         **options(arguments, inputs),
+        tf32=arguments.tf32,
     )
     if table[[name for name in table if name in PROXIES]].isna().to_numpy().all():
         raise ForetellError(f"no model could be scored; the first: {table['why'].iloc[0]}")

@@ -192,6 +192,7 @@ def run_search(arguments: argparse.Namespace) -> None:
             against=names(arguments.against),
             limits=limits_of(arguments),
             **where.options(),
+            tf32=arguments.tf32,
             workers=arguments.workers,
             progress=progress,
         )

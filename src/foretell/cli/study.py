@@ -6,7 +6,7 @@ import sys
 import pandas as pd
 from rich.console import Console
 
-from foretell.cli.common import Commands
+from foretell.cli.common import Commands, add_device
 from foretell.cli.executor import add_executor, chosen_executor
 from foretell.cli.inputs import add_data, data_text
 from foretell.cli.progress import SearchProgress
@@ -49,6 +49,7 @@ def add_study(commands: Commands) -> None:
         "--workers", type=int, default=available_cores(), help="processes, of one thread each"
     )
     add_executor(study)
+    add_device(study)
     add_judging(study)
     study.set_defaults(command=run_and_show)
 
@@ -78,7 +79,7 @@ def run_and_show(arguments: argparse.Namespace) -> None:
     reduced = listed(arguments.reduced)
     totals = {"score": size * arguments.repeats, "train": size * len(reduced)}
     with (
-        chosen_executor(arguments.executor, "cpu") as where,
+        chosen_executor(arguments.executor, arguments.device) as where,
         SearchProgress(totals, Console(stderr=True)) as progress,
     ):
         folder = run_study(
@@ -93,6 +94,7 @@ def run_and_show(arguments: argparse.Namespace) -> None:
             space=arguments.space,
             reduced=reduced,
             workers=arguments.workers,
+            tf32=arguments.tf32,
             **where.options(),
             progress=progress,
             told=lambda notice: print(f"foretell: {notice}", file=sys.stderr),

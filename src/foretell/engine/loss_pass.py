@@ -89,7 +89,7 @@ def in_parts(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
 def in_any_layout(job: Job, index: int, part: Batch) -> Part:
     """Run one part of the batch, its pictures channels-last unless the model can tell."""
     try:
-        return one_part(job, index, part, ChannelsLast())
+        return one_part(job, index, part, ChannelsLast(tf32=job.subject.tf32))
     except LayoutMattersError:
         if job.codes:
             job.codes.forget_last()

@@ -53,6 +53,7 @@ class Subject:
     layers: Layers
     batch_norm: BatchNorm
     micro_batch: int | None
+    tf32: bool = False
 
     @property
     def device(self) -> torch.device:

@@ -54,6 +54,18 @@ class Work:
     seed: int
     device: str
     loss: str = "cross_entropy"
+    tf32: bool = False
+
+    @cached_property
+    def device_key(self) -> dict[str, str]:
+        """What a row's key says of a GPU, whose last digits are others; nothing of the CPU."""
+        kind = torch.device(self.device).type
+        return {} if kind == "cpu" else {"device": kind}
+
+    @cached_property
+    def score_device_key(self) -> dict[str, Any]:
+        """The same for a score."""
+        return self.device_key | ({"tf32": True} if self.tf32 and self.device_key else {})
 
     @property
     def batch(self) -> Batch:
@@ -180,6 +192,7 @@ class Evaluator:
             work.seed,
             work.device,
             work.loss,
+            work.tf32,
         )
 
     def _keep(self, arch: Arch, result: Any) -> None:
@@ -212,11 +225,17 @@ class Evaluator:
             "loss": self.work.loss,
             "layers": "all",
             "batch_norm": "batch",
+            **self.work.score_device_key,
         }
 
     def _train_key(self, arch: Arch) -> dict[str, Any]:
-        training = self.work.training.key()
-        return {"kind": "train", **self.network(arch), "data": self._data, "training": training}
+        return {
+            "kind": "train",
+            **self.network(arch),
+            "data": self._data,
+            "training": self.work.training.key(),
+            **self.work.device_key,
+        }
 
 
 @dataclass(frozen=True)

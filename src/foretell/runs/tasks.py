@@ -39,13 +39,16 @@ class ScoreTask:
     seed: int
     device: str
     loss: str = "cross_entropy"
+    tf32: bool = False
 
     def __call__(self) -> dict[str, Score]:
         """The scores by proxy."""
         with one_thread():
             batch = Batch(*minibatch(loaded(self.data).train, self.batch_size, self.seed))
             fed = self.space.fit(self.arch, batch) if isinstance(self.space, Fits) else batch
-            return score(built(self), fed, self.proxies, loss=self.loss, seed=self.seed)
+            return score(
+                built(self), fed, self.proxies, loss=self.loss, seed=self.seed, tf32=self.tf32
+            )
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 from foretell.data import Splits
 from foretell.data.splits import Part
 from foretell.errors import ForetellError, did_you_mean
-from foretell.runs.evaluate import Tick, finite_or_null, made_with
+from foretell.runs.evaluate import Tick, Work, finite_or_null, made_with
 from foretell.runs.store import Store
 from foretell.runs.tasks import one_thread
 from foretell.runs.workers import Lost, completed
@@ -62,21 +62,20 @@ class ReducedTask:
     splits: Splits
     training: TrainSettings
     seed: int
+    device: str
 
     def __call__(self) -> Trained:
         """What came of it; the weights are let go."""
         with one_thread():
-            return train(
-                self.space.build(self.arch, self.seed), self.splits, self.training, self.seed
-            )
+            model = self.space.build(self.arch, self.seed)
+            return train(model, self.splits, self.training, self.seed, self.device)
 
 
 def train_reduced(
     name: str,
-    space: Space,
+    work: Work,
     archs: Sequence[Arch],
     splits: Splits,
-    seed: int,
     store: Store,
     executor: Executor,
     at_once: int,
@@ -84,13 +83,15 @@ def train_reduced(
 ) -> None:
     """Train what is missing, and store a row for each: its validation accuracy and its cost.
 
+    `work` says of which space, by which seed and on which device.
+
     Raises ForetellError for an unknown name, or a space without the settings to reduce.
     """
     if name not in REDUCED:
         raise ForetellError(
             f"no reduced training is called {name!r}; {did_you_mean(name, REDUCED)}"
         )
-    by = REDUCED[name]
+    by, space, seed = REDUCED[name], work.space, work.seed
     small = reduced_space(space, by)
     few = reduced_splits(splits, by)
     settings = by.training.key()
@@ -107,10 +108,11 @@ def train_reduced(
             "seed": seed,
             "data": few.fingerprint,
             "training": settings,
+            **work.device_key,
         }
 
     tasks: dict[Arch, Callable[[], Any]] = {
-        arch: ReducedTask(small, arch, few, by.training, seed)
+        arch: ReducedTask(small, arch, few, by.training, seed, work.device)
         for arch in dict.fromkeys(archs)
         if key(arch) not in store
     }

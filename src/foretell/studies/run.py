@@ -4,7 +4,7 @@ import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ def run_study(
     loss: str | None = None,
     reduced: Sequence[str] = (),
     device: str = "cpu",
+    tf32: bool = False,
     workers: int = 1,
     executor: Executor | None = None,
     progress: Callable[[Tick], object] = lambda tick: None,
@@ -64,6 +65,9 @@ def run_study(
     scored, or whose process dies twice, is undefined, and its row says why. `told` is called with
     a line that names what was damaged in the folder and is computed again, if anything was.
 
+    What a GPU computes has other last digits, and a run is of one kind of device; `tf32` lets a GPU
+    score with the 10 bits of TF32.
+
     Raises ForetellError for a bad argument, a table of another space, or a folder that holds
     another study.
     """
@@ -76,8 +80,10 @@ def run_study(
         raise ForetellError(f"the sample is {sample}; a correlation needs at least 3")
     if repeats < 1:
         raise ForetellError(f"repeats is {repeats}; give at least 1")
-    config = configuration(known, built, splits, batch_size, seed, loss)
     plan = make_plan(proxies)
+    by, settings = plan.proxies[0].name, TrainSettings()
+    first = Work(built, data, plan, by, batch_size, settings, seed, device, loss, tf32)
+    config = configuration(known, splits, first)
     with Store.open(run, config) as store, pool(executor or workers) as pooled:
         if store.notice:
             told(store.notice)
@@ -85,15 +91,13 @@ def run_study(
             keep(known, store.folder)
         archs = [built.parse(text) for text, _ in drawn(known, built, seed, sample)]
         for again in range(repeats):
-            by = plan.proxies[0].name
-            settings = TrainSettings()
-            work = Work(built, data, plan, by, batch_size, settings, seed + again, device, loss)
+            work = replace(first, seed=seed + again)
             zoo = isinstance(built, ModelZoo)
             evaluator = Evaluator(work, store, pooled, workers, progress, refusals=zoo)
             evaluator.compute([Question(built.canonical(arch), "score") for arch in archs])
         for name in reduced:
             canonical = [built.canonical(arch) for arch in archs]
-            train_reduced(name, built, canonical, splits, seed, store, pooled, workers, progress)
+            train_reduced(name, first, canonical, splits, store, pooled, workers, progress)
         return store.folder
 
 
@@ -119,18 +123,17 @@ def fitting(known: Mapping[str, Any], splits: Splits) -> dict[str, Any]:
     return {name: value for name, value in wanted.items() if name in known}
 
 
-def configuration(
-    table: Table, space: Space, splits: Splits, batch_size: int, seed: int, loss: str
-) -> dict[str, Any]:
+def configuration(table: Table, splits: Splits, work: Work) -> dict[str, Any]:
     """What a run folder is for; more proxies, repeats or architectures go into the same one."""
     return {
         "job": "study",
         "table": {"name": table.name, "checksum": table.checksum},
-        "space": {"name": space.name, "settings": space.settings()},
+        "space": {"name": work.space.name, "settings": work.space.settings()},
         "data": {"name": splits.name, "fingerprint": splits.fingerprint},
-        "batch_size": batch_size,
-        "seed": seed,
-        "loss": loss,
+        "batch_size": work.batch_size,
+        "seed": work.seed,
+        "loss": work.loss,
+        **work.score_device_key,
     }
 
 
