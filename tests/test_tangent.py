@@ -93,6 +93,12 @@ class Normed(nn.Module):
         return self.run(self, h)
 
 
+def twice(norm: nn.Module, h: Tensor) -> Tensor:
+    """Both calls read the same tangent, which neither may write over."""
+    out: Tensor = norm(h) + norm(h) * 2
+    return out
+
+
 NORMED: dict[str, Change] = {
     "then used again": Normed(lambda m, h: m.norm(h) * h),
     "used before": Normed(lambda m, h: h.tanh() + m.norm(h)),
@@ -102,6 +108,7 @@ NORMED: dict[str, Change] = {
     "after a pointwise convolution": Normed(lambda m, h: m.norm(m.conv(h)) + h, conv=True),
     "after a sum": Normed(lambda m, h: m.norm(m.conv(h) + h), conv=True),
     "after another": Normed(lambda m, h: m.norm(m.norm(m.conv(h))), conv=True),
+    "twice after a convolution": Normed(lambda m, h: twice(m.norm, m.conv(h)), conv=True),
     "in a view": Normed(lambda m, h: m.norm(m.conv(h).transpose(2, 3)).square(), conv=True),
     "along the positions of a linear layer": nn.Sequential(
         nn.Flatten(2), nn.Linear(36, 5), nn.BatchNorm1d(4), nn.Tanh()

@@ -58,11 +58,18 @@ class Normed:
         return channels.shaped(out)
 
     def gradient(
-        self, c: Tensor, u: Tensor | None, own: bool = False, means: Means | None = None
+        self,
+        c: Tensor,
+        u: Tensor | None,
+        own: bool = False,
+        means: Means | None = None,
+        *,
+        over_u: bool = False,
     ) -> Tensor:
         """The gradient of Σ c·tangent by x, where u is constant and an `own` x moves along.
 
-        `means` are those of c and of c·x̂, where they are known.
+        `means` are those of c and of c·x̂, where they are known. `over_u`: it may be written over u,
+        which nothing else needs.
         """
         channels, s, gamma, eps = self.channels, self.s, self.gamma, self.eps
         c0, k = (mean * gamma for mean in means or self._means(c))
@@ -86,7 +93,7 @@ class Normed:
         out = torch.addcmul(channels.spread(constant), channels.spread(by_x), x)
         out = out.addcmul_(channels.spread(by_c * gamma), c)
         if u is not None:
-            out = out.addcmul_(channels.spread(-s * s * k), u)
+            out = torch.addcmul(out, channels.spread(-s * s * k), u, out=u if over_u else out)
         return channels.shaped(out)
 
     def _means(self, values: Tensor) -> Means:

@@ -35,12 +35,14 @@ __all__ = ["Tangents"]
 class Pushed:
     """The tangent u + (y − b) of a contraction y = W∗x + b, whose sum is not formed before it must.
 
-    `u` is W∗ẋ, None for zero; `bias` has the axes that let it be subtracted from y.
+    `u` is W∗ẋ, None for zero, in memory of its own; `bias` has the axes that let it be subtracted
+    from y. `readers` are the normalisations that take u without the sum.
     """
 
     def __init__(self, u: Tensor | None, bias: Tensor | None) -> None:
         self.u, self.bias = u, bias
         self.formed: Tensor | None = None
+        self.readers = 0
 
     def form(self, y: Tensor, curvature: Curvature) -> Tensor:
         """The sum, which depends on y; its value is a number like any tangent's."""
@@ -230,6 +232,8 @@ class Tangents(TorchFunctionMode):
             return None if given is None else frozen(given, x, call.running_var, weight, eps)
         kept = self._kept(x)
         own = isinstance(kept, Pushed)
+        if isinstance(kept, Pushed):
+            kept.readers += 1
         u = kept.u if isinstance(kept, Pushed) else kept
         gamma = None if weight is None else weight.detach()
         normed = Normed(x.detach(), gamma, eps, statistics_of(out, x))
@@ -241,7 +245,8 @@ class Tangents(TorchFunctionMode):
             if formed is not None:  # something else has used the sum, which lets all of λ in
                 found = normed.gradient(grad, formed, means=known)
             else:
-                found = normed.gradient(grad, u, own, known)
+                alone = isinstance(kept, Pushed) and kept.readers == 1
+                found = normed.gradient(grad, u, own, known, over_u=alone)
             self.curvature.let_in(edge, found)
 
         self.curvature.when_normed(out, use)
