@@ -1,5 +1,6 @@
 """What a GPU may do to numbers is said, and left as it was found. Tested without one."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -120,6 +121,15 @@ def test_nothing_is_switched_for_the_cpu() -> None:
         assert switched() == before
     with arithmetic(torch.device("cuda")):
         assert switched() != before
+
+
+def test_what_torch_says_of_every_matrix_product_is_not_passed_on() -> None:
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        with exactly():
+            warnings.warn("Deterministic behavior was enabled, but it uses CuBLAS", stacklevel=1)
+            warnings.warn("cumsum does not have a deterministic implementation", stacklevel=1)
+        assert [str(one.message)[:6] for one in heard] == ["cumsum"]
 
 
 class OnGPU:

@@ -1,5 +1,6 @@
 """How a GPU calculates: float32 as it is, TF32 only where asked, and the same bits every time."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
@@ -37,9 +38,14 @@ def exactly(*, tf32: bool = False) -> Iterator[None]:
         if not torch.are_deterministic_algorithms_enabled():
             back.callback(torch.use_deterministic_algorithms, False)
             torch.use_deterministic_algorithms(True, warn_only=True)
+        back.enter_context(warnings.catch_warnings())
+        warnings.filterwarnings("ignore", OF_SEVERAL_STREAMS)
         yield
 
 
+OF_SEVERAL_STREAMS = "(?s)Deterministic behavior was enabled.*CuBLAS"
+"""torch warns of every matrix product; cuBLAS's depend on chance where several streams share its
+workspace, and here is one."""
 STEADY = (
     (torch.backends.cudnn, "benchmark", False),
     (torch.backends.cudnn, "deterministic", True),
