@@ -1,9 +1,10 @@
 """What the six proxies of the paper cost on ResNet-50, in forward passes of the same machine.
 
-    python bench/resnet50.py [--batch 16] [--size 224] [--threads 2]
+    python bench/resnet50.py [--batch 16] [--size 224] [--threads 2] [--keep-memory]
 
 Prints the ratio of all six to one forward pass (training mode, no gradient), and peak memory
 of all proxies but grasp against one ordinary training step, each in a process of its own.
+`--keep-memory`: as processes of foretell's command line do.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from foretell import score
+from foretell.heap import keep_memory
 from foretell.proxies import PAPER
 
 
@@ -89,6 +91,7 @@ def main() -> None:
     for name, default in (("batch", 16), ("size", 224), ("threads", 2), ("repeats", 3)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--part", choices=PARTS)
+    parser.add_argument("--keep-memory", action="store_true")
     arguments = parser.parse_args()
     if arguments.part:
         PARTS[arguments.part](arguments)
@@ -97,6 +100,8 @@ def main() -> None:
     step, scores = peak("training_step", arguments), peak("without_grasp", arguments)
     print(f"peak memory, five proxies / training step: {scores / step:.2f} "
           f"({scores:.0f} / {step:.0f} MiB)")  # fmt: skip
+    if arguments.keep_memory:
+        keep_memory()
     print(ratio(arguments))
 
 
