@@ -183,8 +183,9 @@ def call(model: nn.Module, replacements: dict[str, Tensor], batch: Batch) -> obj
 
     Raises ForetellError, naming the model's own complaint, if it does not accept the batch.
     """
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    places = in_each_place(model, {**buffers, **replacements})
+    with torch._C.DisableTorchFunction():
+        buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        places = in_each_place(model, {**buffers, **replacements})
     try:
         with warnings.catch_warnings(), Kept():
             warnings.filterwarnings("error", "None of the inputs have requires_grad")

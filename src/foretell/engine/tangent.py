@@ -95,25 +95,28 @@ class Tangents(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
-        given = [value for value in flat(args, kwargs) if isinstance(value, Tensor)]
-        if not self.failed:
-            self._check_seen(given)
+        with torch._C.DisableTorchFunction():  # what is asked here is not for others to see
+            given = [value for value in flat(args, kwargs) if isinstance(value, Tensor)]
+            if not self.failed:
+                self._check_seen(given)
+            moving = not self.failed and any(self._kept(value) is not None for value in given)
         if self.failed:
             return func(*args, **kwargs)
-        moving = any(self._kept(value) is not None for value in given)
         if moving and in_place(name, args, kwargs):
             return self._in_place(func, name, args, kwargs)
         moving = moving and torch.is_grad_enabled()  # without gradients, it is a constant
-        before = random_state(given) if moving else {}
+        with torch._C.DisableTorchFunction():
+            before = random_state(given) if moving and not draws_nothing(func, name) else {}
         out = func(*args, **kwargs)
-        if floating(out):
-            with torch._C.DisableTorchFunction(), same_randomness(before):
-                self._attach(
-                    out,
-                    (lambda: self._tangent(func, name, args, kwargs, out))
-                    if moving
-                    else (lambda: None),
-                )
+        with torch._C.DisableTorchFunction():
+            if floating(out):
+                with same_randomness(before):
+                    self._attach(
+                        out,
+                        (lambda: self._tangent(func, name, args, kwargs, out))
+                        if moving
+                        else (lambda: None),
+                    )
         return out
 
     def _check_seen(self, given: list[Tensor]) -> None:
@@ -291,6 +294,11 @@ class Tangents(TorchFunctionMode):
 def differentiable(out: Any) -> bool:
     """Whether a gradient can be asked of it."""
     return isinstance(out, Tensor) and out.requires_grad
+
+
+def draws_nothing(func: Any, name: str) -> bool:
+    """Whether an operation is known to use no random numbers; asking costs more than a small one."""
+    return func in CONTRACTIONS or func in BATCH_NORMS or name in QUIET
 
 
 def random_state(given: Sequence[Tensor]) -> dict[torch.device, Tensor]:
@@ -492,6 +500,7 @@ SUMS = {"add": 1, "__add__": 1, "__radd__": 1, "sub": -1, "__sub__": -1}
 PRODUCTS = {"mul", "__mul__", "__rmul__", "multiply", "matmul", "__matmul__", "bmm", "mm"}
 
 
+QUIET = LINEAR | SUMS.keys() | PRODUCTS | {"relu", "relu_", "max_pool2d", "cat"}
 DROPOUTS = {F.dropout, F.dropout1d, F.dropout2d, F.dropout3d}
 """Linear for the mask they drew."""
 NEEDS_NO_COPY: dict[str, Callable[[Sequence[Tensor | None], Tensor], Tensor | None]] = {

@@ -127,13 +127,14 @@ class Watch(TorchFunctionMode):
         recurrent = getattr(func, "__name__", "") in RECURRENT
         with differentiable_recurrence() if recurrent else nullcontext():
             out = func(*args, **kwargs)
-        if func is F.batch_norm and NormCall(*args, **kwargs).training:
-            self.batch_statistics = True
-        if self.tapping:
-            fed = any(tensor in self._fed for tensor in tensors([args, kwargs]))
-            if fed:
-                self._fed.update(dict.fromkeys(tensors(out), True))
-            self._tap(func, args, kwargs, out, recurrent, fed)
+        with torch._C.DisableTorchFunction():  # what is asked here is not for others to see
+            if func is F.batch_norm and NormCall(*args, **kwargs).training:
+                self.batch_statistics = True
+            if self.tapping:
+                fed = any(tensor in self._fed for tensor in tensors([args, kwargs]))
+                if fed:
+                    self._fed.update(dict.fromkeys(tensors(out), True))
+                self._tap(func, args, kwargs, out, recurrent, fed)
         return out
 
     @contextmanager
