@@ -297,7 +297,7 @@ def differentiable(out: Any) -> bool:
 
 
 def draws_nothing(func: Any, name: str) -> bool:
-    """Whether an operation is known to use no random numbers; asking costs more than a small one."""
+    """Whether an operation is known to use no random numbers; to find out takes long beside it."""
     return func in CONTRACTIONS or func in BATCH_NORMS or name in QUIET
 
 
