@@ -96,8 +96,8 @@ def as_subject(
     kinds = {tensor.dtype for tensor in module.parameters() if tensor.is_floating_point()}
     kind = kinds.pop() if len(kinds) == 1 else None
     checked = checked.each(lambda t: t.to(device, kind if t.is_floating_point() else None))
-    lossy = resolve_loss(loss)
-    return Subject(module, checked, lossy, seed, layers, batch_norm, micro_batch, tf32)
+    resolved = resolve_loss(loss)
+    return Subject(module, checked, resolved, seed, layers, batch_norm, micro_batch, tf32)
 
 
 def run(plan: Plan, subject: Subject) -> dict[str, Score]:

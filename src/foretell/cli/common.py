@@ -14,6 +14,7 @@ __all__ = [
     "add_common",
     "add_device",
     "add_form",
+    "add_tf32",
     "drop_empty",
     "names",
     "pick_device",
@@ -32,8 +33,12 @@ def add_common(command: argparse.ArgumentParser, batch_size: int) -> None:
 
 
 def add_device(command: argparse.ArgumentParser) -> None:
-    """`--device` and `--tf32`."""
+    """`--device`."""
     command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+
+
+def add_tf32(command: argparse.ArgumentParser) -> None:
+    """`--tf32`."""
     command.add_argument(
         "--tf32", action="store_true", help="a GPU may score with the 10 bits of TF32"
     )

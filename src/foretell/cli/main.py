@@ -14,6 +14,7 @@ from foretell.cli.common import (
     Commands,
     add_common,
     add_form,
+    add_tf32,
     drop_empty,
     names,
     pick_device,
@@ -93,6 +94,7 @@ def add_score(commands: Commands) -> None:
     )
     command.add_argument("model", help="see `foretell list models` for the forms")
     add_scoring(command)
+    add_tf32(command)
     command.set_defaults(command=run_score)
 
 
@@ -108,6 +110,7 @@ def add_rank(commands: Commands) -> None:
     command.add_argument("models", nargs="+", metavar="model", help="see `foretell list models`")
     command.add_argument("--by", help="a proxy, or vote (the default where its voters are there)")
     add_scoring(command)
+    add_tf32(command)
     command.set_defaults(command=run_rank)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pandas as pd
 from rich.console import Console
 
-from foretell.cli.common import Commands, add_form, pick_device, terminal
+from foretell.cli.common import Commands, add_device, add_form, pick_device, terminal
 from foretell.cli.inputs import data_text
 from foretell.cli.interrupt import raise_if_interrupted
 from foretell.cli.search import add_training, training_of
@@ -37,7 +37,7 @@ def add_retrain(commands: Commands) -> None:
     command.add_argument("--space", help="FILE.py:NAME, again, if the space was your own")
     add_training(command, replace(DEMO.training, epochs=EPOCHS))
     command.add_argument("--seed", type=int, default=0, help="of weights and order")
-    command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+    add_device(command)
     add_form(command)
     command.set_defaults(command=run_retrain)
 

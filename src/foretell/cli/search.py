@@ -10,7 +10,7 @@ from typing import get_args
 import pandas as pd
 from rich.console import Console
 
-from foretell.cli.common import Commands, add_common, drop_empty, names, terminal
+from foretell.cli.common import Commands, add_common, add_tf32, drop_empty, names, terminal
 from foretell.cli.executor import add_executor, chosen_executor
 from foretell.cli.inputs import add_data, data_text
 from foretell.cli.progress import SearchProgress
@@ -74,6 +74,7 @@ def add_search(commands: Commands) -> None:
     )
     add_executor(command)
     add_common(command, batch_size=DEMO.batch_size)
+    add_tf32(command)
     command.set_defaults(command=run_search, parser=command)
 
 

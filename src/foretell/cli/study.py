@@ -6,7 +6,7 @@ import sys
 import pandas as pd
 from rich.console import Console
 
-from foretell.cli.common import Commands, add_device
+from foretell.cli.common import Commands, add_device, add_tf32
 from foretell.cli.executor import add_executor, chosen_executor
 from foretell.cli.inputs import add_data, data_text
 from foretell.cli.progress import SearchProgress
@@ -50,6 +50,7 @@ def add_study(commands: Commands) -> None:
     )
     add_executor(study)
     add_device(study)
+    add_tf32(study)
     add_judging(study)
     study.set_defaults(command=run_and_show)
 

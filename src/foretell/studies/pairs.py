@@ -29,8 +29,7 @@ def orders_of(sample: Sample, x: Floats, y: Floats) -> Orders:
     everything = sample.size * (sample.size - 1) / 2
     x_equal, y_equal = pairs(sample.ranked(x).weight), pairs(sample.ranked(y).weight)
     joint = np.unique(gx * (gy.max(initial=0) + 1) + gy, return_inverse=True)[1].reshape(-1)
-    alone = len(joint) == joint.max(initial=-1) + 1
-    both_apart = everything - x_equal - y_equal + pairs(counts if alone else weights(joint, counts))
+    both_apart = everything - x_equal - y_equal + pairs(weights(joint, counts))
     alike = concordant(gx, gy, counts)
     return Orders(alike, both_apart, everything - x_equal, everything - y_equal)
 
@@ -51,11 +50,12 @@ def concordant(x: Groups, y: Groups, counts: Floats) -> Floats:
     while half < len(x):
         later = np.flatnonzero(place // half % 2 == 1)
         earlier = np.flatnonzero(place // half % 2 == 0)
-        keys = place // (2 * half) * size
-        earlier = earlier[np.argsort((keys + x)[earlier], kind="stable")]
+        block = place // (2 * half) * size
+        keys = block + x
+        earlier = earlier[np.argsort(keys[earlier], kind="stable")]
         sums = running(counts[earlier])
-        below = sums[np.searchsorted((keys + x)[earlier], (keys + x)[later])]
-        below -= sums[np.searchsorted((keys + x)[earlier], keys[later])]
+        below = sums[np.searchsorted(keys[earlier], keys[later])]
+        below -= sums[np.searchsorted(keys[earlier], block[later])]
         below *= counts[later]
         total += below.sum(axis=0, dtype=np.float64)
         half *= 2
