@@ -2,16 +2,20 @@
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
 
 from foretell import ForetellError, search
+from foretell.cli.main import main
 from foretell.data import load_data
+from foretell.engine import layout
 from foretell.engine.arithmetic import arithmetic, exactly, newer, switches
 from foretell.engine.layout import pays
 from foretell.engine.plan import make_plan
@@ -19,6 +23,8 @@ from foretell.runs.evaluate import Evaluator, Work
 from foretell.runs.store import Store
 from foretell.runs.workers import InThisProcess
 from foretell.spaces import make_space
+from foretell.studies.run import run_study
+from foretell.tables import Table
 from foretell.training import TrainSettings, train
 
 
@@ -196,3 +202,54 @@ def test_a_run_is_of_one_kind_of_device(tmp_path: Path) -> None:
     search(**quick)
     with pytest.raises(ForetellError, match='device was absent, now "cuda"'):
         search(device="cuda", **quick)
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """What the arithmetic of each scoring, and its layout, are told of TF32."""
+    heard: list[bool] = []
+
+    @contextmanager
+    def noted(device: torch.device, *, tf32: bool) -> Iterator[None]:
+        heard.append(tf32)
+        yield
+
+    def asked(x: Tensor, weight: Tensor, *, tf32: bool) -> bool:
+        heard.append(tf32)
+        return False
+
+    monkeypatch.setattr(import_module("foretell.score"), "arithmetic", noted)
+    monkeypatch.setattr(layout, "pays", asked)
+    return heard
+
+
+SMALL = "nb201?channels=2,cells=1"
+
+
+@pytest.mark.parametrize("tf32", [False, True])
+def test_the_wish_for_tf32_gets_to_where_it_matters(
+    tf32: bool, told: list[bool], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From Python, by a task of a run, and from both commands that score alone."""
+    wish = ["--tf32"] if tf32 else []
+    usual = ["nb201:333333", "--proxies", "snip", "--batch-size", "4"]
+    assert main(["score", *usual, *wish]) == 0
+    assert main(["rank", *usual, "--by", "snip", *wish]) == 0
+    assert told == [tf32] * 4
+    search(
+        SMALL,
+        run=tmp_path / "run",
+        proxies=["snip"],
+        by="snip",
+        pool=1,
+        trainings=1,
+        training=TrainSettings(epochs=1),
+        tf32=tf32,
+    )
+    assert len(told) > 4
+    frame = pd.DataFrame({"val": [1.0, 2.0, 3.0]}, index=["333333", "133333", "233333"])
+    table = Table("three", "nb201", frame, choosing=("val",))
+    before = len(told)
+    run_study(table, "digits", run=tmp_path / "study", proxies=["snip"], space=SMALL, tf32=tf32)
+    assert len(told) == before + 6
+    assert set(told) == {tf32}
