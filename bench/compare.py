@@ -38,7 +38,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "bench")]
 
 from foretell import score  # noqa: E402
-from foretell.heap import keep_memory  # noqa: E402
+from foretell.executors.own_memory import keep_memory  # noqa: E402
 from foretell.proxies import PAPER  # noqa: E402
 from foretell.spaces import NASBench201  # noqa: E402
 from golden_nb201 import check_same_outputs, their_network  # noqa: E402

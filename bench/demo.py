@@ -14,7 +14,7 @@ import pandas as pd
 import vl_convert
 
 from foretell.report.charts import curves_chart
-from foretell.report.search import ARMS, Found, read_search
+from foretell.searching.read import ARMS, Found, read_search
 
 LEVELS = (98.5, 99.0, 99.25)
 

@@ -25,9 +25,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 from foretell import score  # noqa: E402
-from foretell.engine import loss_pass  # noqa: E402
-from foretell.engine.pools import QuickPools  # noqa: E402
-from foretell.heap import keep_memory  # noqa: E402
+from foretell.engine.faster.pools import QuickPools  # noqa: E402
+from foretell.engine.passes import loss as loss_pass  # noqa: E402
+from foretell.executors.own_memory import keep_memory  # noqa: E402
 from foretell.proxies import PAPER  # noqa: E402
 from foretell.spaces import NASBench201  # noqa: E402
 

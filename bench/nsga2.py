@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 import vl_convert
 
-from foretell.pareto import hypervolume
+from foretell.names import parse_spec
 from foretell.report.charts import curves_chart
 from foretell.searchers import make_searcher
-from foretell.spec import parse_spec
+from foretell.searching.pareto import hypervolume
 from foretell.studies.curves import bands
 from foretell.studies.simulate import Benchmark
 from foretell.studies.simulations import read_simulations

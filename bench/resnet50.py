@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from foretell import score
-from foretell.heap import keep_memory
+from foretell.executors.own_memory import keep_memory
 from foretell.proxies import PAPER
 
 

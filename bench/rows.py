@@ -18,9 +18,10 @@ from typing import Any
 from unittest.mock import patch
 
 from foretell.report.write import write_report
-from foretell.score import Score
-from foretell.studies.judge import judge
-from foretell.studies.run import read_study, run_study
+from foretell.scoring.score import Score
+from foretell.studies.judging import judge
+from foretell.studies.read import read_study
+from foretell.studies.run import run_study
 
 PROXIES = ("synflow", "snip", "grasp", "fisher", "grad_norm", "jacob_cov", "params", "flops")
 

@@ -17,13 +17,13 @@ import pandas as pd
 import vl_convert
 
 from foretell.report.page import Code, Figure, Page, Prose, TableBlock, cell
-from foretell.report.searches import searches_page
+from foretell.report.simulations import searches_page
 from foretell.report.study import study_page
 from foretell.report.write import write_page
 from foretell.runs.store import read_config
 from foretell.studies.curves import bands
-from foretell.studies.judge import judge
-from foretell.studies.run import read_study
+from foretell.studies.judging import judge
+from foretell.studies.read import read_study
 from foretell.studies.simulations import read_simulations
 
 ORDER = (

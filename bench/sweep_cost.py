@@ -31,7 +31,7 @@ import torch
 
 from compare import their_scores
 from foretell import score
-from foretell.heap import keep_memory
+from foretell.executors.own_memory import keep_memory
 from foretell.proxies import PAPER
 from foretell.spaces import NASBench201
 

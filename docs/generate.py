@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from foretell.engine.plan import make_plan
-from foretell.engine.quantities import QUANTITIES
 from foretell.proxies import PROXIES, Proxy
+from foretell.proxies.quantities import QUANTITIES
 
 PAGE = Path(__file__).with_name("proxies.md")
 OURS = [p for p in PROXIES.values() if p.function.__module__.startswith("foretell.")]

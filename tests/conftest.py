@@ -1,15 +1,14 @@
-"""What all tests share: one thread, the models beside the tests, and the golden file's option."""
+"""What all tests share: one thread, where the reference data is, and the golden file's option."""
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))  # `import models`, `import reference`
+from tests.support.paths import ROOT
+
 torch.set_num_threads(1)
 settings.register_profile(
     "foretell", deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -29,7 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of reference data beside the checkout; tests that need it skip without it."""
-    folder = Path(os.environ.get("FORETELL_SHARED", HERE.parents[1] / "shared"))
+    folder = Path(os.environ.get("FORETELL_SHARED", ROOT.parent / "shared"))
     if not folder.is_dir():
         pytest.skip(f"{folder} is absent; set FORETELL_SHARED to the folder of reference data")
     return folder

@@ -3,13 +3,15 @@
 from foretell.batch import Batch
 from foretell.data import first_batch, load_data, minibatch
 from foretell.errors import ForetellError
-from foretell.explain import Explanation, explain
-from foretell.rank import rank
-from foretell.repeat import rank_many, score_many, summary
-from foretell.score import Score, score
-from foretell.search import Outcome, load_chosen, search
+from foretell.scoring.explain import Explanation, explain
+from foretell.scoring.rank import rank
+from foretell.scoring.repeat import rank_many, score_many, summary
+from foretell.scoring.score import Score, score
+from foretell.scoring.vote import prefers, vote
+from foretell.searching.chosen import load_chosen
+from foretell.searching.outcome import Outcome
+from foretell.searching.search import search
 from foretell.version import __version__
-from foretell.vote import prefers, vote
 
 __all__ = [
     "Batch",

@@ -1,7 +1,7 @@
 """The command line."""
 
-from foretell.cli.main import main
-from foretell.heap import keep_memory
+from foretell.cli.commands import main
+from foretell.executors.own_memory import keep_memory
 
 __all__ = ["entry", "main"]
 

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable
 import pandas as pd
 
 from foretell.data import DATA
-from foretell.engine.quantities import QUANTITIES
 from foretell.errors import ForetellError
 from foretell.losses import LOSSES
 from foretell.models import SOURCES
 from foretell.proxies import PROXIES, load_plugins
+from foretell.proxies.quantities import QUANTITIES
+from foretell.scoring.vote import VOTERS
 from foretell.searchers import SEARCHERS, Warmup
 from foretell.spaces import SPACES
-from foretell.vote import VOTERS
 
 __all__ = ["CATALOGUES", "catalogue"]
 

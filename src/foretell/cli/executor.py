@@ -8,7 +8,7 @@ from typing import Any
 
 from foretell.cli.common import pick_device
 from foretell.errors import ForetellError
-from foretell.runs.ray_executor import RayExecutor
+from foretell.executors.ray import RayExecutor
 
 __all__ = ["Where", "add_executor", "chosen_executor"]
 

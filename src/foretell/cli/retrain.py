@@ -11,9 +11,9 @@ from foretell.cli.inputs import data_text
 from foretell.cli.interrupt import raise_if_interrupted
 from foretell.cli.search import add_training, training_of
 from foretell.cli.show import show
-from foretell.retrain import retrain
-from foretell.search import DEMO
-from foretell.training import Epoch
+from foretell.searching.retrain import retrain
+from foretell.searching.search import DEMO
+from foretell.training.train import Epoch
 
 __all__ = ["add_retrain"]
 

@@ -15,14 +15,15 @@ from foretell.cli.executor import add_executor, chosen_executor
 from foretell.cli.inputs import add_data, data_text
 from foretell.cli.progress import SearchProgress
 from foretell.cli.show import show
-from foretell.costs import COSTS, parse_limits
 from foretell.engine.plan import DEFAULT
 from foretell.errors import ForetellError, did_you_mean
+from foretell.executors.processes import available_cores
 from foretell.proxies import BASELINES, PROXIES
-from foretell.runs.workers import available_cores
-from foretell.search import DEMO, Outcome, search
-from foretell.stages import STAGES
-from foretell.training import Augmentation, Optimizer, Precision, TrainSettings
+from foretell.scoring.costs import COSTS, parse_limits
+from foretell.searching.outcome import Outcome
+from foretell.searching.search import DEMO, search
+from foretell.searching.stages import STAGES
+from foretell.training.settings import Augmentation, Optimizer, Precision, TrainSettings
 
 __all__ = ["add_search", "add_training", "training_of"]
 

@@ -12,9 +12,10 @@ from foretell.cli.inputs import add_data, data_text
 from foretell.cli.progress import SearchProgress
 from foretell.cli.show import show
 from foretell.errors import ForetellError
-from foretell.runs.workers import available_cores
-from foretell.studies.judge import judge
-from foretell.studies.run import STUDIED, Rows, read_study, run_study
+from foretell.executors.processes import available_cores
+from foretell.studies.judging import judge
+from foretell.studies.read import Rows, read_study
+from foretell.studies.run import STUDIED, run_study
 from foretell.tables import read_table
 
 __all__ = ["add_study"]

@@ -9,19 +9,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from foretell.cli.common import Commands
 from foretell.cli.show import show
 from foretell.cli.study import interval, listed
-from foretell.errors import ForetellError
-from foretell.runs.workers import available_cores
-from foretell.studies.curves import bands, speedups
-from foretell.studies.simulations import (
-    STRATEGIES,
-    Simulations,
-    read_simulations,
-    run_simulations,
-)
+from foretell.executors.processes import available_cores
+from foretell.studies.curves import AT, after, pairs_of, speedups
+from foretell.studies.simulations import STRATEGIES, Simulations, read_simulations, run_simulations
 
 __all__ = ["add_study_search"]
-
-AT = (20, 50, 100, 200, 300)
 
 
 def add_study_search(commands: Commands) -> None:
@@ -108,40 +100,6 @@ def print_found(found: Simulations, arguments: argparse.Namespace) -> None:
         gained = speedups(curves, [count for count in AT if count > 20])
         if not gained.empty:
             show(gained_in_words(gained), "text", console, "trainings for what it has alone")
-
-
-def pairs_of(found: Simulations, told: list[str], report: list[str]) -> list[tuple[str, str]]:
-    """Which columns to show: what was told, with what is reported of it.
-
-    A column of the table's reporting that was told itself is judged by itself, as the paper did.
-    """
-    table = found.benchmark.table
-    known = [column for column in found.told if not told or column in told]
-    pairs = []
-    for column in known:
-        if column in table.reporting:
-            pairs.append((column, column))
-        else:
-            shown = report or [*table.reporting[:3]] or [column]
-            pairs += [(column, one) for one in shown]
-    if not pairs:
-        raise ForetellError("the run has no searches that were told this; run it with --told")
-    return pairs
-
-
-def after(curves: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """A row a strategy: mean and quartiles after some numbers of trainings."""
-    band = bands(curves)
-    last = int(band["trainings"].max())
-    band = band[band["trainings"].isin([count for count in AT if count <= last] or [last])]
-    words = [
-        f"{row['mean']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
-        for row in band.to_dict(orient="records")
-    ]
-    columns = "after " + band["trainings"].astype(str)
-    cells = pd.DataFrame({"strategy": band["strategy"], "after": columns, "words": words})
-    wide = cells.pivot(index="strategy", columns="after", values="words")
-    return wide.reindex(index=list(curves), columns=list(dict.fromkeys(columns))).fillna("–")
 
 
 def gained_in_words(gained: pd.DataFrame) -> pd.DataFrame:

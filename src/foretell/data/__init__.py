@@ -11,19 +11,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from foretell.data import digits, text
 from foretell.data.arrays import npz
-from foretell.data.digits import digits
 from foretell.data.hub import hf_dataset
 from foretell.data.noise import random
 from foretell.data.pictures import folder
 from foretell.data.splits import Part, Split, Splits, minibatch
 from foretell.data.stream import first_batch
 from foretell.data.tabular import breast_cancer, csv
-from foretell.data.text import text
 from foretell.data.tokens import Vocabulary
 from foretell.data.torchvision_sets import KNOWN, from_torchvision_set
 from foretell.errors import ForetellError, did_you_mean
-from foretell.spec import parse_spec
+from foretell.names import parse_spec
 
 __all__ = [
     "DATA",
@@ -32,7 +31,6 @@ __all__ = [
     "Split",
     "Splits",
     "Vocabulary",
-    "digits",
     "first_batch",
     "load_data",
     "minibatch",
@@ -79,7 +77,7 @@ def _set(name: str) -> DataEntry:
 
 DATA: dict[str, DataEntry] = {
     "digits": DataEntry(
-        digits,
+        digits.digits,
         "Alpaydin & Kaynak 1998, doi:10.24432/C50P49, via scikit-learn",
         "digits",
         embedded=True,
@@ -94,7 +92,7 @@ DATA: dict[str, DataEntry] = {
     "folder": DataEntry(folder, "your pictures", "folder:DIR"),
     "npz": DataEntry(npz, "your arrays", "npz:FILE"),
     "csv": DataEntry(csv, "your table", "csv:FILE?target=COLUMN"),
-    "text": DataEntry(text, "your text", "text:FILE"),
+    "text": DataEntry(text.text, "your text", "text:FILE"),
     "hf-dataset": DataEntry(hf_dataset, "the datasets library", "hf-dataset:DIR_OR_NAME"),
     **{name: _set(name) for name in KNOWN},
 }

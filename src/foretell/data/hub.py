@@ -13,7 +13,7 @@ from foretell.data.splits import Splits
 from foretell.data.text import LENGTH, SEQUENCES, labelled_texts, sequences_of, text_splits
 from foretell.data.tokens import make_tokenizer
 from foretell.errors import ForetellError, did_you_mean
-from foretell.extras import extra
+from foretell.names import extra
 
 __all__ = ["hf_dataset"]
 

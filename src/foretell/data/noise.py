@@ -8,8 +8,8 @@ from torch import Tensor
 
 from foretell.data.lazy import LazyImages
 from foretell.data.splits import Part, Splits
-from foretell.engine.isolate import derived_seed
 from foretell.errors import ForetellError
+from foretell.seeds import derived_seed
 
 __all__ = ["random"]
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from foretell.data.lazy import LazyImages, assemble
 from foretell.data.splits import Splits
 from foretell.errors import ForetellError, did_you_mean
-from foretell.extras import extra
+from foretell.names import extra
 
 __all__ = ["folder", "from_pictures"]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foretell.errors import ForetellError
-from foretell.extras import extra
+from foretell.names import extra
 
 __all__ = ["BYTES", "Tokenizer", "Vocabulary", "make_tokenizer"]
 

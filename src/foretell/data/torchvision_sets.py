@@ -13,7 +13,7 @@ from foretell.data.lazy import Found, LazyImages, assemble, check_labels
 from foretell.data.pictures import common_shape, from_pictures
 from foretell.data.splits import Splits
 from foretell.errors import ForetellError
-from foretell.extras import extra
+from foretell.names import extra
 
 __all__ = ["KNOWN", "from_torchvision_set"]
 

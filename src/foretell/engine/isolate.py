@@ -1,14 +1,11 @@
 """Run a model and leave it, and every random generator, exactly as found."""
 
-import hashlib
-import random
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -17,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from foretell.batch import Batch
 from foretell.errors import ForetellError, TooFewValues, Undefined
 
-__all__ = ["BatchNorm", "call", "derived_seed", "mode", "own_attributes", "own_randomness"]
+__all__ = ["BatchNorm", "call", "mode", "own_attributes"]
 
 BatchNorm = Literal["batch", "frozen"]
 """Statistics of batch normalisation: the minibatch's own, or the model's running ones."""
@@ -105,35 +102,6 @@ def put_back_tensor(tensor: Tensor, version: int, content: Tensor) -> None:
     if tensor._version != version:
         with torch.no_grad():
             tensor.copy_(content)
-
-
-@contextmanager
-def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch, NumPy and `random` within the block; afterwards each goes on where it was."""
-    python, numpy = random.getstate(), np.random.get_state()
-    devices = [device] if device.type not in ("cpu", "meta") else []
-    kind = device.type if devices else "cuda"
-    try:
-        with torch.random.fork_rng(devices, device_type=kind):
-            torch.default_generator.manual_seed(seed)
-            if devices:
-                torch.get_device_module(device).manual_seed(seed)
-            random.seed(seed)
-            np.random.seed(seed % 2**32)
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
-
-
-def derived_seed(seed: int, *parts: object) -> int:
-    """A seed of its own for each pass and micro-batch; the same wherever and whenever it is asked.
-
-    >>> derived_seed(0, "loss", 1) == derived_seed(0, "loss", 1) != derived_seed(0, "loss", 2)
-    True
-    """
-    digest = hashlib.sha256(repr((seed, *parts)).encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def in_each_place(model: nn.Module, replacements: dict[str, Tensor]) -> dict[str, Tensor]:

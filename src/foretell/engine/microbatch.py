@@ -10,8 +10,8 @@ from torch import Tensor
 
 from foretell.batch import Batch, change_all, columns, main_output, tensors
 from foretell.engine.isolate import call
+from foretell.engine.observers.layer_outputs import Watch
 from foretell.engine.subject import Subject
-from foretell.engine.watch import Watch
 from foretell.errors import ForetellError
 
 __all__ = ["check_exact", "check_loss_is_a_mean", "split"]

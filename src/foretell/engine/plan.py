@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
-from foretell.engine.quantities import QUANTITIES, STEPS
 from foretell.errors import ForetellError, did_you_mean
 from foretell.proxies import BASELINES, PAPER, PROXIES, Proxy, load_plugins
+from foretell.proxies.quantities import QUANTITIES, STEPS
 
 __all__ = ["DEFAULT", "Plan", "Request", "make_plan"]
 

@@ -11,17 +11,11 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
 from foretell.batch import Batch, tensors
-from foretell.engine.isolate import (
-    REENTRANT,
-    BatchNorm,
-    derived_seed,
-    mode,
-    own_attributes,
-    own_randomness,
-)
+from foretell.engine.isolate import REENTRANT, BatchNorm, mode, own_attributes
 from foretell.engine.weights import Layers, counted_weights
 from foretell.errors import ForetellError, Undefined
 from foretell.losses import Loss, loss_name
+from foretell.seeds import derived_seed, own_randomness
 
 __all__ = ["NO_WEIGHTS", "Found", "Seconds", "Subject", "Unavailable", "gradient", "timed"]
 

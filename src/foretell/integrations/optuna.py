@@ -16,12 +16,12 @@ from typing import Any
 import torch
 
 from foretell.batch import Batch, as_batch
-from foretell.engine.isolate import derived_seed, own_randomness
 from foretell.engine.plan import make_plan
 from foretell.errors import ForetellError, Undefined
-from foretell.extras import extra
 from foretell.losses import Loss, resolve_loss
-from foretell.score import score as score_model
+from foretell.names import extra
+from foretell.scoring.score import score as score_model
+from foretell.seeds import derived_seed, own_randomness
 
 extra("optuna", "optuna")
 

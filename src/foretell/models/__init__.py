@@ -6,12 +6,12 @@ The sources are listed in sources.py, which says how to add one.
 import torch
 from torch import nn
 
-from foretell.engine.isolate import own_randomness
 from foretell.errors import ForetellError
 from foretell.models.expand import expand_models
 from foretell.models.fit import fit_batch
-from foretell.models.like import Like, Wanted
 from foretell.models.sources import SOURCES, Source, understood
+from foretell.models.specs import Like, Wanted
+from foretell.seeds import own_randomness
 
 __all__ = [
     "SOURCES",

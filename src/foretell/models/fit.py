@@ -7,7 +7,7 @@ from torch import Tensor
 from foretell.batch import Batch
 from foretell.data.tokens import Vocabulary
 from foretell.errors import ForetellError
-from foretell.models.like import Wanted
+from foretell.models.specs import Wanted
 
 __all__ = ["fit_batch"]
 

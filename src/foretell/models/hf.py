@@ -9,9 +9,9 @@ from typing import Any, cast
 from torch import nn
 
 from foretell.errors import ForetellError, did_you_mean
-from foretell.extras import extra
-from foretell.models.like import Like, Task, Wanted
 from foretell.models.python import made
+from foretell.models.specs import Like, Task, Wanted
+from foretell.names import extra
 
 __all__ = ["from_hf", "hf_names", "hf_wants"]
 

@@ -6,8 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from foretell.errors import ForetellError, did_you_mean
-from foretell.extras import extra
-from foretell.spec import parse_spec
+from foretell.names import extra, parse_spec
 
 __all__ = ["published_accuracy"]
 

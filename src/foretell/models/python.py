@@ -6,8 +6,8 @@ from typing import Any
 from torch import nn
 
 from foretell.errors import ForetellError
-from foretell.models.like import Like
-from foretell.objects import named_in_file, named_in_package, one_line
+from foretell.models.specs import Like
+from foretell.names import named_in_file, named_in_package, one_line
 
 __all__ = ["from_file", "from_package", "made"]
 

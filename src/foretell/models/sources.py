@@ -15,10 +15,10 @@ from torch import nn
 from foretell.errors import ForetellError
 from foretell.models import zoos
 from foretell.models.hf import from_hf, hf_names, hf_wants
-from foretell.models.like import Like, Wanted
-from foretell.models.nb201 import from_nb201
 from foretell.models.python import from_file, from_package
-from foretell.spec import parse_spec
+from foretell.models.spaces import from_nb201
+from foretell.models.specs import Like, Wanted
+from foretell.names import parse_spec
 
 __all__ = ["SOURCES", "Source", "nearest", "resolved", "understood"]
 

@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from foretell.errors import ForetellError
-from foretell.extras import extra
-from foretell.models.like import Like, Wanted
 from foretell.models.python import made
+from foretell.models.specs import Like, Wanted
+from foretell.names import extra
 
 __all__ = [
     "from_pytorchcv",

@@ -1,6 +1,15 @@
 """Reports read rows: a page that works without a network, and its pieces as files."""
 
-from foretell.report.page import Block, Chart, Code, Figure, Page, Prose, TableBlock, as_html
+from foretell.report.page import (
+    Block,
+    Chart,
+    Code,
+    Figure,
+    Page,
+    Prose,
+    TableBlock,
+    as_html,
+)
 from foretell.report.write import write_page, write_report
 
 __all__ = [

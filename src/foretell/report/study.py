@@ -7,14 +7,21 @@ import numpy as np
 import pandas as pd
 
 from foretell.proxies import BASELINES
-from foretell.report.charts import ON_PAPER, ceiling_of, cost, forest, scatter, small_multiples
+from foretell.report.charts import (
+    ON_PAPER,
+    ceiling_of,
+    cost,
+    forest,
+    scatter,
+    small_multiples,
+)
 from foretell.report.page import Block, Code, Figure, Page, Prose, TableBlock
-from foretell.studies.judge import EARLY
+from foretell.scoring.vote import VOTERS, wins
+from foretell.statistics.correlations import why_undefined
+from foretell.studies.judging import EARLY
 from foretell.studies.published import SOURCES
-from foretell.studies.run import Rows
-from foretell.studies.statistics import why_undefined
+from foretell.studies.read import Rows
 from foretell.studies.table import STATISTICS
-from foretell.vote import VOTERS, wins
 
 __all__ = ["command_of", "study_page", "words"]
 

@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from foretell.errors import ForetellError
-from foretell.extras import extra
 from foretell.files import write_atomically
+from foretell.names import extra
 from foretell.report.page import Chart, Figure, Page, TableBlock, as_html
-from foretell.report.search import read_search, search_page
-from foretell.report.searches import searches_page
+from foretell.report.search import search_page
+from foretell.report.simulations import searches_page
 from foretell.report.study import study_page, with_truth
 from foretell.runs.store import read_config
-from foretell.studies.judge import judge
-from foretell.studies.run import read_study
+from foretell.searching.read import read_search
+from foretell.studies.judging import judge
+from foretell.studies.read import read_study
 from foretell.studies.simulations import read_simulations
 
 __all__ = ["write_page", "write_report"]

@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 
 from foretell.batch import Batch
-from foretell.costs import COSTS
 from foretell.errors import ForetellError
 from foretell.runs.evaluate import Evaluator
 from foretell.runs.tasks import one_thread
+from foretell.scoring.costs import COSTS
 from foretell.spaces import Arch, Fits, Space
 from foretell.tables import read_table
 

@@ -15,16 +15,17 @@ from foretell.batch import Batch
 from foretell.data import minibatch
 from foretell.engine.plan import Plan
 from foretell.errors import ForetellError
+from foretell.executors.processes import Lost, completed
 from foretell.files import os_errors_told, write_atomically
 from foretell.proxies import PROXIES
 from foretell.runs.rowlog import canonical
 from foretell.runs.store import Store
 from foretell.runs.tasks import Data, ScoreTask, TrainTask, loaded
-from foretell.runs.workers import Lost, completed
-from foretell.score import Score
+from foretell.scoring.score import Score
 from foretell.searchers import Question
 from foretell.spaces import Arch, Space
-from foretell.training import Trained, TrainSettings
+from foretell.training.settings import TrainSettings
+from foretell.training.train import Trained
 from foretell.version import __version__
 
 __all__ = ["Evaluator", "Tick", "Work"]

@@ -17,9 +17,10 @@ from torch import nn
 
 from foretell.batch import Batch
 from foretell.data import Splits, load_data, minibatch
-from foretell.score import Score, score
+from foretell.scoring.score import Score, score
 from foretell.spaces import Arch, Fits, Space
-from foretell.training import Trained, TrainSettings, train
+from foretell.training.settings import TrainSettings
+from foretell.training.train import Trained, train
 
 __all__ = ["Data", "ScoreTask", "TrainTask", "loaded"]
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from foretell.errors import ForetellError
-from foretell.extras import extra
+from foretell.names import extra
 from foretell.searchers.random import RandomSearch
 from foretell.searchers.searcher import Question, distinct
 from foretell.spaces.space import Arch, Space, step

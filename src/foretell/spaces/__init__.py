@@ -13,6 +13,7 @@ from foretell.errors import ForetellError, did_you_mean
 from foretell.spaces.asr import NASBenchASR
 from foretell.spaces.choices import Choices, own_space
 from foretell.spaces.graph import Graph, Graphs, graph_of
+from foretell.spaces.limited import Within
 from foretell.spaces.macro import NASBenchMacro
 from foretell.spaces.nb101 import NASBench101
 from foretell.spaces.nb201 import NASBench201
@@ -31,7 +32,6 @@ from foretell.spaces.space import (
     size,
 )
 from foretell.spaces.subset import Subset
-from foretell.spaces.within import Within
 
 __all__ = [
     "SPACES",

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from foretell.spaces.undrawn import Linear
+from foretell.spaces.initialise import Linear
 
 __all__ = ["OPERATIONS", "live_nodes", "network"]
 

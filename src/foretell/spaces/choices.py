@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from foretell.engine.isolate import derived_seed, own_randomness
 from foretell.errors import ForetellError, did_you_mean
-from foretell.objects import named_in_file, named_in_package, one_line
+from foretell.names import named_in_file, named_in_package, one_line
+from foretell.seeds import derived_seed, own_randomness
 from foretell.spaces.space import Arch, Json, Space, require_valid
 
 __all__ = ["Choices", "own_space"]

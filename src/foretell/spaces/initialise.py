@@ -11,13 +11,14 @@ from typing import TypeAlias
 import torch
 from torch import Generator, Tensor, nn
 
-from foretell.engine.isolate import derived_seed
 from foretell.errors import ForetellError
+from foretell.seeds import derived_seed
 
-__all__ = ["Draw", "initialise", "normal_fan_out", "uniform_fan_in"]
+__all__ = ["Conv2d", "Draw", "Linear", "initialise", "normal_fan_out", "uniform_fan_in"]
 
 Draw: TypeAlias = Callable[[nn.Module, str, Generator], Tensor]
 """A layer, the name of one of its parameters and a generator -> that parameter's values."""
+
 
 _WEIGHTED = (
     nn.Linear,
@@ -28,6 +29,8 @@ _WEIGHTED = (
     nn.ConvTranspose2d,
     nn.ConvTranspose3d,
 )
+
+
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.GroupNorm, nn.LayerNorm)
 
 
@@ -96,3 +99,17 @@ def _reset(norm: nn.Module) -> None:
     """Ones for what scales, zeros for what shifts or counts."""
     for name, tensor in (*norm.named_parameters(recurse=False), *norm.named_buffers(recurse=False)):
         tensor.fill_(1 if name in ("weight", "running_var") else 0)
+
+
+class Conv2d(nn.Conv2d):
+    """A convolution with whatever its memory held."""
+
+    def reset_parameters(self) -> None:
+        """Leave the memory as it is."""
+
+
+class Linear(nn.Linear):
+    """A linear layer with whatever its memory held."""
+
+    def reset_parameters(self) -> None:
+        """Leave the memory as it is."""

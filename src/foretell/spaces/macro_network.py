@@ -7,7 +7,7 @@ stage has stride two and doubles the channels.
 
 from torch import Tensor, nn
 
-from foretell.spaces.undrawn import Conv2d, Linear
+from foretell.spaces.initialise import Conv2d, Linear
 
 __all__ = ["BLOCKS", "STAGES", "network"]
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from foretell.spaces.initialise import Conv2d, Linear
 from foretell.spaces.nb101_cells import OPERATIONS, Cell, Edge, live_edges
-from foretell.spaces.undrawn import Conv2d, Linear
 
 __all__ = ["LEAST_CHANNELS", "network", "node_widths"]
 

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from foretell.engine.isolate import derived_seed
+from foretell.seeds import derived_seed
+from foretell.spaces.initialise import Linear
 from foretell.spaces.nlp_recipe import Recipe, state_count
-from foretell.spaces.undrawn import Linear
 
 __all__ = ["fill", "network"]
 

@@ -1,11 +1,7 @@
 """Studies: how well scores rank the networks of a benchmark, and how sure one can be."""
 
-from foretell.studies.judge import judge
-from foretell.studies.noise import noise_ceiling
-from foretell.studies.reduced import REDUCED
-from foretell.studies.resample import Interval, bootstrap
-from foretell.studies.run import Rows, read_study, run_study
-from foretell.studies.statistics import (
+from foretell.statistics.bootstrap import Interval, bootstrap
+from foretell.statistics.correlations import (
     kendall,
     majority_accuracy,
     pairwise_accuracy,
@@ -13,8 +9,19 @@ from foretell.studies.statistics import (
     spearman,
     why_undefined,
 )
+from foretell.statistics.noise import noise_ceiling
+from foretell.statistics.tops import (
+    best_in_top,
+    precision_at,
+    regret,
+    top_overlap,
+    within_top,
+)
+from foretell.studies.judging import judge
+from foretell.studies.read import Rows, read_study
+from foretell.studies.run import run_study
 from foretell.studies.table import study_table
-from foretell.studies.tops import best_in_top, precision_at, regret, top_overlap, within_top
+from foretell.training.reduced import REDUCED
 
 __all__ = [
     "REDUCED",

@@ -1,37 +1,33 @@
 """Score the architectures of a benchmark, a row each, and read the rows back as frames."""
 
 import os
-import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import pandas as pd
 
 from foretell.data import Splits
 from foretell.engine.plan import Request, make_plan
 from foretell.errors import ForetellError
+from foretell.executors.processes import pool
+from foretell.names import parse_spec
 from foretell.proxies import BASELINES, PAPER
 from foretell.runs.evaluate import Evaluator, Tick, Work
-from foretell.runs.store import Store, read_config, read_rows
+from foretell.runs.store import Store
 from foretell.runs.tasks import Data, loaded
-from foretell.runs.workers import pool
 from foretell.searchers import Question
 from foretell.spaces import Space, make_space
-from foretell.spec import parse_spec
+from foretell.studies.read import TABLE, drawn
 from foretell.studies.reduced import train_reduced
 from foretell.studies.zoo import ModelZoo
 from foretell.tables import Table, read_table, write_table
-from foretell.training import TrainSettings
+from foretell.training.settings import TrainSettings
 
-__all__ = ["STUDIED", "Rows", "read_study", "run_study"]
+__all__ = ["STUDIED", "run_study"]
 
 STUDIED = (*PAPER, "plain", "l2_norm", "nwot", *BASELINES)
 """The paper's six, what costs next to nothing beside them, and what they must beat."""
-TABLE = "table.parquet"
 
 
 def run_study(
@@ -140,138 +136,3 @@ def configuration(table: Table, splits: Splits, work: Work) -> dict[str, Any]:
 def keep(table: Table, folder: Path) -> None:
     """Put the table beside the rows, so that they can be judged anywhere."""
     write_table(table, folder / TABLE)
-
-
-def drawn(table: Table, space: Space, seed: int, count: int | None) -> Iterator[tuple[str, str]]:
-    """Keys of the table in random order, each of its class alone, with its canonical text.
-
-    A larger sample begins with the smaller one.
-    """
-    keys = sorted(map(str, table.frame.index))
-    random.Random(seed).shuffle(keys)
-    seen: set[Any] = set()
-    for key in keys:
-        if count is not None and len(seen) >= count:
-            return
-        canonical = space.canonical(space.parse(key))
-        if canonical not in seen:
-            seen.add(canonical)
-            yield key, space.format(canonical)
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """What a run's rows say: a frame of scores for each repeat, by the table's keys."""
-
-    config: dict[str, Any]
-    table: Table
-    runs: list[pd.DataFrame]
-    """A row an architecture, a column a proxy, nan where a score is undefined."""
-    why: dict[str, dict[str, int]]
-    """By proxy: how often a score is undefined for each reason, over all repeats."""
-    reduced: pd.DataFrame
-    """A column for each reduced training: its validation accuracy, by the same keys."""
-    seconds: "pd.Series[float]"
-    """Mean seconds by proxy or reduced training; passes that several share count for each."""
-    minibatches: dict[str, int]
-    """How many each reduced training saw."""
-    made_with: list[str]
-
-
-def read_study(run: str | os.PathLike[str]) -> Rows:
-    """The rows of a study, finished or not; needs the run folder alone.
-
-    Raises ForetellError if the folder is no study or holds no scores yet.
-    """
-    config = read_config(run)
-    if config.get("job") != "study":
-        raise ForetellError(f"{run} is a run of another kind; give the folder of a study")
-    table = read_table(Path(run) / TABLE)
-    every = read_rows(run)
-    rows = [row for row in every if row["key"]["kind"] == "score"]
-    trained = [row for row in every if row["key"]["kind"] == "reduced"]
-    if not rows:
-        raise ForetellError(f"{run} holds no scores yet; let `foretell study` run")
-    flat = pd.DataFrame(
-        {
-            "seed": row["key"]["seed"],
-            "proxy": row["key"]["proxy"],
-            "arch": row["key"]["arch"],
-            "value": row["value"],
-            "seconds": row["seconds"],
-        }
-        for row in rows
-    )
-    keys = keys_of(table, config, set(flat["arch"]))
-    flat["value"] = flat["value"].astype(float)
-    runs = complete([frame_of(part, keys) for _, part in flat.groupby("seed")])
-    reduced = reduced_frame(trained, keys).reindex(runs[0].index)
-    taken = pd.Series({row["key"]["reduced"]: 0.0 for row in trained}, dtype=float)
-    for name in taken.index:
-        taken[name] = np.mean([r["seconds"] for r in trained if r["key"]["reduced"] == name])
-    return Rows(
-        config,
-        table,
-        runs,
-        reasons(rows),
-        reduced,
-        pd.concat([flat.groupby("proxy", sort=False)["seconds"].mean(), taken]),
-        {row["key"]["reduced"]: row["minibatches"] for row in trained},
-        sorted({str(row["made_with"]) for row in every}),
-    )
-
-
-def reasons(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
-    """By proxy and reason, how often a score is undefined."""
-    found: dict[str, dict[str, int]] = {}
-    for row in rows:
-        if row["why"]:
-            of_proxy = found.setdefault(row["key"]["proxy"], {})
-            of_proxy[row["why"]] = of_proxy.get(row["why"], 0) + 1
-    return found
-
-
-def reduced_frame(rows: Sequence[Mapping[str, Any]], keys: Mapping[str, str]) -> pd.DataFrame:
-    """Validation accuracies by the table's keys; nan where a training diverged."""
-    found: dict[str, dict[str, float]] = {}
-    for row in rows:
-        if row["key"]["arch"] in keys:
-            value = row["value"]
-            of_name = found.setdefault(row["key"]["reduced"], {})
-            of_name[keys[row["key"]["arch"]]] = np.nan if value is None else float(value)
-    return pd.DataFrame(found, dtype=float)
-
-
-def keys_of(table: Table, config: Mapping[str, Any], scored: set[str]) -> dict[str, str]:
-    """Canonical text → the table's key that was drawn for it."""
-    about = config["space"]
-    if about["name"] == "models":
-        return {name: name for name in scored}
-    space = make_space(about["name"], about["settings"])
-    found: dict[str, str] = {}
-    for key, canonical in drawn(table, space, config["seed"], None):
-        if canonical in scored:
-            found[canonical] = key
-        if len(found) == len(scored):
-            break
-    return found
-
-
-def frame_of(rows: pd.DataFrame, keys: Mapping[str, str]) -> pd.DataFrame:
-    """One repeat's scores, by the table's keys; only architectures that have all of them."""
-    wide = rows.pivot(index="arch", columns="proxy", values="value")
-    there = rows.assign(there=1).pivot(index="arch", columns="proxy", values="there")
-    order = list(dict.fromkeys(rows["proxy"]))
-    whole = wide.loc[there.notna().all(axis=1), order]
-    whole.index = pd.Index([keys[arch] for arch in whole.index], name="arch")
-    return whole.rename_axis(columns=None)
-
-
-def complete(runs: list[pd.DataFrame]) -> list[pd.DataFrame]:
-    """The repeats that cover all that the first does, cut to it."""
-    first = runs[0]
-    return [
-        run.loc[first.index, first.columns]
-        for run in runs
-        if set(first.index) <= set(run.index) and set(first.columns) <= set(run.columns)
-    ]

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from foretell.errors import ForetellError
+from foretell.names import parse_spec
 from foretell.searchers import Searcher, make_searcher
 from foretell.spaces import Arch, Json, Space, Subset, make_space, size
-from foretell.spec import parse_spec
 from foretell.tables import Table
 
 __all__ = ["Benchmark", "Simulated", "make_strategy", "simulate"]

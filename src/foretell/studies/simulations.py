@@ -12,14 +12,21 @@ import numpy as np
 import pandas as pd
 
 from foretell.errors import ForetellError, did_you_mean
+from foretell.executors.processes import Lost, completed, pool
 from foretell.proxies import PROXIES
 from foretell.runs.costs import column_of
 from foretell.runs.evaluate import made_with
 from foretell.runs.store import Store, read_config, read_rows
 from foretell.runs.tasks import one_thread
-from foretell.runs.workers import Lost, completed, pool
-from foretell.studies.run import TABLE, keep, read_study
-from foretell.studies.simulate import Benchmark, Simulated, best_so_far, make_strategy, simulate
+from foretell.studies.read import TABLE, read_study
+from foretell.studies.run import keep
+from foretell.studies.simulate import (
+    Benchmark,
+    Simulated,
+    best_so_far,
+    make_strategy,
+    simulate,
+)
 from foretell.tables import Table, read_table
 
 __all__ = ["STRATEGIES", "Simulations", "read_simulations", "run_simulations"]

@@ -9,10 +9,9 @@ import pandas as pd
 
 from foretell.errors import ForetellError
 from foretell.proxies import BASELINES, PROXIES
-from foretell.studies.noise import seed_against_seed
-from foretell.studies.resample import Counted, Interval, intervals
-from foretell.studies.sample import Floats
-from foretell.studies.statistics import (
+from foretell.scoring.vote import VOTERS, wins
+from foretell.statistics.bootstrap import Counted, Interval, intervals
+from foretell.statistics.correlations import (
     Statistic,
     kendall,
     majority_accuracy,
@@ -21,8 +20,15 @@ from foretell.studies.statistics import (
     spearman,
     why_undefined,
 )
-from foretell.studies.tops import best_in_top, precision_at, regret, top_overlap, within_top
-from foretell.vote import VOTERS, wins
+from foretell.statistics.noise import seed_against_seed
+from foretell.statistics.sample import Floats
+from foretell.statistics.tops import (
+    best_in_top,
+    precision_at,
+    regret,
+    top_overlap,
+    within_top,
+)
 
 __all__ = ["CEILING", "STATISTICS", "VOTE", "study_table"]
 

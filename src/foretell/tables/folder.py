@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from foretell.errors import ForetellError, did_you_mean
-from foretell.extras import extra
+from foretell.names import extra
 from foretell.tables.parquet import read_table_file
 from foretell.tables.table import Table
 

@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 
 from foretell.errors import ForetellError
-from foretell.extras import extra
+from foretell.names import extra
 from foretell.tables.mapping import Columns, Labels, tabulate
 from foretell.tables.table import Table
 

@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 
 from foretell.errors import ForetellError
-from foretell.extras import extra
 from foretell.files import write_atomically
+from foretell.names import extra
 from foretell.tables.table import Table, about
 
 __all__ = ["read_about", "read_parquet_file", "read_table_file", "write_table"]

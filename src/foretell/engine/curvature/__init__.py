@@ -1,0 +1,1 @@
+"""The curvature along the weights, by tangents."""

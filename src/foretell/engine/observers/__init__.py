@@ -1,0 +1,1 @@
+"""Observers of a forward pass: each notes what a quantity needs."""

@@ -1,0 +1,206 @@
+"""On which side of its kink or gate each unit is: the binary codes of the activations.
+
+An activation is recognised by the operation it runs, so functional ones and those that overwrite
+their input are seen as well. A unit's code is 1 where what goes in is positive.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from foretell.engine.subject import Unavailable
+from foretell.errors import ForetellError
+
+__all__ = ["Codes"]
+
+SWITCHES = {
+    *("relu", "relu6", "leaky_relu", "rrelu", "prelu", "_threshold", "hardtanh", "hardswish"),
+    *("hardsigmoid", "hardshrink", "softshrink", "gelu", "silu", "mish", "elu", "celu", "selu"),
+    *("softplus", "log_sigmoid", "logsigmoid"),
+}
+"""Activations with a kink or a gate; each may have a form in place, `relu_`."""
+
+
+SQUASHES = {"sigmoid", "tanh"}
+"""No switch by themselves, but a gate once they multiply a tensor of their own shape."""
+
+
+SMOOTH = SQUASHES | {"softmax", "log_softmax", "softsign", "erf", "sin", "cos", "exp"}
+
+
+CLAMPS = {"clamp", "clip", "clamp_min"}
+
+
+PRODUCTS = {"mul", "multiply", "__mul__", "__rmul__", "__imul__"}
+
+
+SHIFTS = {"add", "sub", "rsub", "div", "__add__", "__radd__", "__sub__", "__rsub__", "__truediv__"}
+
+
+SHIFTS |= PRODUCTS | {"__iadd__", "__isub__", "__itruediv__", "to", "type_as", "contiguous"}
+
+
+OVERWRITES = SHIFTS | SWITCHES
+
+
+Packed = tuple[np.ndarray[Any, np.dtype[np.uint8]], int]
+
+
+COLUMNS = 2**20
+"""So many codes at a time: their number in common is an integer that float32 holds exactly."""
+
+
+class Codes(TorchFunctionMode):
+    """Within the block, counts for each pair of samples the units on the same side for both.
+
+    The codes themselves are not kept, unless the batch is run in parts: then they are, at a bit
+    each, since a pair's samples may be in different parts.
+    """
+
+    def __init__(self, *, in_parts: bool = False) -> None:
+        super().__init__()
+        self._in_parts = in_parts
+        self._samples = 0
+        self._total: Tensor | int = 0
+        self._parts: list[list[Packed]] = []
+        self._gates = WeakTensorKeyDictionary()
+        self._smooth: Counter[str] = Counter()
+
+    def of(self, samples: int) -> "Codes":
+        """The mode for the next part of the batch, of so many samples."""
+        self._samples = samples
+        self._smooth.clear()  # each part runs the same
+        self._parts.append([])
+        return self
+
+    def forget_last(self) -> None:
+        """Forget the part noted last; it is to be run again."""
+        self._parts.pop()
+        self._total = 0  # of parts, it is formed in the end
+
+    def kernel(self) -> Tensor | Unavailable:
+        """`[N, N]` float64: in how many codes two samples agree, summed over the activations."""
+        if self._in_parts:
+            if len({len(part) for part in self._parts}) > 1:
+                raise ForetellError(
+                    "micro_batch would change the scores: the model does not run the same "
+                    "activations for each sample; use micro_batch=None"
+                )
+            for layer in zip(*self._parts, strict=True):
+                self._total = self._total + agreements(unpacked(layer))
+        if isinstance(self._total, Tensor):
+            return self._total
+        found = ", ".join(f"{name} × {times}" for name, times in self._smooth.items())
+        return Unavailable(
+            "nwot needs activations with a kink or a gate; this model has none"
+            + (f" (found: {found})" if found else "")
+        )
+
+    def __torch_function__(
+        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        name = name if name.endswith("__") else name.removesuffix("_")
+        gate = None
+        if args and isinstance(args[0], Tensor):
+            with torch._C.DisableTorchFunction():  # before it runs: it may overwrite its input
+                gate = self._look(name, args, kwargs)
+        out = func(*args, **kwargs)
+        if isinstance(out, Tensor):
+            if gate is not None:
+                self._gates[out] = gate
+            elif name in OVERWRITES and out in self._gates:
+                del self._gates[out]  # overwritten by something that is no gate
+        return out
+
+    def _look(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+        """Note the operation's codes, if any; the code of its result if that is a gate."""
+        if name in SMOOTH:
+            self._smooth[name] += 1
+        if name in SQUASHES:
+            return positive(args[0])
+        if name in SWITCHES or (name in CLAMPS and lower_bound(name, args, kwargs) == 0):
+            self._note(positive(args[0]))
+        elif name == "glu":
+            dim = kwargs.get("dim", args[1] if len(args) > 1 else -1)
+            self._note(positive(args[0].chunk(2, dim)[1]))
+        elif name in SHIFTS:
+            return self._carried(name, args)
+        return None
+
+    def _carried(self, name: str, args: tuple[Any, ...]) -> Tensor | None:
+        """What becomes of a gate: opened by a product, or carried on through a number."""
+        tensors = [arg for arg in args if isinstance(arg, Tensor) and arg.ndim]
+        gates = [self._gates[arg] for arg in tensors if arg in self._gates]
+        if not gates or len(tensors) > 2:
+            return None
+        if len(tensors) == 2:
+            if name in PRODUCTS and tensors[0].shape == tensors[1].shape:
+                for gate in gates:
+                    self._note(gate)
+            return None
+        carried: Tensor = gates[0]
+        return carried
+
+    def _note(self, code: Tensor) -> None:
+        rows = by_sample(code, self._samples)
+        if rows is None:
+            return  # worked out once for all samples: the same for every pair
+        if self._in_parts:
+            self._parts[-1].append(packed(rows))
+        else:
+            self._total = self._total + agreements(rows)
+
+
+def positive(x: Tensor) -> Tensor:
+    """The code of an activation whose input is x."""
+    return x.detach() > 0
+
+
+def lower_bound(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The bound below which a clamp cuts off; None if it has none."""
+    return kwargs.get("min", args[1] if len(args) > 1 else None)
+
+
+def by_sample(code: Tensor, samples: int) -> Tensor | None:
+    """The codes as `[samples, D]`; None where no axis runs over the samples.
+
+    Attention and time-first layers have the samples second; windows of a sample lie together.
+    """
+    if code.ndim == 3 and code.shape[0] != samples and code.shape[1] == samples:
+        return code.transpose(0, 1).reshape(samples, -1)
+    if code.ndim < 2 or code.shape[0] % samples:
+        return None
+    return code.reshape(samples, -1)
+
+
+def agreements(rows: Tensor) -> Tensor:
+    """In how many columns two rows of truth values agree, `[N, N]`, exactly.
+
+    >>> agreements(torch.tensor([[True, False, True], [True, True, True]]))
+    tensor([[3., 2.],
+            [2., 3.]], dtype=torch.float64)
+    """
+    total = torch.zeros(len(rows), len(rows), dtype=torch.float64, device=rows.device)
+    for columns in torch.split(rows, COLUMNS, dim=1):
+        signs = columns.to(torch.float32).mul_(2).sub_(1)
+        total += (signs @ signs.T).double() + columns.shape[1]
+    return total / 2
+
+
+def packed(rows: Tensor) -> Packed:
+    """Truth values at a bit each, and how many there are in a row."""
+    return np.packbits(rows.cpu().numpy(), axis=1), rows.shape[1]
+
+
+def unpacked(parts: Iterable[Packed]) -> Tensor:
+    """The truth values of several parts, one below the other."""
+    rows = [np.unpackbits(bits, axis=1, count=width) for bits, width in parts]
+    return torch.from_numpy(np.concatenate(rows)).bool()

@@ -1,0 +1,252 @@
+"""Watch the operations of a forward pass: tap layer outputs, and run what can be differentiated.
+
+A layer is recognised by the operation it runs, not by its module, so weights used functionally
+(attention projections, `F.linear(x, self.w)`) are seen as well.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from foretell.batch import tensors
+from foretell.engine.operations import CONVOLUTIONS, NormCall, origin
+
+__all__ = ["Watch"]
+
+WEIGHT_AT: dict[Any, int] = {
+    **dict.fromkeys(CONVOLUTIONS, 1),
+    F.linear: 1,
+    F.bilinear: 2,
+    F.embedding: 1,
+    F.multi_head_attention_forward: 11,
+}
+
+
+PRODUCTS = {
+    torch.matmul,
+    torch.mm,
+    torch.bmm,
+    torch.addmm,
+    torch.baddbmm,
+    torch.einsum,
+    Tensor.matmul,
+    Tensor.__matmul__,
+    Tensor.__rmatmul__,
+    Tensor.mm,
+    Tensor.bmm,
+}
+
+
+RECURRENT = {"lstm", "gru", "rnn_tanh", "rnn_relu"}
+
+
+@dataclass(eq=False)
+class Tap:
+    """One layer output and, once the backward pass has come by, its Taylor terms."""
+
+    name: str
+    value: Tensor
+    version: int
+    channel_axis: int
+    sample_axis: int | None
+    fan_in: int
+    samples: int
+    taylor: Tensor | None = None
+    overwritten: bool = False
+
+    def receive(self, grad: Tensor) -> None:
+        """Take ∂L/∂(output) and keep only Σ over positions of a · ∂L/∂a, `[N, C]`."""
+        self.overwritten |= self.value._version != self.version
+        if self.overwritten:
+            return
+        # in float32 at least: half precision would lose the sum over positions
+        kind = torch.promote_types(grad.dtype, torch.float32)
+        product = (self.value.to(kind) * grad.detach()).movedim(self.channel_axis, -1)
+        if self.sample_axis:
+            product = product.movedim(self.sample_axis, 0)
+        # A fold of samples and windows, `[N·k, …]`, keeps a sample's windows together.
+        product = product.reshape(self.samples, -1, product.shape[-1]).sum(1)
+        self.taylor = product
+        del self.value
+
+    def terms(self) -> Tensor:
+        """The Taylor terms; zeros if the loss does not depend on this output."""
+        if self.taylor is not None:
+            return self.taylor
+        return self.value.new_zeros(self.samples, self.value.shape[self.channel_axis])
+
+
+@dataclass(eq=False)
+class Watch(TorchFunctionMode):
+    """Notes, during one forward pass of `samples` samples, what later steps need to know.
+
+    `weights` names the tensors that count; `only_these` ignores layers whose weight is not one of
+    them (a weight computed from parameters counts otherwise). Tapping is off unless asked for.
+    """
+
+    weights: dict[str, Tensor]
+    samples: int
+    inputs: Sequence[Tensor] = ()
+    """What the model is fed: only what is computed from them has an axis of samples."""
+    tapping: bool = False
+    only_these: bool = False
+    batch_statistics: bool = False
+    """True once an operation normalised by statistics of the minibatch."""
+    known_axes: list[int | None] | None = None
+    """The `axes` of an earlier pass, for parts too small to tell samples from other axes."""
+    axes: list[int | None] = field(default_factory=list)
+    """The axis of the samples in each layer output so far; None for one that has no such axis."""
+    taps: list[Tap] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self._names = {id(weight): name for name, weight in self.weights.items()}
+        # The outputs themselves are held: the number of one that is gone would be given to another.
+        self._tapped: dict[int, tuple[Tap, Tensor]] = {}
+        self._hooks: list[Any] = []
+        self._armed = False
+        self._fed = WeakTensorKeyDictionary(dict.fromkeys(self.inputs, True))
+
+    def __torch_function__(
+        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if self._tapped and args and id(args[0]) in self._tapped:
+            self._save_before_overwriting(func, args, kwargs)
+        recurrent = getattr(func, "__name__", "") in RECURRENT
+        with differentiable_recurrence() if recurrent else nullcontext():
+            out = func(*args, **kwargs)
+        with torch._C.DisableTorchFunction():  # what is asked here is not for others to see
+            if func is F.batch_norm and NormCall(*args, **kwargs).training:
+                self.batch_statistics = True
+            if self.tapping:
+                fed = any(tensor in self._fed for tensor in tensors([args, kwargs]))
+                if fed:
+                    self._fed.update(dict.fromkeys(tensors(out), True))
+                self._tap(func, args, kwargs, out, recurrent, fed)
+        return out
+
+    @contextmanager
+    def armed(self) -> Iterator[None]:
+        """Let the taps receive gradients within the block, and only there."""
+        self._armed = True
+        try:
+            yield
+        finally:
+            self._armed = False
+
+    def let_go(self) -> None:
+        """Take the hooks away and forget what was tapped."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
+        self._tapped.clear()
+        self._fed.clear()
+        self.taps.clear()
+
+    def _tap(
+        self,
+        func: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        out: Any,
+        recurrent: bool,
+        fed: bool,
+    ) -> None:
+        weight = self._weight_of(func, args, kwargs, recurrent)
+        output = out[0] if isinstance(out, tuple) else out
+        if weight is None or not output.requires_grad:
+            return
+        channel_axis = 1 if func in CONVOLUTIONS else -1
+        if self.known_axes:
+            sample_axis = self.known_axes[len(self.axes)]
+        else:
+            sample_axis = self._sample_axis(output, func, channel_axis, fed)
+        self.axes.append(sample_axis)
+        if sample_axis is None:
+            return  # a table read once for all samples: it has no per-sample term
+        name = self._names.get(id(weight), func.__name__)
+        calls = sum(tap.name.partition("#")[0] == name for tap in self.taps)
+        tap = Tap(
+            name=f"{name}#{calls + 1}" if calls else name,
+            value=output.detach(),
+            version=output._version,
+            channel_axis=channel_axis,
+            sample_axis=sample_axis,
+            fan_in=weight.numel() // output.shape[channel_axis],
+            samples=self.samples,
+        )
+        hook = self._hook(tap, output.shape)
+        self._hooks.append(origin(output).register_hook(hook))  # type: ignore[no-untyped-call]
+        self.taps.append(tap)
+        self._tapped[id(output)] = (tap, output)
+
+    def _hook(self, tap: Tap, shape: torch.Size) -> Callable[[Tensor], None]:
+        def hook(grad: Tensor) -> None:
+            if self._armed:
+                tap.receive(grad.reshape(shape))
+
+        return hook
+
+    def _weight_of(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], recurrent: bool
+    ) -> Tensor | None:
+        weight: Any = None
+        if func in WEIGHT_AT:
+            at = WEIGHT_AT[func]
+            weight = (
+                args[at] if len(args) > at else kwargs.get("weight", kwargs.get("out_proj_weight"))
+            )
+        elif func in PRODUCTS:
+            weight = next((arg for arg in args if id(arg) in self._names), None)
+        elif recurrent:
+            weight = args[3][0] if isinstance(args[1], Tensor) and len(args) > 9 else args[2][0]
+        if not isinstance(weight, Tensor):
+            return None
+        computed = weight.grad_fn is not None and not self.only_these
+        return weight if computed or id(weight) in self._names else None
+
+    def _sample_axis(self, output: Tensor, func: Any, channel_axis: int, fed: bool) -> int | None:
+        """The axis along which samples lie; attention and time-first layers put it second.
+
+        A table that is read once for all samples has none, whatever its length.
+        """
+        if not fed and (output.ndim < 3 or output.shape[0] != self.samples or self.samples == 1):
+            return None
+        first, second = output.shape[0], output.shape[1] if output.ndim > 2 else 0
+        if func is F.multi_head_attention_forward and output.ndim == 3:
+            return 1
+        if channel_axis == -1 and first != self.samples and second == self.samples:
+            return 1
+        return 0 if first % self.samples == 0 else None
+
+    def _save_before_overwriting(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        name = getattr(func, "__name__", "")
+        in_place = (
+            name.startswith("__i")
+            or (name.endswith("_") and not name.endswith("__"))
+            or kwargs.get("inplace", False)
+            or any(arg is True for arg in args[1:])
+        )
+        if in_place:
+            tap, _ = self._tapped.pop(id(args[0]))
+            tap.overwritten = args[0]._is_view() and origin(args[0]) is args[0]
+            tap.value = tap.value.clone()
+            tap.version = tap.value._version
+
+
+@contextmanager
+def differentiable_recurrence() -> Iterator[None]:
+    """Run recurrent layers by kernels that can be differentiated twice, on any device."""
+    quiet = torch.backends.mkldnn.flags(enabled=False, allow_tf32=None)  # setting it would warn
+    with quiet, torch.backends.cudnn.flags(enabled=False):
+        yield

@@ -1,0 +1,72 @@
+"""Watch for the last features before they are pooled, and for what BatchNorm divides by."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from foretell.engine.operations import NormCall
+
+__all__ = ["FeatureWatch"]
+
+ADAPTIVE = {F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d}
+
+
+FIXED = {F.avg_pool1d, F.avg_pool2d, F.avg_pool3d}
+
+
+MEANS = {torch.mean, Tensor.mean}
+
+
+class FeatureWatch(TorchFunctionMode):
+    """Notes the input of the latest pooling of whole maps, and each BatchNorm's variances.
+
+    Pooling is any adaptive average pooling, an average pooling down to one value, and a mean over
+    all axes but the samples' and the channels'.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features: Tensor | None = None
+        self.variances: list[Tensor] = []
+
+    def __torch_function__(
+        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is F.batch_norm:
+            with torch._C.DisableTorchFunction():
+                self.variances.append(variances(NormCall(*args, **kwargs)))
+        out = func(*args, **kwargs)
+        if func in ADAPTIVE or (func in FIXED and set(out.shape[2:]) == {1}):
+            self.features = (args[0] if args else kwargs["input"]).clone()  # it may be overwritten
+        elif func in MEANS and averages_maps(*args, **kwargs):
+            self.features = args[0].clone()
+        return out
+
+
+def averages_maps(
+    input: Tensor, dim: Any = None, keepdim: bool = False, *, axis: Any = None, **_: Any
+) -> bool:
+    """Whether a mean is over all axes but the samples' and the channels'.
+
+    Over a sequence `[N, T, C]`, a mean that keeps its axis belongs to a normalisation.
+
+    >>> averages_maps(torch.ones(2, 3, 4, 4), (2, 3)), averages_maps(torch.ones(2, 5, 3), -1, True)
+    (True, False)
+    """
+    dim = axis if dim is None else dim
+    if dim is None or input.ndim < 3:
+        return False
+    axes = {axis % input.ndim for axis in ([dim] if isinstance(dim, int) else dim)}
+    return 0 not in axes and len(axes) == input.ndim - 2 and (input.ndim > 3 or not keepdim)
+
+
+def variances(call: NormCall) -> Tensor:
+    """What it divides each channel's square by, without its ε."""
+    if call.training or call.running_var is None:
+        return torch.var(call.input, [0, *range(2, call.input.ndim)], correction=0)
+    return call.running_var.clone()

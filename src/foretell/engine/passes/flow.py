@@ -1,0 +1,128 @@
+"""SynFlow's two flows: free of every batch normalisation, and as the reference's code has it."""
+
+from contextlib import ExitStack
+
+import torch
+from torch import Tensor, nn
+
+from foretell.batch import main_output
+from foretell.engine.isolate import call, is_batch_norm
+from foretell.engine.passes.linear_flow import DROPOUTS, NORMS, LinearFlow, exponent_of
+from foretell.engine.subject import (
+    NO_WEIGHTS,
+    Found,
+    Seconds,
+    Subject,
+    Unavailable,
+    gradient,
+    timed,
+)
+from foretell.errors import ForetellError, TooFewValues, Undefined
+
+__all__ = ["flow_pass", "normed_flow_pass", "reference_flow_pass"]
+
+
+def flow_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
+    """The flow without normalisation or dropout, with attention spread evenly."""
+    with timed(seconds, "flow", subject.device), subject.undisturbed("flow", training=False):
+        return run_flow(subject, LinearFlow(bypass=NORMS | DROPOUTS, even_attention=True), "flow")
+
+
+def reference_flow_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
+    """The flow in training mode, without BatchNorm1d and BatchNorm2d save those marked as kept."""
+    flow = LinearFlow(bypass=())
+    with (
+        timed(seconds, "reference_flow", subject.device),
+        subject.undisturbed("reference_flow"),
+        ExitStack() as hooks,
+    ):
+        for module in subject.model.modules():
+            kept = getattr(module, "kept_in_reference_synflow", False)
+            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and not kept:
+                hooks.callback(module.register_forward_pre_hook(flow.bypass_batch_norm).remove)
+                hooks.callback(module.register_forward_hook(flow.bypass_nothing).remove)
+        return run_flow(subject, flow, "reference_flow")
+
+
+def run_flow(subject: Subject, flow: LinearFlow, step: str) -> Found:
+    """|w|, ∂R/∂|w| and the exponent of R for one sample of ones.
+
+    The flow is computed in float32, or in float64 for a model in float64 or where an operation
+    needs the range. Integer inputs (token numbers) have no ones; the first sample's are used.
+    """
+    names = [f"{step}_weights", f"{step}_grads", f"{step}_exponent"]
+    if not subject.weights:
+        return dict.fromkeys(names, NO_WEIGHTS)
+    double = any(p.dtype == torch.float64 for p in subject.model.parameters())
+    for dtype in [torch.float64] if double else [torch.float32, torch.float64]:
+        try:
+            return dict(zip(names, flow_in(subject, flow, dtype), strict=True))
+        except TooFewValues:
+            raise
+        except Undefined as error:
+            why = Unavailable(str(error))
+        except ForetellError as error:
+            check_accepted(subject)
+            return dict.fromkeys(names, Unavailable(f"under absolute weights, {error}"))
+    return dict.fromkeys(names, why)
+
+
+def check_accepted(subject: Subject) -> None:
+    """Raise ForetellError if it is the batch itself that the model does not accept."""
+    with torch.no_grad():
+        call(subject.model, {}, subject.batch[:1])
+
+
+def flow_in(
+    subject: Subject, flow: LinearFlow, dtype: torch.dtype
+) -> tuple[dict[str, Tensor], dict[str, Tensor], int]:
+    """The three quantities, computed in one floating-point type; raises Undefined."""
+
+    def positive(tensor: Tensor) -> Tensor:
+        tensor = tensor.detach()
+        return tensor.abs().to(dtype) if tensor.is_floating_point() else tensor.clone()
+
+    model = subject.model
+    absolute = {name: positive(tensor) for name, tensor in model.named_buffers()}
+    absolute |= {name: positive(tensor) for name, tensor in model.named_parameters()}
+    weights = {name: absolute[name].requires_grad_() for name in subject.weights}
+    ones = subject.batch[:1].each_shared(
+        lambda t: torch.ones_like(t, dtype=dtype) if t.is_floating_point() else t
+    )
+    with torch.enable_grad():
+        with flow:
+            output = main_output(call(model, absolute, ones))
+        total = output.sum()
+        if not total.requires_grad:
+            raise Undefined("the output does not depend on any trainable weight")
+        grads = gradient(total, weights)
+    if not all(tensor.isfinite().all() for tensor in (total, *grads.values())):
+        raise Undefined("the flow grows beyond all floats within one operation")
+    return {name: w.detach() for name, w in weights.items()}, grads, exponent_of(output)
+
+
+NAMES = ("normed_flow_weights", "normed_flow_grads", "normed_flow_exponent")
+
+
+def normed_flow_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
+    """The flow without dropout, each BatchNorm using the statistics of the one sample of ones.
+
+    In float64: a normalisation's mean and variance of nearly constant maps are mostly rounding.
+    """
+    if not subject.weights:
+        return dict.fromkeys(NAMES, NO_WEIGHTS)
+    flow = LinearFlow(bypass=DROPOUTS)
+    with (
+        timed(seconds, "normed_flow", subject.device),
+        subject.undisturbed("normed_flow", training=False),
+    ):
+        for module in subject.model.modules():
+            if is_batch_norm(module):
+                module.training = subject.batch_norm == "batch"
+        try:
+            return dict(zip(NAMES, flow_in(subject, flow, torch.float64), strict=True))
+        except TooFewValues:
+            why = Unavailable("BatchNorm meets one value per channel in the flow of one sample")
+        except Undefined as error:
+            why = Unavailable(str(error))
+    return dict.fromkeys(NAMES, why)

@@ -1,0 +1,120 @@
+"""The network with weights, inputs and a small disturbance of the inputs all drawn from N(0, 1)."""
+
+from dataclasses import replace
+
+import torch
+from torch import Generator, Tensor, nn
+
+from foretell.batch import Batch, main_output, tensors
+from foretell.engine.isolate import call
+from foretell.engine.memory import what_would_fit
+from foretell.engine.microbatch import check_exact, split
+from foretell.engine.observers.pooled_features import FeatureWatch
+from foretell.engine.subject import Found, Seconds, Subject, Unavailable, is_out_of_memory, timed
+from foretell.engine.weights import Layers, roles
+from foretell.errors import ForetellError
+from foretell.seeds import derived_seed
+
+__all__ = ["gaussian_model", "gaussian_pass", "pooled_features"]
+
+DISTURBANCE = 0.01
+"""α of arXiv:2102.01063, Algorithm 1."""
+
+
+def gaussian_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
+    """`feature_change` and `norm_variances`.
+
+    Raises ForetellError where memory does not suffice, saying which micro-batch would fit.
+    """
+    if not any(tensor.is_floating_point() for tensor in tensors(subject.batch.inputs)):
+        why = Unavailable("the inputs are integers: none can be drawn from a normal distribution")
+        return {"feature_change": why, "norm_variances": why}
+    if subject.micro_batch is not None and subject.micro_batch < len(subject.batch):
+        check_exact(subject)
+    try:
+        with timed(seconds, "gaussian", subject.device):
+            return gaussian_quantities(subject)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    raise ForetellError(
+        what_would_fit(
+            subject,
+            lambda size: gaussian_quantities(
+                replace(subject, batch=subject.batch[:size], micro_batch=None)
+            ),
+        )
+    )
+
+
+def gaussian_quantities(subject: Subject) -> Found:
+    """Both quantities, in float32 or, where that overflows, in float64."""
+    double = any(p.dtype == torch.float64 for p in subject.model.parameters())
+    for dtype in [torch.float64] if double else [torch.float32, torch.float64]:
+        generator = Generator().manual_seed(derived_seed(subject.seed, "gaussian"))
+        found = gaussian_in(subject, generator, dtype)
+        if found["feature_change"].isfinite():
+            break
+    return found
+
+
+def gaussian_in(subject: Subject, generator: Generator, dtype: torch.dtype) -> Found:
+    """Both quantities in one floating-point type.
+
+    The draws are, in this order, weights, inputs and disturbances, all in float32 on the CPU.
+    """
+    drawn = gaussian_model(subject.model, subject.layers, generator, dtype)
+    inputs = Batch(subject.batch.inputs).each_shared(lambda t: normal_like(t, generator, dtype))
+    near = inputs.each_shared(lambda t: disturbed(t, generator))
+    change = torch.zeros((), dtype=torch.float64, device=subject.device)
+    variances: list[Tensor] = []
+    parts = zip(split(inputs, subject.micro_batch), split(near, subject.micro_batch), strict=True)
+    for index, (part, part_near) in enumerate(parts):
+        features, variances = pooled_features(subject, drawn, part, index)
+        moved, _ = pooled_features(subject, drawn, part_near, index)
+        change += (features - moved).abs().sum(dtype=torch.float64)
+    return {"feature_change": change / len(subject.batch), "norm_variances": variances}
+
+
+def gaussian_model(
+    model: nn.Module, layers: Layers, generator: Generator, dtype: torch.dtype
+) -> dict[str, Tensor]:
+    """The model's tensors with weights from N(0, 1), scales 1, shifts 0 and the rest as it is."""
+    drawn = {
+        name: tensor.detach().to(dtype) if tensor.is_floating_point() else tensor.detach()
+        for name, tensor in (*model.named_buffers(), *model.named_parameters())
+    }
+    for name, role in roles(model, layers).items():
+        if role == "weight":
+            drawn[name] = normal_like(drawn[name], generator, dtype)
+        elif role != "other":
+            drawn[name] = torch.full_like(drawn[name], 1.0 if role == "scale" else 0.0)
+    return drawn
+
+
+def normal_like(tensor: Tensor, generator: Generator, dtype: torch.dtype) -> Tensor:
+    """N(0, 1) of a floating-point tensor's shape; any other tensor is returned as it is."""
+    if not tensor.is_floating_point():
+        return tensor
+    return torch.randn(tensor.shape, generator=generator).to(tensor.device, dtype)
+
+
+def disturbed(tensor: Tensor, generator: Generator) -> Tensor:
+    """The tensor with a hundredth of N(0, 1) added."""
+    if not tensor.is_floating_point():
+        return tensor
+    return tensor + DISTURBANCE * normal_like(tensor, generator, tensor.dtype)
+
+
+def pooled_features(
+    subject: Subject, drawn: dict[str, Tensor], part: Batch, index: int
+) -> tuple[Tensor, list[Tensor]]:
+    """The last features before they are pooled, and the variances BatchNorm divided by.
+
+    Dropout draws the same for the same index, so that it does not count as a disturbance.
+    """
+    watch = FeatureWatch()
+    buffers = {name: drawn[name].clone() for name, _ in subject.model.named_buffers()}
+    with subject.undisturbed("gaussian", index), torch.no_grad(), watch:
+        output = main_output(call(subject.model, drawn | buffers, part.each(torch.clone)))
+    return output if watch.features is None else watch.features, watch.variances

@@ -1,0 +1,322 @@
+"""The linear flow of SynFlow: the network |w| on ones, in numbers that cannot overflow.
+
+Each tensor stands for itself times a power of two. Operations that only scale with their input
+carry the exponent along; sums bring their terms to one exponent; any other function is evaluated at
+the true value, or at its limit where the true value is beyond all floats. Since the exponents are
+constants, the gradients that autograd gives are those of the true flow up to 2**exponent.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from foretell.errors import Undefined
+
+__all__ = ["BATCH_NORMS", "DROPOUTS", "NORMS", "LinearFlow", "exponent_of"]
+
+LIMITS = {torch.float32: 32, torch.float64: 256}
+"""Tensors are brought back once their largest entry leaves 2**-limit … 2**limit."""
+
+
+TRUE_LIMITS = {torch.float32: 80, torch.float64: 700}
+"""Up to this exponent the true value still fits its type, also after the next operation."""
+
+
+NORMS: set[Callable[..., Any]] = {
+    *(F.batch_norm, F.layer_norm, F.group_norm, F.instance_norm, F.rms_norm),
+    *(torch.batch_norm, torch.layer_norm, torch.group_norm, torch.instance_norm, torch.rms_norm),
+    F.local_response_norm,
+}
+
+
+BATCH_NORMS: set[Callable[..., Any]] = {F.batch_norm, torch.batch_norm}
+
+
+DROPOUTS: set[Callable[..., Any]] = {
+    F.dropout,
+    F.dropout1d,
+    F.dropout2d,
+    F.dropout3d,
+    F.alpha_dropout,
+}
+
+
+CONTRACTIONS = {
+    torch.conv1d,
+    torch.conv2d,
+    torch.conv3d,
+    torch.conv_transpose1d,
+    torch.conv_transpose2d,
+    torch.conv_transpose3d,
+    F.linear,
+}
+"""f(input, weight, bias): linear in the input and the bias together."""
+
+
+def words(text: str) -> frozenset[str]:
+    """The words of a text."""
+    return frozenset(text.split())
+
+
+MULTIPLIES = words(
+    "mul mul_ multiply __mul__ __rmul__ __imul__ matmul __matmul__ __rmatmul__ bmm mm einsum"
+)
+
+
+DIVIDES = words("div div_ __truediv__ __itruediv__ true_divide")
+
+
+ADDS = words("add __add__ __radd__ sub __sub__ maximum add_ sub_")
+
+
+JOINS = words("cat concat stack")
+
+
+HOMOGENEOUS = words(
+    "relu relu_ leaky_relu prelu clone contiguous detach to type_as double float __get__ "
+    "view view_as reshape flatten unflatten permute transpose swapaxes movedim squeeze unsqueeze "
+    "expand expand_as repeat repeat_interleave tile chunk split split_with_sizes tensor_split "
+    "unbind narrow select index_select __getitem__ roll flip unfold fold pad mean sum "
+    "interpolate upsample pixel_shuffle pixel_unshuffle channel_shuffle "
+    "avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d "
+    "max_pool1d max_pool2d max_pool3d _max_pool1d _max_pool2d _max_pool3d boolean_dispatch "
+    "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d"
+)
+
+
+IDENTITY_AT_INFINITY = words(
+    "gelu silu silu_ hardswish hardswish_ elu elu_ celu mish mish_ softplus"
+)
+
+
+BOUNDED = words(
+    "sigmoid sigmoid_ tanh tanh_ hardsigmoid hardsigmoid_ relu6 hardtanh hardtanh_ clamp"
+)
+
+
+def exponent_of(tensor: Any) -> int:
+    """The power of two a tensor of the flow has to be multiplied by."""
+    return getattr(tensor, "flow_exponent", 0)
+
+
+class LinearFlow(TorchFunctionMode):
+    """Within the block, operations carry exponents; `bypass` functions return their input.
+
+    `even_attention` lets every token attend alike to all that its mask admits, so that attention,
+    too, is linear in what flows. Raises Undefined where an operation without a rule meets a tensor
+    beyond all floats.
+    """
+
+    def __init__(
+        self, bypass: Iterable[Callable[..., Any]], *, even_attention: bool = False
+    ) -> None:
+        super().__init__()
+        self.bypass = set(bypass)
+        self.rules = EVEN_ATTENTION if even_attention else {}
+
+    def bypass_batch_norm(self, *_: object) -> None:
+        """A hook for what comes before a module whose normalisation is to be bypassed."""
+        self.bypass |= BATCH_NORMS
+
+    def bypass_nothing(self, *_: object) -> None:
+        """A hook for what comes after it."""
+        self.bypass.clear()
+
+    def __torch_function__(
+        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if func in self.bypass:  # a copy: what follows may work in place on it
+            x = args[0] if args else kwargs["input"]
+            return carry(x.clone(), exponent_of(x))
+        if func in self.rules:
+            with self:  # the rule's own operations carry exponents as well
+                return self.rules[func](*args, **kwargs)
+        exponents = {exponent_of(arg) for arg in tensors_of(args, kwargs)}
+        if exponents <= {0} or name in ("size", "dim", "numel"):
+            out = func(*args, **kwargs)
+        else:
+            out = scaled(func, name, args, kwargs)
+        growing = func in CONTRACTIONS or name in MULTIPLIES
+        return rescaled(out) if growing and isinstance(out, Tensor) else out
+
+
+def even_softmax(input: Tensor, dim: int | None = None, *_: Any, **__: Any) -> Tensor:
+    """Softmax of equal logits; a logit of minus infinity, or nearly, stays excluded."""
+    with torch._C.DisableTorchFunction():
+        shares = (input.detach() > torch.finfo(input.dtype).min / 2).to(input.dtype)
+        total = shares.sum(-1 if dim is None else dim, keepdim=True)
+        return shares / total.clamp_min(1)
+
+
+def even_scaled_attention(
+    query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any
+) -> Tensor:
+    """Scaled dot-product attention of equal scores."""
+    zero_query, zero_key = torch.zeros_like(query), torch.zeros_like(key)
+    exponent = exponent_of(value)
+    with torch._C.DisableTorchFunction():
+        mixed = F.scaled_dot_product_attention(zero_query, zero_key, value, *args, **kwargs)
+    carried: Tensor = carry(mixed, exponent)
+    return carried
+
+
+def even_multi_head_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    embed_dim_to_check: int,
+    num_heads: int,
+    in_proj_weight: Tensor | None,
+    in_proj_bias: Tensor | None,
+    bias_k: Tensor | None,
+    bias_v: Tensor | None,
+    add_zero_attn: bool,
+    dropout_p: float,
+    out_proj_weight: Tensor,
+    out_proj_bias: Tensor | None,
+    *,
+    key_padding_mask: Tensor | None = None,
+    attn_mask: Tensor | None = None,
+    v_proj_weight: Tensor | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """nn.MultiheadAttention with equal scores: the mean of the projected values, projected."""
+    if bias_v is not None or key_padding_mask is not None or attn_mask is not None:
+        raise Undefined("the flow has no rule for masks or bias_v in nn.MultiheadAttention")
+    weight = v_proj_weight if in_proj_weight is None else in_proj_weight[-embed_dim_to_check:]
+    bias = None if in_proj_bias is None else in_proj_bias[-embed_dim_to_check:]
+    mixed = F.linear(value, weight, bias).mean(0, keepdim=True)  # type: ignore[arg-type]
+    mixed = mixed.expand(len(query), *mixed.shape[1:])
+    return F.linear(mixed, out_proj_weight, out_proj_bias), None
+
+
+EVEN_ATTENTION: dict[Any, Callable[..., Any]] = {
+    F.softmax: even_softmax,
+    torch.softmax: even_softmax,
+    Tensor.softmax: even_softmax,
+    F.scaled_dot_product_attention: even_scaled_attention,
+    F.multi_head_attention_forward: even_multi_head_attention,
+    torch.rsqrt: torch.ones_like,  # 1/√(mean x²): a normalisation written out
+    Tensor.rsqrt: torch.ones_like,
+}
+
+
+def scaled(func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Apply a function to tensors of which some carry an exponent."""
+    if func in CONTRACTIONS:
+        x, weight, bias, rest, others = contracted(args, kwargs)
+        power = exponent_of(weight)
+        own = exponent_of(x) + power
+        common = own if bias is None else max(own, exponent_of(bias))
+        out = func(shift(x, common - power), weight, shift(bias, common), *rest, **others)
+        return carry(out, common)
+    if name in ADDS or name in JOINS:
+        common = max(exponent_of(arg) for arg in tensors_of(args, kwargs))
+        if name in JOINS:
+            parts = type(args[0])(shift(part, common) for part in args[0])
+            return carry(func(parts, *args[1:], **kwargs), common)
+        if any(isinstance(arg, int | float) for arg in args):
+            common = max(common, 0)  # a number is there at its true scale
+        unit = power_of_two(-common)
+        if name in ("add_", "sub_"):  # in place: the tensor itself has to stand for its new value
+            args[0].mul_(power_of_two(exponent_of(args[0]) - common))
+            carry(args[0], common)
+        terms = (shift(t, common) if isinstance(t, Tensor) else t * unit for t in args)
+        return carry(func(*terms, **kwargs), common)
+    if name in DIVIDES:
+        over = exponent_of(args[0]) - exponent_of(args[1])
+        return carry(func(*args, **kwargs), over)
+    if name in MULTIPLIES:
+        return carry(func(*args, **kwargs), sum(exponent_of(t) for t in tensors_of(args, kwargs)))
+    exponent = exponent_of(args[0])
+    if name in HOMOGENEOUS:
+        return carry(func(*args, **kwargs), exponent)
+    if all(exponent_of(t) <= TRUE_LIMITS.get(t.dtype, 0) for t in tensors_of(args, kwargs)):
+        true_args, true_kwargs = at_true_scale(args), at_true_scale(kwargs)
+        out = func(*true_args, **true_kwargs)
+        return rescaled(out) if isinstance(out, Tensor) else out
+    if name in IDENTITY_AT_INFINITY:
+        return carry(args[0].clone(), exponent)
+    if name in BOUNDED:  # what is zero stays zero, whatever the exponent
+        return func(args[0] * power_of_two(TRUE_LIMITS[args[0].dtype]), *args[1:], **kwargs)
+    raise Undefined(f"the flow grows beyond all floats and `{name}` has no rule for that")
+
+
+def at_true_scale(value: Any) -> Any:
+    """The same arguments with every tensor's exponent multiplied out."""
+    if isinstance(value, Tensor):
+        return shift(value, 0)
+    if isinstance(value, Mapping):
+        return {key: at_true_scale(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)(at_true_scale(item) for item in value)
+    return value
+
+
+def contracted(
+    args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Tensor, Tensor, Tensor | None, tuple[Any, ...], dict[str, Any]]:
+    """A contraction's input, weight and bias, however given, and its other arguments."""
+    others = dict(kwargs)
+    names = ("input", "weight", "bias")
+    x, weight, bias = (
+        args[place] if len(args) > place else others.pop(name, None)
+        for place, name in enumerate(names)
+    )
+    return x, weight, bias, args[3:], others
+
+
+def rescaled(out: Tensor) -> Tensor:
+    """The same number with its largest entry near one, if it was far from it."""
+    if not out.is_floating_point() or not out.numel():
+        return out
+    largest = float(out.detach().abs().amax())
+    power = math.frexp(largest)[1] if 0 < largest < math.inf else 0
+    if abs(power) <= LIMITS.get(out.dtype, 0):
+        return out
+    smaller: Tensor = carry(out * power_of_two(-power), exponent_of(out) + power)
+    return smaller
+
+
+def shift(tensor: Any, exponent: int) -> Any:
+    """The tensor rewritten for another exponent; what gets too small becomes zero."""
+    difference = exponent_of(tensor) - exponent
+    if not difference or tensor is None:
+        return tensor
+    return torch.mul(tensor, power_of_two(difference))
+
+
+def power_of_two(exponent: int) -> float:
+    """2**exponent; zero below all floats, and infinity above them."""
+    try:
+        return math.ldexp(1.0, exponent)
+    except OverflowError:
+        return math.inf
+
+
+def carry(out: Any, exponent: int) -> Any:
+    """Write the exponent on an operation's result, or on each of its results."""
+    if isinstance(out, Tensor):
+        out.flow_exponent = exponent  # type: ignore[attr-defined]
+    elif isinstance(out, tuple | list):
+        for item in out:
+            carry(item, exponent)
+    return out
+
+
+def tensors_of(args: Iterable[Any], kwargs: dict[str, Any]) -> list[Tensor]:
+    """The floating-point tensors among an operation's arguments, also inside a list of them."""
+    found: list[Tensor] = []
+    for arg in (*args, *kwargs.values()):
+        if isinstance(arg, Tensor):
+            found.append(arg)
+        elif isinstance(arg, tuple | list):
+            found.extend(item for item in arg if isinstance(item, Tensor))
+    return found

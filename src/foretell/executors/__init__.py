@@ -1,0 +1,1 @@
+"""Where tasks are computed: this process, several processes, or a Ray cluster."""

@@ -1,0 +1,71 @@
+"""Memory that a process keeps for its next network instead of giving it back after each.
+
+glibc gives large blocks back to the system as soon as they are free, and has each page of the next
+one cleared and mapped again: for networks of this size that takes as long as computing with them.
+Only processes that are foretell's own do this, the command line and its workers.
+"""
+
+import ctypes
+import mmap
+import os
+import platform
+from pathlib import Path
+
+__all__ = ["keep_memory"]
+
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
+
+
+HUGE_PAGE = 1 << 21
+
+
+BLOCK = 1 << 29
+
+
+MOST = 1 << 32
+
+
+OVERCOMMIT, NEVER = Path("/proc/sys/vm/overcommit_memory"), "2"
+
+
+def keep_memory() -> bool:
+    """Let this process keep the memory that it frees, in huge pages; False where that is unknown.
+
+    It stays so until the process ends. What a process has at most does not change, and addresses
+    alone are reserved: half of the machine's memory, 4 GiB at most. Works with glibc on Linux. From
+    Python, call it before the first network if the process has nothing else to do with the memory.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    libc.free.restype, libc.free.argtypes = None, [ctypes.c_void_p]
+    libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    kept = (
+        libc.mallopt(M_MMAP_THRESHOLD, (1 << 31) - 1)
+        and libc.mallopt(M_TRIM_THRESHOLD, -1)
+        and libc.mallopt(M_TOP_PAD, 1 << 26)
+    )
+    if not kept:
+        return False
+    blocks = []
+    for _ in range(reserve() // BLOCK):
+        block = libc.malloc(BLOCK)
+        if not block:
+            break
+        blocks.append(block)
+        start = -(-block // HUGE_PAGE) * HUGE_PAGE
+        libc.madvise(start, block + BLOCK - start, mmap.MADV_HUGEPAGE)
+    for block in reversed(blocks):
+        libc.free(block)
+    return True
+
+
+def reserve() -> int:
+    """How many bytes of addresses to take; none where the system counts them as memory in use."""
+    import resource  # not on Windows
+
+    limited = resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+    if limited or (OVERCOMMIT.exists() and OVERCOMMIT.read_text().strip() == NEVER):
+        return 0
+    return min(MOST, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)

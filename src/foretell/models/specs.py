@@ -1,0 +1,64 @@
+"""What a model has to fit, and what it wants to be fed."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from foretell.data.splits import Splits
+from foretell.data.tokens import Vocabulary
+
+__all__ = ["Kind", "Like", "Task", "Wanted"]
+
+Kind = Literal["image", "tokens"]
+
+
+Task = Literal["causal", "masked", "seq2seq", "classify"]
+"""What a model predicts of text: the next token, hidden tokens, the second half, or the class."""
+
+
+@dataclass(frozen=True)
+class Like:
+    """The data a model is built for, and the seed of its weights."""
+
+    classes: int
+    shape: tuple[int, ...]
+    """Of one sample, such as (3, 32, 32), or (64,) for 64 tokens."""
+    seed: int = 0
+    vocabulary: Vocabulary | None = None
+    """Of text; None for images."""
+    labelled: bool = True
+    """Samples have a class. Text without one is predicted itself."""
+    pretrained: bool = False
+    """Weights are downloaded rather than drawn, where the source has some."""
+
+    @classmethod
+    def of(cls, splits: Splits, seed: int = 0, pretrained: bool = False) -> "Like":
+        """What a model has to be to be scored on this data.
+
+        >>> from foretell.data import load_data
+        >>> Like.of(load_data("digits")).shape
+        (1, 8, 8)
+        """
+        return cls(
+            splits.classes,
+            splits.sample_shape,
+            seed,
+            splits.vocabulary,
+            splits.train[1].ndim == 1,
+            pretrained,
+        )
+
+    @property
+    def kind(self) -> Kind:
+        """What the data consists of."""
+        return "image" if self.vocabulary is None else "tokens"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a model states that it wants to be fed."""
+
+    kind: Kind
+    shape: tuple[int, int, int] | None = None
+    """Channels, height and width of its images; None if it takes the data's."""
+    task: Task | None = None
+    """What it predicts of text; None if it takes ids and predicts the next."""

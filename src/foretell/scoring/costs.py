@@ -1,0 +1,107 @@
+"""What a network costs, trained or not: parameters, FLOPs, the time of a forward pass."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+from torch import nn
+
+from foretell.batch import Batch
+from foretell.errors import ForetellError, did_you_mean
+from foretell.scoring.score import score
+
+__all__ = ["COSTS", "Cost", "parse_limits", "require_cost"]
+
+REPEATS = 11
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A cost by name; less is better."""
+
+    measure: Callable[[nn.Module, Batch], float]
+    unit: str
+
+
+def params(model: nn.Module, batch: Batch) -> float:
+    """The number of trainable parameters."""
+    return counted("params", model, batch)
+
+
+def flops(model: nn.Module, batch: Batch) -> float:
+    """FLOPs of one sample's forward pass."""
+    return counted("flops", model, batch)
+
+
+def counted(name: str, model: nn.Module, batch: Batch) -> float:
+    """A baseline of `foretell.score`. Raises ForetellError where it is undefined."""
+    found = score(model, batch, [name])[name]
+    if found.why is not None:
+        raise ForetellError(f"{name} of {type(model).__name__} is undefined: {found.why}")
+    return found.value
+
+
+def latency(model: nn.Module, batch: Batch) -> float:
+    """Milliseconds of one sample's forward pass in evaluation mode, the median of eleven.
+
+    Measured here and now: another machine, or this one at other work, has another.
+    """
+    one, device = batch[:1], batch.shared[0].device
+    model.eval()
+    times = []
+    with torch.inference_mode():
+        for _ in range(3 + REPEATS):
+            finish(device)
+            start = time.perf_counter()
+            one.feed(model)
+            finish(device)
+            times.append(time.perf_counter() - start)
+    return 1_000 * median(times[3:])
+
+
+def finish(device: torch.device) -> None:
+    """Wait for what a GPU was given to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+COSTS = {
+    "params": Cost(params, "trainable parameters"),
+    "flops": Cost(flops, "FLOPs of one sample's forward pass"),
+    "latency": Cost(latency, "ms of one sample's forward pass, measured here"),
+}
+
+
+def require_cost(name: str) -> None:
+    """Raise ForetellError unless it is a cost, or may be a column of a table.
+
+    >>> require_cost("nb201-hw:cifar10_edgegpu_latency")
+    >>> require_cost("parms")
+    Traceback (most recent call last):
+    foretell.errors.ForetellError: no cost is called 'parms'; did you mean 'params'? A table's
+    is TABLE:COLUMN
+    """
+    if name not in COSTS and not all(name.partition(":")):
+        hint = did_you_mean(name, COSTS)
+        raise ForetellError(f"no cost is called {name!r}; {hint} A table's is TABLE:COLUMN")
+
+
+def parse_limits(text: str) -> dict[str, float]:
+    """What each cost may be at most.
+
+    Raises ForetellError for what is no COST=NUMBER.
+
+    >>> parse_limits("params=1e5,nb201-hw:cifar10_edgegpu_energy=20")
+    {'params': 100000.0, 'nb201-hw:cifar10_edgegpu_energy': 20.0}
+    """
+    limits = {}
+    for part in filter(None, text.split(",")):
+        name, _, number = part.rpartition("=")
+        try:
+            limits[name] = float(number)
+        except ValueError:
+            raise ForetellError(f"limit {part!r} is no COST=NUMBER, such as params=1e5") from None
+        require_cost(name)
+    return limits

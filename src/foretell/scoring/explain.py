@@ -1,0 +1,136 @@
+"""What scoring would run and cost, before it is run."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from foretell.batch import Batch
+from foretell.engine.isolate import BatchNorm, call
+from foretell.engine.memory import saved_bytes
+from foretell.engine.passes import count_pass, shape_only
+from foretell.engine.passes.loss import curvature_path
+from foretell.engine.plan import DEFAULT, Plan, Request, make_plan
+from foretell.engine.subject import Subject
+from foretell.engine.weights import Layers
+from foretell.errors import ForetellError
+from foretell.losses import Loss
+from foretell.proxies.quantities import STEPS
+from foretell.scoring.score import as_subject
+
+__all__ = ["Explanation", "explain"]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The steps that would run, and for a given model what they would take."""
+
+    plan: Plan
+    batch_size: int
+    forward_flops: int | None = None
+    """Of one forward pass of the whole batch; None without a model."""
+    memory: int | None = None
+    """Bytes, about, at the peak: parameters, what the backward passes need kept, gradients."""
+    curvature: str = ""
+    """How the curvature is computed for this model, and why; empty if no proxy needs it."""
+
+    @property
+    def cost(self) -> float:
+        """All steps in forward-equivalents: units of one forward pass of the minibatch."""
+        return self.plan.cost(self.batch_size)
+
+    def table(self) -> pd.DataFrame:
+        """A row a step: cost in forward-equivalents, FLOPs if a model is given, and for whom.
+
+        >>> explain(["snip", "grad_norm"]).table()[["cost", "for"]]
+                  cost              for
+        step
+        read       0.0             snip
+        forward    1.0  snip, grad_norm
+        backward   2.0  snip, grad_norm
+        """
+        plan = self.plan
+        rows: list[dict[str, Any]] = []
+        for step in plan.steps:
+            cost = plan.step_cost(step, self.batch_size)
+            row: dict[str, Any] = {"step": step, "cost": cost}
+            if self.forward_flops is not None:
+                row["flops"] = round(cost * self.forward_flops)
+            asking = (proxy.name for proxy in plan.proxies if step in plan.steps_of(proxy))
+            rows.append({**row, "computes": STEPS[step].meaning, "for": ", ".join(asking)})
+        return pd.DataFrame(rows).set_index("step")
+
+
+def explain(
+    proxies: Request = DEFAULT,
+    model: nn.Module | None = None,
+    batch: Batch | Sequence[Any] | None = None,
+    *,
+    batch_size: int = 64,
+    loss: str | Loss = "cross_entropy",
+    layers: Layers = "all",
+    batch_norm: BatchNorm = "batch",
+    micro_batch: int | None = None,
+) -> Explanation:
+    """The steps that would run for these proxies, and their cost in forward-equivalents.
+
+    With a model and a batch also FLOPs, expected memory, and how the curvature would be computed;
+    two samples of the batch are run for that. Raises ForetellError like `foretell.score`.
+
+    >>> round(explain(["grad_norm", "snip", "fisher"]).cost, 2)
+    3.0
+    >>> round(explain().cost, 2)
+    8.05
+    """
+    plan = make_plan(proxies)
+    if model is None or batch is None:
+        if (model is None) != (batch is None):
+            raise ForetellError("explain needs a model and a batch together, or neither")
+        return Explanation(plan, batch_size)
+    subject = as_subject(model, batch, loss, 0, layers, batch_norm, micro_batch)
+    flops = count_pass(subject, {"forward_flops"}, {})["forward_flops"]
+    return Explanation(
+        plan,
+        len(subject.batch),
+        flops * len(subject.batch),
+        peak_memory(subject, plan),
+        curvature_path(subject) if "curvature" in plan.steps else "",
+    )
+
+
+def peak_memory(subject: Subject, plan: Plan) -> int:
+    """Bytes at the most expensive moment of the plan, about."""
+    own = sum(bytes_of(p) for p in (*subject.model.parameters(), *subject.model.buffers()))
+    gradients = sum(bytes_of(weight) for weight in subject.weights.values())
+    kept = activation_bytes(subject)
+    if "curvature" in plan.steps:  # tangents beside activations; g, Hw and their sum
+        return own + 2 * kept + 3 * gradients
+    if "forward" in plan.steps:
+        return own + kept + gradients * ("backward" in plan.steps)
+    return own
+
+
+def bytes_of(tensor: Tensor) -> int:
+    """The size of a tensor's values."""
+    return tensor.numel() * tensor.element_size()
+
+
+def activation_bytes(subject: Subject) -> int:
+    """What one part of the batch keeps for its backward pass."""
+    part = subject.batch[: subject.micro_batch] if subject.micro_batch else subject.batch
+    own = dict(subject.model.named_parameters()) | dict(subject.model.named_buffers())
+    shapes = {
+        name: shape_only(tensor).requires_grad_(tensor.requires_grad)
+        for name, tensor in own.items()
+    }
+    with subject.undisturbed("explain"), torch.enable_grad():
+        with suppress(ForetellError):  # it needs values, and is run on two real samples below
+            batch = part.each(shape_only)
+            return saved_bytes(lambda: call(subject.model, shapes, batch), shapes.values())
+        few = part[:2]
+        kept = saved_bytes(lambda: call(subject.model, {}, few), own.values())
+        return kept * len(part) // len(few)

@@ -1,0 +1,159 @@
+"""Score one model by any number of proxies, in the fewest passes."""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor, nn
+
+from foretell.batch import Batch, as_batch, check_module
+from foretell.engine.arithmetic import arithmetic
+from foretell.engine.isolate import BatchNorm
+from foretell.engine.passes import PASSES
+from foretell.engine.plan import DEFAULT, Plan, Request, make_plan
+from foretell.engine.subject import Seconds, Subject, Unavailable
+from foretell.engine.weights import Layers
+from foretell.errors import ForetellError, Undefined
+from foretell.losses import Loss, resolve_loss
+from foretell.proxies import Proxy
+from foretell.proxies.quantities import QUANTITIES, STEPS
+
+__all__ = ["Score", "score"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """A proxy's value for one model on one batch; `nan` with a reason where it is undefined."""
+
+    value: float
+    seconds: float
+    """Wall-clock time of the steps it needs, shared ones counted in full, and of its own sum."""
+    why: str | None = None
+    """Why the value is undefined; None if it is defined."""
+
+
+def score(
+    model: nn.Module,
+    batch: Batch | Sequence[Any],
+    proxies: Request = DEFAULT,
+    *,
+    loss: str | Loss = "cross_entropy",
+    seed: int = 0,
+    layers: Layers = "all",
+    batch_norm: BatchNorm = "batch",
+    micro_batch: int | None = None,
+    tf32: bool = False,
+) -> dict[str, Score]:
+    """The scores of a model by the name of the proxy; higher is better unless the proxy says not.
+
+    `batch` is a pair (inputs, targets), or a `Batch`; it is moved to the model's device, and what
+    is floating-point in it to the model's type. The model is run in training mode, as it would be
+    trained, and comes back bit for bit as it was.
+
+    - `loss`: "cross_entropy", "mse", "bce_with_logits", or a callable (outputs, targets) → scalar.
+    - `seed`: of what the model draws at random (dropout); the same seed gives the same score.
+    - `layers`: "all" weights, or "conv2d_linear" as the code of arXiv:2101.08134 counts.
+    - `batch_norm`: statistics of the "batch", or the "frozen" running ones.
+    - `micro_batch`: how many samples are run at a time; refused where it would change a score.
+    - `tf32`: a GPU may multiply with the 10 bits of TF32 instead of float32's 23; faster.
+
+    Raises ForetellError where the request cannot be carried out; a score that does not exist for
+    this model is `nan` and its `why` says the reason.
+
+    >>> import torch
+    >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
+    >>> scores = score(model, (torch.ones(3, 4), torch.tensor([0, 1, 0])), ["params", "jacob_cov"])
+    >>> scores["params"].value
+    10.0
+    >>> scores["jacob_cov"].value, scores["jacob_cov"].why
+    (-199978.4..., None)
+    """
+    plan = make_plan(proxies)
+    subject = as_subject(model, batch, loss, seed, layers, batch_norm, micro_batch, tf32)
+    with arithmetic(subject.device, tf32=tf32):
+        return run(plan, subject)
+
+
+def as_subject(
+    model: object,
+    batch: Batch | Sequence[Any],
+    loss: str | Loss,
+    seed: int,
+    layers: Layers,
+    batch_norm: BatchNorm,
+    micro_batch: int | None,
+    tf32: bool = False,
+) -> Subject:
+    """Check every argument at the boundary and put them together."""
+    module = check_module(model)
+    checked = as_batch(batch)
+    if batch_norm not in ("batch", "frozen"):
+        raise ForetellError(f"batch_norm is {batch_norm!r}; choose 'batch' or 'frozen'")
+    own = [*module.parameters(), *module.buffers()]
+    device = own[0].device if own else None
+    kinds = {tensor.dtype for tensor in module.parameters() if tensor.is_floating_point()}
+    kind = kinds.pop() if len(kinds) == 1 else None
+    checked = checked.each(lambda t: t.to(device, kind if t.is_floating_point() else None))
+    resolved = resolve_loss(loss)
+    return Subject(module, checked, resolved, seed, layers, batch_norm, micro_batch, tf32)
+
+
+def run(plan: Plan, subject: Subject) -> dict[str, Score]:
+    """Run the passes one after another; score and free what is complete after each."""
+    seconds: Seconds = {}
+    found: dict[str, Any] = {}
+    scores: dict[str, Score] = {}
+    for name in plan.passes:
+        wanted = {need for need in plan.wanted() if STEPS[QUANTITIES[need].step].of == name}
+        found |= PASSES[name](subject, wanted, seconds)
+        waiting = [proxy for proxy in plan.proxies if proxy.name not in scores]
+        for proxy in waiting:
+            if all(need in found for need in proxy.needs):
+                scores[proxy.name] = one_score(plan, proxy, found, seconds)
+        needed = {n for p in waiting if p.name not in scores for n in p.needs}
+        found = {need: value for need, value in found.items() if need in needed}
+    if any(one.why for one in scores.values()):
+        scores = with_cause(scores, subject.model)
+    return {proxy.name: scores[proxy.name] for proxy in plan.proxies}
+
+
+def with_cause(scores: dict[str, Score], model: nn.Module) -> dict[str, Score]:
+    """The scores with a better reason where a parameter is itself not finite."""
+    broken = [name for name, p in model.named_parameters() if not p.isfinite().all()]
+    if not broken:
+        return scores
+    why = f"the model's parameter {broken[0]} holds values that are NaN or infinite"
+    return {name: replace(one, why=why) if one.why else one for name, one in scores.items()}
+
+
+def one_score(plan: Plan, proxy: Proxy, found: dict[str, Any], seconds: Seconds) -> Score:
+    """The proxy's value, or `nan` and why."""
+    start = time.perf_counter()
+    value, why = math.nan, None
+    missing = [found[need] for need in proxy.needs if isinstance(found[need], Unavailable)]
+    if missing:
+        why = missing[0].why
+    else:
+        try:
+            value = as_float(plan.apply(proxy, found))
+        except ArithmeticError as error:
+            why = str(error)
+    if why is None and not math.isfinite(value):
+        value, why = math.nan, NOT_FINITE[math.isnan(value)]
+    own = time.perf_counter() - start
+    return Score(value, own + sum(seconds.get(s, 0.0) for s in plan.steps_of(proxy)), why)
+
+
+NOT_FINITE = {
+    True: "the sum is nan: a term of it does not exist here, or left the range of its numbers",
+    False: "the sum is infinite: it left the range of its floating-point numbers",
+}
+
+
+def as_float(value: Tensor | float) -> float:
+    """A proxy's result as a number; anything but one number is the proxy's mistake."""
+    if isinstance(value, Tensor) and value.numel() != 1:
+        raise Undefined(f"the proxy returned shape {list(value.shape)}, not one number")
+    return float(value)

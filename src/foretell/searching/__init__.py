@@ -1,0 +1,1 @@
+"""The main job: from a search space and a data set to the networks worth training."""

@@ -1,0 +1,93 @@
+"""Train the network that a search chose in full."""
+
+import io
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from foretell.errors import ForetellError
+from foretell.files import write_atomically
+from foretell.runs.store import locked, read_config
+from foretell.runs.tasks import Data, loaded
+from foretell.searching.chosen import read_chosen, space_of
+from foretell.spaces import Space
+from foretell.training.settings import TrainSettings
+from foretell.training.train import Epoch, Trained, train
+from foretell.version import __version__
+
+__all__ = ["Retrained", "retrain"]
+
+WEIGHTS, ABOUT, UNFINISHED = "retrained.pt", "retrained.json", "retrained.unfinished.pt"
+
+
+@dataclass(frozen=True, eq=False)
+class Retrained:
+    """The network, trained, and what came of it."""
+
+    model: nn.Module
+    trained: Trained
+    weights: Path
+    """A state_dict, as `torch.save` writes it."""
+
+
+def retrain(
+    run: str | os.PathLike[str],
+    training: TrainSettings,
+    data: Data | None = None,
+    *,
+    space: str | Space | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    progress: Callable[[Epoch], None] | None = None,
+) -> Retrained:
+    """Train the chosen network of a search anew, from untrained weights, and save it in its folder.
+
+    `data` is by default the search's own, by its name; it must be the same samples. A space of
+    your own is given again, as an object or `FILE.py:NAME`. A training that was stopped goes on
+    from its last epoch when the same call is made again.
+
+    Raises ForetellError if the search has not finished or the run has a writer, or for other data
+    or another space.
+    """
+    folder = Path(run)
+    config, about = read_config(folder), read_chosen(folder)
+    splits = loaded(data if data is not None else config["data"]["name"])
+    if splits.fingerprint != config["data"]["fingerprint"]:
+        raise ForetellError(
+            f"{splits.name} is not the data of this run, {config['data']['name']} with fingerprint "
+            f"{config['data']['fingerprint']}; give the same --data"
+        )
+    built = space_of(about, space)
+    model = built.build(built.parse(about["arch"]), seed)
+    checkpoint = folder / UNFINISHED
+    with locked(folder):
+        trained = train(model, splits, training, seed, device, progress, checkpoint, True)
+        if trained.why is not None:
+            raise ForetellError(f"the training failed: {trained.why}; try a smaller learning rate")
+        keep(model, trained, training, about, seed, folder)
+        checkpoint.unlink(missing_ok=True)
+    return Retrained(model, trained, folder / WEIGHTS)
+
+
+def keep(
+    model: nn.Module,
+    trained: Trained,
+    training: TrainSettings,
+    about: dict[str, Any],
+    seed: int,
+    folder: Path,
+) -> None:
+    """Write the weights, and what they are."""
+    buffer = io.BytesIO()
+    torch.save({name: tensor.cpu() for name, tensor in model.state_dict().items()}, buffer)
+    write_atomically(folder / WEIGHTS, buffer.getvalue())
+    kept = {name: about[name] for name in ("space", "settings", "arch")}
+    kept |= {"seed": seed, "weights": WEIGHTS, "training": training.key(), "foretell": __version__}
+    kept |= asdict(trained)
+    write_atomically(folder / ABOUT, f"{json.dumps(kept, indent=2)}\n".encode())

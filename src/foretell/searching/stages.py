@@ -1,0 +1,74 @@
+"""First short, then long: the trainings that decide which networks are trained in full.
+
+Successive halving, Jamieson & Talwalkar 2016, arXiv:1502.07943, by thirds; or EcoNAS's reduced
+training, Zhou et al. 2020, arXiv:2001.01233, as the first of two stages.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from foretell.errors import ForetellError, did_you_mean
+from foretell.runs.evaluate import Evaluator, Work
+from foretell.runs.tasks import loaded
+from foretell.searchers import Question
+from foretell.spaces import Arch
+from foretell.training.reduced import REDUCED, reduced_space, reduced_splits
+
+__all__ = ["STAGES", "Promotion", "promoted", "staged"]
+
+STAGES = ("halving", *REDUCED)
+"""What may come before a full training, by name."""
+
+
+THIRD = 3
+
+
+def staged(name: str | None, work: Work) -> list[Work]:
+    """The work of each stage, the full training last; of one stage without a name.
+
+    Raises ForetellError for an unknown name, or a space that can't be reduced.
+    """
+    if name is None:
+        return [work]
+    if name == "halving":
+        epochs = work.training.epochs
+        if epochs < THIRD:
+            raise ForetellError(f"{epochs} epochs have no third; give at least {THIRD}")
+        shorter = sorted({max(1, epochs // THIRD**2), epochs // THIRD})
+        shares = [replace(work.training, epochs=each, stop_after=None) for each in shorter]
+        return [*(replace(work, training=training) for training in shares), work]
+    if name not in REDUCED:
+        raise ForetellError(f"no first stage is called {name!r}; {did_you_mean(name, STAGES)}")
+    by = REDUCED[name]
+    small = reduced_space(work.space, by)
+    few = reduced_splits(loaded(work.data), by)
+    return [replace(work, space=small, data=few, training=by.training), work]
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What the stages before the last made of an arm's networks."""
+
+    archs: list[Arch]
+    """Trained in full, the best of the stage before first."""
+    seconds: float
+    """What the stages before took."""
+
+
+def promoted(
+    archs: list[Arch],
+    evaluators: Sequence[Evaluator],
+    validation: Callable[[Evaluator, Arch], float],
+) -> Promotion:
+    """Train the best third of each stage in the next one; equals in the order asked for.
+
+    The networks are trained in the first stage already.
+    """
+    seconds = 0.0
+    for stage, following in itertools.pairwise(evaluators):
+        seconds += sum(stage.training(arch)["seconds"] for arch in archs)
+        best = sorted(archs, key=lambda arch: -validation(stage, arch))
+        archs = best[: -(-len(archs) // THIRD)]
+        following.compute([Question(arch, "train") for arch in archs])
+    return Promotion(archs, seconds)

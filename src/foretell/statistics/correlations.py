@@ -1,0 +1,184 @@
+"""How well a score ranks networks: every number a study reports, signed.
+
+Each function takes `scores` and `truth`, one value a network, the higher the better; a score for
+which lower is better is negated first. Nothing takes an absolute value: a score that ranks
+backwards gets a negative correlation. An undefined score (nan) ranks last, equal to minus
+infinity; a network with undefined truth is left out.
+
+A statistic that does not exist is nan, and `why_undefined` says why. The last argument, `sample`,
+says how often each network is there, in one draw or in many; once each by default. For many draws
+the result is an array, one value a draw.
+"""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from foretell.statistics.pairs import exact, orders_of
+from foretell.statistics.sample import (
+    Floats,
+    Number,
+    Ranked,
+    Sample,
+    enough,
+    numbers,
+    prepared,
+    ratio,
+)
+
+__all__ = [
+    "Statistic",
+    "kendall",
+    "majority_accuracy",
+    "pairwise_accuracy",
+    "partial_spearman",
+    "spearman",
+    "why_undefined",
+]
+
+FEWEST = 3
+"""Networks below which no correlation is given: two points are always in perfect order."""
+
+
+class Statistic(Protocol):
+    """A number made of scores and truth."""
+
+    def __call__(
+        self, scores: ArrayLike, truth: ArrayLike, /, *, sample: Sample | None = None
+    ) -> Number:
+        """The statistic, or one for each draw of the sample."""
+
+
+def spearman(scores: ArrayLike, truth: ArrayLike, *, sample: Sample | None = None) -> Number:
+    """Spearman's ρ: the correlation of the ranks, from −1 (backwards) to 1.
+
+    Equal values share their mean rank. nan for fewer than three networks, or where all scores or
+    all truths are equal.
+
+    >>> float(spearman([1, 2, 3, 4], [10, 30, 20, 40]))
+    0.8
+    >>> float(spearman([-1, -2, -3, -4], [10, 30, 20, 40]))  # backwards is negative
+    -0.8
+    """
+    x, y, sample = prepared(scores, truth, sample)
+    return enough(correlation(sample.ranked(x), sample.ranked(y)), sample, FEWEST)
+
+
+def kendall(scores: ArrayLike, truth: ArrayLike, *, sample: Sample | None = None) -> Number:
+    """Kendall's τ-b: (concordant − discordant pairs) / √(pairs apart in scores · in truth).
+
+    From −1 to 1; nan as in `spearman`. Kendall 1945, Biometrika 33(3).
+
+    >>> round(float(kendall([1, 2, 3, 4], [10, 30, 20, 40])), 4)
+    0.6667
+    """
+    x, y, sample = prepared(scores, truth, sample)
+    found = sample.remembered(orders_of, x, y)
+    scale = np.sqrt(found.x_apart * found.y_apart)
+    return enough(ratio(2 * found.alike - found.both_apart, scale), sample, FEWEST)
+
+
+def pairwise_accuracy(
+    scores: ArrayLike, truth: ArrayLike, *, sample: Sample | None = None
+) -> Number:
+    """Of the pairs that differ in truth, the share the score puts in order; equal scores: half.
+
+    From 0 to 1, a coin gives 0.5; without ties it is (τ + 1) / 2. The code of arXiv:2101.08134
+    computes this for its vote and draws it on an axis of Spearman's ρ.
+
+    >>> round(float(pairwise_accuracy([1, 2, 3, 4], [10, 30, 20, 40])), 4)
+    0.8333
+    """
+    x, y, sample = prepared(scores, truth, sample)
+    found = sample.remembered(orders_of, x, y)
+    return ratio(found.alike + (found.y_apart - found.both_apart) / 2, found.y_apart)
+
+
+def partial_spearman(
+    scores: ArrayLike, truth: ArrayLike, given: ArrayLike, *, sample: Sample | None = None
+) -> Number:
+    """Spearman's ρ of scores and truth with `given` (the number of parameters) held fixed.
+
+    (ρ_st − ρ_sg ρ_tg) / √((1 − ρ_sg²)(1 − ρ_tg²)): near 0 for a score that knows no more than
+    `given` does. nan also where scores or truth have the very ranks of `given`.
+
+    >>> score, size = [2, 1, 4, 3], [1, 2, 3, 4]
+    >>> round(float(partial_spearman(score, [2, 1, 4, 3], size)), 4)
+    1.0
+    >>> float(partial_spearman(size, [2, 1, 4, 3], size))
+    nan
+    """
+    x, y, sample = prepared(scores, truth, sample)
+    s, t, g = (sample.ranked(v) for v in (x, y, numbers(given)))
+    st, sg, tg = correlation(s, t), correlation(s, g), correlation(t, g)
+    left = (1 - sg**2) * (1 - tg**2)
+    return enough(ratio(st - sg * tg, np.sqrt(np.where(left > 1e-12, left, 0))), sample, FEWEST)
+
+
+def majority_accuracy(
+    ballots: ArrayLike, truth: ArrayLike, *, sample: Sample | None = None
+) -> Number:
+    """Of the pairs that differ in truth, the share in the order that most columns vote for.
+
+    `ballots` are networks × scores. Where neither network has the majority: half. This is the vote
+    of arXiv:2101.08134 as its code measures it; its 0.82 is this, not a correlation.
+
+    >>> ballots = [[1, 3, 5], [2, 1, 6], [3, 2, 4]]  # the second beats the first, and so on
+    >>> round(float(majority_accuracy(ballots, [1, 2, 3])), 4)
+    0.6667
+    """
+    columns = numbers(ballots)
+    columns = np.where(np.isnan(columns), -np.inf, columns)
+    x, y, sample = prepared(columns[:, 0], truth, sample)
+    order = np.argsort(y, kind="stable")
+    columns, target, counts = columns[order].T.copy(), y[order], exact(sample.counts[order])
+    right = np.zeros(counts.shape[1:])
+    for start in range(0, len(y), 256):  # all pairs, but never all at once
+        rows, upto = slice(start, start + 256), slice(start + 256)
+        voted = majority(columns[:, rows, None], columns[:, None, upto])
+        voted *= target[rows, None] > target[None, upto]
+        found = voted.astype(counts.dtype) @ counts[upto]
+        found *= counts[rows]
+        right += found.sum(axis=0, dtype=np.float64) / 2
+    return ratio(right, sample.remembered(orders_of, x, y).y_apart)
+
+
+def why_undefined(scores: ArrayLike, truth: ArrayLike) -> str:
+    """Why these have no rank correlation; empty where they have one.
+
+    >>> why_undefined([7, 7, 7], [1, 2, 3])
+    'the score is the same for every network'
+    """
+    x, y, _ = prepared(scores, truth, None)
+    x, y = x[~np.isnan(y)], y[~np.isnan(y)]
+    if len(y) < FEWEST:
+        return f"fewer than {FEWEST} networks have a truth to compare with"
+    if np.isnan(x).all():
+        return "the score is undefined for every network"
+    if (x == x[0]).all():
+        return "the score is the same for every network"
+    return "the truth is the same for every network" if (y == y[0]).all() else ""
+
+
+def majority(first: Floats, second: Floats) -> NDArray[np.int16]:
+    """2 where most scores (first axis) prefer the first, 0 the second, 1 where neither."""
+    shape = np.broadcast_shapes(first.shape, second.shape)[1:]
+    ahead, behind = np.zeros(shape, dtype=np.int16), np.zeros(shape, dtype=np.int16)
+    for one, other in zip(first, second, strict=True):
+        ahead += one > other
+        behind += one < other
+    found = (2 * ahead > len(first)).astype(np.int16)
+    found += 1
+    found -= 2 * behind > len(first)
+    return found
+
+
+def correlation(x: Ranked, y: Ranked) -> Floats:
+    """Pearson's correlation of the ranks; nan where one is constant."""
+    return ratio(product(x, y), np.sqrt(product(x, x) * product(y, y)))
+
+
+def product(x: Ranked, y: Ranked) -> Floats:
+    """The sum of products of centred ranks."""
+    return np.asarray(np.einsum("n...,n...,n...->...", x.sample.counts, x.ranks, y.ranks))

@@ -1,0 +1,56 @@
+"""The benchmark's own noise: no score can rank networks better than training repeats itself."""
+
+from functools import partial
+from itertools import permutations
+
+import numpy as np
+import pandas as pd
+
+from foretell.errors import ForetellError
+from foretell.statistics.bootstrap import Interval, bootstrap
+from foretell.statistics.correlations import Statistic, spearman
+from foretell.statistics.sample import Floats, Number, Sample
+
+__all__ = ["noise_ceiling", "seed_against_seed"]
+
+
+def noise_ceiling(
+    repeats: pd.DataFrame,
+    statistic: Statistic = spearman,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Interval:
+    """How well one training of the networks ranks another one: the mean over all pairs of seeds.
+
+    `repeats` has a row a network and a column a seed, nan where that seed is missing. What ranks
+    networks as well as this cannot be told from training them once. It bounds a score from above
+    only where the truth is a single training: truth averaged over seeds is less noisy.
+
+    Raises ForetellError for fewer than two seeds.
+
+    >>> twice = pd.DataFrame({"seed 0": [91.0, 92, 93, 94], "seed 1": [91.5, 93.5, 92.5, 94.5]})
+    >>> noise_ceiling(twice).value
+    0.8
+    """
+    if repeats.shape[1] < 2:
+        raise ForetellError(
+            f"{repeats.shape[1]} seeds have no noise to show; give a column a seed, two or more"
+        )
+    return bootstrap(
+        partial(seed_against_seed, statistic),
+        *repeats.to_numpy(dtype=float).T.copy(),
+        resamples=resamples,
+        seed=seed,
+        level=level,
+    )
+
+
+def seed_against_seed(statistic: Statistic, *seeds: Floats, sample: Sample) -> Number:
+    """The mean of the statistic over pairs of seeds, one as the scores, one as the truth."""
+    found = [
+        statistic(one, other, sample=sample.with_truth(one))
+        for one, other in permutations(seeds, 2)
+    ]
+    return np.asarray(np.mean(np.asarray(found), axis=0))

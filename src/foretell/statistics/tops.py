@@ -1,0 +1,130 @@
+"""How well a score finds the best networks, which is what a search needs of it.
+
+As in `foretell.statistics.correlations`: higher is better, undefined scores rank last, nan where
+there is no answer. Where a cut goes through equal values, the result is the mean over all ways to
+break the tie, so no order of the rows is better than another.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from foretell.errors import ForetellError
+from foretell.statistics.correlations import Statistic
+from foretell.statistics.sample import Floats, Number, Sample, enough, prepared
+
+__all__ = ["best_in_top", "precision_at", "regret", "top_overlap", "within_top"]
+
+
+def within_top(
+    statistic: Statistic,
+    scores: ArrayLike,
+    truth: ArrayLike,
+    share: float = 0.1,
+    *,
+    sample: Sample | None = None,
+) -> Number:
+    """The statistic among the networks that are in the best `share` by truth.
+
+    All that are as good as the last of them are in. This is where a search ends up, and where
+    scores that look good over the whole space often fail.
+
+    >>> from foretell.studies import spearman
+    >>> scores, truth = [1, 2, 3, 6, 5, 4], [1, 2, 3, 4, 5, 6]
+    >>> float(within_top(spearman, scores, truth, share=0.5))
+    -1.0
+    """
+    x, y, sample = prepared(scores, truth, sample)
+    top = np.where(sample.ranked(y).higher < share_of(sample, share), sample.counts, 0)
+    there = top.any(axis=tuple(range(1, top.ndim)))
+    return statistic(x[there], y[there], sample=Sample(top[there]))
+
+
+def top_overlap(
+    scores: ArrayLike, truth: ArrayLike, share: float = 0.1, *, sample: Sample | None = None
+) -> Number:
+    """Of the best `share` by score, the part that is in the best `share` by truth.
+
+    From 0 to 1; a random order gives `share`.
+
+    >>> float(top_overlap([4, 3, 2, 1], [4, 1, 3, 2], share=0.5))
+    0.5
+    """
+    x, y, sample = prepared(scores, truth, sample)
+    best = share_of(sample, share)
+    return enough(in_both(x, y, sample, best, best) / best, sample, 1)
+
+
+def best_in_top(
+    scores: ArrayLike,
+    truth: ArrayLike,
+    best: int = 64,
+    share: float = 0.05,
+    *,
+    sample: Sample | None = None,
+) -> Number:
+    """How many of the `best` networks by score are in the top `share` by truth.
+
+    From 0 to `best`; a random order gives `best` · `share`. It says what a search's warmed-up
+    pool holds. nan for fewer than `best` networks.
+
+    >>> float(best_in_top([4, 3, 2, 1], [4, 1, 3, 2], best=3, share=0.5))
+    2.0
+    """
+    x, y, sample = prepared(scores, truth, sample)
+    held = in_both(x, y, sample, at_least_one(best), share_of(sample, share))
+    return enough(held, sample, best)
+
+
+def precision_at(
+    scores: ArrayLike, truth: ArrayLike, k: int, *, sample: Sample | None = None
+) -> Number:
+    """Of the k best by score, the share that is among the k best by truth.
+
+    From 0 to 1; a random order gives k / n. nan for fewer than k networks.
+
+    >>> float(precision_at([4, 3, 2, 1], [4, 1, 3, 2], 2))
+    0.5
+    """
+    x, y, sample = prepared(scores, truth, sample)
+    return enough(in_both(x, y, sample, at_least_one(k), k) / k, sample, k)
+
+
+def regret(scores: ArrayLike, truth: ArrayLike, *, sample: Sample | None = None) -> Number:
+    """How much truth is lost by taking the network of the best score: 0 is best, in truth's unit.
+
+    >>> float(regret([3, 9, 4], [94.0, 91.5, 90.0]))
+    2.5
+    """
+    x, y, sample = prepared(scores, truth, sample)
+    with np.errstate(invalid="ignore"):  # infinite less infinite is undefined
+        return enough(mean_of_best(y, y, sample) - mean_of_best(x, y, sample), sample, 1)
+
+
+def in_both(
+    x: Floats, y: Floats, sample: Sample, best: float | Floats, top: float | Floats
+) -> Floats:
+    """How many networks are among the `best` by x and the `top` by y."""
+    (by_x, p), (by_y, q) = sample.ranked(x).best(best), sample.ranked(y).best(top)
+    both, i, j = np.intersect1d(by_x, by_y, assume_unique=True, return_indices=True)
+    return np.asarray(np.einsum("n...,n...,n...->...", sample.counts[both], p[i], q[j]))
+
+
+def mean_of_best(x: Floats, y: Floats, sample: Sample) -> Floats:
+    """What y is where x is highest."""
+    there, chance = sample.ranked(x).best(1)
+    weight, values = chance * sample.counts[there], y[there].reshape(-1, *[1] * (chance.ndim - 1))
+    return np.asarray((weight * np.where(weight > 0, values, 0)).sum(axis=0))  # no 0 · infinity
+
+
+def at_least_one(best: int) -> int:
+    """The number of networks to pick, if it is one."""
+    if best < 1:
+        raise ForetellError(f"the best {best} networks: give a number from 1")
+    return best
+
+
+def share_of(sample: Sample, share: float) -> Floats:
+    """How many networks a share of all is: rounded, at least one."""
+    if not 0 < share <= 1:
+        raise ForetellError(f"a share of {share}: give a part of the whole, such as 0.1")
+    return np.maximum(1, np.round(share * sample.size))

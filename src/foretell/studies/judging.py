@@ -1,0 +1,114 @@
+"""Hold a study's scores against the accuracies of its table."""
+
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+
+from foretell.errors import ForetellError, did_you_mean
+from foretell.studies.published import PUBLISHED
+from foretell.studies.read import Rows
+from foretell.studies.table import study_table
+from foretell.tables import Table
+
+__all__ = ["EARLY", "early_columns", "judge", "truth_columns"]
+
+EARLY = "early@"
+"""Begins the name of a reduced training read from the table: the accuracy after E epochs."""
+SETS_SHOWN = 3
+DRAWN = 1_000_000
+"""Networks drawn for an interval, over all its resamples."""
+
+
+def judge(
+    rows: Rows, truths: Sequence[str] = (), resamples: int | None = None
+) -> dict[str, pd.DataFrame]:
+    """For each column of truth the table of `study_table`, with a column `published`.
+
+    Without `truths` the first three of the table's reporting columns are taken, or its last
+    choosing column if it has none to report. Accuracies of fewer epochs of the same set, where the
+    table has them to choose by, stand beside the scores as `early@E`.
+
+    Intervals are of 1,000 resamples, or of fewer (not below 200) for more than 1,000 networks,
+    whose intervals are narrow.
+
+    Raises ForetellError for a column that the table does not have, or one that would be both
+    score and truth.
+    """
+    drawn = resamples or min(1_000, max(200, DRAWN // max(len(rows.runs[0]), 1)))
+    return {truth: judged(rows, truth, drawn) for truth in truth_columns(rows.table, truths)}
+
+
+def truth_columns(table: Table, asked: Sequence[str]) -> list[str]:
+    """The columns to hold scores against."""
+    known = [*table.reporting, *table.choosing]
+    for column in asked:
+        if column not in known:
+            raise ForetellError(
+                f"table {table.name} has no accuracy {column!r}; {did_you_mean(column, known)}"
+            )
+    default = table.reporting[:SETS_SHOWN] or table.choosing[-1:]
+    if not (asked or default):
+        raise ForetellError(f"table {table.name} has no accuracies to hold scores against")
+    return list(dict.fromkeys(asked or default))
+
+
+def judged(rows: Rows, truth: str, resamples: int) -> pd.DataFrame:
+    """The statistics of all scores against one column."""
+    table = rows.table
+    first = rows.runs[0]
+    early = early_columns(table, truth)
+    reduced = pd.DataFrame(
+        {
+            f"{EARLY}{epochs}": table.frame.loc[first.index, column].astype(float)
+            for epochs, column in early.items()
+        },
+        index=first.index,
+    ).join(rows.reduced)
+    upward = dict.fromkeys(map(str, rows.reduced), True)
+    upward |= {f"{EARLY}{e}": column not in table.lower_is_better for e, column in early.items()}
+    repeats = table.repeats.get(truth, ())
+    found = study_table(
+        first.join(reduced),
+        table.frame[truth],
+        upward,
+        repeats=table.frame[list(repeats)] if repeats else None,
+        runs=[run.join(reduced) for run in rows.runs[1:]],
+        more_is_better=truth not in table.lower_is_better,
+        resamples=resamples,
+    )
+    found.loc[[str(name) for name in reduced if name in found.index], "kind"] = "reduced"
+    published = PUBLISHED.get(table.name, {}).get(truth, {})
+    found.insert(1, "published", [published.get(str(name), float("nan")) for name in found.index])
+    return found
+
+
+def early_columns(table: Table, truth: str) -> dict[int, str]:
+    """Epochs → the column to choose by that holds the accuracy of the same set after so many.
+
+    >>> frame = pd.DataFrame({"val_4": [1.0], "val_36": [2.0], "test_36": [3.0]}, index=["000000"])
+    >>> table = Table("t", "nb201", frame, choosing=("val_4", "val_36"), reporting=("test_36",))
+    >>> early_columns(table, "val_36"), early_columns(table, "test_36")
+    ({4: 'val_4'}, {})
+    """
+    last = epochs_of(truth)
+    of_set = set_of(truth)
+    return {
+        epochs: column
+        for column in table.choosing
+        if (epochs := epochs_of(column)) is not None
+        and last is not None
+        and epochs < last
+        and set_of(column) in (of_set, f"{of_set}valid")
+    }
+
+
+def epochs_of(column: str) -> int | None:
+    """The number in a column's name, such as 12 in cifar100_xvalid_12."""
+    found = re.search(r"_(\d+)(_|$)", column)
+    return int(found[1]) if found else None
+
+
+def set_of(column: str) -> str:
+    """What a column's name begins with: the data set's name, or what was measured."""
+    return column.partition("_")[0]

@@ -1,0 +1,137 @@
+"""The laws every proxy has to keep, to be run over a proxy of your own.
+
+from foretell.conformance import MODELS, check_proxy
+
+@pytest.mark.parametrize("model", MODELS)
+def test_my_proxy(model):
+    check_proxy("my_proxy", model)
+"""
+
+import math
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from foretell.errors import ForetellError
+from foretell.scoring.score import Score, score
+
+__all__ = ["MODELS", "check_proxy"]
+
+COMPANY = ("grad_norm", "grasp", "fisher", "synflow", "jacob_cov", "params")
+
+
+class Attention(nn.Module):
+    """Tokens that attend to each other, normalised by layer, GELU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attend = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.norm = nn.LayerNorm(8)
+        self.classify = nn.Sequential(nn.Linear(8, 12), nn.GELU(), nn.Linear(12, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of images seen as sixteen tokens of eight numbers."""
+        tokens = x.reshape(len(x), -1, 8)
+        mixed, _ = self.attend(tokens, tokens, tokens, need_weights=False)
+        logits: Tensor = self.classify(self.norm(tokens + mixed).mean(1))
+        return logits
+
+
+def plain_net() -> nn.Module:
+    """Convolutions without normalisation, an in-place activation, a residual sum."""
+    return nn.Sequential(
+        nn.Conv2d(2, 6, 3, padding=1), nn.SiLU(inplace=True), nn.Conv2d(6, 4, 3), nn.ReLU(),
+        nn.Flatten(), nn.Linear(4 * 36, 3),
+    )  # fmt: skip
+
+
+def normed_net() -> nn.Module:
+    """Batch-normalised, depthwise, with dropout and a frozen layer."""
+    net = nn.Sequential(
+        nn.Conv2d(2, 6, 3), nn.BatchNorm2d(6), nn.ReLU(inplace=True), nn.Conv2d(6, 6, 3, groups=6),
+        nn.BatchNorm2d(6), nn.Hardswish(), nn.Dropout(0.2), nn.Flatten(), nn.Linear(6 * 16, 3),
+    )  # fmt: skip
+    net[3].requires_grad_(False)
+    return net
+
+
+def tied_net() -> nn.Module:
+    """One layer used twice."""
+    shared = nn.Linear(128, 128)
+    return nn.Sequential(nn.Flatten(), shared, nn.ReLU(), shared, nn.Tanh(), nn.Linear(128, 3))
+
+
+MODELS: dict[str, Callable[[], nn.Module]] = {
+    "plain": plain_net,
+    "normed": normed_net,
+    "tied": tied_net,
+    "attention": Attention,
+}
+"""Small networks that take `[N, 2, 8, 8]` images and return three logits."""
+
+
+def check_proxy(name: str, model: str) -> None:
+    """Raise AssertionError, saying which law is broken, unless the proxy keeps them all.
+
+    >>> check_proxy("snip", "normed")
+    """
+    net, batch = made(model), images()
+    before = picture(net, batch)
+    scores = score(net, batch, name)
+    assert picture(net, batch) == before, "the model, the batch or a random state has changed"
+    found = scores[name]
+    assert math.isnan(found.value) == (found.why is not None), "nan needs a reason, a number none"
+    together = score(made(model), batch, [*reversed(COMPANY), name])[name]
+    assert same(found, together), "the value depends on which others are asked for"
+    with torch.random.fork_rng():
+        torch.manual_seed(99)
+        assert same(found, score(made(model).eval(), batch, name)[name]), (
+            "the value depends on the caller's random state or the incoming mode"
+        )
+    assert same(found, score(net, batch, name)[name]), "scoring again gives another value"
+    check_parts(name, model, found)
+
+
+def check_parts(name: str, model: str, whole: Score) -> None:
+    """Computing the batch in parts gives the same value, or is refused."""
+    try:
+        parts = score(made(model), images(), name, micro_batch=2)[name]
+    except ForetellError:
+        return
+    close = math.isclose(parts.value, whole.value, rel_tol=1e-3, abs_tol=1e-4)
+    assert close or math.isnan(whole.value), f"in parts {parts.value}, at once {whole.value}"
+
+
+def made(model: str) -> nn.Module:
+    """The network with weights that are always the same."""
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        return MODELS[model]()
+
+
+def images() -> tuple[Tensor, Tensor]:
+    """Six images and labels."""
+    generator = torch.Generator().manual_seed(11)
+    return torch.randn(6, 2, 8, 8, generator=generator), torch.tensor([0, 1, 2, 0, 1, 2])
+
+
+def same(first: Score, second: Score) -> bool:
+    """To the last bit."""
+    return first.value.hex() == second.value.hex()
+
+
+def picture(net: nn.Module, batch: tuple[Tensor, Tensor]) -> list[Any]:
+    """All that scoring must leave alone."""
+    state = [(key, value.numpy().tobytes()) for key, value in net.state_dict().items()]
+    flags = [(p.requires_grad, p.grad is None) for p in net.parameters()]
+    modes = [(m.training, len(m._forward_hooks), len(m._forward_pre_hooks)) for m in net.modules()]
+    drawn = [
+        torch.get_rng_state().numpy().tobytes(),
+        random.getstate(),
+        repr(np.random.get_state()),
+    ]
+    return [state, flags, modes, drawn, [tensor.numpy().tobytes() for tensor in batch]]

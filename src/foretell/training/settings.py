@@ -1,0 +1,75 @@
+"""How a network is trained: the one home of that choice."""
+
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+from foretell.errors import ForetellError
+
+__all__ = ["TrainSettings"]
+
+Augmentation = Literal["none", "shift"]
+
+
+Optimizer = Literal["sgd", "adamw"]
+
+
+Precision = Literal["full", "tf32", "bf16", "fp16"]
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How a network is trained. Raises ForetellError for a value that makes no sense.
+
+    An epoch is cut into the fewest batches of at most `batch_size` images, equal in size to
+    within one. `shift` moves each image by up to a pixel each way, repeating its border.
+    Momentum is for SGD alone. `stop_after` ends a training early on the schedule of `epochs`;
+    `patience` does after so many epochs in a row without a better validation accuracy, and is off
+    by default. `precision` of "bf16" or "fp16" is automatic mixed precision, the latter with
+    scaled gradients; "tf32" lets float32 be multiplied so. "fp16" and "tf32" are for GPUs alone.
+    """
+
+    epochs: int = 10
+    stop_after: int | None = None
+    batch_size: int = 64
+    lr: float = 0.1
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 5e-4
+    augmentation: Augmentation = "none"
+    optimizer: Optimizer = "sgd"
+    patience: int | None = None
+    precision: Precision = "full"
+
+    def key(self) -> dict[str, Any]:
+        """What is said of it in a row's key: all but the additions that are off.
+
+        >>> TrainSettings(patience=3).key().keys() - TrainSettings().key().keys()
+        {'patience'}
+        """
+        added = {f.name: f.default for f in fields(self) if f.name in ("patience", "precision")}
+        return {n: v for n, v in asdict(self).items() if n not in added or v != added[n]}
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise ForetellError(f"{name} is {value!r}; give an integer of at least 1")
+        stop = self.stop_after
+        if stop is not None and (type(stop) is not int or not 1 <= stop <= self.epochs):
+            raise ForetellError(f"stop_after is {stop!r}; give an epoch from 1 to {self.epochs}")
+        if self.patience is not None and (type(self.patience) is not int or self.patience < 1):
+            raise ForetellError(f"patience is {self.patience!r}; give a number of epochs, or None")
+        named = {"augmentation": Augmentation, "optimizer": Optimizer, "precision": Precision}
+        for name, allowed in named.items():
+            if (given := getattr(self, name)) not in get_args(allowed):
+                known = " or ".join(get_args(allowed))
+                raise ForetellError(f"{name} is {given!r}; give {known}")
+        if not 0 < self.lr < math.inf:
+            raise ForetellError(f"lr is {self.lr!r}; give a learning rate above 0")
+        if not 0 <= self.momentum < 1:
+            raise ForetellError(f"momentum is {self.momentum!r}; give a number from 0 to below 1")
+        if self.nesterov and self.momentum == 0:
+            raise ForetellError("nesterov needs momentum and momentum is 0; set nesterov to False")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ForetellError(f"weight_decay is {self.weight_decay!r}; give 0 or more")

@@ -1,0 +1,314 @@
+"""Training a network for real: the answer that proxies try to foretell.
+
+A short, plain recipe: cross entropy, SGD with momentum or AdamW, a learning rate that falls along
+a cosine to zero. Validation accuracy is for choosing; test accuracy is computed once, at the end,
+and nothing here depends on it.
+"""
+
+import hashlib
+import io
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from foretell.batch import Batch, main_output
+from foretell.data.splits import Part, Split, Splits
+from foretell.engine.arithmetic import arithmetic
+from foretell.engine.isolate import call, mode
+from foretell.errors import ForetellError, Undefined
+from foretell.files import write_atomically
+from foretell.seeds import derived_seed, own_randomness
+from foretell.training.settings import Precision, TrainSettings
+
+__all__ = ["Epoch", "Trained", "train"]
+
+EVALUATION_BATCH = 2048
+"""Images evaluated at once; the value changes the memory taken, not the result."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one pass over the training images gave."""
+
+    number: int  # from 1
+    train_loss: float  # mean over its batches, taken while the weights moved
+    val_accuracy: float  # %
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of a training. An accuracy that is undefined is nan, and `why` says the reason.
+
+    Of texts, an accuracy is the share of the tokens.
+    """
+
+    val_accuracy: float  # %, after the last epoch
+    test_accuracy: float  # %, after the last epoch
+    seconds: float
+    history: tuple[Epoch, ...]
+    why: str | None = None
+
+    @property
+    def epochs(self) -> int:
+        """How many were finished: all, unless it diverged."""
+        return len(self.history)
+
+
+def train(
+    model: nn.Module,
+    splits: Splits,
+    settings: TrainSettings,
+    seed: int,
+    device: torch.device | str = "cpu",
+    progress: Callable[[Epoch], None] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    keep_checkpoint: bool = False,
+) -> Trained:
+    """Train `model` in place and measure it; it stays on `device`, in evaluation mode.
+
+    `progress` is called after every epoch. Shuffling, augmentation and what the model draws itself
+    (dropout) follow from `seed` alone; the global generators come back as they were. On one CPU
+    with one number of threads, equal models and seeds give equal accuracies.
+
+    With a `checkpoint`, a file is kept there after every epoch, a training that was stopped goes
+    on from it to the same end, and it is deleted at the end, unless `keep_checkpoint` leaves that
+    to whoever first has to put the trained model away. It holds tensors and numbers, and loading it
+    executes nothing; one of another training, or a damaged one, is begun anew.
+
+    Raises ForetellError if the model does not take the samples or has not one output a class.
+    """
+    start = time.perf_counter()
+    device = torch.device(device)
+    model.to(device)
+    if settings.precision in ("fp16", "tf32") and device.type == "cpu":
+        raise ForetellError(
+            f"precision {settings.precision} needs a GPU; give bf16 or full on the CPU"
+        )
+    _check(model, splits, device, seed)
+    _lay_out(model, torch.channels_last)
+    course = _Course(model, splits, settings, seed, device)
+    before = course.load(checkpoint) if checkpoint is not None else 0.0
+    history = course.history
+    val, test, why = math.nan, math.nan, None
+    try:
+        with arithmetic(device, tf32=settings.precision == "tf32"):
+            while not course.over():
+                epoch = course.epoch()
+                if checkpoint is not None:
+                    course.save(checkpoint, before + time.perf_counter() - start)
+                if progress is not None:
+                    progress(epoch)
+            val = history[-1].val_accuracy
+            test = _accuracy(model, _at(splits.test, device), "test samples", seed)
+    except Undefined as undefined:
+        why = str(undefined)
+    model.eval()
+    _lay_out(model, torch.contiguous_format)
+    if checkpoint is not None and not keep_checkpoint:
+        Path(checkpoint).unlink(missing_ok=True)
+    return Trained(val, test, before + time.perf_counter() - start, tuple(history), why)
+
+
+class _Course:
+    """A training between two epochs: all that the next one depends on."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        splits: Splits,
+        settings: TrainSettings,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.model, self.settings, self.seed, self.device = model, settings, seed, device
+        self.history: list[Epoch] = []
+        names = [*model.state_dict()]
+        self._about = repr((settings, seed, device.type, splits.fingerprint, names))
+        self._training, self._validation = _at(splits.train, device), _at(splits.val, device)
+        self._steps = math.ceil(len(self._training[1]) / settings.batch_size)
+        self._optimizer = _optimizer(model, settings)
+        self._scaler = torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16")
+        self._shuffling = torch.Generator().manual_seed(derived_seed(seed, "shuffle"))
+        self._shifting = torch.Generator().manual_seed(derived_seed(seed, "shift"))
+
+    def over(self) -> bool:
+        """Whether all epochs are done, or none of the last few was better than those before."""
+        settings, accuracies = self.settings, [epoch.val_accuracy for epoch in self.history]
+        if len(accuracies) >= (settings.stop_after or settings.epochs):
+            return True
+        since = len(accuracies) - 1 - accuracies.index(max(accuracies)) if accuracies else 0
+        return settings.patience is not None and since >= settings.patience
+
+    def epoch(self) -> Epoch:
+        """Train for another epoch. Raises Undefined where it diverges."""
+        settings, number = self.settings, len(self.history) + 1
+        batches = _batches(self._training, self._steps, self._shuffling)
+        if settings.augmentation == "shift":
+            batches = ((_shifted(images, self._shifting), labels) for images, labels in batches)
+        with own_randomness(derived_seed(self.seed, "model", number), self.device):
+            loss = self._one_pass(batches, _cosine(settings, self._steps, number))
+        if not math.isfinite(loss):
+            raise Undefined(
+                f"the training loss became {loss} in epoch {number} of {settings.epochs}"
+            )
+        what = f"validation samples after epoch {number} of {settings.epochs}"
+        accuracy = _accuracy(self.model, self._validation, what, self.seed)
+        self.history.append(Epoch(number, loss, accuracy))
+        return self.history[-1]
+
+    def _one_pass(self, batches: Iterator[Split], rates: list[float]) -> float:
+        """Take one step per batch, at one rate each; return the mean loss."""
+        self.model.train()
+        losses = []
+        for (samples, labels), rate in zip(batches, rates, strict=True):
+            for group in self._optimizer.param_groups:
+                group["lr"] = rate
+            with _autocast(self.settings.precision, self.device):
+                loss = F.cross_entropy(*_one_a_row(main_output(self.model(samples)), labels))
+            self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            self._scaler.step(self._optimizer)
+            self._scaler.update()
+            self._optimizer.zero_grad()
+            losses.append(loss.detach())
+        return torch.stack(losses).mean().item()
+
+    def save(self, path: str | os.PathLike[str], seconds: float) -> None:
+        """Write all of it, so that a kill leaves the old file or the new one."""
+        state = {
+            "about": self._about,
+            "seconds": seconds,
+            "history": [asdict(epoch) for epoch in self.history],
+            "model": self.model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "scaler": self._scaler.state_dict(),
+            "generators": [self._shuffling.get_state(), self._shifting.get_state()],
+        }
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        content = buffer.getvalue()
+        write_atomically(Path(path), hashlib.sha256(content).digest() + content)
+
+    def load(self, path: str | os.PathLike[str]) -> float:
+        """Go on from there if it is of this training; the seconds it took so far."""
+        try:
+            digest, content = (file := Path(path).read_bytes())[:32], file[32:]
+            if hashlib.sha256(content).digest() != digest:
+                return 0.0
+            state = torch.load(io.BytesIO(content), weights_only=True, map_location=self.device)
+            if state["about"] != self._about:
+                return 0.0
+            generators = [state.cpu() for state in state["generators"]]
+        except Exception:  # torch raises what it likes
+            return 0.0
+        self.model.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._scaler.load_state_dict(state["scaler"])
+        self._shuffling.set_state(generators[0])
+        self._shifting.set_state(generators[1])
+        self.history += [Epoch(**epoch) for epoch in state["history"]]
+        return float(state["seconds"])
+
+
+def _autocast(precision: Precision, device: torch.device) -> torch.autocast:
+    kind = torch.float16 if precision == "fp16" else torch.bfloat16
+    return torch.autocast(device.type, kind, enabled=precision in ("bf16", "fp16"))
+
+
+def _one_a_row(outputs: Tensor, labels: Tensor) -> Split:
+    """Of texts, [N, length, V] and [N, length]: a row a token."""
+    if labels.ndim == 1:
+        return outputs, labels
+    return outputs.flatten(0, 1), labels.flatten()
+
+
+def _accuracy(model: nn.Module, split: Split, what: str, seed: int) -> float:
+    """Per cent of the samples, or tokens, whose largest output is that of their class."""
+    model.eval()
+    samples, labels = split
+    right = 0
+    with torch.inference_mode(), own_randomness(derived_seed(seed, "evaluate"), samples.device):
+        for part, truth in zip(
+            torch.split(samples, EVALUATION_BATCH),
+            torch.split(labels, EVALUATION_BATCH),
+            strict=True,
+        ):
+            outputs = main_output(model(part))
+            if not outputs.isfinite().all():
+                raise Undefined(f"the network's outputs are not finite on the {what}")
+            right += int((outputs.argmax(-1) == truth).sum())
+    return 100 * right / labels.numel()
+
+
+def _optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(
+            model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
+        )
+    return torch.optim.SGD(
+        model.parameters(),
+        lr=settings.lr,
+        momentum=settings.momentum,
+        nesterov=settings.nesterov,
+        weight_decay=settings.weight_decay,
+    )
+
+
+def _cosine(settings: TrainSettings, steps: int, number: int) -> list[float]:
+    """The learning rates of an epoch's steps, on the way from `lr` to 0 at the end of the last."""
+    total = steps * settings.epochs
+    places = range(steps * (number - 1), steps * number)
+    return [settings.lr * (1 + math.cos(math.pi * place / total)) / 2 for place in places]
+
+
+def _batches(split: Split, steps: int, generator: torch.Generator) -> Iterator[Split]:
+    """All images once, in random order, in `steps` batches of nearly equal size.
+
+    Equal sizes leave no last batch of one image, which BatchNorm could not normalise.
+    """
+    images, labels = split
+    order = torch.randperm(len(labels), generator=generator).to(labels.device)
+    return ((images[rows], labels[rows]) for rows in order.tensor_split(steps))
+
+
+def _shifted(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Each image moved by -1, 0 or 1 pixels down and across, its border repeated."""
+    count, _, height, width = images.shape
+    moves = torch.randint(-1, 2, (2, count, 1), generator=generator).to(images.device)
+    rows = (torch.arange(height, device=images.device) + moves[0]).clamp(0, height - 1)
+    columns = (torch.arange(width, device=images.device) + moves[1]).clamp(0, width - 1)
+    each = torch.arange(count, device=images.device)[:, None, None]
+    return images[each, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def _check(model: nn.Module, splits: Splits, device: torch.device, seed: int) -> None:
+    """Raise ForetellError unless the model maps the samples to one output a class."""
+    few = Batch(splits.train[0][:2].to(device))
+    wanted = (*splits.train[1][:2].shape, splits.classes)
+    with torch.no_grad(), mode(model, training=False), own_randomness(seed, device):
+        shape = tuple(main_output(call(model, {}, few)).shape)
+    if shape != wanted:
+        raise ForetellError(
+            f"{type(model).__name__} maps {len(few)} samples of {splits.name} to outputs of shape "
+            f"{shape}; give a model whose outputs are {wanted}, one a class"
+        )
+
+
+def _at(part: Part, device: torch.device) -> Split:
+    samples, labels = part
+    images = len(samples.shape) == 4
+    order = torch.channels_last if images else torch.contiguous_format
+    return samples.to(device, memory_format=order), labels.to(device)
+
+
+def _lay_out(model: nn.Module, memory_format: torch.memory_format) -> None:
+    """Order the convolutions' weights in memory; channels last trains up to a third faster."""
+    for parameter in model.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=memory_format)

@@ -1,0 +1,173 @@
+"""What scores cost, counted in FLOPs and held against what `foretell.explain` declares."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from foretell import explain, score
+from foretell.proxies import PAPER
+from foretell.proxies.quantities import STEPS
+from tests.support.models import CLASSES, conv, head
+
+BATCH = 64
+SIZE = 8
+
+
+def block(before: int, after: int) -> list[nn.Module]:
+    """Convolution, BatchNorm, ReLU in place."""
+    return [conv(before, after, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+
+
+def plain() -> nn.Module:
+    """A convolutional net in which the first layer has 1 % of the arithmetic."""
+    return nn.Sequential(*block(3, 12), *block(12, 32), *block(32, 32), *block(32, 40), *head(40))
+
+
+class Skips(nn.Module):
+    """Residual blocks with sums in place and biases instead of BatchNorm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = conv(3, 32)
+        self.blocks = nn.ModuleList(conv(32, 32) for _ in range(6))
+        self.head = nn.Sequential(*head(32))
+
+    def forward(self, x: Tensor) -> Any:
+        """Add every block's output to its input."""
+        x = self.stem(x)
+        for layer in self.blocks:
+            out = layer(torch.relu(x))
+            out += x
+            x = out
+        return self.head(x)
+
+
+NETS: dict[str, Callable[[], nn.Module]] = {"plain": plain, "skips": Skips}
+
+
+def batch_of(size: int) -> tuple[Tensor, Tensor]:
+    """Images and labels."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(size, 3, SIZE, SIZE, generator=generator)
+    return images, torch.randint(CLASSES, (size,), generator=generator)
+
+
+@pytest.fixture(params=NETS)
+def model(request: pytest.FixtureRequest) -> nn.Module:
+    """A net; its weights don't matter here."""
+    return NETS[request.param]()
+
+
+def flops(work: Callable[[], object]) -> int:
+    """The arithmetic of convolutions and matrix products while something runs."""
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return int(counter.get_total_flops())
+
+
+def measured(model: nn.Module, proxies: Iterable[str], size: int = BATCH) -> float:
+    """The cost of scores in forward-equivalents."""
+    images, labels = batch_of(size)
+    forward = flops(lambda: model(images))
+    return flops(lambda: score(model, (images, labels), list(proxies))) / forward
+
+
+def test_first_order_proxies_share_one_forward_and_one_backward(model: nn.Module) -> None:
+    first_order = ["snip", "grad_norm", "fisher"]
+    alone = {name: measured(model, [name]) for name in first_order}
+    assert max(alone.values()) <= 3.0
+    assert measured(model, first_order) == max(alone.values())
+    assert measured(model, [*first_order, "fisher_reference"]) == max(alone.values())
+
+
+def test_jacob_cov_adds_at_most_one_backward_to_the_inputs(model: nn.Module) -> None:
+    """The correlations of 64 rows are the last hundredth."""
+    first_order = ["snip", "grad_norm", "fisher"]
+    assert measured(model, [*first_order, "jacob_cov"]) - measured(model, first_order) <= 1.01
+
+
+def test_all_six_cost_at_most_eight_and_a_quarter_forward_passes(model: nn.Module) -> None:
+    assert measured(model, PAPER) <= 8.25
+
+
+@pytest.mark.parametrize(
+    "proxies",
+    [PAPER, ("snip",), ("jacob_cov",), ("grasp",), ("synflow", "fisher"), ("synflow", "jacob_cov")],
+    ids="+".join,
+)
+@pytest.mark.parametrize("size", [16, BATCH])
+def test_explain_says_what_it_costs(model: nn.Module, proxies: tuple[str, ...], size: int) -> None:
+    declared = explain(proxies, batch_size=size).cost
+    assert declared == pytest.approx(measured(model, proxies, size), rel=0.05)
+
+
+def test_no_step_costs_more_than_it_declares(model: nn.Module) -> None:
+    first_order = measured(model, ["snip"])
+    costs = {
+        "read": measured(model, ["params"]),
+        "count": 0.0,  # shapes alone, see the next test
+        "forward": 1.0,
+        "jacobian": measured(model, ["jacob_cov"]) - 1,
+        "backward": first_order - 1,
+        "curvature": measured(model, ["grasp"]) - first_order,
+        "flow": measured(model, ["synflow"]) * BATCH,
+        "reference_flow": measured(model, ["synflow_reference"]) * BATCH,
+        "normed_flow": measured(model, ["synflow_bn"]) * BATCH,
+        "codes": measured(model, ["nwot"]) - 1,
+        "halves": measured(model, ["zico"]),
+        "gaussian": measured(model, ["zen"]),
+    }
+    assert set(costs) == set(STEPS), "measure the new step here"
+    for name, cost in costs.items():
+        assert cost <= STEPS[name].cost * 1.01, name
+    flows = {"flow", "reference_flow", "normed_flow"}
+    assert {name for name, step in STEPS.items() if step.per_sample} == flows
+
+
+class Devices(TorchDispatchMode):
+    """Notes on which devices convolutions and matrix products ran."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if "conv" in str(func) or "mm" in str(func):
+            self.seen.add(out.device.type)
+        return out
+
+
+def test_counting_flops_computes_nothing(model: nn.Module) -> None:
+    with Devices() as devices:
+        score(model, batch_of(BATCH), "flops")
+    assert devices.seen == {"meta"}
+
+
+def test_flops_does_not_depend_on_the_batch_size(model: nn.Module) -> None:
+    one, many = (score(model, batch_of(size), "flops")["flops"].value for size in (2, BATCH))
+    assert one == many == flops(lambda: model(batch_of(2)[0])) / 2
+
+
+def test_micro_batches_cost_no_more(model: nn.Module) -> None:
+    if isinstance(model, Skips):
+        images, labels = batch_of(BATCH)
+        whole = flops(lambda: score(model, (images, labels), PAPER))
+        parts = flops(lambda: score(model, (images, labels), PAPER, micro_batch=16))
+        probe = flops(lambda: model(images[:12]))  # two samples twice; the shapes of eight
+        assert parts <= whole + probe
+
+
+def test_the_doubled_plan_runs_nothing_twice() -> None:
+    assert explain(["snip", "snip"]).plan.steps == explain("snip").plan.steps
+    assert explain(["jacob_cov"]).plan.steps == ("forward", "jacobian")
+    assert explain(["params"]).plan.passes == ("read",)
+    assert explain(["synflow"]).plan.passes == ("flow",)
+    assert explain(PAPER, batch_size=10**9).cost == pytest.approx(8, abs=1e-6)

@@ -1,0 +1,275 @@
+"""What holds for every proxy on every model: nothing is touched, nothing depends on the company."""
+
+import json
+import math
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from foretell import Score, explain, score
+from foretell.batch import tensors
+from foretell.proxies import PROXIES
+from tests.support.models import MODELS, make
+from tests.support.paths import ROOT
+
+ALL = list(PROXIES)
+FIXED = {"synflow", "synflow_bn", "l2_norm", "params", "flops"}
+"""What dropout does not touch."""
+
+
+UNDEFINED = {
+    ("tokens", "jacob_cov"): "the inputs are integers",
+    ("tokens", "epe_nas"): "the inputs are integers",
+    ("tokens", "zen"): "the inputs are integers",
+    ("shared", "nwot"): "singular",
+    ("two_inputs", "nwot"): "kink or a gate",
+    ("shared", "synflow_bn"): "one value per channel",
+    ("one_by_one", "synflow_bn"): "one value per channel",
+}
+"""Which scores these models don't have, and what the reason must say."""
+
+
+def scores_of(name: str, proxies: Any = None, **settings: Any) -> dict[str, Score]:
+    """Scores of a freshly made model in float32."""
+    model, batch = make(name)
+    return score(model, batch, ALL if proxies is None else proxies, **settings)
+
+
+def bits(scores: dict[str, Score]) -> dict[str, str]:
+    """Values to the last bit; nan equals nan."""
+    return {name: one.value.hex() for name, one in scores.items()}
+
+
+@cache
+def together(name: str) -> dict[str, Score]:
+    """All scores of a model, asked for in one go."""
+    return scores_of(name)
+
+
+def raw(tensor: Tensor) -> bytes:
+    """A tensor's bits, with its dtype and shape."""
+    if tensor.is_meta:
+        return b"meta"
+    numbers = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+    return f"{tensor.dtype}{tuple(tensor.shape)}".encode() + numbers
+
+
+def picture(value: Any) -> Any:
+    """Anything a module may hold, so that a change would show: tensors by identity and by bits."""
+    if isinstance(value, Tensor):
+        grad = None if value.grad is None else (id(value.grad), raw(value.grad))
+        hooks = len(value._backward_hooks or ())
+        flags = (value.requires_grad, value.is_leaf, value._version, hooks)
+        return id(value), raw(value), grad, flags
+    if isinstance(value, nn.Module):
+        return type(value), id(value)
+    if isinstance(value, dict):
+        return [(key, picture(item)) for key, item in value.items()]
+    if isinstance(value, list | tuple):
+        return [picture(item) for item in value]
+    return repr(value)
+
+
+def portrait(model: nn.Module) -> dict[str, Any]:
+    """Every attribute of every module: parameters, buffers, modes, hooks, settings."""
+    return {
+        f"{name}.{attribute}": picture(value)
+        for name, module in model.named_modules()
+        for attribute, value in vars(module).items()
+        if attribute != "_flat_weight_refs"  # weak references of recurrent layers to their weights
+    }
+
+
+def streams() -> list[Any]:
+    """The states of the random number generators."""
+    return [torch.get_rng_state().tolist(), random.getstate(), repr(np.random.get_state())]
+
+
+def prepared(name: str, grads: bool) -> tuple[nn.Module, Any]:
+    """A model with mixed modes, a non-persistent buffer, hooks and, if asked for, gradients."""
+    model, batch = make(name)
+    modules = list(model.modules())
+    for module in modules[::2]:
+        module.training = False
+    model.register_buffer("scratch", torch.arange(3.0), persistent=False)
+    modules[-1].register_forward_hook(lambda *_: None)
+    modules[-1].register_forward_pre_hook(lambda *_: None)
+    if grads:
+        for index, parameter in enumerate(model.parameters()):
+            parameter.grad = torch.full_like(parameter, index)
+    return model, batch
+
+
+@pytest.mark.parametrize("grads", [False, True], ids=["no_grad", "preset_grad"])
+@pytest.mark.parametrize("name", MODELS)
+def test_the_model_the_batch_and_the_generators_come_back_bit_for_bit(
+    name: str, grads: bool
+) -> None:
+    model, batch = prepared(name, grads)
+    before, seen = portrait(model), picture(tensors(list(batch)))
+    random_before = streams()
+    score(model, batch, ALL)
+    assert portrait(model) == before
+    assert picture(tensors(list(batch))) == seen
+    assert streams() == random_before
+    assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("proxy", ALL)
+@pytest.mark.parametrize("name", ["conv_bn_relu", "dropout", "gru", "tied", "volume"])
+def test_each_proxy_alone_leaves_no_trace(name: str, proxy: str) -> None:
+    model, batch = prepared(name, grads=True)
+    before, random_before = portrait(model), streams()
+    score(model, batch, proxy)
+    assert portrait(model) == before
+    assert streams() == random_before
+
+
+@pytest.mark.parametrize("proxy", ALL)
+@pytest.mark.parametrize("name", MODELS)
+def test_a_score_does_not_depend_on_what_else_is_asked(name: str, proxy: str) -> None:
+    alone = scores_of(name, proxy)
+    assert bits(alone) == {proxy: together(name)[proxy].value.hex()}
+    assert alone[proxy].why == together(name)[proxy].why
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_nor_on_the_order_nor_on_a_random_selection(name: str) -> None:
+    expected = bits(together(name))
+    assert bits(scores_of(name, ALL[::-1])) == expected
+    assert list(scores_of(name, ALL[::-1])) == ALL[::-1]
+    dice = random.Random(name)
+    for _ in range(3):
+        some = dice.sample(ALL, dice.randint(2, len(ALL) - 1))
+        assert bits(scores_of(name, some)) == {proxy: expected[proxy] for proxy in some}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_nor_on_what_was_scored_before(name: str) -> None:
+    model, batch = make(name)
+    first = score(model, batch, ALL)
+    again = score(model, batch, ALL)
+    assert bits(first) == bits(again) == bits(together(name))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_nor_on_the_callers_generators_or_the_models_mode(name: str) -> None:
+    model, batch = make(name)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(12345)
+        torch.rand(7)
+        assert bits(score(model.eval(), batch, ALL)) == bits(together(name))
+    with torch.no_grad():
+        assert bits(score(model.train(), batch, ALL)) == bits(together(name))
+    with torch.inference_mode(False):
+        assert bits(score(model, batch, ALL)) == bits(together(name))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_same_seed_the_same_value_and_for_dropout_another_seed_another(name: str) -> None:
+    assert bits(scores_of(name, seed=0)) == bits(together(name))
+    other = scores_of(name, seed=1)
+    changed = {proxy for proxy in ALL if bits(other)[proxy] != together(name)[proxy].value.hex()}
+    drawing = {proxy for proxy in ALL if PROXIES[proxy].draws and not together(name)[proxy].why}
+    assert changed == (set(ALL) - FIXED if MODELS[name].random else drawing)
+
+
+def test_a_fresh_process_gives_the_same_values() -> None:
+    script = (
+        "import json, torch; torch.set_num_threads(1)\n"
+        "from tests.support.models import MODELS, make; from foretell import score\n"
+        "from foretell.proxies import PROXIES\n"
+        "values = {}\n"
+        "for name in reversed(MODELS):\n"
+        "    scores = score(*make(name), list(PROXIES))\n"
+        "    values[name] = {k: s.value.hex() for k, s in scores.items()}\n"
+        "print(json.dumps(values))\n"
+    )
+    source = str(Path(sys.modules["foretell"].__path__[0]).parent)
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        env={
+            **os.environ,
+            "PYTHONHASHSEED": "7",
+            "PYTHONPATH": os.pathsep.join([source, str(ROOT)]),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout) == {name: bits(together(name)) for name in MODELS}
+
+
+def test_nan_comes_with_a_reason_and_a_number_never_does() -> None:
+    for name in MODELS:
+        scores = together(name)
+        for proxy, one in scores.items():
+            assert isinstance(one.value, float)
+            assert one.seconds >= 0
+            if math.isfinite(one.value):
+                assert one.why is None, (name, proxy)
+            else:
+                assert math.isnan(one.value), (name, proxy)
+                assert one.why, (name, proxy)
+                assert "\n" not in one.why
+    found = {(n, p): one.why for n in MODELS for p, one in together(n).items() if one.why}
+    assert set(found) == set(UNDEFINED)
+    assert all(words in str(found[case]) for case, words in UNDEFINED.items())
+
+
+@pytest.mark.parametrize("proxy", ALL)
+def test_a_declared_bound_holds(proxy: str) -> None:
+    bound = PROXIES[proxy].bound
+    values = [one.value for n in MODELS if (one := together(n)[proxy]).why is None]
+    assert values
+    if bound == "≥ 0":
+        assert min(values) >= 0
+    if proxy == "jacob_cov":
+        assert max(values) <= -6 * (1 - 1e-4)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_float64_model_is_scored_in_float64(name: str) -> None:
+    """Its values have digits that float32 has not, and agree with float32's own to 1 %."""
+    model, batch = make(name, torch.float64)
+    for proxy, one in score(model, batch, ALL).items():
+        if one.why or proxy in ("params", "flops"):
+            continue
+        assert float(np.float32(one.value)) != one.value, proxy
+        assert together(name)[proxy].value == pytest.approx(one.value, rel=1e-2), proxy
+
+
+@pytest.fixture
+def crowded() -> Iterator[nn.Module]:
+    """A model under a hook of the user's that fails."""
+    model, _ = make("conv_bn_relu")
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("a hook of the user's")
+
+    handle = model[3].register_forward_hook(fail)
+    yield model
+    handle.remove()
+
+
+def test_a_failure_half_way_restores_everything(crowded: nn.Module) -> None:
+    _, batch = make("conv_bn_relu")
+    crowded.eval()
+    before, random_before = portrait(crowded), streams()
+    for proxy in ALL:
+        if explain(proxy).plan.passes != ("read",):
+            with pytest.raises(ValueError, match="a hook of the user's"):
+                score(crowded, batch, proxy)
+    assert portrait(crowded) == before
+    assert streams() == random_before

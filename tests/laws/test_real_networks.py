@@ -1,0 +1,299 @@
+"""What a user of real networks meets: a dozen of them by every proxy, and each known trap."""
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from foretell import score
+from foretell.batch import Batch
+from foretell.data import load_data, minibatch
+from foretell.engine.weights import counted_weights
+from foretell.errors import ForetellError
+from foretell.models import Like, fit_batch, load_model, wanted_input
+from foretell.proxies import PROXIES
+from foretell.scoring.score import Score, as_subject
+
+LABELS = torch.tensor([0, 0, 1, 1])
+WITHOUT_IMAGES = {"jacob_cov", "epe_nas", "zen"}
+"""Token numbers can be neither differentiated by nor drawn from a normal distribution."""
+
+NETWORKS: dict[str, set[str]] = {
+    "torchvision:resnet18?image_size=64": set(),
+    "torchvision:squeezenet1_1?image_size=32": set(),
+    "torchvision:mobilenet_v3_small?image_size=64": set(),
+    "torchvision:shufflenet_v2_x0_5?image_size=64": set(),
+    "torchvision:mnasnet0_5?image_size=64": set(),
+    "timm:convnext_atto?image_size=32": set(),
+    "timm:vit_tiny_patch16_224?image_size=32": set(),
+    "timm:lcnet_050?image_size=64": set(),
+    "timm:levit_128s?image_size=64": {"synflow_bn"},
+    "pytorchcv:resnet20_cifar10": set(),
+    "hf:gpt2?n_layer=2": WITHOUT_IMAGES,
+    "hf:bert": WITHOUT_IMAGES,
+}
+
+
+def images(size: int = 16, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+    """Four random images and their labels."""
+    return torch.randn(4, 3, size, size, generator=torch.Generator().manual_seed(1)).to(
+        dtype
+    ), LABELS
+
+
+def batch_for(name: str, folder: Any) -> tuple[Batch, Like, str]:
+    """Four samples as the network wants them, and the loss."""
+    text = name.startswith("hf:")
+    if text:
+        file = folder / "text.txt"
+        file.write_text("the quick brown fox jumps over the lazy dog\n" * 20)
+    splits = load_data(f"text:{file}?length=8" if text else "random:3x32x32x10")
+    like = Like.of(splits)
+    batch = Batch(*minibatch(splits.train, 4, 0))
+    fitted = fit_batch(batch, wanted_input(name, like), splits.vocabulary)
+    if text:
+        return fitted, like, "token_cross_entropy"
+    return Batch(fitted.inputs, LABELS), like, "cross_entropy"
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_proxy_of_a_dozen_real_networks(name: str, tmp_path: Any) -> None:
+    batch, like, loss = batch_for(name, tmp_path)
+    found = score(load_model(name, like), batch, list(PROXIES), loss=loss)
+    assert {proxy for proxy, one in found.items() if one.why} == NETWORKS[name], found
+    assert all(math.isfinite(one.value) == (one.why is None) for one in found.values())
+
+
+def slope(model: nn.Module, inputs: Tensor, step: float = 1e-4) -> float:
+    """−gᵀ(Hw) by a central difference of the gradient along the weights."""
+    weights = list(counted_weights(model).values())
+
+    def grads(scale: float) -> list[Tensor]:
+        with torch.no_grad():
+            for weight in weights:
+                weight.mul_(scale)
+        loss = F.cross_entropy(model(inputs), LABELS)
+        found = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
+        with torch.no_grad():
+            for weight in weights:
+                weight.div_(scale)
+        return list(found)
+
+    trio = zip(grads(1.0), grads(1 + step), grads(1 - step), strict=True)
+    return -sum(float((g * (ahead - behind)).sum()) for g, ahead, behind in trio) / (2 * step)
+
+
+class UnitVectors(nn.Module):
+    """Each pixel's channels as a unit vector, as in cosine attention; zeros stay zeros."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W]."""
+        return F.normalize(x, dim=1)
+
+
+SLOPES: dict[str, Callable[[], nn.Module]] = {
+    "vit": lambda: torchvision.models.VisionTransformer(16, 4, 2, 2, 16, 32, num_classes=5),
+    "swin": lambda: torchvision.models.SwinTransformer(
+        [2, 2], 8, [2, 2], [1, 2], [2, 2], stochastic_depth_prob=0.0, num_classes=5
+    ),
+    "hard_sigmoid_and_swish": lambda: nn.Sequential(
+        nn.Conv2d(3, 6, 3), nn.Hardswish(), nn.Conv2d(6, 6, 3), nn.Hardsigmoid(), *head()
+    ),
+    "unit_vectors_of_padding": lambda: nn.Sequential(
+        nn.Conv2d(3, 6, 3), nn.ZeroPad2d(1), UnitVectors(), nn.Conv2d(6, 6, 1), *head()
+    ),
+    "in_place": lambda: nn.Sequential(
+        nn.Conv2d(3, 6, 3), nn.SiLU(inplace=True), nn.Conv2d(6, 6, 3), nn.GELU(), *head()
+    ),
+}
+
+
+def head() -> list[nn.Module]:
+    """From six maps to five classes."""
+    return [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 5)]
+
+
+@pytest.mark.parametrize("name", SLOPES)
+def test_grasp_where_torch_has_no_double_backward(name: str) -> None:
+    torch.manual_seed(0)
+    model = SLOPES[name]().double()
+    for parameter in model.parameters():  # some heads begin at zero
+        nn.init.normal_(parameter, std=0.3)
+    inputs = images(dtype=torch.float64)
+    found = score(model, inputs, "grasp")["grasp"]
+    assert found.value == pytest.approx(slope(model.train(), inputs[0]), rel=1e-5)
+
+
+def test_behind_a_head_of_zeros_every_gradient_is_zero_and_nothing_is_made_up() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), *head())
+    nn.init.zeros_(model[-1].weight)
+    found = score(model, images(), ["snip", "grasp", "fisher", "jacob_cov", "zico"])
+    assert found["snip"].value == 0
+    assert found["fisher"].value > 0  # of the head's own output, which has a bias
+    assert found["grasp"].value != 0  # the head's gradient still moves with the weights behind it
+    assert found["jacob_cov"].why is not None
+    assert "constant" in found["jacob_cov"].why
+
+
+def test_stochastic_depth_draws_from_a_stream_of_its_own() -> None:
+    model = torchvision.models.SwinTransformer(
+        [2, 2], 8, [2, 2], [1, 2], [2, 2], stochastic_depth_prob=0.5, num_classes=5
+    )
+    nn.init.normal_(model.head.weight)
+    torch.manual_seed(7)
+    first = score(model, images(), "snip", seed=3)["snip"].value
+    torch.manual_seed(8)
+    assert score(model, images(), "snip", seed=3)["snip"].value == first
+    assert score(model, images(), "snip", seed=4)["snip"].value != first
+
+
+def test_a_network_in_bfloat16_is_scored_in_it_and_summed_in_float32() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 6, 3), *head()
+    )
+    whole = score(model, images(), list(PROXIES))
+    half = score(model.bfloat16(), images(), list(PROXIES))
+    for name in ("grad_norm", "snip", "fisher", "synflow", "l2_norm", "params", "flops", "nwot"):
+        assert half[name].value == pytest.approx(whole[name].value, rel=0.1), name
+    assert all(one.why is None for one in half.values())
+    assert next(model.parameters()).dtype == torch.bfloat16
+
+
+def test_the_batch_goes_to_the_models_device_and_floating_type() -> None:
+    model = nn.Linear(4, 2, device="meta", dtype=torch.float64)
+    batch = (torch.ones(3, 4), torch.tensor([0, 1, 0]))
+    subject = as_subject(model, batch, "cross_entropy", 0, "all", "batch", None)
+    assert isinstance(subject.batch.inputs, Tensor)
+    assert subject.batch.inputs.device == subject.batch.targets.device == torch.device("meta")
+    assert subject.batch.inputs.dtype == torch.float64
+    assert subject.batch.targets.dtype == torch.int64
+
+
+class Recomputes(nn.Module):
+    """A block whose activations are recomputed in the backward pass, or kept."""
+
+    def __init__(self, reentrant: bool | None, first: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.reentrant, self.first = reentrant, first
+        self.stem = nn.Conv2d(3, 6, 3)
+        self.block = nn.Sequential(
+            nn.ReLU(), nn.Conv2d(6, 6, 3), nn.BatchNorm2d(6), nn.ReLU(inplace=True), nn.Dropout(0.2)
+        )
+        self.head = nn.Sequential(*head())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        part = nn.Sequential(self.stem, self.block) if self.first else self.block
+        x = x if self.first else self.stem(x)
+        if self.reentrant is None:
+            return self.head(part(x))
+        return self.head(checkpoint(part, x, use_reentrant=self.reentrant))
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_recomputed_activations_change_no_score(first: bool) -> None:
+    kept = score(Recomputes(None, first), images(), list(PROXIES))
+    again = score(Recomputes(False, first), images(), list(PROXIES))
+    assert values(again) == values(kept)
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("proxies", [["snip"], ["snip", "jacob_cov"], ["synflow"]])
+def test_a_reentrant_checkpoint_is_refused(first: bool, proxies: list[str]) -> None:
+    with pytest.raises(ForetellError, match="use_reentrant=False"):
+        score(Recomputes(True, first), images(), proxies)
+
+
+class OverwritesWhatIsNeeded(nn.Module):
+    """The backward pass of exp needs what is written over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Conv2d(3, 6, 3), nn.Sequential(*head())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        return self.head(self.body(x).exp().mul_(2))
+
+
+def test_what_torch_cannot_differentiate_is_nan_and_says_why() -> None:
+    found = score(OverwritesWhatIsNeeded(), images(), list(PROXIES))
+    for name in ("snip", "grasp", "jacob_cov", "synflow", "zico"):
+        assert "modified by an inplace operation" in str(found[name].why), name
+    assert found["params"].why is None
+
+
+def test_a_parameter_that_is_not_finite_is_named() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 6, 3), *head())
+    with torch.no_grad():
+        model[0].weight[0, 0, 0, 0] = math.inf
+    found = score(model, images(), ["snip", "jacob_cov", "synflow", "params"])
+    assert {one.why for name, one in found.items() if name != "params"} == {
+        "the model's parameter 0.weight holds values that are NaN or infinite"
+    }
+    assert found["params"].why is None
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e150])
+def test_correlations_of_gradients_do_not_depend_on_their_size(scale: float) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 6, 3), nn.Tanh(), *head()).double()
+    before = values(score(model, images(), ["jacob_cov", "epe_nas"]))
+    with torch.no_grad():
+        model[-1].weight.mul_(scale)
+    after = values(score(model, images(), ["jacob_cov", "epe_nas"]))
+    assert after == pytest.approx(before, rel=1e-6)
+
+
+def test_a_detector_is_scored_by_the_losses_it_returns() -> None:
+    torch.manual_seed(0)
+    build = torchvision.models.detection.ssdlite320_mobilenet_v3_large
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torchvision's own
+        model = build(weights=None, weights_backbone=None, num_classes=3)
+    boxes: list[Any] = [
+        {"boxes": torch.tensor([[4.0, 4.0, 40.0, 50.0]]), "labels": torch.tensor([1])},
+        {
+            "boxes": torch.tensor([[4.0, 4.0, 40.0, 50.0], [0.0, 0.0, 9.0, 9.0]]),
+            "labels": torch.tensor([2, 1]),
+        },
+    ]
+    batch = Batch((torch.rand(2, 3, 64, 64), boxes))
+    proxies = ["grad_norm", "snip", "fisher", "synflow", "jacob_cov", "params"]
+    found = score(model, batch, proxies, loss="own")
+    undefined = {name: one.why for name, one in found.items() if one.why}
+    assert set(undefined) == {"synflow", "jacob_cov"}
+    assert "a dict for each sample" in str(undefined["synflow"])
+    assert "returns its loss" in str(undefined["jacob_cov"])
+    with pytest.raises(ForetellError, match="a list among the inputs"):
+        score(model, batch, "snip", loss="own", micro_batch=1)
+    with pytest.raises(ForetellError, match="choose another loss"):
+        score(nn.Linear(2, 2), (torch.ones(2, 2), LABELS[:2]), "snip", loss="own")
+
+
+def test_a_loss_that_does_not_fit_is_one_line() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 6, 3), *head())
+    inputs, labels = images()
+
+    def several(outputs: Tensor, targets: Any) -> Tensor:
+        return F.cross_entropy(outputs, targets[0]) + F.mse_loss(outputs[:, 0], targets[0])[None, 9]
+
+    with pytest.raises(ForetellError, match=r"the loss .*several cannot be computed") as error:
+        score(model, (inputs, (labels, labels)), "snip", loss=several)
+    assert "\n" not in str(error.value)
+    with pytest.raises(ForetellError, match="cross_entropy"):
+        score(model, (inputs, labels.float()), "snip")
+
+
+def values(found: dict[str, Score]) -> dict[str, float | str]:
+    """What is defined, and why the rest is not."""
+    return {name: one.why or one.value for name, one in found.items()}

@@ -1,0 +1,128 @@
+"""Proxies of the user's own: what is refused, and what an installed package brings."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from torch import Tensor
+
+from foretell import ForetellError
+from foretell.proxies import PROXIES, register
+from foretell.testing.proxies import MODELS, check_proxy
+
+
+@pytest.fixture(autouse=True)
+def registry_as_it_was() -> Iterator[None]:
+    """Whatever a test registers is forgotten."""
+    before = dict(PROXIES)
+    yield
+    PROXIES.clear()
+    PROXIES.update(before)
+
+
+def asks_wrongly(wieghts: dict[str, Tensor]) -> Tensor:
+    """A misspelt quantity."""
+    raise AssertionError
+
+
+def asks_nothing(epsilon: float = 0.1) -> Tensor:
+    """No quantity at all."""
+    raise AssertionError
+
+
+def takes_all(**quantities: Tensor) -> Tensor:
+    """Whatever there is."""
+    raise AssertionError
+
+
+def undocumented(weights: dict[str, Tensor]) -> Tensor:
+    raise AssertionError
+
+
+def snip(weights: dict[str, Tensor]) -> Tensor:
+    """A name that is taken."""
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (asks_wrongly, "did you mean 'weights'"),
+        (asks_nothing, "asks for no quantity"),
+        (takes_all, r"takes \*quantities"),
+        (undocumented, "no docstring"),
+        (snip, "there already"),
+    ],
+)
+def test_what_cannot_be_a_proxy_is_refused(function: object, message: str) -> None:
+    with pytest.raises(ForetellError, match=message):
+        register(source="a test")(function)  # type: ignore[type-var]
+
+
+def test_the_conformance_suite_finds_a_proxy_that_breaks_the_laws() -> None:
+    """One that remembers how often it was called."""
+    calls: list[int] = []
+
+    @register(source="a test")
+    def forgetful(weights: dict[str, Tensor]) -> float:
+        """Another number each time."""
+        calls.append(1)
+        return float(len(calls))
+
+    with pytest.raises(AssertionError):
+        check_proxy("forgetful", "plain")
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("name", list(PROXIES))
+def test_own_proxies_pass_the_suite(name: str, model: str) -> None:
+    check_proxy(name, model)
+
+
+PACKAGE = '''
+from foretell.proxies import register
+
+@register(source="an installed package")
+def biggest_weight(weights):
+    """Largest |w| of all weights."""
+    return max(w.abs().max() for w in weights.values())
+'''
+
+
+def install(folder: Path, code: str) -> dict[str, str]:
+    """An environment in which a package with an entry point is installed."""
+    (folder / "their_package.py").write_text(code)
+    info = folder / "their_package-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[foretell.proxies]\nbiggest_weight = their_package:biggest_weight\n"
+    )
+    paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
+
+
+def foretell(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command in a fresh process."""
+    command = [sys.executable, "-m", "foretell", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_an_installed_package_brings_its_proxy(tmp_path: Path) -> None:
+    environment = install(tmp_path, PACKAGE)
+    assert "biggest_weight" in foretell(environment, "list", "proxies").stdout
+    cell = "nb201:333013?channels=2,cells=1"
+    scored = foretell(environment, "score", cell, "--proxies", "biggest_weight", "--csv")
+    assert scored.returncode == 0, scored.stderr
+    assert "biggest_weight" in scored.stdout
+
+
+def test_a_package_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
+    environment = install(tmp_path, "import no_such_module")
+    listed = foretell(environment, "list", "proxies")
+    assert listed.returncode == 2
+    assert "'biggest_weight' of their-package cannot be loaded" in listed.stderr
+    assert listed.stderr.count("\n") == 1

@@ -1,0 +1,227 @@
+"""The main job on a tiny scale: what it writes, that it continues, and that workers are alike."""
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.progress import Progress
+
+from foretell import ForetellError, Outcome, load_chosen, load_data, search
+from foretell.cli import main
+from foretell.runs.store import read_rows
+from foretell.training.settings import TrainSettings
+
+TINY: dict[str, Any] = {
+    "space": "nb201?channels=4,cells=1",
+    "pool": 4,
+    "trainings": 2,
+    "batch_size": 16,
+    "training": TrainSettings(epochs=1, batch_size=128, lr=0.05),
+}
+COMMAND = [
+    *(sys.executable, "-m", "foretell", "search", "--space", "nb201?channels=4,cells=1"),
+    *("--pool", "6", "--trainings", "2", "--epochs", "2", "--batch-size", "16", "--workers", "1"),
+]
+
+
+def comparable(folder: Path) -> list[dict[str, Any]]:
+    """All rows without their timings, in an order of their own."""
+    rows = [
+        {k: v for k, v in row.items() if k not in ("seconds", "crc")} for row in read_rows(folder)
+    ]
+    return sorted(rows, key=lambda row: json.dumps(row["key"], sort_keys=True))
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """A finished search."""
+    return search(run=tmp_path_factory.mktemp("runs") / "one", **TINY)
+
+
+def test_both_arms_train_as_many(done: Outcome) -> None:
+    """And only the chosen network of each arm shows its test accuracy."""
+    for arm in ("scored", "unscored"):
+        rows = done.table.loc[arm]
+        assert len(rows) == 2
+        chosen = rows[rows["test_accuracy"].notna()]
+        assert chosen["val_accuracy"].tolist() == [rows["val_accuracy"].max()]
+
+
+def test_the_scored_arm_trains_the_best_of_the_pool(done: Outcome) -> None:
+    """By the proxy it was told to choose by."""
+    rows = [r for r in read_rows(done.folder) if r["key"].get("proxy") == "synflow"]
+    best = sorted(rows, key=lambda row: -row["value"])[:2]
+    assert done.table.loc["scored"].index.tolist() == [row["key"]["arch"] for row in best]
+
+
+def test_the_chosen_network_comes_back_trained(done: Outcome) -> None:
+    """Its test accuracy can be measured again from the folder alone."""
+    images, labels = load_data("digits").test
+    with torch.no_grad():
+        accuracy = (
+            100 * (load_chosen(done.folder)(images).argmax(1) == labels).float().mean().item()
+        )
+    assert accuracy == pytest.approx(done.table.loc["scored"]["test_accuracy"].max(), abs=0.3)
+
+
+def test_a_second_call_reads_what_is_there(done: Outcome) -> None:
+    """The same table, and not a row more."""
+    before = (done.folder / "rows.jsonl").read_bytes()
+    again = search(run=done.folder, **TINY)
+    assert again.table.equals(done.table)
+    assert (done.folder / "rows.jsonl").read_bytes() == before
+
+
+def test_more_workers_same_rows(done: Outcome, tmp_path: Path) -> None:
+    """Bit for bit, in whichever order they finish."""
+    search(run=tmp_path / "two", workers=2, **TINY)
+    assert comparable(tmp_path / "two") == comparable(done.folder)
+
+
+def test_another_configuration_is_refused(done: Outcome) -> None:
+    """And says which setting differs."""
+    with pytest.raises(ForetellError, match="seed was 0, now 1"):
+        search(run=done.folder, seed=1, **TINY)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"pool": 1}, "a pool of 1 is too small"),
+        ({"trainings": 0}, "train at least 1"),
+        ({"by": "val"}, "cannot choose by 'val'"),
+        ({"space": "nb202"}, "did you mean 'nb201'"),
+        ({"space": "nb201?chanels=4"}, "did you mean 'channels'"),
+        ({"data": "digit"}, "digits"),
+        ({"batch_size": 0}, "give a size of 1"),
+        ({"workers": 0}, "workers is 0"),
+    ],
+)
+def test_bad_settings_leave_nothing_behind(
+    settings: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    """One line that says what was given and what to do."""
+    with pytest.raises(ForetellError, match=message):
+        search(run=tmp_path / "run", **(TINY | settings))
+    assert not (tmp_path / "run" / "rows.jsonl").exists() or "workers" in settings
+
+
+def start(folder: Path, *more: str) -> subprocess.Popen[bytes]:
+    """The command in a process of its own."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [*COMMAND, "--run", str(folder), *more],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def finish(folder: Path) -> None:
+    """Let the command end."""
+    process = start(folder)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors.decode()
+
+
+@pytest.mark.parametrize(
+    "searcher",
+    ["aging_evolution?population=2,tournament=1,moves=1", "reinforce?hidden=4", "local?initial=2"],
+)
+def test_any_searcher_trains_for_real(tmp_path: Path, searcher: str) -> None:
+    outcome = search(run=tmp_path / "run", searcher=searcher, **TINY)
+    assert set(outcome.table.index.get_level_values("arm")) == {"scored", "unscored"}
+    assert (outcome.table.groupby("arm").size() == TINY["trainings"]).all()
+    ticks: list[bool] = []
+    again = search(
+        run=tmp_path / "run",
+        searcher=searcher,
+        progress=lambda tick: ticks.append(tick.from_store),
+        **TINY,
+    )
+    assert all(ticks)
+    assert again.table.equals(outcome.table)
+
+
+def test_killed_at_any_instant_it_continues(tmp_path: Path) -> None:
+    """Nothing finished is lost, and the end is the same as undisturbed."""
+    finish(tmp_path / "calm")
+    dice = random.Random(0)
+    kept = 0
+    for _ in range(4):
+        process = start(tmp_path / "killed")
+        rows = tmp_path / "killed" / "rows.jsonl"
+        while process.poll() is None and not (rows.exists() and rows.stat().st_size > kept):
+            time.sleep(0.05)
+        time.sleep(dice.random())
+        process.kill()
+        process.communicate()
+        assert rows.stat().st_size >= kept
+        kept = rows.stat().st_size
+    finish(tmp_path / "killed")
+    assert comparable(tmp_path / "killed") == comparable(tmp_path / "calm")
+
+
+def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
+    """One line, exit code 130, no traceback."""
+    process = start(tmp_path / "run", "--pool", "5000")  # not done before it is interrupted
+    while process.poll() is None and not (tmp_path / "run" / "rows.jsonl").exists():
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130, errors.decode()
+    assert errors.decode().strip() == "foretell: stopped; the same command continues from here"
+
+
+def test_ctrl_c_that_is_swallowed_ends_it_at_the_next_network(tmp_path: Path) -> None:
+    """Torch's C code may drop the exception that a signal raises in a callback of Python."""
+    ticks: list[int] = []
+
+    def swallow() -> None:
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+
+    def update(*_: object, **__: object) -> None:
+        ticks.append(1)
+        swallow()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Progress, "update", update)
+        words = [*COMMAND[3:], "--run", str(tmp_path / "run")]
+        assert main(words) == 130
+    assert len(ticks) == 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_while_a_module_is_imported(tmp_path: Path) -> None:
+    """The same exit code where the interrupt falls into an `exec`, as in making a dataclass."""
+    (tmp_path / "probe.py").write_text(
+        "import sys\n"
+        "from foretell.cli import main, search\n"
+        "class Interrupting:\n"
+        "    def __str__(self):\n"
+        "        exec('raise KeyboardInterrupt')\n"
+        "search.search = lambda *a, **k: str(Interrupting())\n"
+        "if __name__ == '__main__':\n"
+        "    sys.exit(main(['search', '--run', 'run']))\n"
+    )
+    process = subprocess.run(
+        [sys.executable, "-m", "probe"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 130, process.stderr
+    assert process.stderr.strip() == "foretell: stopped; the same command continues from here"

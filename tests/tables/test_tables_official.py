@@ -1,0 +1,521 @@
+"""Importing what benchmarks' authors hand out, from small files of the same structure made here."""
+
+import base64
+import json
+import pickle
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foretell.errors import ForetellError
+from foretell.tables import Table, import_table, read_table
+from foretell.tables.tfrecord import crc32c, fields, masked
+from tests.tables.test_tables import CELLS, refused, run
+
+Make = Callable[[Path], Path]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where this test's tables go."""
+    monkeypatch.setenv("FORETELL_DATA", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+# NAS-Bench-101 ------------------------------------------------------------------------------------
+
+
+def slow_crc32c(message: bytes) -> int:
+    """The checksum bit by bit."""
+    state = 0xFFFFFFFF
+    for byte in message:
+        state ^= byte
+        for _ in range(8):
+            state = (state >> 1) ^ (0x82F63B78 if state & 1 else 0)
+    return state ^ 0xFFFFFFFF
+
+
+def framed(data: bytes) -> bytes:
+    """A record as TensorFlow writes it."""
+
+    def mask(value: int) -> int:
+        return (((value >> 15) | (value << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+
+    length = struct.pack("<Q", len(data))
+    sums = (struct.pack("<I", mask(slow_crc32c(part))) for part in (length, data))
+    return length + next(sums) + data + next(sums)
+
+
+def message(*parts: tuple[int, int | float | bytes]) -> bytes:
+    """A protobuf message of these fields."""
+
+    def varint(value: int) -> bytes:
+        low, rest = value & 0x7F, value >> 7
+        return bytes([low | 0x80]) + varint(rest) if rest else bytes([low])
+
+    written = b""
+    for number, value in parts:
+        if isinstance(value, int):
+            written += varint(number << 3) + varint(value)
+        elif isinstance(value, float):
+            written += varint(number << 3 | 1) + struct.pack("<d", value)
+        else:
+            written += varint(number << 3 | 2) + varint(len(value)) + value
+    return written
+
+
+NB101_CELLS = {
+    "a" * 32: ("0111000100010000", "input,conv3x3-bn-relu,maxpool3x3,output", 8_555_530),
+    "b" * 32: ("011001000", "input,conv1x1-bn-relu,output", 227_274),
+}
+
+
+def nb101_record(digest: str, epochs: int, valid: float, test: float, seconds: float) -> bytes:
+    """One run: what it had before, half-way through and after training."""
+    adjacency, operations, parameters = NB101_CELLS[digest]
+    evaluations = [
+        (1, message((1, done), (2, done * seconds), (3, 0.9), (4, v), (5, t), (6, b"/a/model")))
+        for done, v, t in ((0.0, 0.1, 0.1), (0.5, 0.11, 0.12), (1.0, valid, test))
+    ]
+    metrics = message(*evaluations, (2, parameters), (3, 1.5 * seconds))
+    encoded = base64.b64encode(metrics).decode()
+    return json.dumps([digest, epochs, adjacency, operations, encoded]).encode()
+
+
+NB101_RUNS = [
+    ("a" * 32, 4, 0.5, 0.25, 40.0),
+    ("b" * 32, 4, 0.25, 0.125, 20.0),
+    ("a" * 32, 108, 0.75, 0.5, 1000.0),
+    ("b" * 32, 108, 0.5, 0.375, 500.0),
+    ("a" * 32, 108, 0.875, 0.625, 1100.0),
+]
+
+
+def make_tfrecord(path: Path) -> Path:
+    """Five runs of two cells."""
+    file = path / "nasbench.tfrecord"
+    file.write_bytes(b"".join(framed(nb101_record(*values)) for values in NB101_RUNS))
+    return file
+
+
+def test_tfrecord(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Means over runs, each run a repeat, percent, and what was known before training ended."""
+    file = make_tfrecord(tmp_path)
+    assert run(capsys, "data", "import", "nb101-tfrecord", str(file))[0] == 0
+    table = read_table("nb101", space="nb101")
+    assert list(table.frame["hash"]) == ["a" * 32, "b" * 32]
+    assert list(table.frame.index) == ["111011:02", "111:1"]
+    assert table.choose("valid_108").tolist() == [81.25, 50.0]
+    assert table.report("test_108").tolist() == [56.25, 37.5]
+    assert table.choose("valid_4").tolist() == [50.0, 25.0]
+    assert table.frame["seconds_108"].tolist() == [1050.0, 500.0]
+    assert table.frame["params"].tolist() == [8_555_530, 227_274]
+    assert table.repeats["test_108"] == ("test_108_1", "test_108_2")
+    assert table.frame["test_108_1"].tolist() == [50.0, 37.5]
+    assert table.frame["test_108_2"].iloc[0] == 62.5
+    assert np.isnan(table.frame["test_108_2"].iloc[1])
+    assert table.repeats["valid_4"] == ("valid_4_1",)
+    assert not set(table.choosing) & set(table.reporting)
+
+
+@given(st.data())
+def test_tfrecord_damaged_anywhere(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """No changed byte and no cut goes unnoticed, but a cut between two records."""
+    file = make_tfrecord(tmp_path_factory.mktemp("nb101"))
+    whole = file.read_bytes()
+    ends = {0, *np.cumsum([len(framed(nb101_record(*values))) for values in NB101_RUNS]).tolist()}
+    place = data.draw(st.integers(0, len(whole) - 1))
+    changed = bytes([whole[place] ^ data.draw(st.integers(1, 255))])
+    file.write_bytes(whole[:place] + changed + whole[place + 1 :])
+    with pytest.raises(ForetellError, match=r"checksum|cut off"):
+        import_table("nb101-tfrecord", file)
+    file.write_bytes(whole[:place])
+    if place not in ends:
+        with pytest.raises(ForetellError, match="cut off"):
+            import_table("nb101-tfrecord", file)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"no JSON",
+        b"[1, 2]",
+        b'{"a": 1}',
+        json.dumps(["a", 4, "011001000", "input,lstm,output", ""]).encode(),
+        json.dumps(["a", 4, "011001000", "input,conv3x3-bn-relu,output", "AAAA"]).encode(),
+        json.dumps(["a", 4, "0110", "input,conv3x3-bn-relu,output", "!"]).encode(),
+        nb101_record(*NB101_RUNS[0])[:-20] + b'"]',
+    ],
+)
+def test_tfrecord_of_something_else(tmp_path: Path, record: bytes) -> None:
+    """Whole records, of another kind."""
+    file = tmp_path / "other.tfrecord"
+    file.write_bytes(framed(record))
+    with pytest.raises(ForetellError, match=r"not one of NAS-Bench-101") as caught:
+        import_table("nb101-tfrecord", file)
+    assert "\n" not in str(caught.value)
+    file.write_bytes(b"")
+    with pytest.raises(ForetellError, match="no records"):
+        import_table("nb101-tfrecord", file)
+
+
+@given(st.lists(st.binary(max_size=40), min_size=1, max_size=20))
+def test_checksums_of_many_at_once(messages: list[bytes]) -> None:
+    """They are those of each one, bit by bit."""
+    assert crc32c(messages).tolist() == [slow_crc32c(one) for one in messages]
+
+
+def test_masked_checksum() -> None:
+    """The length 24 and its sum, with which every event file of TensorBoard begins."""
+    first = bytes.fromhex("1800000000000000a37f4b22")
+    assert masked(crc32c([first[:8]])).tolist() == [int.from_bytes(first[8:], "little")]
+    assert framed(bytes(24))[:12] == first
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(1, 2000),
+            st.integers(0, 2**40) | st.floats(allow_nan=False) | st.binary(max_size=300),
+        )
+    )
+)
+def test_protobuf_fields(parts: list[tuple[int, int | float | bytes]]) -> None:
+    """What was written is read."""
+    assert list(fields(message(*parts))) == parts
+
+
+# NATS-Bench and NAS-Bench-201 ---------------------------------------------------------------------
+
+SETS = {
+    "cifar10-valid": ("x-valid", "ori-test"),
+    "cifar10": ("ori-test",),
+    "cifar100": ("x-valid", "x-test", "ori-test"),
+    "ImageNet16-120": ("x-valid", "x-test", "ori-test"),
+}
+SEEDS = {"12": (111,), "200": (777, 888)}
+
+
+def accuracy(number: int, budget: str, dataset: str, part: str, seed: int) -> float:
+    """A different one for everything that it depends on."""
+    return (
+        10.0
+        + number
+        + (0.5 if budget == "200" else 0.0)
+        + 0.1 * list(SETS).index(dataset)
+        + 0.01 * ("x-valid", "x-test", "ori-test").index(part)
+        + seed / 1e6
+    )
+
+
+def nats_results(package: Any, number: int, cell: str) -> dict[str, Any]:
+    """One network as the archive has it: budget -> state."""
+    states = {}
+    for budget, seeds in SEEDS.items():
+        results = package.ArchResults(number, cell)
+        for dataset, parts in SETS.items():
+            for seed in seeds:
+                epochs, size = 2, np.float64(0.5 + number)  # as if two were all
+                one = package.ResultsCount(
+                    dataset, None, {}, {}, size, 20.0 + number, {}, seed, epochs, [0.01]
+                )
+                curve = {0: 1.0, 1: 2.0}
+                one.update_train_info(curve, curve, curve, {0: 100.0, 1: 110.0})
+                last = {
+                    f"{part}@{epoch}": epoch * accuracy(number, budget, dataset, part, seed)
+                    for part in parts
+                    for epoch in range(epochs)
+                }
+                one.update_eval(last, last, last)
+                results.update(dataset, seed, one)
+        states[budget] = results.state_dict()
+    return states
+
+
+def make_nats_folder(path: Path) -> Path:
+    """The archive in its -simple form, of three networks, one of which has no file."""
+    package = pytest.importorskip("nats_bench")
+    folder = path / "NATS-tss-v1_0-3ffb9-simple"
+    folder.mkdir()
+    for number in (0, 2):
+        states = nats_results(package, number, CELLS[number])
+        package.pickle_save(states, folder / f"{number:06d}", ".pickle.pbz2")
+    meta = {"meta_archs": CELLS, "evaluated_indexes": {0, 2}}
+    package.pickle_save(meta, folder / "meta", ".pickle.pbz2")
+    return folder
+
+
+def nats_dictionary(package: Any) -> dict[str, Any]:
+    """The archive in one piece."""
+    return {
+        "meta_archs": CELLS,
+        "evaluated_indexes": {0, 2},
+        "arch2infos": {number: nats_results(package, number, CELLS[number]) for number in (0, 2)},
+    }
+
+
+def make_nats_file(path: Path) -> Path:
+    """The archive as one file."""
+    package = pytest.importorskip("nats_bench")
+    package.pickle_save(nats_dictionary(package), path / "NATS-tss", ".pickle.pbz2")
+    return path / "NATS-tss.pickle.pbz2"
+
+
+def make_nb201_file(path: Path) -> Path:
+    """NAS-Bench-201's file, which calls 12 epochs less and 200 full."""
+    package = pytest.importorskip("nats_bench")
+    held = nats_dictionary(package)
+    infos = held["arch2infos"]
+    held["arch2infos"] = {n: {"less": s["12"], "full": s["200"]} for n, s in infos.items()}
+    held["evaluated_indexes"] = [0, 2]
+    file = path / "NAS-Bench-201.pth"
+    torch.save(held, file, _use_new_zipfile_serialization=False)  # as torch did in 2020
+    file.write_bytes(file.read_bytes().replace(b"numpy._core", b"numpy.core"))  # and NumPy 1
+    return file
+
+
+@pytest.mark.parametrize(
+    ("source", "make"),
+    [
+        ("nats-tss", make_nats_folder),
+        ("nats-tss", make_nats_file),
+        ("nb201-pth", make_nb201_file),
+    ],
+)
+def test_nats(source: str, make: Make, tmp_path: Path) -> None:
+    """Validation parts are for choosing, test parts for reporting, and seeds are averaged."""
+    table = import_table(source, make(tmp_path))
+    assert list(table.frame.index) == [CELLS[0], CELLS[2]]
+    assert set(table.choosing) == {
+        f"{name}_xvalid_{budget}"
+        for name in ("cifar10valid", "cifar100", "imagenet16")
+        for budget in (12, 200)
+    }
+    wanted = {
+        "cifar10valid_xvalid_200": ("200", "cifar10-valid", "x-valid"),
+        "cifar100_xvalid_12": ("12", "cifar100", "x-valid"),
+        "imagenet16_xvalid_200": ("200", "ImageNet16-120", "x-valid"),
+    }
+    reported = {
+        "cifar10_test_200": ("200", "cifar10", "ori-test"),
+        "cifar10valid_test_12": ("12", "cifar10-valid", "ori-test"),
+        "cifar100_test_200": ("200", "cifar100", "x-test"),
+        "imagenet16_test_200": ("200", "ImageNet16-120", "x-test"),
+    }
+    for columns, values in ((wanted, table.choose), (reported, table.report)):
+        for column, what in columns.items():
+            for cell, number in ((CELLS[0], 0), (CELLS[2], 2)):
+                mean = np.mean([accuracy(number, *what, seed) for seed in SEEDS[what[0]]])
+                assert values(column)[cell] == pytest.approx(mean, abs=1e-12), column
+    assert table.repeats["cifar100_test_200"] == (
+        "cifar100_test_200_seed_777",
+        "cifar100_test_200_seed_888",
+    )
+    assert "cifar100_test_12" not in table.repeats
+    assert table.frame["params_m_cifar10"].tolist() == [0.5, 2.5]
+    assert table.frame["flops_m_cifar10"].tolist() == [20.0, 22.0]
+    assert table.frame["cifar10valid_seconds_200"].tolist() == [210.0, 210.0]
+
+
+def test_nats_files_that_cannot_be(tmp_path: Path) -> None:
+    """Absent, cut off, or of another kind; a .pth that would run code is refused."""
+    folder = make_nats_folder(tmp_path)
+    file = folder / "000002.pickle.pbz2"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(ForetellError, match="can't be read as the official archive"):
+        import_table("nats-tss", folder)
+    for made, source in ((make_nats_file, "nats-tss"), (make_nb201_file, "nb201-pth")):
+        cut = made(tmp_path)
+        cut.write_bytes(cut.read_bytes()[:-100])
+        with pytest.raises(ForetellError, match="can't be read as the official archive"):
+            import_table(source, cut)
+        with pytest.raises(ForetellError, match="there is no"):
+            import_table(source, tmp_path / "absent")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ForetellError, match="can't be read as the official archive"):
+        import_table("nats-tss", tmp_path / "empty")
+    trap = tmp_path / "trap.pth"
+    torch.save({"arch2infos": {}, "meta_archs": Trap(tmp_path / "sprung")}, trap)
+    with pytest.raises(ForetellError, match="Unsupported global") as caught:
+        import_table("nb201-pth", trap)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "sprung").exists()
+
+
+class Trap:
+    """Leaves a file behind where it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        """What unpickling calls."""
+        return Path.touch, (self.path,)
+
+
+# NAS-Bench-ASR ------------------------------------------------------------------------------------
+
+OPS = ["linear", "conv5", "conv5d2", "conv7", "conv7d2", "zero"]
+ASR_CELLS = {"h1": [(1, 0), (1, 0, 0), (1, 0, 0, 0)], "h2": [(0, 1), (3, 0, 1), (5, 1, 0, 1)]}
+
+
+def two_pickles(path: Path, header: dict[str, Any], rows: list[list[Any]]) -> None:
+    """As the release has them."""
+    space = {"ops": OPS, "nodes": 3, "shape": [[6, 2], [6, 2, 2], [6, 2, 2, 2]]}
+    with path.open("wb") as file:
+        pickle.dump({"version": 1, "search_space": space, **header}, file)
+        pickle.dump(rows, file)
+
+
+def make_asr(path: Path) -> Path:
+    """Two seeds, the parameters, and one device; the lowest validation error is not the last."""
+    folder = path / "nb-asr"
+    folder.mkdir()
+    columns = ["model_hash", "val_per", "test_per", "arch_vec"]
+    for seed, plus in ((1234, 0.0), (1235, 0.02)):
+        rows = [
+            [digest, [0.5, low + plus, 0.4], low + 0.02 + plus, cell]
+            for (digest, cell), low in zip(ASR_CELLS.items(), (0.2, 0.3), strict=True)
+        ]
+        header = {"dataset_type": "training", "seed": seed, "epochs": 40, "columns": columns}
+        two_pickles(folder / f"nb-asr-e40-{seed}.pickle", header, rows)
+    static = {"dataset_type": "static", "columns": ["model_hash", "params"]}
+    two_pickles(folder / "nb-asr-info.pickle", static, [["h2", 200], ["h1", 100]])
+    device = {
+        "dataset_type": "benchmarking",
+        "device": "jetson-nano-fp32",
+        "columns": ["model_hash", "latency"],
+    }
+    two_pickles(folder / "nb-asr-bench-jetson-nano-fp32.pickle", device, [["h1", 0.5]])
+    return folder
+
+
+def test_asr(tmp_path: Path) -> None:
+    """Error rates in percent, less is better, seeds averaged, costs joined by the hash."""
+    folder = make_asr(tmp_path)
+    table = import_table("asr", folder)
+    assert table.frame.index[0] == '[["conv5", 0], ["conv5", 0, 0], ["conv5", 0, 0, 0]]'
+    assert table.frame.index[1] == '[["linear", 1], ["conv7", 0, 1], ["zero", 1, 0, 1]]'
+    assert table.choose("valid_per").tolist() == pytest.approx([21, 31])
+    assert table.report("test_per").tolist() == pytest.approx([23, 33])
+    assert table.frame["test_per_2"].tolist() == pytest.approx([24, 34])
+    assert table.frame["params"].tolist() == [100, 200]
+    assert table.frame["latency_jetson-nano-fp32"].iloc[0] == 0.5
+    assert np.isnan(table.frame["latency_jetson-nano-fp32"].iloc[1])
+    assert table.lower_is_better == ("valid_per", "test_per")
+    alone = import_table("asr", folder / "nb-asr-e40-1234.pickle")
+    assert alone.choose("valid_per").tolist() == pytest.approx([20, 30])
+    assert not alone.repeats
+    assert not alone.cost
+
+
+def test_asr_runs_no_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file with anything but plain values is refused before it does something."""
+    trap = tmp_path / "nb-asr-e40-1.pickle"
+    with trap.open("wb") as file:
+        pickle.dump(Trap(tmp_path / "sprung"), file)
+        pickle.dump([], file)
+    assert "plain values never do" in refused(capsys, "data", "import", "asr", str(trap))
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_asr_files_that_cannot_be(tmp_path: Path) -> None:
+    """Cut off, of another kind, or with other columns."""
+    folder = make_asr(tmp_path)
+    file = folder / "nb-asr-e40-1234.pickle"
+    whole = file.read_bytes()
+    for length in range(0, len(whole), 40):
+        file.write_bytes(whole[:length])
+        with pytest.raises(ForetellError, match="is no file of NAS-Bench-ASR"):
+            import_table("asr", folder)
+    with pytest.raises(ForetellError, match="it is 'static'"):
+        import_table("asr", folder / "nb-asr-info.pickle")
+    with pytest.raises(ForetellError, match="there is no nb-asr-e40"):
+        import_table("asr", tmp_path)
+
+
+# NAS-Bench-NLP ------------------------------------------------------------------------------------
+
+CELL = (
+    '{"f": {"op": "linear", "input": ["x", "h_prev_0"]}, "h_new_0": {"op": "%s", "input": ["f"]}}'
+)
+NLP_LOGS = [
+    ("activation_tanh", [6.0, 4.0, 5.0], [6.5, 4.5, 3.0], "f"),
+    ("activation_sigm", [6.0, 5.0, 4.5], [6.5, 5.5, 4.0], "f"),
+    ("activation_tanh", [6.0, 5.0, 5.5], [6.5, 5.5, 5.0], "g"),
+    ("activation_leaky_relu", [float("nan")], [float("nan")], "f"),
+]
+
+
+def make_nlp(path: Path) -> Path:
+    """Four runs of three cells, one of them under two names; one diverged at once."""
+    folder = path / "train_logs"
+    folder.mkdir()
+    for number, (operation, valid, test, node) in enumerate(NLP_LOGS):
+        log = {
+            "recepie": (CELL % operation).replace('"f"', f'"{node}"'),
+            "recepie_id": number,
+            "num_params": 1000 + number,
+            "val_losses": valid,
+            "test_losses": test,
+            "train_losses": valid,
+            "wall_times": [10.0] * len(valid),
+            "status": "OK",
+        }
+        (folder / f"log_stats_model_{number}.json").write_text(json.dumps(log))
+    return folder
+
+
+def check_nlp(table: Table) -> None:
+    """The loss on test text where that on validation text is lowest, not the lowest one."""
+    assert len(table.frame) == 3
+    assert table.choose("valid_loss").tolist()[:2] == [4.5, 4.5]
+    assert table.report("test_loss").tolist()[:2] == [5.0, 4.0]
+    assert np.isnan(table.report("test_loss").iloc[2])
+    assert table.frame["test_loss_1"].tolist()[:2] == [4.5, 4.0]
+    assert table.frame["test_loss_2"].iloc[0] == 5.5
+    assert table.frame["seconds"].tolist() == [30.0, 30.0, 10.0]
+    assert table.lower_is_better == ("valid_loss", "test_loss")
+
+
+def test_nlp(tmp_path: Path) -> None:
+    """From a folder and from the ZIP file it comes in."""
+    folder = make_nlp(tmp_path)
+    check_nlp(import_table("nlp", folder))
+    packed = tmp_path / "logs.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        for file in folder.iterdir():
+            archive.write(file, file.name)
+    check_nlp(import_table("nlp", packed))
+
+
+def test_nlp_files_that_cannot_be(tmp_path: Path) -> None:
+    """No log, half a log, another JSON file, half a ZIP file."""
+    folder = make_nlp(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ForetellError, match=r"no \.json logs"):
+        import_table("nlp", tmp_path / "empty")
+    log = folder / "log_stats_model_0.json"
+    whole = log.read_text()
+    for text in (whole[:100], "{}", "[]", '{"recepie": 1}'):
+        log.write_text(text)
+        with pytest.raises(ForetellError, match="is no log of NAS-Bench-NLP"):
+            import_table("nlp", folder)
+    packed = tmp_path / "logs.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("a.json", whole)
+    packed.write_bytes(packed.read_bytes()[:-40])
+    with pytest.raises(ForetellError, match="can't be read as a ZIP file"):
+        import_table("nlp", packed)
+    with pytest.raises(ForetellError, match="there is no"):
+        import_table("nlp", tmp_path / "absent")
