@@ -1,0 +1,147 @@
+"""Run folders written before the redesign, in `before/`, open and continue under today's code.
+
+Their row keys stand here byte for byte: whoever changes what a key says makes all runs of before
+compute everything anew, and sees it here first.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foretell import load_chosen
+from foretell.cli import main
+from foretell.report import write_report
+from foretell.runs.rowlog import canonical
+from foretell.runs.store import ROWS, read_rows
+from foretell.searching.read import read_search
+from foretell.studies.read import read_study
+from foretell.studies.simulations import read_simulations
+
+BEFORE = Path(__file__).parent / "before"
+JOBS = ["search", "study", "simulated"]
+SPACE = ["--space", "nb201?channels=4,cells=1", "--batch-size", "8"]
+
+
+def command(job: str, root: Path) -> list[str]:
+    """The command that made the folder of this job, in a copy of `before`."""
+    run = ["--run", str(root / job), "--csv", "--workers", "1"]
+    if job == "search":
+        small = ["--pool", "4", "--trainings", "2", "--epochs", "3", "--train-batch-size", "512"]
+        aims = ["--proxies", "synflow,params", "--max-params", "100000"]
+        return ["search", *SPACE, *small, *aims, "--first-stage", "halving", *run]
+    if job == "study":
+        what = ["--sample", "4", "--proxies", "synflow,snip,params", "--reduced", "econas"]
+        return ["study", str(root / "table.parquet"), *SPACE, *what, *run]
+    strategies = ["--strategies", "random random?warmup=4"]
+    counts = ["--by", "synflow", "--trainings", "3", "--seeds", "2"]
+    return ["study", "search", str(root / "study"), *counts, *strategies, *run]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A copy that may be written."""
+    return shutil.copytree(BEFORE, tmp_path / "before")
+
+
+def keys_of(folder: Path) -> list[str]:
+    """The keys as they stand in the file, without a parser of ours between."""
+    found = []
+    for line in (folder / ROWS).read_text().splitlines():
+        start = line.index('"key":') + len('"key":')
+        found.append(line[start : start + json.JSONDecoder().raw_decode(line[start:])[1]])
+    return found
+
+
+def comparable(folder: Path) -> dict[str, Any]:
+    """Each row's values by its key, without what the clock and the versions say."""
+    loose = ("key", "seconds", "made_with", "before")
+    return {
+        canonical(row["key"]): {n: v for n, v in row.items() if n not in loose}
+        for row in read_rows(folder)
+    }
+
+
+def assert_same(found: Any, expected: Any) -> None:
+    """Equal, numbers to what another processor may round otherwise."""
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys()
+        for name, value in expected.items():
+            assert_same(found[name], value)
+    elif isinstance(expected, list):
+        assert len(found) == len(expected)
+        for one, other in zip(found, expected, strict=True):
+            assert_same(one, other)
+    elif isinstance(expected, float):
+        assert found == pytest.approx(expected, rel=1e-4)
+    else:
+        assert found == expected
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_keys_are_what_canonical_json_makes_of_them(job: str) -> None:
+    keys = keys_of(BEFORE / job)
+    assert keys == [canonical(row["key"]) for row in read_rows(BEFORE / job)]
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_the_same_command_computes_nothing_again(job: str, root: Path) -> None:
+    before = (root / job / ROWS).read_bytes()
+    assert main(command(job, root)) == 0
+    assert (root / job / ROWS).read_bytes() == before
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_a_run_cut_short_continues_to_the_same_keys_and_values(job: str, root: Path) -> None:
+    """Where a kill came after some rows: every kind of row is made again."""
+    kept = {"search": 3, "study": 3, "simulated": 1}[job]
+    lines = (root / job / ROWS).read_bytes().splitlines(keepends=True)
+    reduced = [line for line in lines if b'"kind":"reduced"' in line]
+    lines = [*lines[:kept], *reduced[:3]]  # the fourth is trained again, in about a second
+    (root / job / ROWS).write_bytes(b"".join(lines))
+    assert main(command(job, root)) == 0
+    assert (root / job / ROWS).read_bytes().startswith(b"".join(lines))
+    assert sorted(keys_of(root / job)) == sorted(keys_of(BEFORE / job))
+    assert_same(comparable(root / job), comparable(BEFORE / job))
+
+
+def test_a_larger_sample_continues_a_study(root: Path) -> None:
+    before = (root / "study" / ROWS).read_bytes()
+    words = ["--sample", "6", "--proxies", "params,synflow,snip"]
+    assert main([*command("study", root), "--reduced", "", *words]) == 0
+    after = (root / "study" / ROWS).read_bytes()
+    assert after.startswith(before)
+    assert len(after.splitlines()) == len(before.splitlines()) + 2 * 3
+
+
+def test_more_seeds_and_strategies_continue_simulated_searches(root: Path) -> None:
+    before = (root / "simulated" / ROWS).read_bytes()
+    more = ["--seeds", "3", "--strategies", "random local"]
+    assert main([*command("simulated", root), *more]) == 0
+    after = (root / "simulated" / ROWS).read_bytes()
+    assert after.startswith(before)
+    assert len(after.splitlines()) == 4 + 1 + 3
+
+
+def test_they_are_read_as_they_were() -> None:
+    found = read_search(BEFORE / "search")
+    assert found.trained["arm"].tolist() == ["scored", "unscored"]
+    assert found.best["val_accuracy"].tolist() == [10.0, 10.0]
+    assert found.trained["synflow"].tolist() == [17.977848179922887, 17.71072055623218]
+    rows = read_study(BEFORE / "study")
+    assert rows.runs[0].shape == (4, 3)
+    assert rows.reduced.columns.tolist() == ["econas"]
+    assert rows.reduced.notna().all(axis=None)
+    assert rows.minibatches == {"econas": 360}
+    searches = read_simulations(BEFORE / "simulated")
+    assert searches.curves("val", "val")["random"].shape == (2, 3)
+    model = load_chosen(BEFORE / "search")
+    assert sum(parameter.numel() for parameter in model.parameters()) == 11766
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_a_report_is_written_of_them(job: str, root: Path) -> None:
+    pytest.importorskip("vl_convert")
+    assert write_report(root / job).exists()
