@@ -20,8 +20,8 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 import vl_convert
 
+from foretell.progress import Progress
 from foretell.report.charts import records
-from foretell.runs.evaluate import Tick
 from foretell.spaces import enumerate_space, make_space
 from foretell.studies.run import run_study
 from foretell.tables import Table
@@ -63,7 +63,7 @@ class Watch:
     done: int = 0
     start: float = field(default_factory=time.perf_counter)
 
-    def __call__(self, tick: Tick) -> None:
+    def __call__(self, event: Progress) -> None:
         """Count a network, and look if it is time."""
         self.done += 1
         due = not self.seen or self.now() - self.seen[-1].seconds >= self.every

@@ -15,7 +15,7 @@ from tests.support.paths import ROOT
 PACKAGE = ROOT / "src" / "foretell"
 
 FLOORS = (
-    "errors version",
+    "errors progress version",
     "seeds files names",
     "batch",
     "losses",

@@ -10,11 +10,11 @@ import torch
 
 from foretell import ForetellError, search
 from foretell.cli import main
+from foretell.progress import Progress
 from foretell.runs.store import read_config
 from foretell.searching.retrain import retrain
 from foretell.spaces import make_space
 from foretell.training.settings import TrainSettings
-from foretell.training.train import Epoch
 
 CODE = """
 from torch import nn
@@ -49,9 +49,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_winner_is_trained_from_untrained_weights(run: Path) -> None:
-    told: list[Epoch] = []
+    told: list[Progress] = []
     done = retrain(run, LONGER, progress=told.append)
-    assert [epoch.number for epoch in told] == [1, 2, 3]
+    assert [event.done for event in told] == [1, 2, 3]
     about, chosen = (json.loads((run / f"{n}.json").read_text()) for n in ("retrained", "chosen"))
     assert about["arch"] == chosen["arch"]
     assert about["training"] == LONGER.key()
@@ -67,17 +67,17 @@ def test_stopped_it_goes_on_to_the_same_end(run: Path) -> None:
     class Stopped(Exception):
         """As Ctrl-C would."""
 
-    def stop(epoch: Epoch) -> None:
-        if epoch.number == 2:
+    def stop(event: Progress) -> None:
+        if event.done == 2:
             raise Stopped
 
     whole = retrain(run, LONGER, seed=7)
     before = torch.load(whole.weights, weights_only=True)
     with pytest.raises(Stopped):
         retrain(run, LONGER, seed=7, progress=stop)
-    told: list[Epoch] = []
+    told: list[Progress] = []
     again = retrain(run, LONGER, seed=7, progress=told.append)
-    assert [epoch.number for epoch in told][-1] == 3
+    assert [event.done for event in told][-1] == 3
     assert len(told) < 3
     after = torch.load(again.weights, weights_only=True)
     assert all(after[name].equal(before[name]) for name in before)

@@ -145,7 +145,7 @@ def test_any_searcher_trains_for_real(tmp_path: Path, searcher: str) -> None:
     again = search(
         run=tmp_path / "run",
         searcher=searcher,
-        progress=lambda tick: ticks.append(tick.from_store),
+        progress=lambda tick: ticks.append(tick.cached),
         **TINY,
     )
     assert all(ticks)

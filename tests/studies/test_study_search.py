@@ -92,15 +92,15 @@ def test_more_seeds_and_strategies_compute_what_is_missing(scored: Path, tmp_pat
         scored, tmp_path / "whole", 4, strategies=["random", "local", "random?warmup=9"]
     )
     searched(scored, tmp_path / "parts", 2)
-    calls: list[tuple[int, int]] = []
+    calls: list[tuple[int, int | None]] = []
     parts = searched(
         scored,
         tmp_path / "parts",
         4,
         strategies=["random", "local", "random?warmup=9"],
-        progress=lambda done, total: calls.append((done, total)),
+        progress=lambda event: calls.append((event.done, event.total)),
     )
-    assert calls == [(done, 12) for done in range(3, 13)]
+    assert calls == [(done, 12) for done in range(1, 13)]
     of = {json.dumps(row["key"]): row for row in read_rows(parts)}
     for row in read_rows(whole):
         assert of[json.dumps(row["key"])]["trained"] == row["trained"]

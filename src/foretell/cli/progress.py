@@ -6,10 +6,11 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
 
 from foretell.cli.interrupt import raise_if_interrupted
-from foretell.runs.evaluate import Tick
+from foretell.progress import Progress
 
 __all__ = ["SearchProgress"]
 
@@ -24,7 +25,7 @@ class SearchProgress:
         self._spent: dict[str, float] = {}
         self._done: dict[str, int] = {}
         self._last = time.perf_counter()
-        self._bar = Progress(
+        self._bar = Bar(
             TextColumn("{task.fields[doing]}", style="bold"),
             BarColumn(bar_width=30),
             TextColumn("{task.percentage:>3.0f} %"),
@@ -36,15 +37,13 @@ class SearchProgress:
         )
         self._task = self._bar.add_task("", total=1.0, doing="starting", left="", label="")
 
-    def __call__(self, tick: Tick) -> None:
+    def __call__(self, event: Progress) -> None:
         """Take note of one finished unit of work."""
         raise_if_interrupted()
-        now, kind = time.perf_counter(), tick.question.kind
+        now, kind = time.perf_counter(), event.what
         self._left[kind] = max(self._left[kind] - 1, 0)
-        if not tick.from_store:
-            self._spent[tick.question.kind] = (
-                self._spent.get(tick.question.kind, 0.0) + now - self._last
-            )
+        if not event.cached:
+            self._spent[kind] = self._spent.get(kind, 0.0) + now - self._last
             self._done[kind] = self._done.get(kind, 0) + 1
         self._last = now
         seconds = self.seconds_left()
@@ -54,7 +53,7 @@ class SearchProgress:
             completed=spent / (spent + seconds) if spent else 0,
             doing={"score": "scoring", "train": "training"}[kind],
             left=f"{clock(seconds)} left",
-            label=tick.arch,
+            label=event.name,
         )
 
     def seconds_left(self) -> float:

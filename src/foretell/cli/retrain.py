@@ -11,9 +11,9 @@ from foretell.cli.inputs import data_text
 from foretell.cli.interrupt import raise_if_interrupted
 from foretell.cli.search import add_training, training_of
 from foretell.cli.show import show
+from foretell.progress import Progress
 from foretell.searching.retrain import retrain
 from foretell.searching.search import DEMO
-from foretell.training.train import Epoch
 
 __all__ = ["add_retrain"]
 
@@ -46,12 +46,10 @@ def run_retrain(arguments: argparse.Namespace) -> None:
     """Train, telling each epoch on a terminal, and print what came of it."""
     console = Console(stderr=True, highlight=False)
 
-    def told(epoch: Epoch) -> None:
+    def told(event: Progress) -> None:
         raise_if_interrupted()
         if console.is_terminal:
-            console.print(
-                f"epoch {epoch.number}: {epoch.val_accuracy:.2f} % on validation samples", end="\r"
-            )
+            console.print(event.name, end="\r")
 
     done = retrain(
         arguments.run,

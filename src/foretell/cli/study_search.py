@@ -77,7 +77,7 @@ def run_and_show(arguments: argparse.Namespace) -> None:
             trainings=arguments.trainings,
             seeds=arguments.seeds,
             workers=arguments.workers,
-            progress=lambda done, total: p.update(task, completed=done, total=total),
+            progress=lambda event: p.update(task, completed=event.done, total=event.total),
         )
     print_found(read_simulations(folder), arguments)
 

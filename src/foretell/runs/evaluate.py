@@ -17,6 +17,7 @@ from foretell.engine.plan import Plan
 from foretell.errors import ForetellError
 from foretell.executors.processes import Lost, completed
 from foretell.files import os_errors_told, write_atomically
+from foretell.progress import Tally
 from foretell.proxies import PROXIES
 from foretell.runs.rowlog import canonical
 from foretell.runs.store import Store
@@ -28,18 +29,9 @@ from foretell.training.settings import TrainSettings
 from foretell.training.train import Trained
 from foretell.version import __version__
 
-__all__ = ["Evaluator", "Tick", "Work"]
+__all__ = ["Evaluator", "Work"]
 
 Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Tick:
-    """One question is answered."""
-
-    question: Question
-    arch: str
-    from_store: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +74,7 @@ class Evaluator:
     store: Store
     executor: Executor
     at_once: int
-    progress: Callable[[Tick], object]
+    tally: Tally
     refusals: bool = False
     """Whether a network that cannot be scored gets a row that says why, as in a zoo; where the
     networks are of one space, the first one ends the run."""
@@ -109,14 +101,14 @@ class Evaluator:
             if (task := self._task(question)) is not None:
                 tasks[question] = task
             else:
-                self._tick(question, from_store=True)
+                self._tick(question, cached=True)
         if self.refusals:
             asked = {question: Refusing(task) for question, task in tasks.items()}
         for question, result in completed(self.executor, asked, self.at_once):
             if isinstance(result, Lost):
                 result = lost(tasks[question], result.why)
             self._keep(question.arch, result)
-            self._tick(question, from_store=False)
+            self._tick(question, cached=False)
 
     def scores(self, arch: Arch) -> dict[str, Row]:
         """The stored row of each proxy."""
@@ -207,8 +199,8 @@ class Evaluator:
         self.store.add({"key": self._train_key(arch), **training_values(trained)})
         self._checkpoint(arch).unlink(missing_ok=True)
 
-    def _tick(self, question: Question, *, from_store: bool) -> None:
-        self.progress(Tick(question, self.work.space.format(question.arch), from_store))
+    def _tick(self, question: Question, *, cached: bool) -> None:
+        self.tally.add(question.kind, self.work.space.format(question.arch), cached=cached)
 
     def _row(self, key: Row) -> Row:
         row = self.store.get(key)

@@ -1,6 +1,6 @@
 """Score many models on the same minibatch and put them in order."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from foretell.engine.plan import DEFAULT, Request, make_plan
 from foretell.engine.weights import Layers
 from foretell.errors import ForetellError
 from foretell.losses import Loss
+from foretell.progress import ProgressCallback, Tally
 from foretell.proxies import PROXIES
 from foretell.scoring.score import score
 from foretell.scoring.vote import VOTERS, oriented, vote, wins
@@ -33,7 +34,7 @@ def rank(
     layers: Layers = "all",
     batch_norm: BatchNorm = "batch",
     micro_batch: int | None = None,
-    progress: Callable[[str], object] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> pd.DataFrame:
     """A row a model, the most promising first.
 
@@ -44,7 +45,7 @@ def rank(
     Columns: a score for each proxy; `wins`, where the voters are there; `rank`, from 1;
     `seconds`, all its passes; `why`, what was undefined and the reason. A model that cannot be
     scored stays in the table, last, with its reason. The other arguments are those of
-    `foretell.score`.
+    `foretell.score`. `progress` is called with a `Progress` after each model.
 
     >>> import torch
     >>> models = {f"width {w}": nn.Sequential(nn.Linear(2, w), nn.Linear(w, 2)) for w in (3, 9)}
@@ -58,6 +59,7 @@ def rank(
     names = [proxy.name for proxy in plan.proxies]
     by = column_for(by, names)
     checked = as_batch(batch)
+    tally = Tally(progress, {"score": len(models) if isinstance(models, Sized) else None})
     rows = []
     for name, model in named(models):
         try:
@@ -78,8 +80,7 @@ def rank(
         except ForetellError as error:
             row, seconds, why = dict.fromkeys(names, np.nan), 0.0, str(error)
         rows.append({"model": name, **row, "seconds": seconds, "why": why})
-        if progress:
-            progress(name)
+        tally.add("score", name)
     if not rows:
         raise ForetellError("there is no model to rank; give at least one")
     return in_order(pd.DataFrame(rows).set_index("model"), by)

@@ -3,7 +3,7 @@
 import io
 import json
 import os
-from collections.abc import Callable
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from torch import nn
 
 from foretell.errors import ForetellError
 from foretell.files import write_atomically
+from foretell.progress import Progress, ProgressCallback
 from foretell.runs.store import locked, read_config
 from foretell.runs.tasks import Data, loaded
 from foretell.searching.chosen import read_chosen, space_of
@@ -44,13 +45,14 @@ def retrain(
     space: str | Space | None = None,
     seed: int = 0,
     device: str = "cpu",
-    progress: Callable[[Epoch], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Retrained:
     """Train the chosen network of a search anew, from untrained weights, and save it in its folder.
 
     `data` is by default the search's own, by its name; it must be the same samples. A space of
     your own is given again, as an object or `FILE.py:NAME`. A training that was stopped goes on
-    from its last epoch when the same call is made again.
+    from its last epoch when the same call is made again. `progress` is called with a `Progress`
+    after each epoch.
 
     Raises ForetellError if the search has not finished or the run has a writer, or for other data
     or another space.
@@ -66,8 +68,16 @@ def retrain(
     built = space_of(about, space)
     model = built.build(built.parse(about["arch"]), seed)
     checkpoint = folder / UNFINISHED
+    start, epochs = time.perf_counter(), training.stop_after or training.epochs
+
+    def finished(epoch: Epoch) -> None:
+        name = f"epoch {epoch.number}: {epoch.val_accuracy:.2f} % on validation samples"
+        if progress is not None:
+            seconds = time.perf_counter() - start
+            progress(Progress("retrain", epoch.number, epochs, seconds, name))
+
     with locked(folder):
-        trained = train(model, splits, training, seed, device, progress, checkpoint, True)
+        trained = train(model, splits, training, seed, device, finished, checkpoint, True)
         if trained.why is not None:
             raise ForetellError(f"the training failed: {trained.why}; try a smaller learning rate")
         keep(model, trained, training, about, seed, folder)

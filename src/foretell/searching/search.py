@@ -1,7 +1,7 @@
 """The main job: from a search space and a data set to the networks worth training."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,8 +11,9 @@ from foretell.engine.plan import DEFAULT, Request, make_plan
 from foretell.errors import ForetellError
 from foretell.executors.processes import pool as workers_pool
 from foretell.names import parse_spec
+from foretell.progress import ProgressCallback, Tally
 from foretell.runs.costs import CostBook
-from foretell.runs.evaluate import Evaluator, Tick, Work
+from foretell.runs.evaluate import Evaluator, Work
 from foretell.runs.store import Store
 from foretell.runs.tasks import loaded
 from foretell.searchers import Searcher
@@ -65,7 +66,7 @@ def search(
     tf32: bool = False,
     workers: int = 1,
     executor: Executor | None = None,
-    progress: Callable[[Tick], object] = lambda tick: None,
+    progress: ProgressCallback | None = None,
 ) -> Outcome:
     """Search with the help of the proxy `by`, train `trainings` networks, and as many without it.
 
@@ -91,7 +92,8 @@ def search(
     A space given by name is built for the data's classes and image shape. `workers` is how many
     processes compute, each on one thread; the rows are the same whatever their number. With an
     `executor` of your own, such as Dask's or Slurm's, it computes so many tasks at a time. A
-    network whose process dies twice is undefined, and the row says why.
+    network whose process dies twice is undefined, and the row says why. `progress` is called with
+    a `Progress` after each network that was scored ("score") or trained ("train").
 
     Raises ForetellError for a bad argument, or a folder that holds something else.
     """
@@ -108,9 +110,10 @@ def search(
     stages = staged(first_stage, work)
     config |= {"first_stage": first_stage} if first_stage else {}
     with Store.open(run, config) as store, workers_pool(executor or workers) as pooled:
-        evaluator = Evaluator(work, store, pooled, workers, progress)
+        tally = Tally(progress, {"score": pool, "train": 2 * trainings})
+        evaluator = Evaluator(work, store, pooled, workers, tally)
         evaluators = [
-            evaluator if stage is work else Evaluator(stage, store, pooled, workers, progress)
+            evaluator if stage is work else Evaluator(stage, store, pooled, workers, tally)
             for stage in stages
         ]
         book = CostBook(evaluator)

@@ -12,10 +12,10 @@ from typing import Any
 from foretell.data import Splits
 from foretell.errors import ForetellError, did_you_mean
 from foretell.executors.processes import Lost, completed
-from foretell.runs.evaluate import Tick, Work, finite_or_null, made_with
+from foretell.progress import Tally
+from foretell.runs.evaluate import Work, finite_or_null, made_with
 from foretell.runs.store import Store
 from foretell.runs.tasks import one_thread
-from foretell.searchers import Question
 from foretell.spaces import Arch, Space
 from foretell.training.reduced import REDUCED, reduced_space, reduced_splits
 from foretell.training.settings import TrainSettings
@@ -50,7 +50,7 @@ def train_reduced(
     store: Store,
     executor: Executor,
     at_once: int,
-    progress: Callable[[Tick], object],
+    tally: Tally,
 ) -> None:
     """Train what is missing, and store a row for each: its validation accuracy and its cost.
 
@@ -87,10 +87,13 @@ def train_reduced(
         for arch in dict.fromkeys(archs)
         if key(arch) not in store
     }
+    for arch in dict.fromkeys(archs):
+        if arch not in tasks:
+            tally.add("train", space.format(arch), cached=True)
     for arch, trained in completed(executor, tasks, at_once):
         if isinstance(trained, Lost):
             trained = Trained(math.nan, math.nan, 0.0, (), trained.why)
         row = {"value": trained.val_accuracy, "why": trained.why, "seconds": trained.seconds}
         row |= {"minibatches": minibatches, "history": [e.val_accuracy for e in trained.history]}
         store.add({"key": key(arch), **finite_or_null(row), **made_with()})
-        progress(Tick(Question(arch, "train"), space.format(arch), from_store=False))
+        tally.add("train", space.format(arch))

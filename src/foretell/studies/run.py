@@ -12,8 +12,9 @@ from foretell.engine.plan import Request, make_plan
 from foretell.errors import ForetellError
 from foretell.executors.processes import pool
 from foretell.names import parse_spec
+from foretell.progress import ProgressCallback, Tally
 from foretell.proxies import BASELINES, PAPER
-from foretell.runs.evaluate import Evaluator, Tick, Work
+from foretell.runs.evaluate import Evaluator, Work
 from foretell.runs.store import Store
 from foretell.runs.tasks import Data, loaded
 from foretell.searchers import Question
@@ -47,7 +48,7 @@ def run_study(
     tf32: bool = False,
     workers: int = 1,
     executor: Executor | None = None,
-    progress: Callable[[Tick], object] = lambda tick: None,
+    progress: ProgressCallback | None = None,
     told: Callable[[str], object] = lambda notice: None,
 ) -> Path:
     """Score `sample` random architectures of a table, or all, and return the run's folder.
@@ -60,6 +61,7 @@ def run_study(
     Dask's or Slurm's, it computes `workers` tasks at a time. A network of a zoo that cannot be
     scored, or whose process dies twice, is undefined, and its row says why. `told` is called with
     a line that names what was damaged in the folder and is computed again, if anything was.
+    `progress` is called with a `Progress` after each network scored ("score") or trained ("train").
 
     What a GPU computes has other last digits, and a run is of one kind of device; `tf32` lets a GPU
     score with the 10 bits of TF32.
@@ -86,14 +88,16 @@ def run_study(
         if not (store.folder / TABLE).exists():
             keep(known, store.folder)
         archs = [built.parse(text) for text, _ in drawn(known, built, seed, sample)]
+        canonical = [built.canonical(arch) for arch in archs]
+        count = len(canonical)
+        tally = Tally(progress, {"score": count * repeats, "train": count * len(reduced)})
         for again in range(repeats):
             work = replace(first, seed=seed + again)
             zoo = isinstance(built, ModelZoo)
-            evaluator = Evaluator(work, store, pooled, workers, progress, refusals=zoo)
-            evaluator.compute([Question(built.canonical(arch), "score") for arch in archs])
+            evaluator = Evaluator(work, store, pooled, workers, tally, refusals=zoo)
+            evaluator.compute([Question(arch, "score") for arch in canonical])
         for name in reduced:
-            canonical = [built.canonical(arch) for arch in archs]
-            train_reduced(name, first, canonical, splits, store, pooled, workers, progress)
+            train_reduced(name, first, canonical, splits, store, pooled, workers, tally)
         return store.folder
 
 

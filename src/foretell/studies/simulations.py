@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -13,6 +13,7 @@ import pandas as pd
 
 from foretell.errors import ForetellError, did_you_mean
 from foretell.executors.processes import Lost, completed, pool
+from foretell.progress import ProgressCallback, Tally
 from foretell.proxies import PROXIES
 from foretell.runs.costs import column_of
 from foretell.runs.evaluate import made_with
@@ -64,7 +65,7 @@ def run_simulations(
     trainings: int = 300,
     seeds: int = 100,
     workers: int = 1,
-    progress: Callable[[int, int], object] = lambda done, total: None,
+    progress: ProgressCallback | None = None,
 ) -> Path:
     """Search the table of the study `scored` with its scores, and return the run's folder.
 
@@ -72,8 +73,8 @@ def run_simulations(
     first to choose by: its values are what the searcher is told of a training. A column of the
     table's `reporting` may be named too, since the paper told its searchers test accuracies; the
     curves say so. `seconds`, a TABLE:COLUMN of costs, is what trainings take where the table does
-    not say; it is kept with the run and changes no search. `progress` is told how many searches
-    are done and how many there are.
+    not say; it is kept with the run and changes no search. `progress` is called with a `Progress`
+    after each search.
 
     Called again with more strategies, columns or seeds, it does what is missing; the rows are the
     same whatever the number of workers.
@@ -102,12 +103,20 @@ def run_simulations(
             for column in columns
         }
         missing = {k: task for k, task in tasks.items() if task.key not in store}
-        for done, (name, found) in enumerate(completed(executor, missing, workers), 1):
+        tally = Tally(progress, {"search": len(tasks)})
+        for name in (name for name in tasks if name not in missing):
+            tally.add("search", searched(*name), cached=True)
+        for name, found in completed(executor, missing, workers):
             if isinstance(found, Lost):
                 raise ForetellError(f"the search {missing[name].key}: {found.why}")
             store.add({"key": missing[name].key, **values_of(found), **made_with()})
-            progress(len(tasks) - len(missing) + done, len(tasks))
+            tally.add("search", searched(*name))
         return store.folder
+
+
+def searched(strategy: str, column: str, seed: int) -> str:
+    """One of the searches in words."""
+    return f"{strategy} by {column}, seed {seed}"
 
 
 def benchmark_of(table: Table, scores: pd.DataFrame, by: str, settings: Any) -> Benchmark:

@@ -1,0 +1,27 @@
+"""Every long call gives its `progress` callback the same kind of event."""
+
+from foretell.progress import Progress, Tally
+
+
+def test_a_tally_counts_each_kind_of_work_alone() -> None:
+    events: list[Progress] = []
+    tally = Tally(events.append, {"score": 2})
+    tally.add("score", "a", cached=True)
+    tally.add("train", "a")
+    tally.add("score", "b")
+    assert [(event.what, event.done, event.total, event.name) for event in events] == [
+        ("score", 1, 2, "a"),
+        ("train", 1, None, "a"),
+        ("score", 2, 2, "b"),
+    ]
+    assert [event.cached for event in events] == [True, False, False]
+    assert sorted(event.seconds for event in events) == [event.seconds for event in events]
+
+
+def test_more_than_was_expected_raises_the_total() -> None:
+    """So that done is never more than total."""
+    events: list[Progress] = []
+    tally = Tally(events.append, {"score": 1})
+    tally.add("score")
+    tally.add("score")
+    assert [(event.done, event.total) for event in events] == [(1, 1), (2, 2)]
