@@ -3,7 +3,7 @@
     python bench/golden_naslib.py --naslib DIR --zico DIR
 
 The folders are checkouts of github.com/automl/NASLib and github.com/SLDGroup/ZiCo. The networks
-are rebuilt by tests/support/golden_nets.py. All scores are in float64, but for `zen`, whose code
+are rebuilt by tests.support.golden_naslib.py. All scores are in float64, but for `zen`, whose code
 draws its inputs in float32; its draws begin at a seed that the row names.
 """
 
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT)]
 
-from tests.support.golden_nets import Row, rebuild  # noqa: E402
+from tests.support.golden_naslib import Row, rebuild  # noqa: E402
 
 GOLDEN = ROOT / "tests" / "golden" / "naslib.json"
 MEASURES = ("plain", "l2_norm", "nwot", "epe_nas", "synflow_bn")
@@ -49,7 +49,7 @@ def main() -> None:
     rows = [golden_row(FIXED | row, predictive, zico) for row in ROWS]
     note = (
         "Scores by automl/NASLib (plain sum for synflow_bn, zen in float32) and SLDGroup/ZiCo "
-        "(zico, of the two halves). To rebuild a network: tests/support/golden_nets.py."
+        "(zico, of the two halves). To rebuild a network: tests.support.golden_naslib.py."
     )
     content = {"torch": torch.__version__, "note": note, "rows": rows}
     GOLDEN.write_text(json.dumps(content, indent=1) + "\n")

@@ -3,7 +3,7 @@
     python bench/golden_nb201.py --reference DIR
 
 DIR is a checkout of github.com/SamsungLabs/zero-cost-nas. Each network is built here, filled by
-the recipe of tests/proxies/test_golden_nb201.py, and copied parameter by parameter into the
+the recipe of tests/support/golden_nb201.py, and copied parameter by parameter into the
 authors' own network, whose outputs must be the same before its scores count. The result replaces
 tests/golden/nb201_reference.json.
 """
@@ -24,7 +24,7 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 from foretell.spaces import NASBench201  # noqa: E402
 from foretell.spaces.nb201_network import EDGES  # noqa: E402
-from tests.proxies.test_golden_nb201 import GOLDEN, MEASURES, rebuild  # noqa: E402
+from tests.support.golden_nb201 import GOLDEN, MEASURES, rebuild  # noqa: E402
 
 ARCHS = {
     "333333": "3x3 convolutions everywhere",
@@ -62,7 +62,7 @@ def main() -> None:
     content = {
         "torch": torch.__version__,
         "note": "Scores by SamsungLabs/zero-cost-nas; synflow is its plain sum. "
-        "To rebuild a network: tests/proxies/test_golden_nb201.py.",
+        "To rebuild a network: tests/support/golden_nb201.py.",
         "recipe": "sorted-normal",
         "rows": rows,
     }

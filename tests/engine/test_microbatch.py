@@ -8,24 +8,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from foretell import ForetellError, Score, score
+from foretell import ForetellError, score
 from foretell.batch import Batch
 from foretell.engine.passes.loss import loss_pass
 from foretell.engine.subject import Subject
 from foretell.losses import LOSSES
 from foretell.proxies import PROXIES
 from foretell.seeds import own_randomness
-from tests.laws.test_laws import portrait, streams
 from tests.support.models import CLASSES, MODELS, SAMPLES, UNCOUPLED, conv, head, make
+from tests.support.portraits import portrait, streams
+from tests.support.scores import values
 
 ALL = list(PROXIES)
 HEAVY_TAILED = {"zico": 1e-3, "zen": 1e-4, "epe_nas": 1e-4}
 """Relative, where a score divides by differences or takes logarithms of what may be near zero."""
-
-
-def values(scores: dict[str, Score]) -> dict[str, float]:
-    """The values alone."""
-    return {name: one.value for name, one in scores.items()}
 
 
 def terms_of_grasp(model: nn.Module, batch: tuple[Any, Tensor]) -> float:
@@ -42,9 +38,11 @@ def terms_of_grasp(model: nn.Module, batch: tuple[Any, Tensor]) -> float:
 @pytest.mark.parametrize("name", UNCOUPLED)
 def test_parts_add_up_to_the_whole_in_float64(name: str, size: int) -> None:
     model, batch = make(name, torch.float64)
-    whole = values(score(model, batch, ALL))
-    parts = values(score(model, batch, ALL, micro_batch=size))
-    assert parts == pytest.approx(whole, rel=1e-9, abs=0, nan_ok=True)
+    whole, parts = score(model, batch, ALL), score(model, batch, ALL, micro_batch=size)
+    assert values(parts) == pytest.approx(values(whole), rel=1e-9, abs=0, nan_ok=True)
+    assert {k: s.why for k, s in parts.items()} == {k: s.why for k, s in whole.items()}
+    if whole["nwot"].why is None:  # it counts: exact
+        assert parts["nwot"].value == whole["nwot"].value
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, SAMPLES])
@@ -256,3 +254,10 @@ def test_the_random_streams_are_set_apart() -> None:
         before = torch.get_rng_state()
         score(model, batch, ALL, micro_batch=2)
         assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("proxy", ["nwot", "zen", "epe_nas", "zico"])
+def test_parts_of_a_batch_that_hangs_together_are_refused(proxy: str) -> None:
+    model, batch = make("conv_bn_relu")
+    with pytest.raises(ForetellError, match=r"micro_batch would change the scores.*BatchNorm"):
+        score(model, batch, proxy, micro_batch=2)

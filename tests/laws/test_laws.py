@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from foretell import Score, explain, score
 from foretell.batch import tensors
 from foretell.proxies import PROXIES
 from tests.support.models import MODELS, make
 from tests.support.paths import ROOT
+from tests.support.portraits import picture, portrait, streams
 
 ALL = list(PROXIES)
 FIXED = {"synflow", "synflow_bn", "l2_norm", "params", "flops"}
@@ -54,45 +55,6 @@ def bits(scores: dict[str, Score]) -> dict[str, str]:
 def together(name: str) -> dict[str, Score]:
     """All scores of a model, asked for in one go."""
     return scores_of(name)
-
-
-def raw(tensor: Tensor) -> bytes:
-    """A tensor's bits, with its dtype and shape."""
-    if tensor.is_meta:
-        return b"meta"
-    numbers = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
-    return f"{tensor.dtype}{tuple(tensor.shape)}".encode() + numbers
-
-
-def picture(value: Any) -> Any:
-    """Anything a module may hold, so that a change would show: tensors by identity and by bits."""
-    if isinstance(value, Tensor):
-        grad = None if value.grad is None else (id(value.grad), raw(value.grad))
-        hooks = len(value._backward_hooks or ())
-        flags = (value.requires_grad, value.is_leaf, value._version, hooks)
-        return id(value), raw(value), grad, flags
-    if isinstance(value, nn.Module):
-        return type(value), id(value)
-    if isinstance(value, dict):
-        return [(key, picture(item)) for key, item in value.items()]
-    if isinstance(value, list | tuple):
-        return [picture(item) for item in value]
-    return repr(value)
-
-
-def portrait(model: nn.Module) -> dict[str, Any]:
-    """Every attribute of every module: parameters, buffers, modes, hooks, settings."""
-    return {
-        f"{name}.{attribute}": picture(value)
-        for name, module in model.named_modules()
-        for attribute, value in vars(module).items()
-        if attribute != "_flat_weight_refs"  # weak references of recurrent layers to their weights
-    }
-
-
-def streams() -> list[Any]:
-    """The states of the random number generators."""
-    return [torch.get_rng_state().tolist(), random.getstate(), repr(np.random.get_state())]
 
 
 def prepared(name: str, grads: bool) -> tuple[nn.Module, Any]:
@@ -273,3 +235,13 @@ def test_a_failure_half_way_restores_everything(crowded: nn.Module) -> None:
                 score(crowded, batch, proxy)
     assert portrait(crowded) == before
     assert streams() == random_before
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_only_what_says_so_draws_numbers_of_its_own(name: str) -> None:
+    if MODELS[name].random:
+        return
+    model, batch = make(name)
+    one, other = score(model, batch, list(PROXIES)), score(model, batch, list(PROXIES), seed=1)
+    changed = {k for k in PROXIES if one[k].why is None and one[k].value != other[k].value}
+    assert changed == {k for k, p in PROXIES.items() if p.draws and one[k].why is None}

@@ -1,4 +1,4 @@
-"""Every proxy on every model against its twin in `reference.py`, in float64.
+"""Every proxy on every model against its twin in tests/twins/proxies, in float64.
 
 Exceptions by design, all of them in the twins: a recurrent layer is one layer to fisher, with the
 gates on the first layer's inputs for its fan-in; attention is one layer, its output projection;
@@ -15,10 +15,9 @@ from foretell import score
 from foretell.engine.weights import counted_weights
 from foretell.proxies import PROXIES
 from tests.support.models import MODELS, SAMPLES, Case, conv, head, make, normal
-from tests.twins.newer_proxies import NEWER
+from tests.support.scores import why
 from tests.twins.proxies import TWINS
 
-TWINS = {**TWINS, **NEWER}
 TOLERANCE = {"jacob_cov": 1e-9, "grasp of squeeze_excite": 1e-7}
 """Relative; elsewhere 1e-12. A correlation matrix without full rank has 1/(0 + 1e-5) in its sum;
 PyTorch's hardsigmoid divides by a 6 that is rounded to float32."""
@@ -34,7 +33,7 @@ def scored(request: pytest.FixtureRequest) -> tuple[str, Scores]:
 
 
 def test_every_proxy_has_a_twin() -> None:
-    assert set(TWINS) == set(PROXIES), "write the new proxy's dullest form in tests/reference.py"
+    assert set(TWINS) == set(PROXIES), "write the new proxy's dullest form in tests/twins/proxies"
 
 
 @pytest.mark.parametrize("proxy", PROXIES)
@@ -150,3 +149,11 @@ def test_the_best_jacob_cov_is_about_minus_the_batch_size() -> None:
     value = score(Own(), (torch.ones(3, 4), None), "jacob_cov")["jacob_cov"].value
     assert value == pytest.approx(-3 * (math.log1p(1e-5) + 1 / (1 + 1e-5)), rel=1e-12)
     assert -3.0001 < value < -2.9999
+
+
+def test_a_model_without_weights_has_reasons() -> None:
+    batch = normal(3, 4)(torch.Generator().manual_seed(0)), torch.zeros(SAMPLES, dtype=torch.long)
+    model = nn.Sequential(nn.Flatten(), nn.ReLU())
+    for proxy in ("plain", "l2_norm", "zico", "synflow_bn"):
+        assert why(model, batch, proxy) == "the model has no trainable weights that count"
+    assert score(model, batch, "nwot")["nwot"].why is None

@@ -11,8 +11,8 @@ from torch import Generator, Tensor, nn
 
 from foretell import ForetellError, score
 from foretell.engine.passes import PASSES
-from tests.proxies.test_more_proxies import subject_of, values, why
 from tests.support.models import SAMPLES, conv, make, normal
+from tests.support.scores import subject_of, values, why
 
 
 class Activated(nn.Module):

@@ -15,8 +15,8 @@ from foretell.engine.passes import PASSES
 from foretell.engine.passes import gaussian as gaussian_pass_module
 from foretell.engine.passes.gaussian import gaussian_model, pooled_features
 from foretell.engine.subject import Subject, Unavailable
-from tests.proxies.test_more_proxies import subject_of, values, why
 from tests.support.models import SAMPLES, conv, make
+from tests.support.scores import subject_of, values, why
 
 POOLED: dict[str, Callable[[Tensor], Tensor]] = {
     "adaptive": lambda x: F.adaptive_avg_pool2d(x, 1).flatten(1),

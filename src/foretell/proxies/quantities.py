@@ -1,7 +1,7 @@
 """The quantities a proxy may ask for by naming them as a parameter, and the step that gives each.
 
 Steps are what the engine runs. A step's cost is in forward-equivalents: the arithmetic of one
-forward pass of the minibatch. `tests/test_cost.py` counts them.
+forward pass of the minibatch. `tests/engine/test_plan.py` counts them.
 """
 
 from dataclasses import dataclass

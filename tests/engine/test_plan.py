@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
 
 from foretell import explain, score
+from foretell.engine.plan import make_plan
 from foretell.proxies import PAPER
 from foretell.proxies.quantities import STEPS
+from tests.support.costs import flops
 from tests.support.models import CLASSES, conv, head
 
 BATCH = 64
@@ -61,13 +62,6 @@ def batch_of(size: int) -> tuple[Tensor, Tensor]:
 def model(request: pytest.FixtureRequest) -> nn.Module:
     """A net; its weights don't matter here."""
     return NETS[request.param]()
-
-
-def flops(work: Callable[[], object]) -> int:
-    """The arithmetic of convolutions and matrix products while something runs."""
-    with FlopCounterMode(display=False) as counter:
-        work()
-    return int(counter.get_total_flops())
 
 
 def measured(model: nn.Module, proxies: Iterable[str], size: int = BATCH) -> float:
@@ -171,3 +165,38 @@ def test_the_doubled_plan_runs_nothing_twice() -> None:
     assert explain(["params"]).plan.passes == ("read",)
     assert explain(["synflow"]).plan.passes == ("flow",)
     assert explain(PAPER, batch_size=10**9).cost == pytest.approx(8, abs=1e-6)
+
+
+PASSES_OF_THEIR_OWN = {"gaussian": ["zen"], "halves": ["zico"], "normed_flow": ["synflow_bn"]}
+
+
+def even() -> nn.Module:
+    """A net whose first layer has little of the arithmetic."""
+    layers: list[nn.Module] = [conv(3, 8)]
+    for before, after in ((8, 32), (32, 32), (32, 32), (32, 40)):
+        layers += [nn.BatchNorm2d(before), nn.ReLU(inplace=True), conv(before, after, bias=False)]
+    return nn.Sequential(*layers, *head(40))
+
+
+def test_passes_of_their_own_cost_what_they_declare() -> None:
+    model, size = even(), 64
+    images = torch.randn(size, 3, 8, 8, generator=Generator().manual_seed(0))
+    labels = torch.arange(size).remainder(4)
+    forward = flops(lambda: model(images))
+    for proxies in PASSES_OF_THEIR_OWN.values():
+        cost = flops(lambda p=proxies: score(model, (images, labels), p)) / forward  # type: ignore[misc]
+        assert cost == pytest.approx(make_plan(proxies).cost(size), rel=0.05), proxies
+
+
+def test_codes_cost_at_most_what_they_declare_and_share_the_forward_pass() -> None:
+    model, size = even(), 64
+    images = torch.randn(size, 3, 8, 8, generator=Generator().manual_seed(0))
+    batch = images, torch.arange(size).remainder(4)
+    forward = flops(lambda: model(images))
+    alone = flops(lambda: score(model, batch, "nwot"))
+    with_snip, snip = (
+        flops(lambda p=p: score(model, batch, p)) for p in (["snip", "nwot"], "snip")
+    )  # type: ignore[misc]
+    assert 1 < alone / forward <= make_plan("nwot").cost(size)
+    assert with_snip - snip == alone - forward
+    assert make_plan(["epe_nas", "jacob_cov"]).cost(size) == make_plan("jacob_cov").cost(size)

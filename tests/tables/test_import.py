@@ -12,7 +12,8 @@ from foretell.errors import ForetellError
 from foretell.spaces import make_space
 from foretell.tables import IMPORTERS, Table, check_table, import_table, read_table
 from foretell.tables.recipes import RECIPES
-from tests.tables.test_tables import CELLS, refused, run
+from tests.support.cells import CELLS
+from tests.support.commands import refused, run
 
 PREPARED = {
     "nb201": ("nb201_accuracy", 15_625),
@@ -30,7 +31,7 @@ PREPARED = {
     "timm": ("timm_imagenet_results", 1_267),
 }
 OFFICIAL = {"nats-tss", "nb201-pth", "nb101-tfrecord", "asr", "nlp"}
-"""Those that test_tables_official.py tests."""
+"""Those that test_official.py tests."""
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from foretell.errors import ForetellError
 from foretell.tables import Table, import_table, read_table
 from foretell.tables.tfrecord import crc32c, fields, masked
-from tests.tables.test_tables import CELLS, refused, run
+from tests.support.cells import CELLS
+from tests.support.commands import refused, run
 
 Make = Callable[[Path], Path]
 

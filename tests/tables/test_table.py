@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foretell.cli import main
 from foretell.errors import ForetellError
 from foretell.tables import (
     Table,
@@ -21,11 +20,8 @@ from foretell.tables import (
     write_table,
 )
 from foretell.tables.table import content_checksum
-
-CELLS = ["|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"] + [
-    f"|{op}~0|+|none~0|none~1|+|none~0|none~1|none~2|"
-    for op in ("skip_connect", "nor_conv_1x1", "nor_conv_3x3")
-]
+from tests.support.cells import CELLS
+from tests.support.commands import refused, run
 
 
 @pytest.fixture(autouse=True)
@@ -62,22 +58,6 @@ def table() -> Table:
         licence="MIT",
         lower_is_better=("error",),
     )
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    """Exit code, output and errors of a command."""
-    code = main([*arguments])
-    said = capsys.readouterr()
-    return code, said.out, said.err
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The one line with which a command refuses, with exit code 2."""
-    code, _, line = run(capsys, *arguments)
-    assert code == 2
-    assert line.startswith("foretell: ")
-    assert line.count("\n") == 1
-    return line
 
 
 def test_file_gives_the_table_back(table: Table, tmp_path: Path) -> None:

@@ -1,0 +1,30 @@
+"""Short ways to a model's scores, and to the reason where there is none."""
+
+import math
+from typing import Any
+
+from torch import nn
+
+from foretell import Score, score
+from foretell.batch import Batch
+from foretell.engine.subject import Subject
+from foretell.losses import LOSSES
+
+
+def subject_of(model: nn.Module, batch: Any, **changes: Any) -> Subject:
+    """A model and a batch as `score` would put them together."""
+    settings = {"seed": 0, "layers": "all", "batch_norm": "batch", "micro_batch": None} | changes
+    return Subject(model, Batch(*batch), LOSSES["cross_entropy"], **settings)
+
+
+def values(scores: dict[str, Score]) -> dict[str, float]:
+    """The values alone."""
+    return {name: one.value for name, one in scores.items()}
+
+
+def why(model: nn.Module, batch: Any, proxy: str, **settings: Any) -> str:
+    """Why a score is undefined."""
+    one = score(model, batch, proxy, **settings)[proxy]
+    assert math.isnan(one.value)
+    assert one.why is not None
+    return one.why

@@ -1,0 +1,34 @@
+"""Twins of what is counted or read off."""
+
+import math
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from tests.support.models import Case
+from tests.twins.proxies.running import copy_of, run, weights_of
+
+
+def l2_norm(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
+    """Σ_l ‖W_l‖₂."""
+    return sum(math.sqrt(float((w.detach() ** 2).sum())) for w in weights_of(case, model))
+
+
+def params(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
+    """Sizes of distinct tensors."""
+    distinct = {
+        id(p): math.prod(p.shape)
+        for m in model.modules()
+        for p in m._parameters.values()
+        if p is not None
+    }
+    return float(sum(distinct.values()))
+
+
+def flops(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
+    """PyTorch's counter over a real forward pass."""
+    counter = FlopCounterMode(display=False)
+    with counter:
+        run(copy_of(model), inputs)
+    return counter.get_total_flops() / len(labels)
