@@ -1,0 +1,74 @@
+"""NSGA-II: it weighs accuracy against cost."""
+
+from typing import Any
+
+import numpy as np
+
+from foretell.searchers import Question, make_searcher
+from foretell.searching.pareto import hypervolume, undominated
+from foretell.spaces import Arch, NASBench201
+
+NB201 = NASBench201()
+
+
+def accuracy(arch: Arch) -> float:
+    """More convolutions, better; pooling hurts."""
+    return 3.0 * arch.count(3) + arch.count(2) - arch.count(4)
+
+
+def convolutions(arch: Arch) -> list[float]:
+    return [9.0 * arch.count(3) + arch.count(2)]
+
+
+def front_area(archs: list[Arch]) -> float:
+    points = np.array([[-accuracy(arch), *convolutions(arch)] for arch in archs])
+    return hypervolume(points, (7.0, 55.0))
+
+
+def trained(name: str, seed: int, number: int, warmup: int = 0, **settings: Any) -> list[Arch]:
+    searcher = make_searcher(name, NB201, seed, warmup=warmup, **settings)
+    found: list[Arch] = []
+    while len(found) < number:
+        for question in searcher.ask(1):
+            searcher.tell(question, accuracy(question.arch))
+            found += [question.arch] if question.kind == "train" else []
+    return found
+
+
+def test_it_covers_more_than_random_search() -> None:
+    """And more yet after a warmup on scores that tell the truth."""
+    areas = {"random": 0.0, "nsga2": 0.0, "warm": 0.0}
+    for seed in range(10):
+        nsga2: dict[str, Any] = {"population": 10, "costs": convolutions}
+        areas["random"] += front_area(trained("random", seed, 60))
+        areas["nsga2"] += front_area(trained("nsga2", seed, 60, **nsga2))
+        areas["warm"] += front_area(trained("nsga2", seed, 60, warmup=200, **nsga2))
+    assert areas["random"] < areas["nsga2"] < areas["warm"]
+
+
+def test_a_warmup_trains_what_it_came_to() -> None:
+    """The first population that is trained is not dominated by much of what was scored."""
+    settings: dict[str, Any] = {"population": 6, "costs": convolutions}
+    searcher = make_searcher("nsga2", NB201, 0, warmup=100, **settings)
+    scored: list[Arch] = []
+    while (questions := searcher.ask(7))[0].kind == "score":
+        for question in questions:
+            searcher.tell(question, accuracy(question.arch))
+            scored.append(question.arch)
+    assert len({NB201.canonical(arch) for arch in scored}) == 100
+    points = np.array([[-accuracy(arch), *convolutions(arch)] for arch in scored])
+    first = [question.arch for question in searcher.ask(6)]
+    best = {arch for arch, good in zip(scored, undominated(points), strict=True) if good}
+    assert len(best & set(first)) >= 3
+
+
+def test_what_is_told_unasked_is_of_the_population() -> None:
+    searcher = make_searcher("nsga2", NB201, 0, population=3, costs=convolutions)
+    for text in ("333333", "000000", "222222"):
+        arch = NB201.parse(text)
+        searcher.tell(Question(arch, "train"), accuracy(arch))
+    children = searcher.ask(3)
+    assert len(children) == 3
+    assert {NB201.canonical(child.arch) for child in children}.isdisjoint(
+        NB201.canonical(NB201.parse(text)) for text in ("333333", "000000", "222222")
+    )

@@ -1,0 +1,26 @@
+"""The predictor."""
+
+from foretell.searchers import (
+    make_searcher,
+)
+from tests.support.searches import NB201, accuracies, trained
+
+
+def test_the_predictor_learns_what_pays() -> None:
+    """After two blocks its best predicted are better than what it drew."""
+    settings = {"block": 16, "hidden": 32, "layers": 2, "lr": 3e-3, "epochs": 60}
+    search = make_searcher("predictor", NB201, 0, candidates=500, **settings)
+    found = [accuracies(question) for question in trained(search, 64, accuracies)]
+    assert sum(found[48:56]) / 8 > sum(found[:16]) / 16 + 1
+
+
+def test_the_predictor_is_taught_by_scores_first() -> None:
+    settings = {"block": 8, "hidden": 32, "layers": 2, "lr": 3e-3, "epochs": 60}
+    search = make_searcher("predictor", NB201, 0, candidates=500, warmup=100, **settings)
+    for question in search.ask(1000):
+        assert question.kind == "score"
+        search.tell(question, accuracies(question))
+    first = search.ask(1000)
+    assert {question.kind for question in first} == {"train"}
+    assert len(first) == 8
+    assert sum(map(accuracies, first)) / 8 > 2.5  # 1.2 at random

@@ -1,0 +1,98 @@
+"""A search against costs: limits, the front, and where a cost may come from."""
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from foretell import ForetellError, search
+from foretell.cli import main
+from foretell.report.search import search_page
+from foretell.searching.read import read_search
+from foretell.spaces import NASBench201
+from foretell.tables import Table, write_table
+from foretell.training.settings import TrainSettings
+
+NB201 = NASBench201()
+QUICK: dict[str, Any] = {
+    "space": "nb201?channels=4,cells=1",
+    "pool": 6,
+    "trainings": 5,
+    "batch_size": 16,
+    "proxies": ["synflow", "params"],
+    "searcher": "nsga2?population=3",
+    "training": TrainSettings(epochs=1, batch_size=256, lr=0.05),
+}
+
+
+def test_a_search_within_limits(tmp_path: Path) -> None:
+    """No network above a limit is trained; the front and the report's area are there."""
+    run = tmp_path / "run"
+    outcome = search(run=run, against=["params", "flops"], limits={"params": 8000}, **QUICK)
+    assert outcome.table["params"].max() <= 8000
+    assert set(outcome.front.columns) >= {"params", "flops", "val_accuracy"}
+    scored = outcome.table.loc["scored"]
+    best = scored.loc[scored["val_accuracy"].astype(float).idxmax()]
+    assert outcome.front["val_accuracy"].max() == best["val_accuracy"]
+    again = search(run=run, against=["params", "flops"], limits={"params": 8000}, **QUICK)
+    assert again.table.equals(outcome.table)
+    with pytest.raises(ForetellError, match="another"):
+        search(run=run, against=["params"], limits={"params": 8000}, **QUICK)
+    page = search_page(read_search(run))
+    figures = {getattr(block, "name", "") for _, blocks in page.sections for block in blocks}
+    assert {"cost-params", "cost-flops"} <= figures
+
+
+def test_latency_is_measured_once(tmp_path: Path) -> None:
+    common = {**QUICK, "trainings": 3, "against": ["latency"]}
+    first = search(run=tmp_path / "run", **common)
+    assert (first.table["latency"] > 0).all()
+    assert search(run=tmp_path / "run", **common).table["latency"].equals(first.table["latency"])
+
+
+def test_a_column_of_a_table_is_a_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORETELL_DATA", str(tmp_path))
+    archs = list(itertools.product(range(5), repeat=6))
+    texts = [NB201.format(arch) for arch in archs]
+    frame = pd.DataFrame({"energy": [float(arch.count(3)) for arch in archs]}, texts)
+    write_table(Table("hw", "nb201", frame, cost=("energy",)), tmp_path / "hw.parquet")
+    outcome = search(run=tmp_path / "run", limits={"hw:energy": 1}, **QUICK)
+    assert max(text.count("3x3") - text.count("pool") for text in outcome.short) <= 1
+    with pytest.raises(ForetellError, match="no column 'energie'"):
+        search(run=tmp_path / "other", limits={"hw:energie": 1}, **QUICK)
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--against", "params"], "searcher random weighs no costs; use nsga2"),
+        (["--against", "parms", "--searcher", "nsga2"], "did you mean 'params'?"),
+        (["--limit", "params"], "is no COST=NUMBER"),
+        (["--limit", "weight=3"], "no cost is called 'weight'"),
+        (["--searcher", "nsga2?population=1"], "has no pairs; give at least 2"),
+        (["--searcher", "nsga2?costs=3"], "has no setting 'costs' here; it is what `against` says"),
+        (["--max-params", "10", "--pool", "3", "--trainings", "1"], "raise the limits"),
+    ],
+)
+def test_wrong_words_are_told_in_one_line(
+    words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ["--space", "nb201?channels=4,cells=1", "--workers", "1"]
+    assert main(["search", "--run", str(tmp_path / "run"), *small, *words]) == 2
+    error = capsys.readouterr().err.strip()
+    assert said in error
+    assert error.count("\n") == 0
+
+
+def test_the_front_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    space = ["--space", "nb201?channels=4,cells=1", "--searcher", "nsga2?population=3"]
+    words = [*space, "--pool", "6", "--trainings", "5", "--epochs", "1", "--workers", "1"]
+    run = ["--run", str(tmp_path / "run"), "--proxies", "synflow"]
+    assert main(["search", *words, *run, "--max-flops", "1e6", "--against", "flops"]) == 0
+    assert "scored" in capsys.readouterr().out
+    config = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert "flops" in json.dumps(config)

@@ -1,0 +1,20 @@
+"""Architectures as graphs."""
+
+import random
+
+import pytest
+
+from foretell.spaces import (
+    graph_of,
+    make_space,
+    sample,
+)
+
+
+@pytest.mark.parametrize("name", ["nb101", "nb201", "macro"])
+def test_graphs_of_isomorphs_have_the_operations_of_the_architecture(name: str) -> None:
+    space = make_space(name)
+    rng = random.Random(0)
+    for _ in range(20):
+        labels, edges = graph_of(space, sample(space, rng))
+        assert all(0 <= s < t < len(labels) for s, t in edges)

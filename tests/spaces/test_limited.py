@@ -1,0 +1,23 @@
+"""A space within limits on what its networks cost."""
+
+import random
+
+import pytest
+
+from foretell import ForetellError
+from foretell.spaces import NASBench201, Within, mutate, sample
+
+NB201 = NASBench201()
+
+
+def test_what_costs_too_much_is_not_in_the_space() -> None:
+    space = Within(NB201, lambda name, arch: arch.count(3), {"convolutions": 1})
+    rng = random.Random(0)
+    drawn = [sample(space, rng) for _ in range(50)]
+    drawn += [mutate(space, arch, rng) for arch in drawn]
+    assert max(arch.count(3) for arch in drawn) == 1
+    with pytest.raises(ForetellError, match="not within the limits"):
+        space.parse("333333")
+    never = Within(NB201, lambda name, arch: 7 + arch.count(3), {"convolutions": 1})
+    with pytest.raises(ForetellError, match="the least convolutions is 7; raise the limits"):
+        sample(never, rng)

@@ -1,0 +1,25 @@
+"""The noise ceiling: seed against seed."""
+
+from math import nan
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from foretell.studies import (
+    noise_ceiling,
+)
+
+
+def test_the_noise_ceiling_is_seed_against_seed() -> None:
+    """The mean over pairs of seeds, each over the networks that both have."""
+    repeats = pd.DataFrame(
+        {"a": [1.0, 2, 3, 4, 5], "b": [2.0, 1, 3, 5, 4], "c": [1.0, 3, 2, 4, nan]}
+    )
+    pairs = [("a", "b"), ("a", "c"), ("b", "c")]
+    both = [repeats[list(pair)].dropna().to_numpy().T for pair in pairs]
+    expected = np.mean([stats.spearmanr(*columns)[0] for columns in both])
+    found = noise_ceiling(repeats, resamples=100)
+    assert found.value == pytest.approx(expected)
+    assert found.low <= found.value <= found.high

@@ -1,0 +1,37 @@
+"""Pairs of networks, counted in blocks and exactly."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from foretell.statistics.pairs import orders_of
+from foretell.statistics.sample import Sample
+from foretell.studies import (
+    kendall,
+    spearman,
+)
+from tests.support.draws import copula
+
+
+@pytest.mark.parametrize("digits", [1, 9])
+@pytest.mark.parametrize("statistic", [kendall, spearman])
+def test_many_networks_are_counted_in_blocks(statistic: Any, digits: int) -> None:
+    """More than are compared or summed at once, with many ties and few, drawn several times."""
+    generator = np.random.default_rng(3)
+    scores, truth = (column.round(digits) for column in copula(generator, 1_100, 0.4))
+    counts = generator.integers(4, size=(1_100, 3))
+    together = statistic(scores, truth, sample=Sample(counts.astype(float)))
+    scipys = {kendall: stats.kendalltau, spearman: stats.spearmanr}[statistic]
+    for draw, times in enumerate(counts.T):
+        expected = scipys(np.repeat(scores, times), np.repeat(truth, times))[0]
+        assert together[draw] == pytest.approx(expected)
+
+
+def test_counts_too_large_for_short_numbers_stay_exact() -> None:
+    """Sums of products beyond 2²⁴."""
+    counts = np.array([3e5, 5e5, 7e5, 1.0])
+    orders = orders_of(Sample(counts), np.array([1.0, 2, 3, 4]), np.array([1.0, 2, 3, 4]))
+    expected = 3e5 * 5e5 + 3e5 * 7e5 + 5e5 * 7e5 + 3e5 + 5e5 + 7e5
+    assert orders.alike == expected

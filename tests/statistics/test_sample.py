@@ -1,0 +1,21 @@
+"""A sample of networks: which arrays it has already looked at."""
+
+from math import nan
+
+import numpy as np
+
+from foretell.statistics.sample import Sample
+from foretell.studies import (
+    spearman,
+)
+from tests.support.draws import same
+
+
+def test_a_sample_knows_one_array_from_another() -> None:
+    """Though a temporary one may live where another did."""
+    sample = Sample.once(5)
+    for shift in range(20):
+        scores = [float((3 * i + shift) % 5) for i in range(5)]
+        truth = [nan if i == shift % 5 else float(i) for i in range(5)]
+        assert sample.with_truth(np.array(truth)).counts[shift % 5] == 0
+        assert same(spearman(scores, truth, sample=sample), spearman(scores, truth))
