@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 import foretell
-from tests.support.paths import ROOT
+from tests.support.paths import DOCS, ROOT
 
 PACKAGE = ROOT / "src" / "foretell"
 
@@ -97,3 +97,9 @@ def test_no_module_is_hidden_by_something_of_its_own_name(name: str) -> None:
 def test_the_public_face_is_small() -> None:
     assert len(foretell.__all__) <= 30
     assert all(hasattr(foretell, name) for name in foretell.__all__)
+
+
+def test_the_page_on_the_architecture_shows_the_floors_in_order() -> None:
+    table = (DOCS / "architecture.md").read_text().partition("| layer |")[2].partition("\n\n")[0]
+    shown = [line.split("|")[1].replace("`", "").split() for line in table.splitlines()[2:]]
+    assert shown == [floor.split() for floor in FLOORS]

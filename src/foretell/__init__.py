@@ -1,4 +1,4 @@
-"""foretell tells, before any training, which neural networks are worth training."""
+"""Estimate, before any training, which neural networks are worth training."""
 
 from foretell.batch import Batch
 from foretell.data import first_batch, load_data, minibatch
