@@ -3,16 +3,20 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from foretell.errors import ForetellError, Undefined
 
-__all__ = ["Batch", "Inputs", "as_batch", "main_output"]
+__all__ = ["Batch", "Inputs", "Kind", "as_batch", "main_output"]
 
 Inputs = Tensor | tuple[Any, ...] | list[Any] | dict[str, Any]
+
+Kind = Literal["image", "tokens", "audio", "table"]
+"""What samples are: images [N, C, H, W], ids of tokens [N, length], frames of sound
+[N, time, features], or rows of numbers [N, columns]."""
 
 
 @dataclass(frozen=True, eq=False)

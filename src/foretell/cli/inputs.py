@@ -66,9 +66,8 @@ class Inputs:
         return [fit_batch(batch, wanted, vocabulary, seed) for seed, batch in enumerate(self.drawn)]
 
     def loss(self, name: str) -> str:
-        """The loss of that name; cross-entropy of text that has no labels is at every token."""
-        tokens = self.splits.vocabulary is not None and not self.like(0).labelled
-        return "token_cross_entropy" if tokens and name == "cross_entropy" else name
+        """The loss of that name; cross-entropy is that of every token or frame with a label."""
+        return self.splits.loss if name == "cross_entropy" else name
 
 
 def read_inputs(arguments: argparse.Namespace, models: list[str], device: torch.device) -> Inputs:

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-from foretell.batch import Batch
+from foretell.batch import Batch, Kind
 from foretell.data.tokens import Vocabulary
 from foretell.errors import ForetellError
 
@@ -36,7 +36,8 @@ class Images(Protocol):
 
 Part: TypeAlias = tuple[Images, Tensor]
 """Images and their labels, int64 [N], in 0..classes-1. Of text: ids, int64 [N, length], and their
-labels, or the token that follows each, int64 [N, length]."""
+labels, or the token that follows each, int64 [N, length]. Of sound: frames, float32
+[N, time, features], and a label for every fourth of them, int64 [N, time / 4 rounded up]."""
 
 Split: TypeAlias = tuple[Tensor, Tensor]
 """A part, or some of it, in memory."""
@@ -74,6 +75,21 @@ class Splits:
         return tuple(self.train[0].shape[1:])
 
     @property
+    def kind(self) -> Kind:
+        """What the samples are."""
+        return kind_of(self.sample_shape, self.vocabulary)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether a sample has one label, rather than one for each of its tokens or frames."""
+        return self.train[1].ndim == 1
+
+    @property
+    def loss(self) -> str:
+        """The name of the loss that fits the labels: cross-entropy of samples, or of tokens."""
+        return "cross_entropy" if self.labelled else "token_cross_entropy"
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of one image. Raises ForetellError for text and tables."""
         if self.vocabulary is not None or len(self.sample_shape) != 3:
@@ -81,6 +97,18 @@ class Splits:
             raise ForetellError(f"{self.name} is {what}; this needs images, such as digits")
         channels, height, width = self.sample_shape
         return channels, height, width
+
+
+def kind_of(shape: tuple[int, ...], vocabulary: Vocabulary | None) -> Kind:
+    """What samples of a shape are, and with a vocabulary if they are text.
+
+    >>> kind_of((3, 32, 32), None), kind_of((64, 80), None), kind_of((30,), None)
+    ('image', 'audio', 'table')
+    """
+    if vocabulary is not None:
+        return "tokens"
+    kinds: dict[int, Kind] = {3: "image", 2: "audio"}
+    return kinds.get(len(shape), "table")
 
 
 def part_fingerprint(images: Images, labels: Tensor) -> str:

@@ -1,15 +1,75 @@
-"""NAS-Bench-201 networks by the name of their cell."""
+"""Spaces built for the data: the one way from a name, its settings and a data set to networks."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
 
-from foretell.models.specs import Like
-from foretell.spaces import make_space
+from foretell.batch import Kind
+from foretell.data.splits import Splits
+from foretell.errors import ForetellError
+from foretell.models.specs import FITTING, Like, require_kind
+from foretell.spaces import SPACES, Json, Space, make_space, own_space
+
+__all__ = ["space_for"]
+
+Settings = dict[str, Any]
 
 
-def from_nb201(text: str, settings: dict[str, Any], like: Like) -> nn.Module:
+def space_for(name: str, settings: Mapping[str, Json], splits: Splits) -> Space:
+    """The space of this name for the data: what the data decides, the given settings above it.
+
+    A registered name, or a space of your own as `FILE.py:NAME` or `PACKAGE.MODULE:NAME`, which
+    comes as it was made. Raises ForetellError for an unknown name or setting, and for data that
+    the space's networks cannot read.
+
+    >>> from foretell.data import load_data
+    >>> space_for("macro", {"channels": 8}, load_data("digits")).settings()
+    {'channels': 8, 'features': 1280, 'classes': 10, 'in_channels': 1, 'resolution': 8}
+    """
+    return space_like(name, settings, Like.of(splits))
+
+
+def space_like(name: str, settings: Mapping[str, Json], like: Like) -> Space:
+    """As `space_for`, from what is known of the data."""
+    prefix, colon, _ = name.partition(":")
+    if prefix in SPACES and colon:
+        raise ForetellError(f"{name} is one network; give its space, {prefix}")
+    if colon and settings:
+        raise ForetellError(
+            f"{name} is a space of your own and takes no settings; change it in its file"
+        )
+    if colon:
+        return own_space(name)
+    known = make_space(name).settings()
+    reads = SPACES[name].reads
+    require_kind(name, reads, like)
+    if reads in PREDICTED and like.labelled:
+        raise ForetellError(
+            f"{name} predicts {PREDICTED[reads]} and the data has one label a sample; "
+            f"give {FITTING[reads]}"
+        )
+    decided = {key: value for key, value in DECIDED[reads](like).items() if key in known}
+    return make_space(name, decided | dict(settings))
+
+
+PREDICTED: Mapping[Kind, str] = {"tokens": "every next token", "audio": "the sound of each frame"}
+"""What networks predict where it is not one class a sample."""
+
+DECIDED: Mapping[Kind, Callable[[Like], Settings]] = {
+    "image": lambda like: {
+        "classes": like.classes,
+        "in_channels": like.shape[0],
+        "resolution": like.shape[1],
+    },
+    "tokens": lambda like: {"vocabulary": like.classes},
+    "audio": lambda like: {"features": like.shape[1], "phonemes": like.classes - 1},  # and a blank
+    "table": lambda like: {"classes": like.classes, "features": like.shape[0]},
+}
+"""The settings that data of a kind decides, where a space has them."""
+
+
+def from_nb201(text: str, settings: Settings, like: Like) -> nn.Module:
     """A NAS-Bench-201 network: the cell as official string, six digits or index."""
-    fitting = {"classes": like.classes, "in_channels": like.shape[0], "resolution": like.shape[-1]}
-    space = make_space("nb201", fitting | settings)
+    space = space_like("nb201", settings, like)
     return space.build(space.parse(text), like.seed)

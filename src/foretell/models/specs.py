@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from foretell.data.splits import Splits
+from foretell.batch import Kind
+from foretell.data.splits import Splits, kind_of
 from foretell.data.tokens import Vocabulary
+from foretell.errors import ForetellError
 
-__all__ = ["Kind", "Like", "Task", "Wanted"]
-
-Kind = Literal["image", "tokens"]
-
+__all__ = ["Kind", "Like", "Task", "Wanted", "require_kind"]
 
 Task = Literal["causal", "masked", "seq2seq", "classify"]
 """What a model predicts of text: the next token, hidden tokens, the second half, or the class."""
@@ -24,7 +23,7 @@ class Like:
     """Of one sample, such as (3, 32, 32), or (64,) for 64 tokens."""
     seed: int = 0
     vocabulary: Vocabulary | None = None
-    """Of text; None for images."""
+    """Of text; None for anything else."""
     labelled: bool = True
     """Samples have a class. Text without one is predicted itself."""
     pretrained: bool = False
@@ -43,14 +42,14 @@ class Like:
             splits.sample_shape,
             seed,
             splits.vocabulary,
-            splits.train[1].ndim == 1,
+            splits.labelled,
             pretrained,
         )
 
     @property
     def kind(self) -> Kind:
         """What the data consists of."""
-        return "image" if self.vocabulary is None else "tokens"
+        return kind_of(self.shape, self.vocabulary)
 
 
 @dataclass(frozen=True)
@@ -62,3 +61,27 @@ class Wanted:
     """Channels, height and width of its images; None if it takes the data's."""
     task: Task | None = None
     """What it predicts of text; None if it takes ids and predicts the next."""
+
+
+NOUN = {"image": "images", "tokens": "text", "audio": "audio", "table": "a table"}
+FITTING = {
+    "image": "images, such as digits",
+    "tokens": "lines of text, such as text:FILE",
+    "audio": "frames of sound, such as random:64x80",
+    "table": "a table, such as csv:FILE",
+}
+"""What to give instead, by the kind that is read."""
+
+
+def require_kind(what: str, reads: Kind, like: Like) -> None:
+    """Raise ForetellError, naming data that would do, unless the data is of the kind that is read.
+
+    >>> require_kind("nb201", "image", Like(2, (30,)))
+    Traceback (most recent call last):
+    foretell.errors.ForetellError: nb201 reads images and the data is a table; give images, such
+    as digits
+    """
+    if reads != like.kind:
+        raise ForetellError(
+            f"{what} reads {NOUN[reads]} and the data is {NOUN[like.kind]}; give {FITTING[reads]}"
+        )

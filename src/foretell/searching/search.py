@@ -10,6 +10,7 @@ from foretell.data import Splits
 from foretell.engine.plan import DEFAULT, Request, make_plan
 from foretell.errors import ForetellError
 from foretell.executors.processes import pool as workers_pool
+from foretell.models.spaces import space_for
 from foretell.names import parse_spec
 from foretell.progress import ProgressCallback, Tally
 from foretell.runs.costs import CostBook
@@ -20,7 +21,7 @@ from foretell.searchers import Searcher
 from foretell.searching.aims import Aims
 from foretell.searching.outcome import SCORED, UNSCORED, Outcome, conclude, validation
 from foretell.searching.stages import promoted, staged
-from foretell.spaces import Arch, Space, Within, make_space, own_space
+from foretell.spaces import Arch, Space, Within
 from foretell.training.settings import TrainSettings
 
 __all__ = ["search"]
@@ -89,20 +90,19 @@ def search(
     What a GPU computes has other last digits, and a run is of one kind of device. `tf32` lets a GPU
     score with the 10 bits of TF32; for trainings that is a precision of `training`.
 
-    A space given by name is built for the data's classes and image shape. `workers` is how many
-    processes compute, each on one thread; the rows are the same whatever their number. With an
-    `executor` of your own, such as Dask's or Slurm's, it computes so many tasks at a time. A
-    network whose process dies twice is undefined, and the row says why. `progress` is called with
-    a `Progress` after each network that was scored ("score") or trained ("train").
+    A space given by name is built for the data, as `foretell.models.space_for` says. `workers` is
+    how many processes compute, each on one thread; the rows are the same whatever their number.
+    With an `executor` of your own, such as Dask's or Slurm's, it computes so many tasks at a time.
+    A network whose process dies twice is undefined, and the row says why. `progress` is called
+    with a `Progress` after each network that was scored ("score") or trained ("train").
 
     Raises ForetellError for a bad argument, or a folder that holds something else.
     """
     splits = loaded(data)
     plan = make_plan(proxies)
     check(by, [proxy.name for proxy in plan.proxies], pool, trainings)
-    work = Work(
-        fit_to(space, splits), data, plan, by, batch_size, training, seed, device, tf32=tf32
-    )
+    built = space_for(*parse_spec(space), splits) if isinstance(space, str) else space
+    work = Work(built, data, plan, by, batch_size, training, seed, device, splits.loss, tf32=tf32)
     aims = Aims.of(searcher, against, limits or {}, work.space)
     for warmup in (pool, 0):  # what can't be made leaves no folder behind
         aims.searcher(work.space, seed, warmup, None)
@@ -148,18 +148,6 @@ def configuration(
         "training": work.training.key(),
         **work.score_device_key,
     }
-
-
-def fit_to(space: str | Space, splits: Splits) -> Space:
-    """A space given by name: `nb201?channels=8`, made for the data, or your own `FILE.py:NAME`."""
-    if not isinstance(space, str):
-        return space
-    if ":" in space:
-        return own_space(space)
-    name, settings = parse_spec(space)
-    channels, height, _ = splits.image_shape
-    fitting = {"classes": splits.classes, "in_channels": channels, "resolution": height}
-    return make_space(name, fitting | settings)
 
 
 def check(by: str, proxies: list[str], pool: int, trainings: int) -> None:

@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from foretell.batch import Kind
 from foretell.errors import ForetellError, did_you_mean
 from foretell.spaces.asr import NASBenchASR
 from foretell.spaces.choices import Choices, own_space
@@ -69,6 +70,8 @@ class SpaceEntry:
 
     constructor: Callable[..., Space]
     source: str
+    reads: Kind = "image"
+    """What its networks are fed."""
 
     @property
     def summary(self) -> str:
@@ -85,8 +88,8 @@ SPACES: dict[str, SpaceEntry] = {
     "nb201": SpaceEntry(NASBench201, "Dong & Yang 2020, arXiv:2001.00326"),
     "nb101": SpaceEntry(NASBench101, "Ying et al. 2019, arXiv:1902.09635"),
     "macro": SpaceEntry(NASBenchMacro, "Su et al. 2021, arXiv:2103.11922"),
-    "nlp": SpaceEntry(NASBenchNLP, "Klyuchnikov et al. 2020, arXiv:2006.07116"),
-    "asr": SpaceEntry(NASBenchASR, "Mehrotra et al. 2021, ICLR"),
+    "nlp": SpaceEntry(NASBenchNLP, "Klyuchnikov et al. 2020, arXiv:2006.07116", "tokens"),
+    "asr": SpaceEntry(NASBenchASR, "Mehrotra et al. 2021, ICLR", "audio"),
 }
 
 

@@ -1,7 +1,7 @@
 """Score the architectures of a benchmark, a row each, and read the rows back as frames."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from foretell.data import Splits
 from foretell.engine.plan import Request, make_plan
 from foretell.errors import ForetellError
 from foretell.executors.processes import pool
+from foretell.models.spaces import space_for
 from foretell.names import parse_spec
 from foretell.progress import ProgressCallback, Tally
 from foretell.proxies import BASELINES, PAPER
@@ -18,7 +19,7 @@ from foretell.runs.evaluate import Evaluator, Work
 from foretell.runs.store import Store
 from foretell.runs.tasks import Data, loaded
 from foretell.searchers import Question
-from foretell.spaces import Space, make_space
+from foretell.spaces import Space
 from foretell.studies.read import TABLE, drawn
 from foretell.studies.reduced import train_reduced
 from foretell.studies.zoo import ModelZoo
@@ -71,9 +72,8 @@ def run_study(
     """
     known = table if isinstance(table, Table) else read_table(os.fspath(table))
     splits = loaded(data)
-    built = space_for(known, space, splits)
-    text = splits.vocabulary is not None and splits.train[1].ndim > 1
-    loss = loss or ("token_cross_entropy" if text else "cross_entropy")
+    built = space_of(known, space, splits)
+    loss = loss or splits.loss
     if sample is not None and sample < 3:
         raise ForetellError(f"the sample is {sample}; a correlation needs at least 3")
     if repeats < 1:
@@ -101,7 +101,7 @@ def run_study(
         return store.folder
 
 
-def space_for(table: Table, spec: str | None, splits: Splits) -> Space:
+def space_of(table: Table, spec: str | None, splits: Splits) -> Space:
     """The table's space, its networks built for the data."""
     if table.space == "models":
         return ModelZoo(tuple(map(str, table.frame.index)), splits)
@@ -110,17 +110,7 @@ def space_for(table: Table, spec: str | None, splits: Splits) -> Space:
         raise ForetellError(
             f"table {table.name} is of space {table.space}, not {name}; give its own space"
         )
-    known = make_space(name).settings()
-    return make_space(name, fitting(known, splits) | settings)
-
-
-def fitting(known: Mapping[str, Any], splits: Splits) -> dict[str, Any]:
-    """The settings of a space that the data decides."""
-    if splits.vocabulary is not None:
-        return {"vocabulary": splits.classes} if "vocabulary" in known else {}
-    channels, height, _ = splits.image_shape
-    wanted = {"classes": splits.classes, "in_channels": channels, "resolution": height}
-    return {name: value for name, value in wanted.items() if name in known}
+    return space_for(name, settings, splits)
 
 
 def configuration(table: Table, splits: Splits, work: Work) -> dict[str, Any]:
