@@ -109,7 +109,7 @@ def resolve_loss(loss: str | Loss) -> Loss:
     """The loss of that name, or the callable itself."""
     if callable(loss):
         return loss
-    if loss in LOSSES:
+    if isinstance(loss, str) and loss in LOSSES:
         return LOSSES[loss]
     raise ForetellError(
         f"no loss is called {loss!r}; choose one of {', '.join(LOSSES)} or pass a callable "

@@ -219,7 +219,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         heard.append(tf32)
         return False
 
-    monkeypatch.setattr(import_module("foretell.score"), "arithmetic", noted)
+    monkeypatch.setattr(import_module("foretell.scoring.score"), "arithmetic", noted)
     monkeypatch.setattr(layout, "pays", asked)
     return heard
 

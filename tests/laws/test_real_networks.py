@@ -170,7 +170,7 @@ def test_a_network_in_bfloat16_is_scored_in_it_and_summed_in_float32() -> None:
 def test_the_batch_goes_to_the_models_device_and_floating_type() -> None:
     model = nn.Linear(4, 2, device="meta", dtype=torch.float64)
     batch = (torch.ones(3, 4), torch.tensor([0, 1, 0]))
-    subject = as_subject(model, batch, "cross_entropy", 0, "all", "batch", None)
+    subject = as_subject(model, batch)
     assert isinstance(subject.batch.inputs, Tensor)
     assert subject.batch.inputs.device == subject.batch.targets.device == torch.device("meta")
     assert subject.batch.inputs.dtype == torch.float64

@@ -171,7 +171,7 @@ def run_score(arguments: argparse.Namespace) -> None:
         inputs.seeds,
         names(arguments.proxies),
         **options(arguments, inputs),
-        tf32=arguments.tf32,
+        precision="tf32" if arguments.tf32 else "full",
     )
     found = summary(runs)
     place = list(found.columns).index("seconds")
@@ -204,7 +204,7 @@ def run_rank(arguments: argparse.Namespace) -> None:
         proxies,
         by=arguments.by,
         **options(arguments, inputs),
-        tf32=arguments.tf32,
+        precision="tf32" if arguments.tf32 else "full",
     )
     if table[[name for name in table if name in PROXIES]].isna().to_numpy().all():
         raise ForetellError(f"no model could be scored; the first: {table['why'].iloc[0]}")

@@ -25,8 +25,6 @@ def split(batch: Batch, size: int | None) -> list[Batch]:
     """
     if size is None:
         return [batch]
-    if size < 1:
-        raise ForetellError(f"micro_batch is {size}; give a number of samples, at least 1")
     return [batch[start : start + size] for start in range(0, len(batch), size)]
 
 

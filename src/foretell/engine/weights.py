@@ -47,8 +47,6 @@ def counted_weights(model: nn.Module, layers: Layers = "all") -> dict[str, Tenso
     >>> list(counted_weights(nn.Sequential(nn.Conv1d(3, 8, 3), nn.BatchNorm1d(8), nn.PReLU())))
     ['0.weight']
     """
-    if layers not in ("all", "conv2d_linear"):
-        raise ForetellError(f"layers is {layers!r}; choose 'all' or 'conv2d_linear'")
     counts = _counts if layers == "all" else _counts_in_reference
     return {
         name: parameter

@@ -11,16 +11,16 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 
 from foretell.batch import Batch, as_batch
 from foretell.engine.plan import make_plan
 from foretell.errors import ForetellError, Undefined
-from foretell.losses import Loss, resolve_loss
 from foretell.names import extra
 from foretell.scoring.score import score as score_model
+from foretell.scoring.settings import ScoreChoices, ScoreSettings, settings_of
 from foretell.seeds import derived_seed, own_randomness
 
 extra("optuna", "optuna")
@@ -138,11 +138,12 @@ class ZeroCostSampler(BaseSampler):
         proxy: str | Mapping[str, Mapping[str, Any]] = "synflow",
         *,
         score: Callable[[Any], float] | None = None,
-        loss: str | Loss = "cross_entropy",
+        scoring: ScoreSettings = ScoreSettings(),
         warmup: int = 100,
         first: int | None = None,
         moves: int = 1,
         seed: int = 0,
+        **choices: Unpack[ScoreChoices],
     ) -> None:
         """`define` takes a trial and returns the model, the same that the objective trains.
 
@@ -150,12 +151,15 @@ class ZeroCostSampler(BaseSampler):
           `proxy` may have settings: `{"nwot": {...}}`.
         - `score`: instead of a batch, what gives the score of anything that `define` returns;
           higher is better.
+        - `scoring`: how `proxy` scores; each field of `ScoreSettings`, such as `loss`, may also be
+          given by name, and then takes precedence.
         - `first`: how many of the `warmup` candidates are suggested, by default 10.
         - `warmup=0` leaves out the warmup, `moves=1` the scores of moves.
         - `seed`: of the candidates and of the weights that `define` draws for the scores.
 
         Raises ForetellError for arguments that cannot be meant.
         """
+        settings = settings_of(scoring, choices)
         if not isinstance(sampler, BaseSampler):
             raise ForetellError(
                 f"sampler is a {type(sampler).__name__}; give an Optuna sampler: TPESampler()"
@@ -180,7 +184,7 @@ class ZeroCostSampler(BaseSampler):
             raise ForetellError(f"moves={moves}; give 1 to take what the sampler suggests, or more")
         self._sampler = sampler
         self._define = define
-        self._score = scorer(batch, proxy, loss, seed) if score is None else score
+        self._score = score or by_proxy(batch, proxy, seed, settings)
         self._warmup = warmup
         self._first = first
         self._moves = moves
@@ -313,23 +317,30 @@ class ZeroCostSampler(BaseSampler):
         vars(self).update(state, _lock=threading.Lock())
 
 
-def scorer(
-    batch: Any, proxy: str | Mapping[str, Mapping[str, Any]], loss: str | Loss, seed: int
+def by_proxy(
+    batch: Any,
+    proxy: str | Mapping[str, Mapping[str, Any]],
+    seed: int,
+    scoring: ScoreSettings,
 ) -> Callable[[Any], float]:
     """What scores a model by the proxy on the batch; raises ForetellError for wrong arguments."""
     proxies = make_plan(proxy).proxies
     if len(proxies) != 1:
         names = ", ".join(one.name for one in proxies)
         raise ForetellError(f"proxy is {names}; give one to choose by")
-    return partial(by_proxy, batch=as_batch(batch), proxy=proxy, loss=resolve_loss(loss), seed=seed)
+    return partial(value_of, batch=as_batch(batch), proxy=proxy, seed=seed, scoring=scoring)
 
 
-def by_proxy(
-    model: Any, batch: Batch, proxy: str | Mapping[str, Mapping[str, Any]], loss: Loss, seed: int
+def value_of(
+    model: Any,
+    batch: Batch,
+    proxy: str | Mapping[str, Mapping[str, Any]],
+    seed: int,
+    scoring: ScoreSettings,
 ) -> float:
     """The proxy's value for the model, turned so that higher is better."""
     (found,) = make_plan(proxy).proxies
-    one = score_model(model, batch, proxy, loss=loss, seed=seed)[found.name]
+    one = score_model(model, batch, proxy, seed=seed, scoring=scoring)[found.name]
     if one.why is not None:
         raise Undefined(one.why)
     return one.value if found.higher_is_better else -one.value

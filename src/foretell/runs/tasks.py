@@ -18,6 +18,7 @@ from torch import nn
 from foretell.batch import Batch
 from foretell.data import Splits, load_data, minibatch
 from foretell.scoring.score import Score, score
+from foretell.scoring.settings import ScoreSettings
 from foretell.spaces import Arch, Fits, Space
 from foretell.training.settings import TrainSettings
 from foretell.training.train import Trained, train
@@ -47,9 +48,8 @@ class ScoreTask:
         with one_thread():
             batch = Batch(*minibatch(loaded(self.data).train, self.batch_size, self.seed))
             fed = self.space.fit(self.arch, batch) if isinstance(self.space, Fits) else batch
-            return score(
-                built(self), fed, self.proxies, loss=self.loss, seed=self.seed, tf32=self.tf32
-            )
+            scoring = ScoreSettings(self.loss, precision="tf32" if self.tf32 else "full")
+            return score(built(self), fed, self.proxies, seed=self.seed, scoring=scoring)
 
 
 @dataclass(frozen=True)

@@ -3,24 +3,23 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from foretell.batch import Batch
-from foretell.engine.isolate import BatchNorm, call
+from foretell.engine.isolate import call
 from foretell.engine.memory import saved_bytes
 from foretell.engine.passes import count_pass, shape_only
 from foretell.engine.passes.loss import curvature_path
 from foretell.engine.plan import DEFAULT, Plan, Request, make_plan
 from foretell.engine.subject import Subject
-from foretell.engine.weights import Layers
 from foretell.errors import ForetellError
-from foretell.losses import Loss
 from foretell.proxies.quantities import STEPS
 from foretell.scoring.score import as_subject
+from foretell.scoring.settings import ScoreChoices, ScoreSettings, settings_of
 
 __all__ = ["Explanation", "explain"]
 
@@ -71,27 +70,26 @@ def explain(
     batch: Batch | Sequence[Any] | None = None,
     *,
     batch_size: int = 64,
-    loss: str | Loss = "cross_entropy",
-    layers: Layers = "all",
-    batch_norm: BatchNorm = "batch",
-    micro_batch: int | None = None,
+    scoring: ScoreSettings = ScoreSettings(),
+    **choices: Unpack[ScoreChoices],
 ) -> Explanation:
     """The steps that would run for these proxies, and their cost in forward-equivalents.
 
     With a model and a batch also FLOPs, expected memory, and how the curvature would be computed;
-    two samples of the batch are run for that. Raises ForetellError like `foretell.score`.
+    two samples of the batch are run for that. `scoring` and the fields of `ScoreSettings` by name
+    are those of `foretell.score`. Raises ForetellError like `foretell.score`.
 
     >>> round(explain(["grad_norm", "snip", "fisher"]).cost, 2)
     3.0
     >>> round(explain().cost, 2)
     8.05
     """
-    plan = make_plan(proxies)
+    plan, settings = make_plan(proxies), settings_of(scoring, choices)
     if model is None or batch is None:
         if (model is None) != (batch is None):
             raise ForetellError("explain needs a model and a batch together, or neither")
         return Explanation(plan, batch_size)
-    subject = as_subject(model, batch, loss, 0, layers, batch_norm, micro_batch)
+    subject = as_subject(model, batch, 0, settings)
     flops = count_pass(subject, {"forward_flops"}, {})["forward_flops"]
     return Explanation(
         plan,

@@ -1,21 +1,19 @@
 """Score many models on the same minibatch and put them in order."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
 from torch import nn
 
 from foretell.batch import Batch, as_batch
-from foretell.engine.isolate import BatchNorm
 from foretell.engine.plan import DEFAULT, Request, make_plan
-from foretell.engine.weights import Layers
 from foretell.errors import ForetellError
-from foretell.losses import Loss
 from foretell.progress import ProgressCallback, Tally
 from foretell.proxies import PROXIES
 from foretell.scoring.score import score
+from foretell.scoring.settings import ScoreChoices, ScoreSettings, settings_of
 from foretell.scoring.vote import VOTERS, oriented, vote, wins
 
 __all__ = ["rank"]
@@ -29,12 +27,10 @@ def rank(
     proxies: Request = DEFAULT,
     *,
     by: str | None = None,
-    loss: str | Loss = "cross_entropy",
     seed: int = 0,
-    layers: Layers = "all",
-    batch_norm: BatchNorm = "batch",
-    micro_batch: int | None = None,
+    scoring: ScoreSettings = ScoreSettings(),
     progress: ProgressCallback | None = None,
+    **choices: Unpack[ScoreChoices],
 ) -> pd.DataFrame:
     """A row a model, the most promising first.
 
@@ -58,22 +54,13 @@ def rank(
     plan = make_plan(proxies)
     names = [proxy.name for proxy in plan.proxies]
     by = column_for(by, names)
-    checked = as_batch(batch)
+    checked, settings = as_batch(batch), settings_of(scoring, choices)
     tally = Tally(progress, {"score": len(models) if isinstance(models, Sized) else None})
     rows = []
     for name, model in named(models):
         try:
             built = model if isinstance(model, nn.Module) or not callable(model) else model()
-            scores = score(
-                built,
-                checked,
-                proxies,
-                loss=loss,
-                seed=seed,
-                layers=layers,
-                batch_norm=batch_norm,
-                micro_batch=micro_batch,
-            )
+            scores = score(built, checked, proxies, seed=seed, scoring=settings)
             why = "; ".join(f"{key}: {s.why}" for key, s in scores.items() if s.why)
             row = {key: s.value for key, s in scores.items()}
             seconds = max(s.seconds for s in scores.values())

@@ -1,7 +1,7 @@
 """Score a network on several batches and with several draws of its weights: mean and spread."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import pandas as pd
 from torch import nn
@@ -11,6 +11,7 @@ from foretell.engine.plan import DEFAULT, Request, make_plan
 from foretell.errors import ForetellError
 from foretell.scoring.rank import column_for, in_order
 from foretell.scoring.score import score
+from foretell.scoring.settings import ScoreChoices, ScoreSettings, settings_of
 
 __all__ = ["Build", "rank_many", "score_many", "summary"]
 
@@ -23,7 +24,9 @@ def score_many(
     batches: Sequence[Batch | Sequence[Any]],
     seeds: Sequence[int] = (0,),
     proxies: Request = DEFAULT,
-    **options: Any,
+    *,
+    scoring: ScoreSettings = ScoreSettings(),
+    **choices: Unpack[ScoreChoices],
 ) -> pd.DataFrame:
     """A row for each seed, batch and proxy: `value`, nan where it is undefined, `seconds`, `why`.
 
@@ -39,7 +42,7 @@ def score_many(
     >>> runs[["seed", "proxy", "value"]].values.tolist()
     [[0, 'params', 10.0], [1, 'params', 10.0]]
     """
-    checked = [as_batch(batch) for batch in batches]
+    settings, checked = settings_of(scoring, choices), [as_batch(batch) for batch in batches]
     if not checked or not len(seeds):
         raise ForetellError("give at least one batch and one seed")
     if isinstance(model, nn.Module) and len(seeds) > 1:
@@ -51,7 +54,7 @@ def score_many(
     for number, seed in enumerate(seeds):
         built = model if isinstance(model, nn.Module) else model(seed)
         for place, batch in enumerate(checked):
-            scores = score(built, batch, proxies, seed=seed, **options)
+            scores = score(built, batch, proxies, seed=seed, scoring=settings)
             rows.extend(
                 {
                     "run": number * len(checked) + place,
@@ -100,7 +103,8 @@ def rank_many(
     proxies: Request = DEFAULT,
     *,
     by: str | None = None,
-    **options: Any,
+    scoring: ScoreSettings = ScoreSettings(),
+    **choices: Unpack[ScoreChoices],
 ) -> pd.DataFrame:
     """What `foretell.rank` gives, of the means over several batches and seeds.
 
@@ -117,12 +121,13 @@ def rank_many(
     width 9    27.0         0.0     1
     width 3     9.0         0.0     2
     """
+    settings = settings_of(scoring, choices)
     names = [proxy.name for proxy in make_plan(proxies).proxies]
     by = column_for(by, names)
     rows = []
     for name, build in models.items():
         try:
-            runs = score_many(build, batches(name), seeds, proxies, **options)
+            runs = score_many(build, batches(name), seeds, proxies, scoring=settings)
             row = row_of(runs)
         except ForetellError as error:
             row = {**dict.fromkeys(names, float("nan")), "seconds": 0.0, "why": str(error)}

@@ -4,21 +4,20 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Unpack
 
 from torch import Tensor, nn
 
 from foretell.batch import Batch, as_batch, check_module
 from foretell.engine.arithmetic import arithmetic
-from foretell.engine.isolate import BatchNorm
 from foretell.engine.passes import PASSES
 from foretell.engine.plan import DEFAULT, Plan, Request, make_plan
 from foretell.engine.subject import Seconds, Subject, Unavailable
-from foretell.engine.weights import Layers
-from foretell.errors import ForetellError, Undefined
-from foretell.losses import Loss, resolve_loss
+from foretell.errors import Undefined
+from foretell.losses import resolve_loss
 from foretell.proxies import Proxy
 from foretell.proxies.quantities import QUANTITIES, STEPS
+from foretell.scoring.settings import ScoreChoices, ScoreSettings, settings_of
 
 __all__ = ["Score", "score"]
 
@@ -39,12 +38,9 @@ def score(
     batch: Batch | Sequence[Any],
     proxies: Request = DEFAULT,
     *,
-    loss: str | Loss = "cross_entropy",
     seed: int = 0,
-    layers: Layers = "all",
-    batch_norm: BatchNorm = "batch",
-    micro_batch: int | None = None,
-    tf32: bool = False,
+    scoring: ScoreSettings = ScoreSettings(),
+    **choices: Unpack[ScoreChoices],
 ) -> dict[str, Score]:
     """The scores of a model by the name of the proxy; higher is better unless the proxy says not.
 
@@ -52,12 +48,9 @@ def score(
     is floating-point in it to the model's type. The model is run in training mode, as it would be
     trained, and comes back bit for bit as it was.
 
-    - `loss`: "cross_entropy", "mse", "bce_with_logits", or a callable (outputs, targets) → scalar.
-    - `seed`: of what the model draws at random (dropout); the same seed gives the same score.
-    - `layers`: "all" weights, or "conv2d_linear" as the code of arXiv:2101.08134 counts.
-    - `batch_norm`: statistics of the "batch", or the "frozen" running ones.
-    - `micro_batch`: how many samples are run at a time; refused where it would change a score.
-    - `tf32`: a GPU may multiply with the 10 bits of TF32 instead of float32's 23; faster.
+    `seed` is of what the model draws at random (dropout); the same seed gives the same score.
+    `scoring` says how to score; each field of `ScoreSettings` (`loss`, `layers`, `batch_norm`,
+    `micro_batch`, `precision`) may also be given by name, and then takes precedence.
 
     Raises ForetellError where the request cannot be carried out; a score that does not exist for
     this model is `nan` and its `why` says the reason.
@@ -71,33 +64,35 @@ def score(
     (-199978.4..., None)
     """
     plan = make_plan(proxies)
-    subject = as_subject(model, batch, loss, seed, layers, batch_norm, micro_batch, tf32)
-    with arithmetic(subject.device, tf32=tf32):
+    subject = as_subject(model, batch, seed, settings_of(scoring, choices))
+    with arithmetic(subject.device, tf32=subject.tf32):
         return run(plan, subject)
 
 
 def as_subject(
     model: object,
     batch: Batch | Sequence[Any],
-    loss: str | Loss,
-    seed: int,
-    layers: Layers,
-    batch_norm: BatchNorm,
-    micro_batch: int | None,
-    tf32: bool = False,
+    seed: int = 0,
+    scoring: ScoreSettings = ScoreSettings(),
 ) -> Subject:
-    """Check every argument at the boundary and put them together."""
+    """Check the model and the batch at the boundary, and put all that is scored together."""
     module = check_module(model)
     checked = as_batch(batch)
-    if batch_norm not in ("batch", "frozen"):
-        raise ForetellError(f"batch_norm is {batch_norm!r}; choose 'batch' or 'frozen'")
     own = [*module.parameters(), *module.buffers()]
     device = own[0].device if own else None
     kinds = {tensor.dtype for tensor in module.parameters() if tensor.is_floating_point()}
     kind = kinds.pop() if len(kinds) == 1 else None
     checked = checked.each(lambda t: t.to(device, kind if t.is_floating_point() else None))
-    resolved = resolve_loss(loss)
-    return Subject(module, checked, resolved, seed, layers, batch_norm, micro_batch, tf32)
+    return Subject(
+        module,
+        checked,
+        resolve_loss(scoring.loss),
+        seed,
+        scoring.layers,
+        scoring.batch_norm,
+        scoring.micro_batch,
+        scoring.precision == "tf32",
+    )
 
 
 def run(plan: Plan, subject: Subject) -> dict[str, Score]:

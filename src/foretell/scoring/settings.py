@@ -1,13 +1,13 @@
 """How networks are scored: the one home of that choice, as TrainSettings is of training."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypedDict, get_args
 
 import torch
 
 from foretell.engine.isolate import BatchNorm
 from foretell.engine.weights import Layers
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, did_you_mean
 from foretell.losses import Loss, loss_name, resolve_loss
 
 __all__ = ["Precision", "ScoreChoices", "ScoreSettings", "settings_of"]
@@ -77,9 +77,23 @@ class ScoreChoices(TypedDict, total=False):
 
 
 def settings_of(scoring: ScoreSettings, choices: ScoreChoices) -> ScoreSettings:
-    """The settings with some of them chosen anew.
+    """The settings, in which a choice made by keyword takes precedence.
+
+    Raises TypeError for a keyword that is not a field of ScoreSettings, as Python does for any
+    unknown argument, and ForetellError for a value that a field does not take.
 
     >>> settings_of(ScoreSettings(loss="mse"), {"micro_batch": 8}).micro_batch
     8
+    >>> settings_of(ScoreSettings(), {"micro_bach": 8})
+    Traceback (most recent call last):
+    TypeError: 'micro_bach' is not an argument here; did you mean 'micro_batch'?
     """
+    if not isinstance(scoring, ScoreSettings):
+        raise ForetellError(
+            f"scoring is a {type(scoring).__name__}; give ScoreSettings(...), or its fields by name"
+        )
+    known = [field.name for field in fields(ScoreSettings)]
+    for name in choices:
+        if name not in known:
+            raise TypeError(f"{name!r} is not an argument here; {did_you_mean(name, known)}")
     return replace(scoring, **choices)

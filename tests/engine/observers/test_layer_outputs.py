@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from foretell.engine.passes.loss import loss_pass
 from foretell.scoring.score import as_subject
+from foretell.scoring.settings import ScoreSettings
 
 N = 4
 
@@ -16,7 +17,7 @@ N = 4
 def terms(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
     """What the engine taps for a loss that is the mean output."""
     batch = (inputs, torch.zeros(N))
-    subject = as_subject(model, batch, lambda out, _: out.mean(), 0, "all", "batch", None)
+    subject = as_subject(model, batch, 0, ScoreSettings(loss=lambda out, _: out.mean()))
     found: dict[str, Tensor] = loss_pass(subject, {"taylor"}, {})["taylor"]
     return found
 
