@@ -22,6 +22,7 @@ from foretell.engine.plan import make_plan
 from foretell.executors.processes import InThisProcess
 from foretell.runs.evaluate import Evaluator, Work
 from foretell.runs.store import Store
+from foretell.scoring.settings import ScoreSettings
 from foretell.spaces import make_space
 from foretell.studies.run import run_study
 from foretell.tables import Table
@@ -169,7 +170,8 @@ def keys(tmp_path: Path, device: str, tf32: bool) -> list[dict[str, Any]]:
     """Of a score and a training there."""
     space = make_space("nb201", {"channels": 2, "cells": 1})
     plan = make_plan(["snip"])
-    work = Work(space, "digits", plan, "snip", 8, TrainSettings(), 0, device, tf32=tf32)
+    how = ScoreSettings(precision="tf32" if tf32 else "full")
+    work = Work(space, "digits", plan, "snip", 8, TrainSettings(), 0, device, how)
     with Store.open(tmp_path, {}) as store:
         evaluator = Evaluator(work, store, InThisProcess(), 1, lambda tick: None)
         arch = space.parse("333333")
@@ -233,6 +235,7 @@ def test_the_wish_for_tf32_gets_to_where_it_matters(
 ) -> None:
     """From Python, by a task of a run, and from both commands that score alone."""
     wish = ["--tf32"] if tf32 else []
+    how = ScoreSettings(precision="tf32" if tf32 else "full")
     usual = ["nb201:333333", "--proxies", "snip", "--batch-size", "4"]
     assert main(["score", *usual, *wish]) == 0
     assert main(["rank", *usual, "--by", "snip", *wish]) == 0
@@ -245,12 +248,12 @@ def test_the_wish_for_tf32_gets_to_where_it_matters(
         pool=1,
         trainings=1,
         training=TrainSettings(epochs=1),
-        tf32=tf32,
+        scoring=how,
     )
     assert len(told) > 4
     frame = pd.DataFrame({"val": [1.0, 2.0, 3.0]}, index=["333333", "133333", "233333"])
     table = Table("three", "nb201", frame, choosing=("val",))
     before = len(told)
-    run_study(table, "digits", run=tmp_path / "study", proxies=["snip"], space=SMALL, tf32=tf32)
+    run_study(table, "digits", run=tmp_path / "study", proxies=["snip"], space=SMALL, scoring=how)
     assert len(told) == before + 6
     assert set(told) == {tf32}

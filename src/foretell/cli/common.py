@@ -8,6 +8,7 @@ import torch
 from rich.console import Console
 
 from foretell.errors import ForetellError
+from foretell.scoring.settings import ScoreSettings
 
 __all__ = [
     "Commands",
@@ -18,6 +19,7 @@ __all__ = [
     "drop_empty",
     "names",
     "pick_device",
+    "scoring_of",
     "terminal",
 ]
 
@@ -42,6 +44,11 @@ def add_tf32(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--tf32", action="store_true", help="a GPU may score with the 10 bits of TF32"
     )
+
+
+def scoring_of(arguments: argparse.Namespace) -> ScoreSettings:
+    """How networks are scored, as the options say."""
+    return ScoreSettings(precision="tf32" if arguments.tf32 else "full")
 
 
 def add_form(command: argparse.ArgumentParser) -> None:

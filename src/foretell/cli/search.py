@@ -10,7 +10,15 @@ from typing import get_args
 import pandas as pd
 from rich.console import Console
 
-from foretell.cli.common import Commands, add_common, add_tf32, drop_empty, names, terminal
+from foretell.cli.common import (
+    Commands,
+    add_common,
+    add_tf32,
+    drop_empty,
+    names,
+    scoring_of,
+    terminal,
+)
 from foretell.cli.executor import add_executor, chosen_executor
 from foretell.cli.inputs import add_data, data_text
 from foretell.cli.progress import SearchProgress
@@ -194,7 +202,7 @@ def run_search(arguments: argparse.Namespace) -> None:
             against=names(arguments.against),
             limits=limits_of(arguments),
             **where.options(),
-            tf32=arguments.tf32,
+            scoring=scoring_of(arguments),
             workers=arguments.workers,
             progress=progress,
         )

@@ -6,7 +6,7 @@ import sys
 import pandas as pd
 from rich.console import Console
 
-from foretell.cli.common import Commands, add_device, add_tf32
+from foretell.cli.common import Commands, add_device, add_tf32, scoring_of
 from foretell.cli.executor import add_executor, chosen_executor
 from foretell.cli.inputs import add_data, data_text
 from foretell.cli.progress import SearchProgress
@@ -96,7 +96,7 @@ def run_and_show(arguments: argparse.Namespace) -> None:
             space=arguments.space,
             reduced=reduced,
             workers=arguments.workers,
-            tf32=arguments.tf32,
+            scoring=scoring_of(arguments),
             **where.options(),
             progress=progress,
             told=lambda notice: print(f"foretell: {notice}", file=sys.stderr),

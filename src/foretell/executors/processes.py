@@ -2,7 +2,9 @@
 
 import multiprocessing
 import os
+import pickle
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import (
@@ -19,8 +21,9 @@ from typing import Any, ClassVar, TypeVar
 
 from foretell.errors import ForetellError
 from foretell.executors.own_memory import keep_memory
+from foretell.names import one_line
 
-__all__ = ["DiedTwice", "Lost", "available_cores", "completed", "pool"]
+__all__ = ["DiedTwice", "Lost", "available_cores", "completed", "pool", "require_picklable"]
 
 Key = TypeVar("Key")
 
@@ -51,6 +54,26 @@ def pool(workers: int | Executor) -> Iterator[Executor]:
     except BaseException:
         executor.kill()
         raise
+
+
+def require_picklable(what: str, value: object) -> None:
+    """Raise ForetellError unless a process of `pool` can be given this value.
+
+    >>> require_picklable("the loss", lambda outputs, targets: outputs.sum())
+    Traceback (most recent call last):
+    foretell.errors.ForetellError: the loss cannot be sent to other processes (...); define it at
+    the top of a module, or use workers=1
+    """
+    try:
+        pickle.dumps(value)
+        typed_in = getattr(value, "__module__", None) == "__main__"
+        if typed_in and not hasattr(sys.modules["__main__"], "__file__"):
+            raise pickle.PicklingError("it was typed into an interpreter")
+    except Exception as error:  # pickling calls the value's own code
+        raise ForetellError(
+            f"{what} cannot be sent to other processes ({one_line(error)}); "
+            "define it at the top of a module, or use workers=1"
+        ) from error
 
 
 class DiedTwice(BrokenExecutor):

@@ -4,7 +4,7 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,16 @@ from foretell.batch import Batch
 from foretell.data import minibatch
 from foretell.engine.plan import Plan
 from foretell.errors import ForetellError
-from foretell.executors.processes import Lost, completed
+from foretell.executors.processes import Lost, completed, require_picklable
 from foretell.files import os_errors_told, write_atomically
+from foretell.losses import loss_name
 from foretell.progress import Tally
 from foretell.proxies import PROXIES
 from foretell.runs.rowlog import canonical
 from foretell.runs.store import Store
 from foretell.runs.tasks import Data, ScoreTask, TrainTask, loaded
 from foretell.scoring.score import Score
+from foretell.scoring.settings import ScoreSettings
 from foretell.searchers import Question
 from foretell.spaces import Arch, Space
 from foretell.training.settings import TrainSettings
@@ -46,19 +48,29 @@ class Work:
     training: TrainSettings
     seed: int
     device: str
-    loss: str = "cross_entropy"
-    tf32: bool = False
+    scoring: ScoreSettings = field(default_factory=ScoreSettings)
 
     @cached_property
     def device_key(self) -> dict[str, str]:
-        """What a row's key says of a GPU, whose last digits are others; nothing of the CPU."""
+        """What a training's key says of a GPU, whose last digits differ; nothing of the CPU."""
         kind = torch.device(self.device).type
         return {} if kind == "cpu" else {"device": kind}
 
     @cached_property
-    def score_device_key(self) -> dict[str, Any]:
-        """The same for a score."""
-        return self.device_key | ({"tf32": True} if self.tf32 and self.device_key else {})
+    def score_key(self) -> dict[str, Any]:
+        """What a score's key says of how it is computed."""
+        return self.scoring.key(self.device)
+
+    @property
+    def unusual_scoring(self) -> dict[str, Any]:
+        """The part of `score_key` that is not the default, for the run's configuration."""
+        usual = ScoreSettings().key("cpu")
+        return {name: value for name, value in self.score_key.items() if usual.get(name) != value}
+
+    def require_picklable(self) -> None:
+        """Raise ForetellError unless other processes can be given what the user defined."""
+        require_picklable(f"the loss {loss_name(self.scoring.loss)}", self.scoring.loss)
+        require_picklable(f"the space {self.space.name}", self.space)
 
     @property
     def batch(self) -> Batch:
@@ -184,8 +196,7 @@ class Evaluator:
             missing,
             work.seed,
             work.device,
-            work.loss,
-            work.tf32,
+            work.scoring,
         )
 
     def _keep(self, arch: Arch, result: Any) -> None:
@@ -215,10 +226,7 @@ class Evaluator:
             "proxy_settings": settings,
             **self.network(arch),
             "batch": self._batch,
-            "loss": self.work.loss,
-            "layers": "all",
-            "batch_norm": "batch",
-            **self.work.score_device_key,
+            **self.work.score_key,
         }
 
     def _train_key(self, arch: Arch) -> dict[str, Any]:

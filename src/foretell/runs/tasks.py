@@ -7,7 +7,7 @@ same bits in whichever process it runs, and beside however many others.
 import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from foretell.spaces import Arch, Fits, Space
 from foretell.training.settings import TrainSettings
 from foretell.training.train import Trained, train
 
-__all__ = ["Data", "ScoreTask", "TrainTask", "loaded"]
+__all__ = ["Data", "ScoreTask", "TrainTask", "loaded", "suited"]
 
 Data = str | Splits
 """Data by name, which each process loads for itself, or the images themselves."""
@@ -40,16 +40,14 @@ class ScoreTask:
     proxies: Mapping[str, Mapping[str, Any]]
     seed: int
     device: str
-    loss: str = "cross_entropy"
-    tf32: bool = False
+    scoring: ScoreSettings = field(default_factory=ScoreSettings)
 
     def __call__(self) -> dict[str, Score]:
         """The scores by proxy."""
         with one_thread():
             batch = Batch(*minibatch(loaded(self.data).train, self.batch_size, self.seed))
             fed = self.space.fit(self.arch, batch) if isinstance(self.space, Fits) else batch
-            scoring = ScoreSettings(self.loss, precision="tf32" if self.tf32 else "full")
-            return score(built(self), fed, self.proxies, seed=self.seed, scoring=scoring)
+            return score(built(self), fed, self.proxies, seed=self.seed, scoring=self.scoring)
 
 
 @dataclass(frozen=True)
@@ -101,6 +99,15 @@ def loaded(data: Data) -> Splits:
 def by_name(name: str) -> Splits:
     """The data set of that name."""
     return load_data(name)
+
+
+def suited(scoring: ScoreSettings, splits: Splits) -> ScoreSettings:
+    """The settings with the loss that the data call for where the loss is the default.
+
+    >>> suited(ScoreSettings(), load_data("digits")).loss
+    'cross_entropy'
+    """
+    return scoring if scoring.loss != ScoreSettings().loss else replace(scoring, loss=splits.loss)
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from foretell.progress import ProgressCallback, Tally
 from foretell.runs.costs import CostBook
 from foretell.runs.evaluate import Evaluator, Work
 from foretell.runs.store import Store
-from foretell.runs.tasks import loaded
+from foretell.runs.tasks import loaded, suited
+from foretell.scoring.settings import ScoreSettings
 from foretell.searchers import Searcher
 from foretell.searching.aims import Aims
 from foretell.searching.outcome import SCORED, UNSCORED, Outcome, conclude, validation
@@ -44,7 +45,7 @@ class Defaults:
     training: TrainSettings = field(default_factory=lambda: TrainSettings(epochs=6, lr=0.02))
 
 
-DEMO = Defaults()
+DEMO, USUAL = Defaults(), ScoreSettings()
 
 
 def search(
@@ -64,7 +65,7 @@ def search(
     against: Sequence[str] = (),
     limits: Mapping[str, float] | None = None,
     device: str = "cpu",
-    tf32: bool = False,
+    scoring: ScoreSettings = USUAL,
     workers: int = 1,
     executor: Executor | None = None,
     progress: ProgressCallback | None = None,
@@ -87,8 +88,9 @@ def search(
     says what costs may be at most: `params`, `flops`, `latency` in ms, measured here, or a column
     of an imported table, `TABLE:COLUMN`.
 
-    What a GPU computes has other last digits, and a run is of one kind of device. `tf32` lets a GPU
-    score with the 10 bits of TF32; for trainings that is a precision of `training`.
+    `scoring` says how networks are scored, `training` how they are trained; where `scoring` names
+    no loss, it is the data's own. Results of a GPU differ from a CPU's in their last digits, so a
+    run is of one kind of device.
 
     A space given by name is built for the data, as `foretell.models.space_for` says. `workers` is
     how many processes compute, each on one thread; the rows are the same whatever their number.
@@ -102,7 +104,10 @@ def search(
     plan = make_plan(proxies)
     check(by, [proxy.name for proxy in plan.proxies], pool, trainings)
     built = space_for(*parse_spec(space), splits) if isinstance(space, str) else space
-    work = Work(built, data, plan, by, batch_size, training, seed, device, splits.loss, tf32=tf32)
+    how = suited(scoring, splits)
+    work = Work(built, data, plan, by, batch_size, training, seed, device, how)
+    if executor is None and workers > 1:
+        work.require_picklable()
     aims = Aims.of(searcher, against, limits or {}, work.space)
     for warmup in (pool, 0):  # what can't be made leaves no folder behind
         aims.searcher(work.space, seed, warmup, None)
@@ -146,7 +151,7 @@ def configuration(
         "trainings": trainings,
         "seed": work.seed,
         "training": work.training.key(),
-        **work.score_device_key,
+        **work.unusual_scoring,
     }
 
 

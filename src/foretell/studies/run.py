@@ -17,7 +17,8 @@ from foretell.progress import ProgressCallback, Tally
 from foretell.proxies import BASELINES, PAPER
 from foretell.runs.evaluate import Evaluator, Work
 from foretell.runs.store import Store
-from foretell.runs.tasks import Data, loaded
+from foretell.runs.tasks import Data, loaded, suited
+from foretell.scoring.settings import ScoreSettings
 from foretell.searchers import Question
 from foretell.spaces import Space
 from foretell.studies.read import TABLE, drawn
@@ -28,6 +29,7 @@ from foretell.training.settings import TrainSettings
 
 __all__ = ["STUDIED", "run_study"]
 
+USUAL = ScoreSettings()
 STUDIED = (*PAPER, "plain", "l2_norm", "nwot", *BASELINES)
 """The paper's six, what costs next to nothing beside them, and what they must beat."""
 
@@ -43,10 +45,9 @@ def run_study(
     batch_size: int = 64,
     seed: int = 0,
     space: str | None = None,
-    loss: str | None = None,
     reduced: Sequence[str] = (),
     device: str = "cpu",
-    tf32: bool = False,
+    scoring: ScoreSettings = USUAL,
     workers: int = 1,
     executor: Executor | None = None,
     progress: ProgressCallback | None = None,
@@ -64,8 +65,8 @@ def run_study(
     a line that names what was damaged in the folder and is computed again, if anything was.
     `progress` is called with a `Progress` after each network scored ("score") or trained ("train").
 
-    What a GPU computes has other last digits, and a run is of one kind of device; `tf32` lets a GPU
-    score with the 10 bits of TF32.
+    `scoring` says how networks are scored; where it names no loss, it is the data's own. Results
+    of a GPU differ from a CPU's in their last digits, so a run is of one kind of device.
 
     Raises ForetellError for a bad argument, a table of another space, or a folder that holds
     another study.
@@ -73,14 +74,16 @@ def run_study(
     known = table if isinstance(table, Table) else read_table(os.fspath(table))
     splits = loaded(data)
     built = space_of(known, space, splits)
-    loss = loss or splits.loss
     if sample is not None and sample < 3:
         raise ForetellError(f"the sample is {sample}; a correlation needs at least 3")
     if repeats < 1:
         raise ForetellError(f"repeats is {repeats}; give at least 1")
     plan = make_plan(proxies)
-    by, settings = plan.proxies[0].name, TrainSettings()
-    first = Work(built, data, plan, by, batch_size, settings, seed, device, loss, tf32)
+    by, training = plan.proxies[0].name, TrainSettings()
+    how = suited(scoring, splits)
+    first = Work(built, data, plan, by, batch_size, training, seed, device, how)
+    if executor is None and workers > 1:
+        first.require_picklable()
     config = configuration(known, splits, first)
     with Store.open(run, config) as store, pool(executor or workers) as pooled:
         if store.notice:
@@ -122,8 +125,8 @@ def configuration(table: Table, splits: Splits, work: Work) -> dict[str, Any]:
         "data": {"name": splits.name, "fingerprint": splits.fingerprint},
         "batch_size": work.batch_size,
         "seed": work.seed,
-        "loss": work.loss,
-        **work.score_device_key,
+        "loss": work.score_key["loss"],
+        **work.unusual_scoring,
     }
 
 
