@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from foretell.spaces.initialise import Linear
+from foretell.spaces.initialise import Conv1d, Linear
 
 __all__ = ["OPERATIONS", "live_nodes", "network"]
 
@@ -147,7 +147,7 @@ class _Convolution(nn.Module):
         groups: int = 1,
     ) -> None:
         super().__init__()
-        self.convolution = _Conv1d(
+        self.convolution = Conv1d(
             wide_in, wide_out, kernel, stride, dilation=dilation, groups=groups
         )
         self.activation = _CappedReLU()
@@ -197,10 +197,3 @@ class _LSTM(nn.Module):
 
 def _norm(width: int) -> nn.Module:
     return nn.LayerNorm(width, eps=_EPSILON)
-
-
-class _Conv1d(nn.Conv1d):
-    """A convolution that draws no weights when made; `initialise` will."""
-
-    def reset_parameters(self) -> None:
-        """Leave the memory as it is."""

@@ -14,7 +14,7 @@ from torch import Generator, Tensor, nn
 from foretell.errors import ForetellError
 from foretell.seeds import derived_seed
 
-__all__ = ["Conv2d", "Draw", "Linear", "initialise", "normal_fan_out", "uniform_fan_in"]
+__all__ = ["Conv1d", "Conv2d", "Draw", "Linear", "initialise", "normal_fan_out", "uniform_fan_in"]
 
 Draw: TypeAlias = Callable[[nn.Module, str, Generator], Tensor]
 """A layer, the name of one of its parameters and a generator -> that parameter's values."""
@@ -99,6 +99,13 @@ def _reset(norm: nn.Module) -> None:
     """Ones for what scales, zeros for what shifts or counts."""
     for name, tensor in (*norm.named_parameters(recurse=False), *norm.named_buffers(recurse=False)):
         tensor.fill_(1 if name in ("weight", "running_var") else 0)
+
+
+class Conv1d(nn.Conv1d):
+    """A convolution over time with whatever its memory held."""
+
+    def reset_parameters(self) -> None:
+        """Leave the memory as it is."""
 
 
 class Conv2d(nn.Conv2d):

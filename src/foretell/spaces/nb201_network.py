@@ -17,6 +17,8 @@ from collections.abc import Iterator
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from foretell.spaces.initialise import Conv2d, Linear
+
 __all__ = ["EDGES", "OPERATIONS", "live_edges", "network"]
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
@@ -46,7 +48,7 @@ def network(
     """
     live = live_edges(arch, zero_fed=as_reference)
     model = nn.Sequential()
-    stem = _Conv2d(in_channels, channels, 3, padding=1, bias=False)
+    stem = Conv2d(in_channels, channels, 3, padding=1, bias=False)
     model.add_module("stem", nn.Sequential(stem, nn.BatchNorm2d(channels)))
     width = channels
     for stage in (1, 2, 3):
@@ -64,7 +66,7 @@ def _head(width: int, classes: int) -> Iterator[nn.Module]:
     yield nn.ReLU()
     yield nn.AdaptiveAvgPool2d(1)
     yield nn.Flatten()
-    yield _Linear(width, classes)
+    yield Linear(width, classes)
 
 
 def live_edges(arch: tuple[int, ...], *, zero_fed: bool) -> tuple[tuple[int, int], ...]:
@@ -132,7 +134,7 @@ def _operation(name: str, width: int, as_reference: bool) -> nn.Module:
     kernel = 3 if name == "nor_conv_3x3" else 1
     return nn.Sequential(
         nn.ReLU(),
-        _Conv2d(width, width, kernel, padding=kernel // 2, bias=as_reference),
+        Conv2d(width, width, kernel, padding=kernel // 2, bias=as_reference),
         nn.BatchNorm2d(width, affine=not as_reference, track_running_stats=not as_reference),
     )
 
@@ -147,7 +149,7 @@ class _Reduction(nn.Module):
         super().__init__()
         self.conv_a = _relu_conv_bn(width, 2 * width, stride=2)
         self.conv_b = _relu_conv_bn(2 * width, 2 * width, stride=1)
-        self.shortcut = _Conv2d(width, 2 * width, 1, bias=False)
+        self.shortcut = Conv2d(width, 2 * width, 1, bias=False)
         for norm in (self.conv_a[2], self.conv_b[2]):
             # the authors' copy without BatchNorm, made for synflow, forgets to drop these
             setattr(norm, _MARK, as_reference)
@@ -162,20 +164,6 @@ class _Reduction(nn.Module):
 def _relu_conv_bn(wide_in: int, wide_out: int, stride: int) -> nn.Sequential:
     return nn.Sequential(
         nn.ReLU(),
-        _Conv2d(wide_in, wide_out, 3, stride, padding=1, bias=False),
+        Conv2d(wide_in, wide_out, 3, stride, padding=1, bias=False),
         nn.BatchNorm2d(wide_out),
     )
-
-
-class _Conv2d(nn.Conv2d):
-    """A convolution that draws no weights when made; `initialise` will."""
-
-    def reset_parameters(self) -> None:
-        """Leave the memory as it is."""
-
-
-class _Linear(nn.Linear):
-    """The same for a linear layer."""
-
-    def reset_parameters(self) -> None:
-        """Leave the memory as it is."""

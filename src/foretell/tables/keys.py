@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from foretell.errors import ForetellError, did_you_mean
 from foretell.models import SOURCES
-from foretell.spaces import SPACES, make_space
+from foretell.spaces import make_space
 
 __all__ = ["MODELS", "nb101_key", "official_keys"]
 
@@ -14,9 +14,9 @@ SHOWN = 60
 
 
 def official_keys(space: str, keys: Iterable[str], what: str) -> list[str]:
-    """Every key as its space writes it; unchanged where this version does not know the space.
+    """Every key as its space writes it; the name of a model as it is.
 
-    Raises ForetellError for the first key that is no architecture of the space.
+    Raises ForetellError for the first key that is not an architecture of the space.
 
     >>> official_keys("nb201", ["000001"], "a file")
     ['|none~0|+|none~0|none~1|+|none~0|none~1|skip_connect~2|']
@@ -24,8 +24,6 @@ def official_keys(space: str, keys: Iterable[str], what: str) -> list[str]:
     keys = list(keys)
     if space == MODELS:
         return [_model(key, what) for key in keys]
-    if space not in SPACES:
-        return keys
     known = make_space(space)
     written = []
     for row, key in enumerate(keys):

@@ -92,7 +92,7 @@ def tabulate(frame: pd.DataFrame, columns: Columns, labels: Labels) -> Table:
             f"{what}: there is no key column {columns.key!r}; "
             f"{did_you_mean(columns.key, map(str, frame.columns))}"
         )
-    known = dict.fromkeys((*SPACES, *UNBUILT, MODELS))
+    known = dict.fromkeys((*SPACES, MODELS))
     if labels.space not in known:
         raise ForetellError(
             f"{what}: no space is called {labels.space!r}; {did_you_mean(labels.space, known)}"
@@ -123,10 +123,6 @@ def tabulate(frame: pd.DataFrame, columns: Columns, labels: Labels) -> Table:
         licence=labels.licence,
         lower_is_better=columns.lower,
     )
-
-
-UNBUILT = ("nb101", "asr", "macro", "nlp")
-"""Spaces that a table may be of though this version can't build their networks."""
 
 
 def _text(key: object) -> str | None:
