@@ -26,7 +26,7 @@ from foretell import score
 from foretell.batch import Batch
 from foretell.data import load_data, minibatch
 from foretell.errors import ForetellError
-from foretell.models import Like, expand_models, fit_batch, load_model, wanted_input
+from foretell.models import expand_models, fit_batch, load_model
 from foretell.proxies import PROXIES
 from foretell.runs.store import Store, read_rows
 
@@ -108,12 +108,8 @@ def scored(name: str) -> dict[str, Any]:
     text = name in TEXT
     source = Path(__file__).with_name("text.txt")
     splits = load_data(f"text:{source}?length=32" if text else f"random:3x{PIXELS}x{PIXELS}x1000")
-    like = Like.of(splits)
-    batch = fit_batch(
-        Batch(*minibatch(splits.train, BATCH, 0)), wanted_input(name, like), splits.vocabulary
-    )
-    loss = "token_cross_entropy" if text else "cross_entropy"
-    found = score(load_model(name, like), batch, list(PROXIES), loss=loss)
+    batch = fit_batch(Batch(*minibatch(splits.train, BATCH, 0)), name, splits)
+    found = score(load_model(name, splits), batch, list(PROXIES), loss=splits.loss)
     return {
         "values": {key: one.value if one.why is None else None for key, one in found.items()},
         "why": {key: one.why for key, one in found.items() if one.why},

@@ -14,10 +14,10 @@ from torch.utils.checkpoint import checkpoint
 
 from foretell import score
 from foretell.batch import Batch
-from foretell.data import load_data, minibatch
+from foretell.data import Splits, load_data, minibatch
 from foretell.engine.weights import counted_weights
 from foretell.errors import ForetellError
-from foretell.models import Like, fit_batch, load_model, wanted_input
+from foretell.models import fit_batch, load_model
 from foretell.proxies import PROXIES
 from foretell.scoring.score import Score, as_subject
 
@@ -48,25 +48,21 @@ def images(size: int = 16, dtype: torch.dtype = torch.float32) -> tuple[Tensor, 
     ), LABELS
 
 
-def batch_for(name: str, folder: Any) -> tuple[Batch, Like, str]:
-    """Four samples as the network wants them, and the loss."""
+def batch_for(name: str, folder: Any) -> tuple[Batch, Splits]:
+    """Four samples as the network wants them, and the data they are from."""
     text = name.startswith("hf:")
     if text:
         file = folder / "text.txt"
         file.write_text("the quick brown fox jumps over the lazy dog\n" * 20)
     splits = load_data(f"text:{file}?length=8" if text else "random:3x32x32x10")
-    like = Like.of(splits)
-    batch = Batch(*minibatch(splits.train, 4, 0))
-    fitted = fit_batch(batch, wanted_input(name, like), splits.vocabulary)
-    if text:
-        return fitted, like, "token_cross_entropy"
-    return Batch(fitted.inputs, LABELS), like, "cross_entropy"
+    fitted = fit_batch(Batch(*minibatch(splits.train, 4, 0)), name, splits)
+    return fitted if text else Batch(fitted.inputs, LABELS), splits
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_proxy_of_a_dozen_real_networks(name: str, tmp_path: Any) -> None:
-    batch, like, loss = batch_for(name, tmp_path)
-    found = score(load_model(name, like), batch, list(PROXIES), loss=loss)
+    batch, splits = batch_for(name, tmp_path)
+    found = score(load_model(name, splits), batch, list(PROXIES), loss=splits.loss)
     assert {proxy for proxy, one in found.items() if one.why} == NETWORKS[name], found
     assert all(math.isfinite(one.value) == (one.why is None) for one in found.values())
 

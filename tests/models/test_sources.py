@@ -13,22 +13,25 @@ from torch import nn
 from foretell import Batch, ForetellError, load_data, minibatch, score
 from foretell.batch import main_output
 from foretell.cli import main
+from foretell.data import Splits
 from foretell.data.tokens import BYTES
 from foretell.losses import token_cross_entropy
-from foretell.models import (
-    SOURCES,
-    Like,
-    Wanted,
-    expand_models,
-    fit_batch,
-    load_model,
-    wanted_input,
-)
+from foretell.models import SOURCES, expand_models, fit_batch, load_model, wanted_input
+from foretell.models.fit import as_wanted
+from foretell.models.specs import Like, Wanted
 from foretell.models.zoos import pytorchcv_names, timm_names, torchvision_names
 
-GREY = Like(classes=7, shape=(1, 8, 8))
-TEXT = Like(259, (16,), vocabulary=BYTES.vocabulary, labelled=False)
-REVIEWS = Like(3, (16,), vocabulary=BYTES.vocabulary)
+
+def texts(classes: int, *labels_of_each: int) -> Splits:
+    """Four texts of sixteen tokens, with a label each, or one for each token."""
+    ids = torch.zeros(4, 16, dtype=torch.int64)
+    part = ids, torch.zeros(4, *labels_of_each, dtype=torch.int64)
+    return Splits("texts", classes, part, part, part, BYTES.vocabulary)
+
+
+GREY = load_data("random:1x8x8x7")
+TEXT = texts(259, 16)
+REVIEWS = texts(3)
 
 IMAGE_MODELS = {
     "nb201:333013?channels=2,cells=1": None,
@@ -64,10 +67,10 @@ def test_image_models_fit_the_data_in_the_size_they_want(
     text: str, shape: tuple[int, int, int] | None
 ) -> None:
     """As many outputs as classes; equal seeds draw equal weights, others do not."""
-    wanted = wanted_input(text, GREY)
+    wanted = wanted_input(text, Like.of(GREY))
     assert wanted == Wanted("image", shape)
     model = load_model(text, GREY)
-    batch = fit_batch(grey(), wanted)
+    batch = as_wanted(grey(), wanted)
     assert main_output(batch.feed(model)).shape == (3, 10 if "cifar10" in text else 7)
     assert torch.equal(batch.targets, grey().targets)
 
@@ -75,12 +78,11 @@ def test_image_models_fit_the_data_in_the_size_they_want(
 @pytest.mark.parametrize("text", ["torchvision:squeezenet1_1", "timm:test_resnet", "hf:gpt2"])
 def test_the_seed_draws_the_weights_and_nothing_else_does(text: str) -> None:
     """The global generators stay where they were."""
-    like = TEXT if text.startswith("hf") else GREY
-    other = Like(**{**vars(like), "seed": 1})
+    splits = TEXT if text.startswith("hf") else GREY
     before = torch.get_rng_state()
     first, again, different = (
-        nn.utils.parameters_to_vector(load_model(text, one).parameters())
-        for one in (like, like, other)
+        nn.utils.parameters_to_vector(load_model(text, splits, seed).parameters())
+        for seed in (0, 0, 1)
     )
     assert torch.equal(before, torch.get_rng_state())
     assert torch.equal(first, again)
@@ -101,12 +103,12 @@ def test_the_seed_draws_the_weights_and_nothing_else_does(text: str) -> None:
 )
 def test_language_models_predict_text(text: str, architecture: str, task: str) -> None:
     """Small, with the data's vocabulary, and before training about as good as a guess."""
-    wanted = wanted_input(text, TEXT)
+    wanted = wanted_input(text, Like.of(TEXT))
     assert wanted == Wanted("tokens", task=task)  # type: ignore[arg-type]
     model = load_model(text, TEXT)
     assert type(model).__name__ == architecture
     assert sum(p.numel() for p in model.parameters()) < 3e6
-    batch = fit_batch(lines(), wanted, BYTES.vocabulary)
+    batch = as_wanted(lines(), wanted, BYTES.vocabulary)
     with torch.no_grad():
         loss = token_cross_entropy(batch.feed(model), batch.targets)
     assert abs(float(loss) - math.log(259)) < 0.25 * math.log(259)
@@ -117,14 +119,14 @@ def test_language_models_predict_text(text: str, architecture: str, task: str) -
 def test_labelled_text_is_classified() -> None:
     """Padding is masked out: it changes nothing."""
     model = load_model("hf:bert", REVIEWS).eval()
-    wanted = wanted_input("hf:bert", REVIEWS)
+    wanted = wanted_input("hf:bert", Like.of(REVIEWS))
     assert wanted.task == "classify"
     ids = lines().inputs
     assert isinstance(ids, torch.Tensor)
     padded = torch.cat([ids[:, :10], torch.full((3, 6), BYTES.vocabulary.pad)], dim=1)
     labels = torch.tensor([0, 2, 1])
     short, long = (
-        fit_batch(Batch(one, labels), wanted, BYTES.vocabulary) for one in (ids[:, :10], padded)
+        as_wanted(Batch(one, labels), wanted, BYTES.vocabulary) for one in (ids[:, :10], padded)
     )
     assert torch.equal(long.targets, labels)
     torch.testing.assert_close(
@@ -147,20 +149,20 @@ def test_settings_of_a_configuration_by_its_own_or_the_usual_name() -> None:
 def test_hidden_tokens_are_the_targets_of_a_masked_model() -> None:
     """15 % of each sequence, at least one, drawn by the seed; the rest is left out."""
     batch, wanted = lines(), Wanted("tokens", task="masked")
-    laid = fit_batch(batch, wanted, BYTES.vocabulary, seed=5)
+    laid = as_wanted(batch, wanted, BYTES.vocabulary, seed=5)
     ids = laid.inputs["input_ids"]  # type: ignore[index, call-overload]
     hidden = ids == BYTES.vocabulary.mask
     assert hidden.sum(1).tolist() == [2, 2, 2]
     assert torch.equal(torch.where(hidden, laid.targets, ids), batch.inputs)  # type: ignore[call-overload]
     assert (laid.targets[~hidden] == -100).all()
-    again = fit_batch(batch, wanted, BYTES.vocabulary, seed=5)
+    again = as_wanted(batch, wanted, BYTES.vocabulary, seed=5)
     assert again.fingerprint == laid.fingerprint
-    assert fit_batch(batch, wanted, BYTES.vocabulary, seed=6).fingerprint != laid.fingerprint
+    assert as_wanted(batch, wanted, BYTES.vocabulary, seed=6).fingerprint != laid.fingerprint
 
 
 def test_the_second_half_follows_the_first() -> None:
     """The decoder sees what came before, from a start token on."""
-    laid = fit_batch(lines(), Wanted("tokens", task="seq2seq"), BYTES.vocabulary)
+    laid = as_wanted(lines(), Wanted("tokens", task="seq2seq"), BYTES.vocabulary)
     ids = lines().inputs
     assert isinstance(ids, torch.Tensor)
     assert isinstance(laid.inputs, dict)
@@ -173,14 +175,14 @@ def test_the_second_half_follows_the_first() -> None:
 def test_one_channel_becomes_three_and_sizes_change_without_aliasing() -> None:
     """A constant image stays constant; stripes shrink to their mean."""
     flat = Batch(torch.full((2, 1, 8, 8), 0.3), torch.tensor([0, 1]))
-    grown = fit_batch(flat, Wanted("image", (3, 20, 12)))
+    grown = as_wanted(flat, Wanted("image", (3, 20, 12)))
     assert torch.allclose(grown.inputs, torch.full((2, 3, 20, 12), 0.3))  # type: ignore[arg-type]
     stripes = (torch.arange(32) % 4 == 0).float().expand(1, 1, 32, 32)
-    shrunk = fit_batch(Batch(stripes), Wanted("image", (1, 4, 4)))
+    shrunk = as_wanted(Batch(stripes), Wanted("image", (1, 4, 4)))
     assert (shrunk.inputs - 0.25).abs().max() < 0.03  # type: ignore[operator]
     with pytest.raises(ForetellError, match="2 channels and the model wants 3"):
-        fit_batch(Batch(torch.zeros(1, 2, 8, 8)), Wanted("image", (3, 8, 8)))
-    same = fit_batch(flat, Wanted("image", (1, 8, 8)))
+        as_wanted(Batch(torch.zeros(1, 2, 8, 8)), Wanted("image", (3, 8, 8)))
+    same = as_wanted(flat, Wanted("image", (1, 8, 8)))
     assert same.fingerprint == flat.fingerprint
 
 
@@ -241,7 +243,7 @@ def test_patterns_reach_classifiers_alone() -> None:
 def test_what_cannot_be_is_one_clear_line(text: str, message: str) -> None:
     """A name or setting is quoted as it was given."""
     with pytest.raises(ForetellError, match=message) as caught:
-        [(wanted_input(one, GREY), load_model(one, GREY)) for one in expand_models([text])]
+        [(wanted_input(one, Like.of(GREY)), load_model(one, GREY)) for one in expand_models([text])]
     assert "\n" not in str(caught.value)
 
 
@@ -289,9 +291,8 @@ def test_weights_that_cannot_be_downloaded(monkeypatch: pytest.MonkeyPatch) -> N
         raise URLError("no network\nhere")
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", no_network)
-    trained = Like(1000, (3, 224, 224), pretrained=True)
     with pytest.raises(ForetellError, match=r"no network here.*leave pretrained out") as error:
-        load_model("torchvision:squeezenet1_1", trained)
+        load_model("torchvision:squeezenet1_1", GREY, pretrained=True)
     assert "\n" not in str(error.value)
 
 
@@ -314,12 +315,10 @@ def test_rank_scores_networks_of_several_sizes_on_the_same_images(
     header, *rows = capsys.readouterr().out.splitlines()
     assert header.startswith("model,synflow,params,synflow_std,params_std,rank,seconds")
     assert len(rows) == 3
-    alone = score(
-        load_model("pytorchcv:resnet20_cifar10", Like.of(load_data("digits"))),
-        fit_batch(Batch(*minibatch(load_data("digits").train, 4, 0)), Wanted("image", (1, 32, 32))),
-        ["synflow"],
-    )["synflow"].value
-    command = ["score", "pytorchcv:resnet20_cifar10", "--batch-size", "4", "--proxies", "synflow"]
+    name, digits = "pytorchcv:resnet20_cifar10", load_data("digits")
+    batch = fit_batch(Batch(*minibatch(digits.train, 4, 0)), name, digits)
+    alone = score(load_model(name, digits), batch, ["synflow"])["synflow"].value
+    command = ["score", name, "--batch-size", "4", "--proxies", "synflow"]
     assert main([*command, "--csv"]) == 0
     row = capsys.readouterr().out.splitlines()[1]
     assert float(row.split(",")[1]) == pytest.approx(alone, rel=1e-6)

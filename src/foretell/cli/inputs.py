@@ -11,7 +11,7 @@ from torch import nn
 from foretell.batch import Batch
 from foretell.data import Splits, load_data, minibatch, with_settings
 from foretell.errors import ForetellError
-from foretell.models import Like, expand_models, fit_batch, load_model, wanted_input
+from foretell.models import expand_models, fit_batch, load_model
 
 __all__ = ["Inputs", "add_data", "add_repeats", "data_text", "read_inputs"]
 
@@ -51,19 +51,17 @@ class Inputs:
     device: torch.device
     pretrained: bool
 
-    def like(self, seed: int) -> Like:
-        """What a model must fit to be scored on this data."""
-        return Like.of(self.splits, seed, self.pretrained)
-
     def build(self, text: str, seed: int) -> nn.Module:
         """The model on its device, its weights drawn by the seed."""
-        return load_model(text, self.like(seed)).to(self.device)
+        model = load_model(text, self.splits, seed, pretrained=self.pretrained)
+        return model.to(self.device)
 
     def batches(self, text: str) -> list[Batch]:
         """The same samples for every model, in the size or layout that this one wants."""
-        wanted = wanted_input(text, self.like(self.seeds[0]))
-        vocabulary = self.splits.vocabulary
-        return [fit_batch(batch, wanted, vocabulary, seed) for seed, batch in enumerate(self.drawn)]
+        return [
+            fit_batch(batch, text, self.splits, seed, pretrained=self.pretrained)
+            for seed, batch in enumerate(self.drawn)
+        ]
 
     def loss(self, name: str) -> str:
         """The loss of that name; cross-entropy is that of every token or frame with a label."""

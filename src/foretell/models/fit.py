@@ -9,7 +9,7 @@ from foretell.data.tokens import Vocabulary
 from foretell.errors import ForetellError
 from foretell.models.specs import Wanted
 
-__all__ = ["fit_batch"]
+__all__ = ["as_wanted"]
 
 MASKED_SHARE = 0.15
 """As in BERT: Devlin et al. 2018, arXiv:1810.04805; always by the mask token."""
@@ -17,7 +17,7 @@ IGNORED = -100
 """The target that cross-entropy leaves out."""
 
 
-def fit_batch(
+def as_wanted(
     batch: Batch, wanted: Wanted, vocabulary: Vocabulary | None = None, seed: int = 0
 ) -> Batch:
     """The batch with its images resized and its channels repeated, or its text laid out.
@@ -29,21 +29,21 @@ def fit_batch(
     Raises ForetellError for images whose channels do not fit.
 
     >>> grey = Batch(torch.zeros(2, 1, 8, 8), torch.tensor([0, 1]))
-    >>> fit_batch(grey, Wanted("image", (3, 32, 32))).inputs.shape
+    >>> as_wanted(grey, Wanted("image", (3, 32, 32))).inputs.shape
     torch.Size([2, 3, 32, 32])
     """
     inputs = batch.inputs
     if not isinstance(inputs, Tensor):
         return batch
     if wanted.kind == "image":
-        return Batch(as_wanted(inputs, wanted.shape), batch.targets) if wanted.shape else batch
+        return Batch(resized(inputs, wanted.shape), batch.targets) if wanted.shape else batch
     if wanted.task is None:
         return batch
     assert vocabulary is not None
     return laid_out(inputs, batch.targets, wanted.task, vocabulary, seed)
 
 
-def as_wanted(images: Tensor, shape: tuple[int, int, int]) -> Tensor:
+def resized(images: Tensor, shape: tuple[int, int, int]) -> Tensor:
     """Images [N, C, H, W] in the wanted shape."""
     channels, *size = shape
     if images.shape[1] != channels and images.shape[1] != 1:

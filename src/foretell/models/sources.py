@@ -1,13 +1,15 @@
 """The sources of models: each turns the text behind its prefix into a network.
 
-To add one: a file beside this one with a function (text, settings, like) -> nn.Module, an import,
-and a line in `SOURCES`; where they are known, also what its models want and what it has.
+Every registered space is one. To add another: a file beside this one with a function (text,
+settings, like) -> nn.Module, an import, and a line in `SOURCES`; where they are known, also what
+its models want and what it has.
 """
 
 import difflib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -16,9 +18,10 @@ from foretell.errors import ForetellError
 from foretell.models import zoos
 from foretell.models.hf import from_hf, hf_names, hf_wants
 from foretell.models.python import from_file, from_package
-from foretell.models.spaces import from_nb201
+from foretell.models.spaces import from_space, read_arch, space_wants
 from foretell.models.specs import Like, Wanted
 from foretell.names import parse_spec
+from foretell.spaces import SPACES, SpaceEntry
 
 __all__ = ["SOURCES", "Source", "nearest", "resolved", "understood"]
 
@@ -28,11 +31,6 @@ Settings = dict[str, Any]
 def as_given(name: str, settings: Settings, like: Like) -> Wanted:
     """Whatever the data is."""
     return Wanted(like.kind)
-
-
-def images_as_given(name: str, settings: Settings, like: Like) -> Wanted:
-    """Images of any size."""
-    return Wanted("image")
 
 
 @dataclass(frozen=True)
@@ -45,15 +43,30 @@ class Source:
     wants: Callable[[str, Settings, Like], Wanted] = as_given
     names: Callable[[], list[str]] | None = None
     """All it has, where they can be counted."""
+    read: Callable[[str], tuple[str, Settings]] = parse_spec
+    """Name and settings from what follows the prefix."""
+    about: str = ""
 
     @property
     def summary(self) -> str:
-        """The first line of the loader's docstring."""
-        return (inspect.getdoc(self.load) or "").partition("\n")[0]
+        """What it is, in one line: the first of the loader's docstring if nothing else is said."""
+        return self.about or (inspect.getdoc(self.load) or "").partition("\n")[0]
+
+
+def of_space(name: str, entry: SpaceEntry) -> Source:
+    """The networks of a registered space."""
+    return Source(
+        partial(from_space, name),
+        f"{name}:ARCHITECTURE",
+        f"{name}:{entry.example}",
+        partial(space_wants, name),
+        read=partial(read_arch, name),
+        about=entry.summary,
+    )
 
 
 SOURCES: dict[str, Source] = {
-    "nb201": Source(from_nb201, "nb201:CELL", "nb201:333013", images_as_given),
+    **{name: of_space(name, entry) for name, entry in SPACES.items()},
     "torchvision": Source(
         zoos.from_torchvision,
         "torchvision:NAME",
@@ -75,7 +88,8 @@ SOURCES: dict[str, Source] = {
     "file": Source(from_file, "FILE.py:FACTORY", "nets.py:small?width=32"),
     "package": Source(from_package, "PACKAGE.MODULE:FACTORY", "torchvision.models:resnet18"),
 }
-"""Each reads its name up to the question mark and the settings behind it."""
+"""By prefix. Each reads its name up to the question mark and the settings behind it; a space's is
+the text of an architecture, as the space writes it."""
 
 
 def understood(text: str) -> tuple[Source, str, Settings]:
@@ -89,17 +103,18 @@ def understood(text: str) -> tuple[Source, str, Settings]:
 
 
 def resolved(text: str) -> tuple[Source, str, Settings]:
-    """The source, and what it is told."""
+    """The source, the name that it knows the model by, and the settings."""
+    prefix, _, rest = text.partition(":")
+    if prefix in SOURCES and prefix not in ("file", "package"):
+        name, settings = SOURCES[prefix].read(rest)
+        if name:
+            return SOURCES[prefix], name, settings
     name, settings = parse_spec(text)
-    prefix, colon, rest = name.partition(":")
-    if not colon or not rest:
+    prefix, _, rest = name.partition(":")
+    if not rest:
         forms = ", ".join(source.pattern for source in SOURCES.values())
         raise ForetellError(f"{text!r} names no model; the forms are {forms}")
-    if prefix.endswith(".py"):
-        return SOURCES["file"], name, settings
-    if prefix in SOURCES and prefix not in ("file", "package"):
-        return SOURCES[prefix], rest, settings
-    return SOURCES["package"], name, settings
+    return SOURCES["file" if prefix.endswith(".py") else "package"], name, settings
 
 
 def nearest(name: str, known: list[str]) -> str:

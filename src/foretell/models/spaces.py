@@ -8,7 +8,8 @@ from torch import nn
 from foretell.batch import Kind
 from foretell.data.splits import Splits
 from foretell.errors import ForetellError
-from foretell.models.specs import FITTING, Like, require_kind
+from foretell.models.specs import FITTING, Like, Wanted, require_kind
+from foretell.names import parse_spec
 from foretell.spaces import SPACES, Json, Space, make_space, own_space
 
 __all__ = ["space_for"]
@@ -69,7 +70,35 @@ DECIDED: Mapping[Kind, Callable[[Like], Settings]] = {
 """The settings that data of a kind decides, where a space has them."""
 
 
-def from_nb201(text: str, settings: Settings, like: Like) -> nn.Module:
-    """A NAS-Bench-201 network: the cell as official string, six digits or index."""
-    space = space_like("nb201", settings, like)
-    return space.build(space.parse(text), like.seed)
+def from_space(name: str, arch: str, settings: Settings, like: Like) -> nn.Module:
+    """The network of an architecture of the registered space of this name."""
+    space = space_like(name, settings, like)
+    return space.build(space.parse(arch), like.seed)
+
+
+def space_wants(name: str, arch: str, settings: Settings, like: Like) -> Wanted:
+    """The data as it is: its size and vocabulary are settings of the space."""
+    return Wanted(SPACES[name].reads)
+
+
+def read_arch(name: str, text: str) -> tuple[str, Settings]:
+    """An architecture's text, and the settings that may follow its last question mark.
+
+    What the space reads as a whole is an architecture, whatever question marks are in it.
+
+    >>> read_arch("nb101", "110011:01?channels=16")
+    ('110011:01', {'channels': 16})
+    """
+    arch, question, settings = text.rpartition("?")
+    if not question or reads_as_arch(name, text):
+        return text, {}
+    return arch, parse_spec(f"{name}?{settings}")[1]
+
+
+def reads_as_arch(name: str, text: str) -> bool:
+    """Whether the space reads the text as an architecture."""
+    try:
+        make_space(name).parse(text)
+    except ForetellError:
+        return False
+    return True

@@ -1,8 +1,9 @@
 """The architecture spaces: what each is called, where it comes from, what makes it.
 
 To add one: a file beside this one with a class that has the members of `Space`, an import, and a
-line in `SPACES`. Sampling, mutation and neighbours need no code of their own, and
-tests/test_spaces.py covers the space as soon as it is listed.
+line in `SPACES`. Sampling, mutation and neighbours need no code of their own. Settings that the
+data decides go by the names in `foretell.models.spaces.DECIDED`; the space's networks are then
+models by name, and it is searched and studied by name. Its tests run as soon as it is listed.
 """
 
 import inspect
@@ -70,6 +71,8 @@ class SpaceEntry:
 
     constructor: Callable[..., Space]
     source: str
+    example: str
+    """The text of an architecture."""
     reads: Kind = "image"
     """What its networks are fed."""
 
@@ -85,11 +88,22 @@ class SpaceEntry:
 
 
 SPACES: dict[str, SpaceEntry] = {
-    "nb201": SpaceEntry(NASBench201, "Dong & Yang 2020, arXiv:2001.00326"),
-    "nb101": SpaceEntry(NASBench101, "Ying et al. 2019, arXiv:1902.09635"),
-    "macro": SpaceEntry(NASBenchMacro, "Su et al. 2021, arXiv:2103.11922"),
-    "nlp": SpaceEntry(NASBenchNLP, "Klyuchnikov et al. 2020, arXiv:2006.07116", "tokens"),
-    "asr": SpaceEntry(NASBenchASR, "Mehrotra et al. 2021, ICLR", "audio"),
+    "nb201": SpaceEntry(NASBench201, "Dong & Yang 2020, arXiv:2001.00326", "333013"),
+    "nb101": SpaceEntry(NASBench101, "Ying et al. 2019, arXiv:1902.09635", "110011:01"),
+    "macro": SpaceEntry(NASBenchMacro, "Su et al. 2021, arXiv:2103.11922", "02012100"),
+    "nlp": SpaceEntry(
+        NASBenchNLP,
+        "Klyuchnikov et al. 2020, arXiv:2006.07116",
+        '{"sum": {"op": "linear", "input": ["x", "h_prev_0"]}, '
+        '"h_new_0": {"op": "activation_tanh", "input": ["sum"]}}',
+        "tokens",
+    ),
+    "asr": SpaceEntry(
+        NASBenchASR,
+        "Mehrotra et al. 2021, ICLR",
+        '[["linear", 1], ["conv5", 0, 1], ["zero", 1, 1, 0]]',
+        "audio",
+    ),
 }
 
 

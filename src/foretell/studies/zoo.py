@@ -9,7 +9,7 @@ from torch import nn
 from foretell.batch import Batch
 from foretell.data import Splits
 from foretell.errors import ForetellError, did_you_mean
-from foretell.models import Like, fit_batch, load_model, wanted_input
+from foretell.models import fit_batch, load_model
 from foretell.spaces import Arch, Json, require_valid
 
 __all__ = ["ModelZoo"]
@@ -47,12 +47,11 @@ class ModelZoo:
 
     def build(self, arch: Arch, seed: int) -> nn.Module:
         """The untrained model."""
-        return load_model(self.format(arch), Like.of(self.splits, seed)).train()
+        return load_model(self.format(arch), self.splits, seed).train()
 
     def fit(self, arch: Arch, batch: Batch) -> Batch:
         """The images in the size this model wants."""
-        wanted = wanted_input(self.format(arch), Like.of(self.splits))
-        return fit_batch(batch, wanted, self.splits.vocabulary)
+        return fit_batch(batch, self.format(arch), self.splits)
 
     def parse(self, text: str) -> Arch:
         """The number of a name."""
