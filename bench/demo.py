@@ -1,9 +1,9 @@
-"""Draw several searches of one kind, such as one a seed, into docs/search.
+"""Draw several searches of one kind, such as one per seed, into docs/search.
 
     python bench/demo.py RUN RUN ... [--out docs/search]
 
-Writes curves.svg and seconds.svg, the best validation accuracy so far with the quartiles over the
-runs, and prints the table of docs/search.md. Needs the extra report.
+Writes curves.svg and seconds.svg, which show the best validation accuracy so far with the quartiles
+over the runs, and prints the table of docs/search.md. Needs the extra report.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def bands(found: list[Found], across: str, grid: np.ndarray) -> pd.DataFrame:
-    """Mean and quartiles of each arm over the runs, at each value of the grid that all reach."""
+    """Mean and quartiles of each arm over the runs, where all runs reach the grid."""
     parts = []
     for arm, label in ARMS.items():
         curves = []
@@ -71,8 +71,8 @@ def draw(band: pd.DataFrame, texts: tuple[str, str, str], path: Path) -> None:
 
 
 def table(found: list[Found]) -> list[str]:
-    """How many trainings and seconds each arm needs for some accuracies: medians over the runs."""
-    lines = ["| | " + " | ".join(f"{level} %" for level in LEVELS) + " | all | test |"]
+    """The trainings and seconds until each arm reaches some accuracies: medians over the runs."""
+    lines = ["| | " + " | ".join(f"{level} %" for level in LEVELS) + " | all trainings | test |"]
     lines.append("|---|" + "---|" * (len(LEVELS) + 2))
     for arm, label in ARMS.items():
         cells = []
@@ -92,7 +92,7 @@ def table(found: list[Found]) -> list[str]:
 
 
 def first(run: Found, arm: str, level: float) -> tuple[float, float]:
-    """After how many trainings and seconds an arm has so much; infinity where it never has."""
+    """The trainings and seconds after which an arm reaches `level`; infinity if it never does."""
     curve = run.curve(arm)
     reached = curve[curve["best"] >= level]
     if reached.empty:
