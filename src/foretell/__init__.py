@@ -4,8 +4,8 @@ from foretell.batch import Batch
 from foretell.data import first_batch, load_data, minibatch
 from foretell.errors import ForetellError
 from foretell.scoring.explain import Explanation, explain
+from foretell.scoring.many import score_many, summary
 from foretell.scoring.rank import rank
-from foretell.scoring.repeat import rank_many, score_many, summary
 from foretell.scoring.score import Score, score
 from foretell.scoring.vote import prefers, vote
 from foretell.searching.chosen import load_chosen
@@ -27,7 +27,6 @@ __all__ = [
     "minibatch",
     "prefers",
     "rank",
-    "rank_many",
     "score",
     "score_many",
     "search",

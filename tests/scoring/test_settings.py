@@ -35,7 +35,7 @@ def by_optuna(**how: Any) -> None:
 DOORS: dict[str, Callable[..., Any]] = {
     "score": lambda **how: score(model(), BATCH, ["snip"], **how),
     "rank": lambda **how: rank([model()], BATCH, ["snip"], **how),
-    "score_many": lambda **how: score_many(model(), [BATCH], [0], ["snip"], **how),
+    "score_many": lambda **how: score_many(model(), BATCH, ["snip"], **how),
     "explain": lambda **how: explain(["snip"], model(), BATCH, **how),
     "ZeroCostSampler": by_optuna,
 }

@@ -33,7 +33,8 @@ from foretell.engine.plan import DEFAULT
 from foretell.errors import ForetellError
 from foretell.proxies import PROXIES
 from foretell.scoring.explain import Explanation, explain
-from foretell.scoring.repeat import rank_many, score_many, summary
+from foretell.scoring.many import score_many, summary
+from foretell.scoring.rank import rank
 
 __all__ = ["main"]
 
@@ -168,8 +169,8 @@ def run_score(arguments: argparse.Namespace) -> None:
     runs = score_many(
         partial(inputs.build, model),
         inputs.batches(model),
-        inputs.seeds,
         names(arguments.proxies),
+        seeds=inputs.seeds,
         **options(arguments, inputs),
         precision="tf32" if arguments.tf32 else "full",
     )
@@ -197,12 +198,12 @@ def run_rank(arguments: argparse.Namespace) -> None:
     """Rank several models and print a line a model."""
     inputs = read_inputs(arguments, arguments.models, pick_device(arguments.device))
     proxies = names(arguments.proxies)
-    table = rank_many(
+    table = rank(
         {model: partial(inputs.build, model) for model in inputs.models},
         inputs.batches,
-        inputs.seeds,
         proxies,
         by=arguments.by,
+        seeds=inputs.seeds,
         **options(arguments, inputs),
         precision="tf32" if arguments.tf32 else "full",
     )

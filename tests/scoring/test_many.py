@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from foretell import Batch, ForetellError, score
-from foretell.scoring.repeat import rank_many, score_many, summary
+from foretell import Batch, ForetellError, rank, score, score_many, summary
+from foretell.progress import Progress
 
 
 def net(width: int) -> Callable[[int], nn.Module]:
@@ -31,7 +31,7 @@ def batch(seed: int) -> Batch:
 def test_each_run_is_what_score_gives() -> None:
     """For every seed and batch, with their fingerprints."""
     batches = [batch(0), batch(1)]
-    runs = score_many(net(5), batches, [3, 4], ["snip", "params"])
+    runs = score_many(net(5), batches, ["snip", "params"], seeds=[3, 4])
     assert runs["run"].tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
     assert set(runs["batch"]) == {one.fingerprint for one in batches}
     for row in runs.to_dict(orient="records"):
@@ -55,15 +55,15 @@ def test_undefined_runs_are_counted_and_kept_out_of_the_mean() -> None:
         return net(5)(seed).requires_grad_(seed > 0)
 
     seeds = [0, 1, 2]
-    table = summary(score_many(sometimes, [batch(0)], seeds, ["snip"]))
+    table = summary(score_many(sometimes, batch(0), ["snip"], seeds=seeds))
     defined = [score(net(5)(s), batch(0), ["snip"], seed=s)["snip"].value for s in (1, 2)]
     assert table.loc["snip", "undefined"] == 1
     assert table.loc["snip", "runs"] == 3
     assert table.loc["snip", "mean"] == pytest.approx(sum(defined) / 2)
     assert table.loc["snip", "why"]
-    ranked = rank_many({"a": sometimes}, lambda _: [batch(0)], seeds, ["snip"])
+    ranked = rank({"a": sometimes}, batch(0), ["snip"], seeds=seeds)
     assert ranked.loc["a", "why"].endswith("(in 1 of 3 runs)")
-    never = summary(score_many(sometimes, [batch(0)], [0], ["snip"]))
+    never = summary(score_many(sometimes, [batch(0)], ["snip"]))
     assert math.isnan(never.loc["snip", "mean"])
     assert never.loc["snip", "undefined"] == 1
 
@@ -77,7 +77,7 @@ def test_models_are_ranked_by_their_means_each_on_its_own_batches() -> None:
         seen.append(name)
         return [batch(0), batch(1)]
 
-    table = rank_many(models, batches, [0, 1], ["snip", "params"], by="params")
+    table = rank(models, batches, ["snip", "params"], by="params", seeds=[0, 1])
     assert list(table.index) == ["large", "small", "broken"]
     assert table["rank"].tolist() == [1, 2, 3]
     assert seen == list(models)
@@ -85,20 +85,29 @@ def test_models_are_ranked_by_their_means_each_on_its_own_batches() -> None:
         "snip", "params", "snip_std", "params_std", "rank", "seconds", "why",
     ]  # fmt: skip
     assert "does not accept the batch" in table.loc["broken", "why"]
-    once = rank_many(models, lambda _: [batch(0)], [0], ["snip"])
+    once = rank(models, lambda _: batch(0), ["snip"])
     assert "snip_std" not in once
 
 
 def test_what_makes_no_runs_is_refused() -> None:
     """One line each."""
-    with pytest.raises(ForetellError, match="its weights are drawn already"):
-        score_many(net(2)(0), [batch(0)], [0, 1])
-    with pytest.raises(ForetellError, match="at least one batch and one seed"):
-        score_many(net(2), [], [0])
-    with pytest.raises(ForetellError, match="at least one batch and one seed"):
-        score_many(net(2), [batch(0)], [])
-    with pytest.raises(ForetellError, match="no model to rank"):
-        rank_many({}, lambda _: [batch(0)])
+    for function, models in ((score_many, net(2)), (rank, {"a": net(2)})):
+        with pytest.raises(ForetellError, match="no batch to score on; give at least one"):
+            function(models, [])
+        with pytest.raises(ForetellError, match="no seed to score with; give at least one"):
+            function(models, batch(0), seeds=[])
+        with pytest.raises(ForetellError, match=r"seeds is 3; give a list .* \[3\]"):
+            function(models, batch(0), seeds=3)
     with pytest.raises(ForetellError, match="cannot rank by 'vote'"):
-        rank_many({"a": net(2)}, lambda _: [batch(0)], proxies=["snip"], by="vote")
-    assert score_many(net(2)(0), [batch(0)], [7], ["params"])["value"].tolist() == [19]
+        rank({"a": net(2)}, batch(0), ["snip"], by="vote")
+
+
+def test_progress_counts_runs_or_models() -> None:
+    events: list[Progress] = []
+    score_many(net(2), [batch(0), batch(1)], ["params"], seeds=[0, 1], progress=events.append)
+    assert [(one.what, one.done, one.total) for one in events] == [
+        ("score", number, 4) for number in (1, 2, 3, 4)
+    ]
+    events.clear()
+    rank({"a": net(2), "b": net(3)}, batch(0), ["params"], seeds=[0, 1], progress=events.append)
+    assert [(one.name, one.done, one.total) for one in events] == [("a", 1, 2), ("b", 2, 2)]
