@@ -1,7 +1,7 @@
 """Run a model and leave it, and every random generator, exactly as found."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal
@@ -9,9 +9,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.overrides import TorchFunctionMode
 
 from foretell.batch import Batch
+from foretell.engine.observer import Observer
 from foretell.errors import ForetellError, TooFewValues, Undefined
 
 __all__ = ["BatchNorm", "call", "mode", "own_attributes"]
@@ -120,7 +120,7 @@ def in_each_place(model: nn.Module, replacements: dict[str, Tensor]) -> dict[str
     }
 
 
-class Kept(TorchFunctionMode):
+class Kept(Observer):
     """Within the block activations are kept even where the model would have them recomputed.
 
     torch.utils.checkpoint would run a part of the model again in the backward pass, out of sight
@@ -132,13 +132,11 @@ class Kept(TorchFunctionMode):
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
-    def __torch_function__(
-        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+    def run(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if saved_tensors_hooks_now() == self._before:
-            return func(*args, **(kwargs or {}))
+            return func(*args, **kwargs)
         with torch.autograd.graph.saved_tensors_hooks(lambda kept: kept, lambda kept: kept):
-            return func(*args, **(kwargs or {}))
+            return func(*args, **kwargs)
 
 
 def saved_tensors_hooks_now() -> Any:

@@ -19,12 +19,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.autograd.graph import get_gradient_edge
-from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from foretell.engine.curvature.gradient import Curvature
 from foretell.engine.curvature.normed import Normed, statistics_of
 from foretell.engine.faster.pools import avg_pool2d
+from foretell.engine.observer import Observer, Then
 from foretell.engine.operations import NormCall, in_place
 from foretell.engine.passes.linear_flow import contracted
 
@@ -53,7 +53,7 @@ class Pushed:
         return self.formed
 
 
-class Tangents(TorchFunctionMode):
+class Tangents(Observer):
     """Within the block every operation also computes the tangent of what it returns.
 
     `failed` says why tangents could not be carried to the end, if they could not; the operations
@@ -89,34 +89,27 @@ class Tangents(TorchFunctionMode):
         self.forget()
         self.curvature.let_go()
 
-    def __torch_function__(
-        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        name = getattr(func, "__name__", "")
-        with torch._C.DisableTorchFunction():  # what is asked here is not for others to see
-            given = [value for value in flat(args, kwargs) if isinstance(value, Tensor)]
-            if not self.failed:
-                self._check_seen(given)
-            moving = not self.failed and any(self._kept(value) is not None for value in given)
+    def look(
+        self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Then | None:
         if self.failed:
-            return func(*args, **kwargs)
+            return None
+        given = [value for value in flat(args, kwargs) if isinstance(value, Tensor)]
+        self._check_seen(given)
+        if self.failed:
+            return None
+        moving = any(self._kept(value) is not None for value in given)
         if moving and in_place(name, args, kwargs):
-            return self._in_place(func, name, args, kwargs)
-        moving = moving and torch.is_grad_enabled()  # without gradients, it is a constant
-        with torch._C.DisableTorchFunction():
-            before = random_state(given) if moving and not draws_nothing(func, name) else {}
-        out = func(*args, **kwargs)
-        with torch._C.DisableTorchFunction():
-            if floating(out):
-                with same_randomness(before):
-                    self._attach(
-                        out,
-                        (lambda: self._tangent(func, name, args, kwargs, out))
-                        if moving
-                        else (lambda: None),
-                    )
-        return out
+            return self._overwriting(func, name, args, kwargs)
+        if not moving or not torch.is_grad_enabled():  # without gradients, it is a constant
+            return lambda out: self._attach(out, lambda: None)
+        before = {} if draws_nothing(func, name) else random_state(given)
+
+        def then(out: Any) -> None:
+            with same_randomness(before):
+                self._attach(out, lambda: self._tangent(func, name, args, kwargs, out))
+
+        return then
 
     def _check_seen(self, given: list[Tensor]) -> None:
         """Fail if an operation that was not seen here made one of these tensors."""
@@ -124,29 +117,31 @@ class Tangents(TorchFunctionMode):
             if tensor.grad_fn is not None and tensor not in self._tangents:
                 self.failed = f"{tensor.grad_fn.name()} works out of sight"
 
-    def _in_place(self, func: Any, name: str, args: tuple[Any, ...], kwargs: Any) -> Any:
+    def _overwriting(
+        self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Then | None:
         """An operation that overwrites its first argument; the tangent is that of a copy of it."""
         target = args[0]
         self._forget_aliases(target)
         if name == "__setitem__" or kwargs.get("out") is not None:
             self.failed = f"`{name}` writes into a tensor"
-            return func(*args, **kwargs)
+            return None
         if name in NEEDS_NO_COPY and not kwargs.get("alpha"):
             tangents = (self.of(target), *(self.of(arg) for arg in args[1:]))
-            out = func(*args, **kwargs)
-            with torch._C.DisableTorchFunction():
-                self._attach(out, lambda: NEEDS_NO_COPY[name](tangents, out))
-            return out
-        with torch._C.DisableTorchFunction():
-            copy = target.clone()
-            self._tangents[copy] = self.of(target)
+            return lambda out: self._attach(out, lambda: NEEDS_NO_COPY[name](tangents, out))
+        copy = target.clone()
+        self._tangents[copy] = self.of(target)
         before = random_state([target])
-        out = func(*args, **kwargs)
+        rest = (copy, *args[1:])
         apart, its_name, its_kwargs = out_of_place(func, name, kwargs)
-        with torch._C.DisableTorchFunction(), same_randomness(before):
-            rest = (copy, *args[1:])
-            self._attach(out, lambda: self._tangent(apart, its_name, rest, its_kwargs, out.clone()))
-        return out
+
+        def then(out: Any) -> None:
+            with same_randomness(before):
+                self._attach(
+                    out, lambda: self._tangent(apart, its_name, rest, its_kwargs, out.clone())
+                )
+
+        return then
 
     def _forget_aliases(self, target: Tensor) -> None:
         """Tensors that share memory with one that is overwritten change too; they become unseen."""
@@ -159,6 +154,8 @@ class Tangents(TorchFunctionMode):
                 self.failed = "a view is overwritten"
 
     def _attach(self, out: Any, compute: Callable[[], Any]) -> None:
+        if not floating(out):
+            return
         try:
             tangent = compute()
         except (NotImplementedError, RuntimeError) as error:

@@ -5,17 +5,17 @@ asking for strides, by a view that fails, by writing over what is a copy in one 
 the other. Such a model is run again in its own layout.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from foretell.batch import tensors
 from foretell.engine.faster.batch_norm import batch_norm
 from foretell.engine.faster.channels import lies_last
+from foretell.engine.observer import Observer, Then
 from foretell.engine.operations import NormCall, in_place
 
 __all__ = ["ChannelsLast", "LayoutGuard", "LayoutMattersError", "in_own_layout"]
@@ -25,7 +25,7 @@ class LayoutMattersError(Exception):
     """The model does what may depend on the layout; what was computed is of no use."""
 
 
-class ChannelsLast(TorchFunctionMode):
+class ChannelsLast(Observer):
     """Within the block pictures lie channels-last, if by the first convolution that pays."""
 
     turned: bool | None = None
@@ -36,10 +36,7 @@ class ChannelsLast(TorchFunctionMode):
         super().__init__()
         self._tf32 = tf32
 
-    def __torch_function__(
-        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
+    def run(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         first = args[0] if args and isinstance(args[0], Tensor) else None
         if first is None or self.turned is False or func not in (torch.conv2d, F.batch_norm):
             return func(*args, **kwargs)
@@ -55,7 +52,7 @@ class ChannelsLast(TorchFunctionMode):
             return func(*args, **kwargs)
 
 
-class LayoutGuard(TorchFunctionMode):
+class LayoutGuard(Observer):
     """Within the block looks at what the model asks for.
 
     On leaving it raises LayoutMattersError, whatever else was raised, if another layout than the
@@ -74,23 +71,22 @@ class LayoutGuard(TorchFunctionMode):
         if self._matters:
             raise LayoutMattersError
 
-    def __torch_function__(
-        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        name = getattr(func, "__name__", "")
+    def look(
+        self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Then | None:
         first = args[0] if args and isinstance(args[0], Tensor) else None
         if first is None or not self._layout.turned:  # nothing lies in another layout
-            return func(*args, **kwargs)
-        with torch._C.DisableTorchFunction():
-            self._look(func, name, first, args, kwargs)
-        out = func(*args, **kwargs)
-        if name in MAY_COPY:
-            with torch._C.DisableTorchFunction():
-                self._copies += [first.detach(), out.detach()]
-        return out
+            return None
+        self._note(func, name, first, args, kwargs)
+        if name not in MAY_COPY:
+            return None
 
-    def _look(
+        def keep(out: Tensor) -> None:
+            self._copies += [first.detach(), out.detach()]
+
+        return keep
+
+    def _note(
         self, func: Any, name: str, first: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
         """Note what could tell the layout."""

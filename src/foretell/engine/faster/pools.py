@@ -1,12 +1,12 @@
 """Average pools with small windows as convolutions, which the processor computes faster."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
+
+from foretell.engine.observer import Observer
 
 __all__ = ["QuickPools", "avg_pool2d"]
 
@@ -14,13 +14,10 @@ SMALL = 9
 """Windows up to this many values are quicker as a convolution."""
 
 
-class QuickPools(TorchFunctionMode):
+class QuickPools(Observer):
     """Within the block average pools are computed by `avg_pool2d` below."""
 
-    def __torch_function__(
-        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
+    def run(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return avg_pool2d(*args, **kwargs) if func is F.avg_pool2d else func(*args, **kwargs)
 
 

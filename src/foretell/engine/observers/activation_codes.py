@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from foretell.engine.observer import Observer, Then
 from foretell.engine.subject import Unavailable
 from foretell.errors import ForetellError
 
@@ -56,7 +56,7 @@ COLUMNS = 2**20
 """So many codes at a time: their number in common is an integer that float32 holds exactly."""
 
 
-class Codes(TorchFunctionMode):
+class Codes(Observer):
     """Within the block, counts for each pair of samples the units on the same side for both.
 
     The codes themselves are not kept, unless the batch is run in parts: then they are, at a bit
@@ -102,25 +102,27 @@ class Codes(TorchFunctionMode):
             + (f" (found: {found})" if found else "")
         )
 
-    def __torch_function__(
-        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        name = getattr(func, "__name__", "")
+    def look(
+        self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Then | None:
+        if not args or not isinstance(args[0], Tensor):
+            return None
         name = name if name.endswith("__") else name.removesuffix("_")
-        gate = None
-        if args and isinstance(args[0], Tensor):
-            with torch._C.DisableTorchFunction():  # before it runs: it may overwrite its input
-                gate = self._look(name, args, kwargs)
-        out = func(*args, **kwargs)
-        if isinstance(out, Tensor):
+        gate = self._gate(name, args, kwargs)  # before it runs: it may overwrite its input
+        if gate is None and name not in OVERWRITES:
+            return None
+
+        def then(out: Any) -> None:
+            if not isinstance(out, Tensor):
+                return
             if gate is not None:
                 self._gates[out] = gate
-            elif name in OVERWRITES and out in self._gates:
+            elif out in self._gates:
                 del self._gates[out]  # overwritten by something that is no gate
-        return out
 
-    def _look(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+        return then
+
+    def _gate(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
         """Note the operation's codes, if any; the code of its result if that is a gate."""
         if name in SMOOTH:
             self._smooth[name] += 1

@@ -4,18 +4,18 @@ A layer is recognised by the operation it runs, not by its module, so weights us
 (attention projections, `F.linear(x, self.w)`) are seen as well.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from foretell.batch import tensors
+from foretell.engine.observer import Observer, Then
 from foretell.engine.operations import CONVOLUTIONS, NormCall, origin
 
 __all__ = ["Watch"]
@@ -84,7 +84,7 @@ class Tap:
 
 
 @dataclass(eq=False)
-class Watch(TorchFunctionMode):
+class Watch(Observer):
     """Notes, during one forward pass of `samples` samples, what later steps need to know.
 
     `weights` names the tensors that count; `only_these` ignores layers whose weight is not one of
@@ -114,24 +114,30 @@ class Watch(TorchFunctionMode):
         self._armed = False
         self._fed = WeakTensorKeyDictionary(dict.fromkeys(self.inputs, True))
 
-    def __torch_function__(
-        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
+    def look(
+        self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Then | None:
         if self._tapped and args and id(args[0]) in self._tapped:
-            self._save_before_overwriting(func, args, kwargs)
-        recurrent = getattr(func, "__name__", "") in RECURRENT
-        with differentiable_recurrence() if recurrent else nullcontext():
-            out = func(*args, **kwargs)
-        with torch._C.DisableTorchFunction():  # what is asked here is not for others to see
-            if func is F.batch_norm and NormCall(*args, **kwargs).training:
-                self.batch_statistics = True
-            if self.tapping:
-                fed = any(tensor in self._fed for tensor in tensors([args, kwargs]))
-                if fed:
-                    self._fed.update(dict.fromkeys(tensors(out), True))
-                self._tap(func, args, kwargs, out, recurrent, fed)
-        return out
+            self._save_before_overwriting(name, args, kwargs)
+        if func is F.batch_norm and NormCall(*args, **kwargs).training:
+            self.batch_statistics = True
+        if not self.tapping:
+            return None
+        fed = any(tensor in self._fed for tensor in tensors([args, kwargs]))
+
+        def then(out: Any) -> None:
+            if fed:
+                self._fed.update(dict.fromkeys(tensors(out), True))
+            self._tap(func, args, kwargs, out, name in RECURRENT, fed)
+
+        return then
+
+    def run(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run recurrent layers by kernels that can be differentiated twice."""
+        if name not in RECURRENT:
+            return func(*args, **kwargs)
+        with differentiable_recurrence():
+            return func(*args, **kwargs)
 
     @contextmanager
     def armed(self) -> Iterator[None]:
@@ -228,9 +234,8 @@ class Watch(TorchFunctionMode):
         return 0 if first % self.samples == 0 else None
 
     def _save_before_overwriting(
-        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
-        name = getattr(func, "__name__", "")
         in_place = (
             name.startswith("__i")
             or (name.endswith("_") and not name.endswith("__"))

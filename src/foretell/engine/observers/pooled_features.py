@@ -1,13 +1,12 @@
 """Watch for the last features before they are pooled, and for what BatchNorm divides by."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
+from foretell.engine.observer import Observer, Then
 from foretell.engine.operations import NormCall
 
 __all__ = ["FeatureWatch"]
@@ -21,7 +20,7 @@ FIXED = {F.avg_pool1d, F.avg_pool2d, F.avg_pool3d}
 MEANS = {torch.mean, Tensor.mean}
 
 
-class FeatureWatch(TorchFunctionMode):
+class FeatureWatch(Observer):
     """Notes the input of the latest pooling of whole maps, and each BatchNorm's variances.
 
     Pooling is any adaptive average pooling, an average pooling down to one value, and a mean over
@@ -33,19 +32,20 @@ class FeatureWatch(TorchFunctionMode):
         self.features: Tensor | None = None
         self.variances: list[Tensor] = []
 
-    def __torch_function__(
-        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
+    def look(
+        self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Then | None:
         if func is F.batch_norm:
-            with torch._C.DisableTorchFunction():
-                self.variances.append(variances(NormCall(*args, **kwargs)))
-        out = func(*args, **kwargs)
-        if func in ADAPTIVE or (func in FIXED and set(out.shape[2:]) == {1}):
-            self.features = (args[0] if args else kwargs["input"]).clone()  # it may be overwritten
-        elif func in MEANS and averages_maps(*args, **kwargs):
-            self.features = args[0].clone()
-        return out
+            self.variances.append(variances(NormCall(*args, **kwargs)))
+        elif func in ADAPTIVE or (func in MEANS and averages_maps(*args, **kwargs)):
+            self._keep(args, kwargs)
+        elif func in FIXED:
+            return lambda out: self._keep(args, kwargs) if set(out.shape[2:]) == {1} else None
+        return None
+
+    def _keep(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Keep a copy of what is pooled: it may be overwritten."""
+        self.features = (args[0] if args else kwargs["input"]).clone()
 
 
 def averages_maps(

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
+from foretell.engine.observer import Observer
 from foretell.errors import Undefined
 
 __all__ = ["BATCH_NORMS", "DROPOUTS", "NORMS", "LinearFlow", "exponent_of"]
@@ -104,7 +104,7 @@ def exponent_of(tensor: Any) -> int:
     return getattr(tensor, "flow_exponent", 0)
 
 
-class LinearFlow(TorchFunctionMode):
+class LinearFlow(Observer):
     """Within the block, operations carry exponents; `bypass` functions return their input.
 
     `even_attention` lets every token attend alike to all that its mask admits, so that attention,
@@ -127,11 +127,7 @@ class LinearFlow(TorchFunctionMode):
         """A hook for what comes after it."""
         self.bypass.clear()
 
-    def __torch_function__(
-        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        name = getattr(func, "__name__", "")
+    def run(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if func in self.bypass:  # a copy: what follows may work in place on it
             x = args[0] if args else kwargs["input"]
             return carry(x.clone(), exponent_of(x))
