@@ -16,7 +16,7 @@ from foretell import ForetellError
 from foretell.statistics.sample import Sample
 from foretell.studies import (
     best_in_top,
-    bootstrap,
+    interval,
     kendall,
     majority_accuracy,
     noise_ceiling,
@@ -220,6 +220,6 @@ def test_what_makes_no_sense_is_refused() -> None:
     with pytest.raises(ForetellError, match="two or more"):
         noise_ceiling(pd.DataFrame({"seed 0": [1.0, 2]}))
     with pytest.raises(ForetellError, match="one value a network in each"):
-        bootstrap(spearman, [1, 2, 3], [1, 2])
-    with pytest.raises(ForetellError, match="level 95"):
-        bootstrap(spearman, [1, 2, 3], [1, 2, 3], level=95)
+        interval(spearman, [1, 2, 3], [1, 2])
+    with pytest.raises(ForetellError, match="level is 95"):
+        interval(spearman, [1, 2, 3], [1, 2, 3], level=95)

@@ -59,7 +59,7 @@ def comparable(folder: Path) -> list[str]:
 
 
 def test_a_study_finds_the_truth_that_was_put_in(tmp_path: Path) -> None:
-    found = judge(read_study(study(tmp_path / "run", sample=30)), resamples=200)
+    found = judge(read_study(study(tmp_path / "run", sample=30)))
     table = found["cifar10_test_200"]
     assert table.loc["params", "spearman"] > 0.6
     assert table.loc["early@12", "spearman"] == pytest.approx(1.0)
@@ -73,7 +73,7 @@ def test_a_truth_of_which_less_is_better_turns_the_signs(tmp_path: Path) -> None
     folder = run_study(
         a_table(lower=True), "digits", run=tmp_path, proxies=["params"], sample=20, space=SPACE
     )
-    table = judge(read_study(folder), resamples=100)["cifar10_test_200"]
+    table = judge(read_study(folder))["cifar10_test_200"]
     assert table.loc["params", "spearman"] < -0.7
     assert table.loc["params", "sign"] == "wrong"
 
@@ -123,7 +123,7 @@ def test_reduced_training_stands_beside_the_scores(tmp_path: Path) -> None:
     assert rows.reduced["econas"].between(0, 100).all()
     assert rows.minibatches["econas"] == 20 * 18  # epochs, batches of 64 of 1,096 images
     assert rows.seconds["econas"] > 0
-    assert "econas" in judge(rows, resamples=50)["cifar10_test_200"].index
+    assert "econas" in judge(rows)["cifar10_test_200"].index
     before = read_rows(folder)
     study(tmp_path, sample=3, reduced=["econas"], proxies=["params"])
     assert read_rows(folder) == before
@@ -136,7 +136,7 @@ def test_a_zoo_is_a_benchmark(tmp_path: Path) -> None:
     folder = run_study(
         table, "random:3x16x16x10", run=tmp_path, proxies=["params", "l2_norm"], batch_size=4
     )
-    found = judge(read_study(folder), resamples=50)["top1_err"]
+    found = judge(read_study(folder))["top1_err"]
     assert found.loc["params", "n"] == 3
     assert found.loc["params", "spearman"] > 0
 

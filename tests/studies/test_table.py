@@ -10,7 +10,7 @@ import pytest
 from foretell import ForetellError
 from foretell.scoring.vote import VOTERS, wins
 from foretell.studies import (
-    bootstrap,
+    interval,
     kendall,
     majority_accuracy,
     noise_ceiling,
@@ -44,14 +44,14 @@ DIRECTIONS = {"latency": False}
 def test_a_row_has_what_the_functions_give(frame: Any) -> None:
     """Each number of each score, under its name."""
     scores, truth, seeds = frame
-    table = study_table(scores, truth, DIRECTIONS, repeats=seeds, resamples=50, seed=4)
+    table = study_table(scores, truth, DIRECTIONS, repeats=seeds, seed=4)
     for row in scores:
         column = scores[row] * (-1 if row == "latency" else 1)
         for name, statistic in STATISTICS.items():
             assert same(table.loc[row, name], statistic(column, truth))
         expected = partial_spearman(column, truth, scores["params"])
         assert same(table.loc[row, "partial_spearman"], expected)
-    alone = bootstrap(kendall, scores["synflow"], truth, resamples=50, seed=4)
+    alone = interval(kendall, scores["synflow"], truth, seed=4)
     row = table.loc["synflow"]
     assert (row["kendall_low"], row["kendall_high"]) == (alone.low, alone.high)
     assert table["n"].unique().tolist() == [120]
@@ -60,7 +60,7 @@ def test_a_row_has_what_the_functions_give(frame: Any) -> None:
 def test_the_table_shows_what_is_wrong(frame: Any) -> None:
     """A backwards score is backwards; undefined ones are counted; a constant has its reason."""
     scores, truth, _ = frame
-    table = study_table(scores, truth, DIRECTIONS, resamples=50)
+    table = study_table(scores, truth, DIRECTIONS)
     assert table.loc["grasp", "spearman"] < -0.9
     assert table["sign"].to_dict() | {"latency": "right", "grasp": "wrong", "zen": "undefined"} == (
         table["sign"].to_dict()
@@ -74,7 +74,7 @@ def test_the_table_shows_what_is_wrong(frame: Any) -> None:
 def test_the_baselines_the_vote_and_the_ceiling_have_rows(frame: Any) -> None:
     """Beside the scores, each of its kind."""
     scores, truth, seeds = frame
-    table = study_table(scores, truth, DIRECTIONS, repeats=seeds, resamples=20)
+    table = study_table(scores, truth, DIRECTIONS, repeats=seeds)
     kinds = table["kind"].to_dict()
     assert list(kinds)[-3:] == ["vote", "params", "noise ceiling"]
     assert [kinds[row] for row in ("vote", "params", "noise ceiling")] == [
@@ -90,10 +90,10 @@ def test_the_baselines_the_vote_and_the_ceiling_have_rows(frame: Any) -> None:
     assert isnan(table.loc["params", "partial_spearman"])  # nothing is left of it
 
     without = scores.drop(columns="params")
-    given = study_table(without, truth, DIRECTIONS, params=scores["params"], resamples=20)
+    given = study_table(without, truth, DIRECTIONS, params=scores["params"])
     assert same(given.loc["synflow", "partial_spearman"], table.loc["synflow", "partial_spearman"])
     assert "params" in given.index
-    bare = study_table(without.drop(columns="snip"), truth, DIRECTIONS, resamples=20)
+    bare = study_table(without.drop(columns="snip"), truth, DIRECTIONS)
     assert bare["partial_spearman"].isna().all()
     assert not {"vote", "params", "noise ceiling"} & set(bare.index)
 
@@ -101,10 +101,8 @@ def test_the_baselines_the_vote_and_the_ceiling_have_rows(frame: Any) -> None:
 def test_less_can_be_better(frame: Any) -> None:
     """An error instead of an accuracy: the same table."""
     scores, truth, seeds = frame
-    one = study_table(scores, truth, DIRECTIONS, repeats=seeds, resamples=20)
-    other = study_table(
-        scores, -truth, DIRECTIONS, repeats=-seeds, more_is_better=False, resamples=20
-    )
+    one = study_table(scores, truth, DIRECTIONS, repeats=seeds)
+    other = study_table(scores, -truth, DIRECTIONS, repeats=-seeds, more_is_better=False)
     pd.testing.assert_frame_equal(one, other)
 
 
@@ -112,7 +110,7 @@ def test_seeds_and_batches_give_the_spread(frame: Any) -> None:
     """The same networks scored again."""
     scores, truth, _ = frame
     again = scores + np.random.default_rng(0).normal(size=scores.shape)
-    table = study_table(scores, truth, DIRECTIONS, runs=[again], resamples=20)
+    table = study_table(scores, truth, DIRECTIONS, runs=[again])
     both = [spearman(run["synflow"], truth) for run in (scores, again)]
     row = table.loc["synflow"]
     assert row["runs"] == 2
@@ -125,8 +123,8 @@ def test_seeds_and_batches_give_the_spread(frame: Any) -> None:
 def test_names_join_scores_and_truth(frame: Any) -> None:
     """In any order; what has no truth is left out and not counted; nonsense is refused."""
     scores, truth, _ = frame
-    one = study_table(scores.iloc[:60], truth, DIRECTIONS, resamples=20)
-    other = study_table(scores, truth.iloc[59::-1], DIRECTIONS, resamples=20)
+    one = study_table(scores.iloc[:60], truth, DIRECTIONS)
+    other = study_table(scores, truth.iloc[59::-1], DIRECTIONS)
     pd.testing.assert_frame_equal(one, other)
     assert one["n"].unique().tolist() == [60]
     with pytest.raises(ForetellError, match="which way is better for latency"):

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from foretell.errors import ForetellError
-from foretell.statistics.bootstrap import Interval, bootstrap
 from foretell.statistics.correlations import Statistic, spearman
+from foretell.statistics.intervals import Interval, interval
 from foretell.statistics.sample import Floats, Number, Sample
 
 __all__ = ["noise_ceiling", "seed_against_seed"]
@@ -18,7 +18,6 @@ def noise_ceiling(
     repeats: pd.DataFrame,
     statistic: Statistic = spearman,
     *,
-    resamples: int = 1000,
     seed: int = 0,
     level: float = 0.95,
 ) -> Interval:
@@ -38,10 +37,9 @@ def noise_ceiling(
         raise ForetellError(
             f"{repeats.shape[1]} seeds have no noise to show; give a column a seed, two or more"
         )
-    return bootstrap(
+    return interval(
         partial(seed_against_seed, statistic),
         *repeats.to_numpy(dtype=float).T.copy(),
-        resamples=resamples,
         seed=seed,
         level=level,
     )

@@ -1,9 +1,9 @@
 """Ranks and places at the top, where a network may be there several times.
 
-A bootstrap draws networks with replacement. What matters of a draw is only how often each network
-is in it, so everything here takes counts: row i says how often network i is there, and a further
-axis, if any, holds one draw after another. One sort of the networks then serves all draws, and a
-sample remembers what it has sorted, for the next statistic.
+An interval asks for a statistic again and again, each time of other networks. What matters of a
+draw is only how often each network is in it, so everything here takes counts: row i says how often
+network i is there, and a further axis, if any, holds one draw after another. One sort of the
+networks then serves all draws, and a sample remembers what it has sorted, for the next statistic.
 """
 
 from bisect import bisect_left as bisect

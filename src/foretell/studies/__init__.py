@@ -1,6 +1,5 @@
 """Studies: how well scores rank the networks of a benchmark, and how sure one can be."""
 
-from foretell.statistics.bootstrap import Interval, bootstrap
 from foretell.statistics.correlations import (
     kendall,
     majority_accuracy,
@@ -9,6 +8,7 @@ from foretell.statistics.correlations import (
     spearman,
     why_undefined,
 )
+from foretell.statistics.intervals import Interval, interval
 from foretell.statistics.noise import noise_ceiling
 from foretell.statistics.tops import (
     best_in_top,
@@ -28,7 +28,7 @@ __all__ = [
     "Interval",
     "Rows",
     "best_in_top",
-    "bootstrap",
+    "interval",
     "judge",
     "kendall",
     "majority_accuracy",

@@ -16,27 +16,19 @@ __all__ = ["EARLY", "early_columns", "judge", "truth_columns"]
 EARLY = "early@"
 """Begins the name of a reduced training read from the table: the accuracy after E epochs."""
 SETS_SHOWN = 3
-DRAWN = 1_000_000
-"""Networks drawn for an interval, over all its resamples."""
 
 
-def judge(
-    rows: Rows, truths: Sequence[str] = (), resamples: int | None = None
-) -> dict[str, pd.DataFrame]:
+def judge(rows: Rows, truths: Sequence[str] = ()) -> dict[str, pd.DataFrame]:
     """For each column of truth the table of `study_table`, with a column `published`.
 
     Without `truths` the first three of the table's reporting columns are taken, or its last
     choosing column if it has none to report. Accuracies of fewer epochs of the same set, where the
     table has them to choose by, stand beside the scores as `early@E`.
 
-    Intervals are of 1,000 resamples, or of fewer (not below 200) for more than 1,000 networks,
-    whose intervals are narrow.
-
     Raises ForetellError for a column that the table does not have, or one that would be both
     score and truth.
     """
-    drawn = resamples or min(1_000, max(200, DRAWN // max(len(rows.runs[0]), 1)))
-    return {truth: judged(rows, truth, drawn) for truth in truth_columns(rows.table, truths)}
+    return {truth: judged(rows, truth) for truth in truth_columns(rows.table, truths)}
 
 
 def truth_columns(table: Table, asked: Sequence[str]) -> list[str]:
@@ -53,7 +45,7 @@ def truth_columns(table: Table, asked: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(asked or default))
 
 
-def judged(rows: Rows, truth: str, resamples: int) -> pd.DataFrame:
+def judged(rows: Rows, truth: str) -> pd.DataFrame:
     """The statistics of all scores against one column."""
     table = rows.table
     first = rows.runs[0]
@@ -75,7 +67,6 @@ def judged(rows: Rows, truth: str, resamples: int) -> pd.DataFrame:
         repeats=table.frame[list(repeats)] if repeats else None,
         runs=[run.join(reduced) for run in rows.runs[1:]],
         more_is_better=truth not in table.lower_is_better,
-        resamples=resamples,
     )
     found.loc[[str(name) for name in reduced if name in found.index], "kind"] = "reduced"
     published = PUBLISHED.get(table.name, {}).get(truth, {})

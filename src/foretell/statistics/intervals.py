@@ -1,0 +1,201 @@
+"""Intervals: where a statistic lies on the population that the networks were drawn from.
+
+Each is a grouped jackknife. The networks are dealt into groups, the statistic is computed once
+without each group, and the spread of those values gives a standard error. A correlation is first
+put on Fisher's scale, where its error hardly depends on its value, so an interval never leaves the
+range of the statistic and is never of width zero.
+
+The percentile bootstrap is not used: it draws networks with replacement, and copies of one network
+agree with each other perfectly. Of 95 % intervals so made, 71 to 91 % held for statistics of the
+top. tests/statistics/test_intervals.py holds every interval here to 92 to 98 % by simulation.
+"""
+
+import math
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import stdtrit
+
+from foretell.errors import ForetellError
+from foretell.executors.processes import available_cores
+from foretell.statistics.sample import Floats, Groups, Sample
+
+__all__ = ["CORRELATION", "SHARE", "Counted", "Interval", "Scale", "interval", "intervals"]
+
+Counted = Callable[..., Any]
+"""A statistic that takes `sample` by keyword: how often each network is there."""
+
+Name = TypeVar("Name", bound=Hashable)
+
+CELLS = 1 << 20
+"""Networks × groups that a thread works on at a time, so that any number fits into memory."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The range of a statistic, and how its interval is found."""
+
+    low: float
+    high: float
+    fewest: int
+    """Networks below which no interval that holds is known; then there is none."""
+    groups: int = 200
+    part: float = 1.0
+    """The share of the networks that the statistic is about, such as the top 10 %."""
+    fisher: bool = True
+    """Whether errors are even on Fisher's scale, arctanh of the value put between −1 and 1."""
+
+    def fitted(self, values: Floats, n: int) -> Floats:
+        """Values on the scale on which errors are even; the ends of the range kept finite."""
+        if not self.fisher:
+            return values
+        most = 1 - 1 / max(self.part * n, 2)
+        unit = 2 * (values - self.low) / (self.high - self.low) - 1
+        return np.asarray(np.arctanh(np.clip(unit, -most, most)))
+
+    def value(self, fitted: float) -> float:
+        """The value at a place of that scale."""
+        if self.fisher:
+            fitted = self.low + (math.tanh(fitted) + 1) / 2 * (self.high - self.low)
+        return min(max(fitted, self.low), self.high)
+
+    def least_error(self, n: int) -> float:
+        """An error below what any statistic of n networks has, for values that do not vary."""
+        about = max(self.part * n, 4)
+        return 0.5 / (about - 3) ** 0.5 if self.fisher else 1.5 / about
+
+
+CORRELATION = Scale(-1, 1, fewest=10)
+"""Of a rank correlation over all networks."""
+
+SHARE = Scale(0, 1, fewest=10)
+"""Of a share of pairs of networks."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A statistic of `n` networks, and where it lies on their population; nan if not known."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def __str__(self) -> str:
+        """For a table: value, low and high, signed.
+
+        >>> print(Interval(-0.1, -0.25, 0.5, 20))
+        -0.100 [-0.250, +0.500]
+        """
+        return f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+
+
+def interval(
+    statistic: Counted,
+    *arrays: ArrayLike,
+    scale: Scale = CORRELATION,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Interval:
+    """The statistic of the arrays, one value a network in each, and its jackknife interval.
+
+    With G groups, values z₍₁₎ … z₍G₎ without each of them, z of all and s² = (G − 1)/G ·
+    Σ (z₍ⱼ₎ − mean)², the interval is z ± t·s, t of Student's distribution with G − 1 degrees of
+    freedom; z is on Fisher's scale. Groups are of one network up to 200 networks, and drawn by
+    `seed` beyond. There is no interval (nan) of fewer networks than the scale asks for, or where
+    the statistic does not exist without some group.
+
+    Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapter 11. Raises ForetellError for
+    arrays of different lengths, and for a level that is not between 0 and 1.
+
+    >>> from foretell.studies import spearman
+    >>> print(interval(spearman, range(20), [*range(10, 20), *range(10)]))
+    -0.504 [-0.669, -0.292]
+    """
+    sizes = {len(np.asarray(array)) for array in arrays}
+    if len(sizes) != 1:
+        raise ForetellError(
+            f"the arrays are of {sorted(sizes)} networks; give one value a network in each"
+        )
+    asked = {0: partial(statistic, *arrays)}
+    return intervals(asked, sizes.pop(), {0: scale}, seed=seed, level=level)[0]
+
+
+def intervals(
+    statistics: Mapping[Name, Counted],
+    n: int,
+    scales: Mapping[Name, Scale],
+    *,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[Name, Interval]:
+    """The values of many functions of `sample` alone, with intervals of those that have a scale.
+
+    All are of the same n networks, dealt into the same groups.
+    """
+    if not 0 < level < 1:
+        raise ForetellError(f"level is {level!r}; give a number between 0 and 1, such as 0.95")
+    with np.errstate(invalid="ignore"):
+        values = {
+            name: float(statistic(sample=Sample.once(n))) for name, statistic in statistics.items()
+        }
+    found = {name: Interval(value, np.nan, np.nan, n) for name, value in values.items()}
+    wanted = {
+        name: scale
+        for name, scale in scales.items()
+        if name in values and n >= scale.fewest and not np.isnan(values[name])
+    }
+    for groups in sorted({scale.groups for scale in wanted.values()}):
+        names = [name for name, scale in wanted.items() if scale.groups == groups]
+        without = values_without(
+            [statistics[name] for name in names], dealt(n, groups, seed), available_cores()
+        )
+        for name, each in zip(names, without, strict=True):
+            found[name] = around(values[name], each, wanted[name], n, level)
+    return found
+
+
+def dealt(n: int, groups: int, seed: int) -> Groups:
+    """The group of each network, from 0; of nearly equal size, or one a network."""
+    if n <= groups:
+        return np.arange(n, dtype=np.intp)
+    places = np.random.default_rng(seed).permutation(n)
+    return np.asarray(places * groups // n, dtype=np.intp)
+
+
+def values_without(statistics: list[Counted], group: Groups, threads: int) -> list[Floats]:
+    """Each statistic without each group."""
+
+    def found_in(sample: Sample) -> list[Any]:
+        return [statistic(sample=sample) for statistic in statistics]
+
+    with ThreadPoolExecutor(threads) as pool:
+        parts = list(pool.map(found_in, samples_without(group)))
+    return [np.concatenate(part) for part in zip(*parts, strict=True)]
+
+
+def samples_without(group: Groups) -> Iterator[Sample]:
+    """All networks but those of a group, a column for each group, some groups at a time."""
+    count = int(group.max()) + 1
+    step = max(1, CELLS // len(group))
+    for start in range(0, count, step):
+        left_out = np.arange(start, min(start + step, count))
+        yield Sample(np.ascontiguousarray(group[:, None] != left_out, dtype=np.float64))
+
+
+def around(value: float, without: Floats, scale: Scale, n: int, level: float) -> Interval:
+    """The interval around a value, from those without each group."""
+    if np.isnan(without).any():
+        return Interval(value, np.nan, np.nan, n)
+    groups = len(without)
+    each = scale.fitted(without, n)
+    error = np.sqrt((groups - 1) / groups * ((each - each.mean()) ** 2).sum())
+    half = stdtrit(groups - 1, (1 + level) / 2) * max(error, scale.least_error(n))
+    place = float(scale.fitted(np.asarray(value), n))
+    low, high = scale.value(place - half), scale.value(place + half)
+    return Interval(value, float(min(low, value)), float(max(high, value)), n)
