@@ -142,12 +142,15 @@ def test_hours_are_of_what_was_trained_and_scored(
 
 
 def test_speedups_against_a_dull_count() -> None:
-    plain = pd.DataFrame([[1.0, 2, 3, 4, 5, 6, 7, 8]] * 2, columns=range(1, 9))
-    helped = pd.DataFrame([[4.0, 8, 8, 8, 8, 8, 8, 8]] * 2, columns=range(1, 9))
-    never = pd.DataFrame([[0.0] * 8] * 2, columns=range(1, 9))
+    plain = pd.DataFrame([[1.0, 2, 3, 4, 5, 6, 7, 8]] * 100, columns=range(1, 9))
+    helped = pd.DataFrame([[4.0, 8, 8, 8, 8, 8, 8, 8]] * 100, columns=range(1, 9))
+    never = pd.DataFrame([[0.0] * 8] * 100, columns=range(1, 9))
     table = speedups({"a": plain, "a?warmup=1": helped, "a?moves=1": never}, at=(4, 8))
     assert table["helped"].tolist() == [1, 2, np.inf, np.inf]
     assert table["speedup"].tolist() == table["speedup_low"].tolist() == [4, 4, 0, 0]
+    few = speedups({"a": plain[:99], "a?warmup=1": helped}, at=(4,))
+    assert few["speedup"].tolist() == [4]
+    assert few[["speedup_low", "speedup_high"]].isna().all(axis=None)  # too few seeds
     assert needed(plain, 4.5) == 5
     assert bands({"a": plain})["mean"].tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
 

@@ -13,6 +13,7 @@ from foretell.cli.progress import SearchProgress
 from foretell.cli.show import show
 from foretell.errors import ForetellError
 from foretell.executors.processes import available_cores
+from foretell.statistics.intervals import with_interval
 from foretell.studies.judging import judge
 from foretell.studies.read import Rows, read_study
 from foretell.studies.run import STUDIED, run_study
@@ -154,6 +155,4 @@ def interval(value: float, low: float, high: float) -> str:
     >>> interval(0.737, 0.71, 0.76)
     '0.737 [0.710, 0.760]'
     """
-    if pd.isna(value):
-        return "–"
-    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
+    return with_interval(value, low, high)

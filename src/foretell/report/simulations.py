@@ -8,6 +8,7 @@ import pandas as pd
 
 from foretell.report.charts import curves_chart
 from foretell.report.page import Block, Code, Figure, Page, Prose, TableBlock
+from foretell.statistics.intervals import with_interval
 from foretell.studies.curves import alone, bands, speedups
 from foretell.studies.simulations import Simulations
 
@@ -69,8 +70,9 @@ def best_gain(gained: pd.DataFrame, report: str, scored: Mapping[str, pd.DataFra
     count = float(scored[strategy].max(axis=1).mean())
     return (
         f"{strongest}; {strategy} scores {count:,.0f} networks and needs {best['helped']:.0f} "
-        f"trainings for that, {best['speedup']:.1f} times fewer [{best['speedup_low']:.1f}, "
-        f"{best['speedup_high']:.1f}]{doubt}."
+        f"trainings for that, "
+        f"{with_interval(best['speedup'], best['speedup_low'], best['speedup_high'], 1)} "
+        f"times fewer{doubt}."
     )
 
 
@@ -102,7 +104,7 @@ def blocks_of(found: Simulations, told: str, report: str, gained: pd.DataFrame) 
     if not gained.empty:
         caption = (
             "Trainings that a helped search needs for what the same search without help has on "
-            "average; with 95 % bootstrap intervals over seeds"
+            "average; with 95 % bootstrap intervals over seeds, where there are 100"
         )
         blocks.append(TableBlock(f"speedup-{name}", caption, in_words(gained), gained))
     return blocks
@@ -155,7 +157,7 @@ def in_words(gained: pd.DataFrame) -> pd.DataFrame:
         "never" if value == float("inf") else f"{value:.0f}" for value in gained["helped"]
     ]
     table["times fewer"] = [
-        f"{row['speedup']:.2f} [{row['speedup_low']:.2f}, {row['speedup_high']:.2f}]"
+        with_interval(row["speedup"], row["speedup_low"], row["speedup_high"], 2)
         for row in gained.to_dict(orient="records")
     ]
     return table.set_index("strategy")

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from foretell.report.charts import (
 from foretell.report.page import Block, Code, Figure, Page, Prose, TableBlock
 from foretell.scoring.vote import VOTERS, wins
 from foretell.statistics.correlations import why_undefined
+from foretell.statistics.intervals import with_interval
 from foretell.studies.judging import EARLY
 from foretell.studies.published import SOURCES
 from foretell.studies.read import Rows
@@ -51,8 +53,8 @@ def words(rows: Rows, truth: str, table: pd.DataFrame) -> str:
         return f"No score has a rank correlation with {truth}."
     best = proxies.sort_values("spearman").iloc[-1]
     found = (
-        f"On {truth}, {best.name} ranks best of the scores: ρ = {best['spearman']:.2f} "
-        f"[{best['spearman_low']:.2f}, {best['spearman_high']:.2f}], n = {int(best['n']):,}"
+        f"On {truth}, {best.name} ranks best of the scores: "
+        f"ρ = {rho_of(best)}, n = {int(best['n']):,}"
     )
     if baselines.empty:
         return f"{found}."
@@ -60,10 +62,12 @@ def words(rows: Rows, truth: str, table: pd.DataFrame) -> str:
     clear = best["spearman_low"] > beaten["spearman_high"]
     behind = best["spearman_high"] < beaten["spearman_low"]
     verdict = "clearly above" if clear else "below" if behind else "not clearly apart from"
-    return (
-        f"{found}; that is {verdict} the baseline {beaten.name}, {beaten['spearman']:.2f} "
-        f"[{beaten['spearman_low']:.2f}, {beaten['spearman_high']:.2f}]."
-    )
+    return f"{found}; that is {verdict} the baseline {beaten.name}, {rho_of(beaten)}."
+
+
+def rho_of(row: "pd.Series[Any]") -> str:
+    """A score's ρ with its interval."""
+    return with_interval(row["spearman"], row["spearman_low"], row["spearman_high"], 2)
 
 
 def blocks_of(rows: Rows, truth: str, table: pd.DataFrame) -> list[Block]:
@@ -74,14 +78,15 @@ def blocks_of(rows: Rows, truth: str, table: pd.DataFrame) -> list[Block]:
     blocks: list[Block] = [
         TableBlock(
             f"table-{truth}",
-            f"Scores against {truth}: the value and its 95 % interval. Signs are kept: a score "
-            "that ranks backwards is wrong. Tops are the 10 % with the best accuracy.",
+            f"Scores against {truth}: the value and, where one is known to hold, its 95 % "
+            "interval. Signs are kept: a score that ranks backwards is wrong. Tops are the 10 % "
+            "with the best accuracy.",
             in_words(table),
             priced,
         ),
         Figure(
             f"correlation-{truth}",
-            f"Spearman's ρ of each score with {truth}, with 95 % bootstrap intervals"
+            f"Spearman's ρ of each score with {truth}, with 95 % intervals"
             + (f"; red diamonds: published ({source_of(rows)})." if published(table) else "."),
             forest(table),
         ),
@@ -148,10 +153,8 @@ def in_words(table: pd.DataFrame) -> pd.DataFrame:
     shown = table[["kind"]].copy()
     for name in SHOWN:
         shown[name] = [
-            "–" if pd.isna(value) else f"{value:.2f} [{low:.2f}, {high:.2f}]"
-            for value, low, high in zip(
-                table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True
-            )
+            with_interval(*row, 2)
+            for row in zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
         ]
     shown["sign"] = table["sign"]
     shown["undefined"] = table["undefined"]
@@ -217,8 +220,9 @@ def method(rows: Rows) -> list[Block]:
     return [
         Prose(
             "The sample is drawn at random from the table's keys; of isomorphic architectures one "
-            "is scored. Networks are untrained. Intervals are percentile bootstrap intervals over "
-            f"architectures. Statistics: {', '.join(STATISTICS)}, and partial_spearman with "
+            "is scored. Networks are untrained. Intervals are grouped jackknife intervals over "
+            "architectures; numbers for which no interval holds have none. Statistics: "
+            f"{', '.join(STATISTICS)}, and partial_spearman with "
             "#params held fixed; undefined scores rank last."
         ),
         Code(command_of(rows)),

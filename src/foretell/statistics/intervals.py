@@ -25,7 +25,16 @@ from foretell.errors import ForetellError
 from foretell.executors.processes import available_cores
 from foretell.statistics.sample import Floats, Groups, Sample
 
-__all__ = ["CORRELATION", "SHARE", "Counted", "Interval", "Scale", "interval", "intervals"]
+__all__ = [
+    "CORRELATION",
+    "SHARE",
+    "Counted",
+    "Interval",
+    "Scale",
+    "interval",
+    "intervals",
+    "with_interval",
+]
 
 Counted = Callable[..., Any]
 """A statistic that takes `sample` by keyword: how often each network is there."""
@@ -199,3 +208,18 @@ def around(value: float, without: Floats, scale: Scale, n: int, level: float) ->
     place = float(scale.fitted(np.asarray(value), n))
     low, high = scale.value(place - half), scale.value(place + half)
     return Interval(value, float(min(low, value)), float(max(high, value)), n)
+
+
+def with_interval(value: float, low: float, high: float, digits: int = 3) -> str:
+    """A number and its interval for a cell of a table, without one where none is known.
+
+    >>> with_interval(0.737, 0.71, 0.76), with_interval(2.5, np.nan, np.nan, digits=1)
+    ('0.737 [0.710, 0.760]', '2.5')
+    >>> with_interval(np.nan, np.nan, np.nan)
+    '–'
+    """
+    if np.isnan(value):
+        return "–"
+    if np.isnan(low):
+        return f"{value:.{digits}f}"
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"

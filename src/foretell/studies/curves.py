@@ -11,6 +11,8 @@ from foretell.studies.simulations import Simulations
 __all__ = ["alone", "bands", "needed", "speedups"]
 
 RESAMPLES = 1_000
+FEWEST_SEEDS = 100
+"""Searches of a strategy below which too few bootstrap intervals hold; then there is none."""
 
 
 HELP = ("warmup", "moves", "mix")
@@ -72,8 +74,8 @@ def speedups(
     A row for each strategy with help and each number of `at`: `target` is what the algorithm
     alone has on average after so many trainings, `alone` and `helped` the trainings that both
     need for it, `speedup` their ratio with a percentile bootstrap interval over seeds, in which
-    both means and the target are drawn anew. A target that is not reached counts as infinitely
-    many trainings.
+    both means and the target are drawn anew. Of fewer than 100 seeds there is no interval (nan).
+    A target that is not reached counts as infinitely many trainings.
     """
     found = []
     for strategy, curve in curves.items():
@@ -117,6 +119,8 @@ def ratio(
     ]
     ratios = np.array([alone / with_help for alone, with_help in pairs])
     low, high = np.quantile(ratios[1:], [(1 - level) / 2, (1 + level) / 2])
+    if min(len(plain), len(helped)) < FEWEST_SEEDS:
+        low = high = np.nan
     return {
         "at": count,
         "target": float(targets[0]),
