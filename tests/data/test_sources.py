@@ -58,7 +58,7 @@ def test_npz_of_either_layout_gives_the_same_normalised_images(tmp_path: Path) -
     first = load_data(
         f"npz:{save_npz(tmp_path / 'first.npz', images=pixels.transpose(0, 3, 1, 2))}"
     )
-    assert last.image_shape == first.image_shape == (3, 5, 6)
+    assert last.sample_shape == first.sample_shape == (3, 5, 6)
     assert last.classes == 3
     assert torch.equal(images_of(last)[:], images_of(first)[:])
     train = images_of(last)[:]
@@ -66,7 +66,7 @@ def test_npz_of_either_layout_gives_the_same_normalised_images(tmp_path: Path) -
     assert train.mean((0, 2, 3)).abs().max() < 1e-5
     assert (train.square().mean((0, 2, 3)) - 1).abs().max() < 1e-5
     grey = load_data(f"npz:{save_npz(tmp_path / 'grey.npz', images=pixels[..., 0])}")
-    assert grey.image_shape == (1, 5, 6)
+    assert grey.sample_shape == (1, 5, 6)
 
 
 def test_a_source_without_parts_is_cut_by_class_once_and_for_all(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_the_small_sample_of_cifar_is_read(shared: Path) -> None:
     """Real images, as a user would have them."""
     file = shared / "data" / "images" / "cifar10_jpeg_train_100perclass.npz"
     splits = load_data(f"npz:{file}")
-    assert splits.image_shape == (3, 32, 32)
+    assert splits.sample_shape == (3, 32, 32)
     assert splits.classes == 10
     assert len(splits.train[1]) == 800
 
@@ -148,7 +148,7 @@ def test_a_folder_with_a_folder_a_class(tmp_path: Path) -> None:
     """Read when asked for, colours in order, one size kept as it is."""
     save_pictures(tmp_path / "pets", {"cat": 10, "dog": 20}, lambda number: (7, 5))
     splits = load_data(f"folder:{tmp_path / 'pets'}")
-    assert splits.image_shape == (3, 5, 7)
+    assert splits.sample_shape == (3, 5, 7)
     assert splits.classes == 2
     assert splits.note == ""
     assert splits.train[1].bincount().tolist() == [8, 16]
@@ -185,9 +185,9 @@ def test_pictures_of_several_sizes_are_resized_and_cropped_and_it_is_said(
     picture.paste((255, 255, 255), (30, 0, 60, 30))
     picture.save(tmp_path / "all" / "a" / "000.png")
     data = f"folder:{tmp_path / 'all'}"
-    assert load_data(data).image_shape == (3, 224, 224)
+    assert load_data(data).sample_shape == (3, 224, 224)
     splits = load_data(f"{data}?size=16,channels=1,held_out=0")
-    assert splits.image_shape == (1, 16, 16)
+    assert splits.sample_shape == (1, 16, 16)
     assert "shorter side to 16 pixels, and cropped to 16x16" in splits.note
     middle = splits.train[0][torch.tensor([0])] * 0.226 + 0.449
     assert middle[..., 1:-1].min() > 0.99
@@ -214,7 +214,7 @@ def test_folders_that_hold_no_pictures(tmp_path: Path) -> None:
 def test_random_images_follow_from_seed_and_place_alone() -> None:
     """About standard normal; a batch of some is part of a batch of all."""
     splits = load_data("random:2x6x5x3?images=300")
-    assert splits.image_shape == (2, 6, 5)
+    assert splits.sample_shape == (2, 6, 5)
     assert splits.train[1].bincount().tolist() == [100] * 3
     images = images_of(splits)
     assert torch.equal(images[torch.tensor([7, 3])], images[:][[7, 3]])
@@ -225,6 +225,17 @@ def test_random_images_follow_from_seed_and_place_alone() -> None:
     assert load_data("random").sample_shape == (3, 32, 32)
     assert load_data("random:1x4x4").classes == 10
     assert not torch.equal(images[:60], splits.val[0][:60])
+
+
+def test_random_frames_have_a_label_for_every_fourth() -> None:
+    """As many as a network of NAS-Bench-ASR answers for."""
+    splits = load_data("random:10x6?images=20,classes=5")
+    assert (splits.kind, splits.labelled, splits.loss) == ("audio", False, "token_cross_entropy")
+    frames, labels = splits.train
+    assert (tuple(frames.shape), tuple(labels.shape)) == ((20, 10, 6), (20, 3))
+    assert labels.unique().tolist() == [0, 1, 2, 3, 4]
+    assert load_data(splits.name).classes == 5
+    assert load_data("random:10x6").classes == 10
 
 
 def idx(values: np.ndarray[Any, Any]) -> bytes:
@@ -245,7 +256,7 @@ def test_mnist_from_its_own_files(tmp_path: Path) -> None:
             with gzip.open(raw / f"{part}-{name}-ubyte.gz", "wb") as file:
                 file.write(idx(values))
     splits = load_data(f"fashionmnist?root={tmp_path}")
-    assert splits.image_shape == (1, 28, 28)
+    assert splits.sample_shape == (1, 28, 28)
     assert [len(labels) for _, labels in (splits.train, splits.val, splits.test)] == [36, 4, 10]
     assert abs(float(images_of(splits)[:].mean())) < 1e-4
 
@@ -274,7 +285,7 @@ def test_a_set_of_torchvision_that_keeps_pictures(tmp_path: Path) -> None:
     """EuroSAT has no parts of its own; its pictures are opened when asked for."""
     save_pictures(tmp_path / "eurosat" / "2750", {"Forest": 10, "River": 10}, lambda _: (8, 8))
     splits = load_data(f"eurosat?root={tmp_path}")
-    assert splits.image_shape == (3, 8, 8)
+    assert splits.sample_shape == (3, 8, 8)
     assert [len(labels) for _, labels in (splits.train, splits.val, splits.test)] == [16, 2, 2]
     assert minibatch(splits.train, 4, 0)[1].bincount().tolist() == [2, 2]
 
@@ -324,8 +335,7 @@ def test_text_becomes_bytes_and_the_bytes_that_follow(tmp_path: Path) -> None:
     assert [len(labels) for _, labels in (parts.train, parts.val, parts.test)] == [20, 7, 7]
     x, y = minibatch(splits.train, 3, seed=0)
     assert torch.equal(x[:, 1:], y[:, :-1])
-    with pytest.raises(ForetellError, match="is text; this needs images"):
-        _ = splits.image_shape
+    assert (splits.kind, splits.labelled, splits.loss) == ("tokens", False, "token_cross_entropy")
 
 
 def test_text_by_a_tokenizer_of_transformers(tmp_path: Path) -> None:
@@ -382,7 +392,7 @@ def test_hf_images(tmp_path: Path) -> None:
         {"pic": datasets.Image(), "what": datasets.ClassLabel(names=["even", "odd"])},
     )
     splits = load_data(data)
-    assert splits.image_shape == (1, 5, 6)
+    assert splits.sample_shape == (1, 5, 6)
     assert splits.classes == 2
     assert [len(labels) for _, labels in (splits.train, splits.val, splits.test)] == [18, 2, 20]
     image = splits.test[0][torch.tensor([3])]
@@ -441,7 +451,9 @@ def test_an_absent_extra_says_what_to_install(
         ("digits:7", "names no data; write digits"),
         ("digits?size=9", "digits has no setting 'size'; it has none"),
         ("random?image=9", "random has no setting 'image'; did you mean 'images'"),
-        ("random:3x32", "has no shape; write random:CxHxW"),
+        ("random:32", "has no shape; write random:CxHxW"),
+        ("random:1x8x8x4?classes=5", "has 4 classes; leave out classes=5"),
+        ("random:8x4?classes=0", "classes is 0; ask for at least 1"),
         ("random:0x3x3", "has no shape"),
         ("random?images=few", "cannot be loaded: TypeError"),
     ],

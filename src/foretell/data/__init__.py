@@ -103,7 +103,7 @@ def load_data(text: str) -> Splits:
 
     Raises ForetellError, saying what is wrong, for what can't be loaded.
 
-    >>> load_data("digits").image_shape
+    >>> load_data("digits").sample_shape
     (1, 8, 8)
     >>> load_data("random:3x4x4x2?images=10,seed=1").sample_shape
     (3, 4, 4)

@@ -32,7 +32,7 @@ class LazyImages:
     """Pixels [n, C, H, W] of rows of the source."""
     rows: Tensor
     """Which images of the source these are."""
-    size: tuple[int, int, int]
+    size: tuple[int, ...]
     source: Callable[[], str]
     """A text that differs where the source's pixels do."""
     mean: tuple[float, ...] = ()
@@ -41,7 +41,7 @@ class LazyImages:
 
     @property
     def shape(self) -> torch.Size:
-        """[N, C, H, W]."""
+        """[N, C, H, W], or [N, time, features] of sound."""
         return torch.Size((len(self.rows), *self.size))
 
     def __getitem__(self, rows: Tensor | slice) -> Tensor:

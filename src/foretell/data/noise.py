@@ -1,4 +1,4 @@
-"""Images of nothing: for scores that should not depend on data, and where there is none."""
+"""Samples of nothing: for scores that should not depend on data, and where there is none."""
 
 import re
 from functools import partial
@@ -7,48 +7,69 @@ import torch
 from torch import Tensor
 
 from foretell.data.lazy import LazyImages
-from foretell.data.splits import Part, Splits
+from foretell.data.splits import LABELLED_FRAMES, Part, Splits
 from foretell.errors import ForetellError
 from foretell.seeds import derived_seed
 
 __all__ = ["random"]
 
-FORM = re.compile(r"(\d+)x(\d+)x(\d+)(?:x(\d+))?")
+CLASSES = 10
 
 
-def random(form: str = "3x32x32x10", *, images: int = 1000, seed: int = 0) -> Splits:
-    """Gaussian images of any shape, `CxHxW` or `CxHxWxCLASSES`, and labels of equal number.
+def random(
+    form: str = "3x32x32x10", *, images: int = 1000, classes: int | None = None, seed: int = 0
+) -> Splits:
+    """Gaussian images, `CxHxW` or `CxHxWxCLASSES`, or frames of sound, `TIMExFEATURES`.
 
-    Validation and test parts have a fifth of the number of training images. An image follows from
-    `seed` and its place, and is drawn when it is asked for.
+    Images have labels of equal number. Of frames, every fourth has a label. Validation and test
+    parts have a fifth of the number of training samples. A sample follows from `seed` and its
+    place, and is drawn when it is asked for.
 
     >>> splits = random("1x8x8x4", images=20)
-    >>> splits.image_shape, splits.train[1].bincount().tolist()
+    >>> splits.sample_shape, splits.train[1].bincount().tolist()
     ((1, 8, 8), [5, 5, 5, 5])
+    >>> random("64x80", classes=49).train[1].shape
+    torch.Size([1000, 16])
     """
-    match = FORM.fullmatch(form)
-    if not match or "0" in match.groups(""):
-        raise ForetellError(
-            f"random:{form} has no shape; write random:CxHxW or random:CxHxWxCLASSES, such as "
-            "random:3x32x32x10"
-        )
-    channels, height, width, classes = (int(number) for number in match.groups("10"))
+    size, count = read_form(form, classes)
     if images < 1:
         raise ForetellError(f"images is {images}; ask for at least 1")
-    size = (channels, height, width)
 
-    def part(start: int, count: int) -> Part:
-        rows = torch.arange(start, start + count)
+    def part(start: int, stop: int) -> Part:
+        rows = torch.arange(start, stop)
         source = partial(str, f"random {seed}")
-        return LazyImages(partial(draw, size, seed), rows, size, source), rows % classes
+        return LazyImages(partial(draw, size, seed), rows, size, source), labels(rows)
 
-    held_out = images // 5
-    parts = part(0, images), part(images, held_out), part(images + held_out, held_out)
-    return Splits(f"random:{form}", classes, *parts)
+    def labels(rows: Tensor) -> Tensor:
+        if len(size) == 3:
+            return rows % count
+        return (rows[:, None] + torch.arange(0, size[0], LABELLED_FRAMES)) % count
+
+    most, all_ = images + images // 5, images + 2 * (images // 5)
+    name = f"random:{form}" if classes is None else f"random:{form}?classes={classes}"
+    return Splits(name, count, part(0, images), part(images, most), part(most, all_))
+
+
+def read_form(form: str, classes: int | None) -> tuple[tuple[int, ...], int]:
+    """The shape of a sample and the number of classes."""
+    numbers = form.split("x")
+    if not 2 <= len(numbers) <= 4 or not all(re.fullmatch("[0-9]*[1-9][0-9]*", n) for n in numbers):
+        raise ForetellError(
+            f"random:{form} has no shape; write random:CxHxW, random:CxHxWxCLASSES or "
+            "random:TIMExFEATURES, such as random:3x32x32x10"
+        )
+    *size, last = map(int, numbers)
+    if len(size) < 3:
+        size, last = [*size, last], CLASSES if classes is None else classes
+    elif classes is not None:
+        raise ForetellError(f"random:{form} has {last} classes; leave out classes={classes}")
+    if last < 1:
+        raise ForetellError(f"classes is {last}; ask for at least 1")
+    return tuple(size), last
 
 
 def draw(size: tuple[int, ...], seed: int, rows: Tensor) -> Tensor:
-    """The images of these rows, whatever others are drawn."""
+    """The samples of these rows, whatever others are drawn."""
     drawn = [
         torch.randn(size, generator=torch.Generator().manual_seed(derived_seed(seed, "image", row)))
         for row in rows.tolist()

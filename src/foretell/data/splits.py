@@ -44,6 +44,9 @@ Split: TypeAlias = tuple[Tensor, Tensor]
 
 SPLIT_SEED = 0
 
+LABELLED_FRAMES = 4
+"""Of sound, one frame in so many has a label: the rate at which NAS-Bench-ASR's networks answer."""
+
 
 @dataclass(frozen=True, eq=False)
 class Splits:
@@ -88,15 +91,6 @@ class Splits:
     def loss(self) -> str:
         """The name of the loss that fits the labels: cross-entropy of samples, or of tokens."""
         return "cross_entropy" if self.labelled else "token_cross_entropy"
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of one image. Raises ForetellError for text and tables."""
-        if self.vocabulary is not None or len(self.sample_shape) != 3:
-            what = "text" if self.vocabulary is not None else "a table"
-            raise ForetellError(f"{self.name} is {what}; this needs images, such as digits")
-        channels, height, width = self.sample_shape
-        return channels, height, width
 
 
 def kind_of(shape: tuple[int, ...], vocabulary: Vocabulary | None) -> Kind:

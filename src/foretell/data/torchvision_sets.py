@@ -109,7 +109,8 @@ def opened_set(dataset: Any, source: str, size: int | None, parts: Found) -> tup
         return dataset[number][0]
 
     if "train" in parts:
-        shape, note = parts["train"][0].size, ""
+        channels, height, width = parts["train"][0].size
+        shape, note = (channels, height, width), ""
     else:
         shape, note = common_shape(open_, len(dataset), size, 3, source)
     return from_pictures(open_, len(dataset), shape, lambda: f"torchvision {source}"), note

@@ -7,6 +7,7 @@ its models want and what it has.
 
 import difflib
 import inspect
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -58,7 +59,7 @@ def of_space(name: str, entry: SpaceEntry) -> Source:
     return Source(
         partial(from_space, name),
         f"{name}:ARCHITECTURE",
-        f"{name}:{entry.example}",
+        shlex.quote(f"{name}:{entry.example}"),
         partial(space_wants, name),
         read=partial(read_arch, name),
         about=entry.summary,
