@@ -1,14 +1,13 @@
 """The command line: what it prints, and one clear line for what it cannot do."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from foretell.cli import main
+from tests.support.processes import python
 
 NETS = """
 from torch import nn
@@ -80,10 +79,10 @@ def test_list_and_explain_in_every_form(
 
 def test_no_colour_where_there_is_no_terminal(nets: str) -> None:
     """Nor progress."""
-    command = [sys.executable, "-m", "foretell", "score", f"{nets}:small", "--proxies", "params"]
-    output = subprocess.run(command, capture_output=True, check=True)
-    assert b"\x1b" not in output.stdout + output.stderr
-    assert output.stderr == b""
+    output = python("-m", "foretell", "score", f"{nets}:small", "--proxies", "params")
+    assert output.returncode == 0
+    assert "\x1b" not in output.stdout + output.stderr
+    assert output.stderr == ""
 
 
 @pytest.mark.parametrize(

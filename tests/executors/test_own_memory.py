@@ -1,16 +1,15 @@
 """A process that keeps its memory is not given new pages for each network."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from foretell.executors import own_memory as heap
+from tests.support.processes import python
 
 SCRIPT = """
 import resource, sys
-from foretell.heap import keep_memory
+from foretell.executors.own_memory import keep_memory
 if sys.argv[1] == "keep":
     assert keep_memory()
 import torch
@@ -26,9 +25,8 @@ print(faults())
 
 
 def faults(how: str) -> int:
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, how], capture_output=True, text=True, check=True
-    )
+    done = python("-c", SCRIPT, how)
+    assert done.returncode == 0, done.stderr
     return int(done.stdout)
 
 

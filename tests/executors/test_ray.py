@@ -257,6 +257,7 @@ def test_a_search_from_the_command_line(
     assert timeless(tmp_path / "ray") == timeless(tmp_path / "alone")
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_it(cluster: Any, tmp_path: Path) -> None:
     """Cleanly, in one line, and the cluster's CPUs are free again."""
     words = [sys.executable, "-m", "foretell", "search", "--space", SPACE, "--batch-size", "16"]

@@ -2,13 +2,9 @@
 
 import json
 import math
-import os
 import random
-import subprocess
-import sys
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +18,7 @@ from foretell.proxies import PROXIES
 from tests.support.models import MODELS, make
 from tests.support.paths import ROOT
 from tests.support.portraits import picture, portrait, streams
+from tests.support.processes import environment, python
 
 ALL = list(PROXIES)
 FIXED = {"synflow", "synflow_bn", "l2_norm", "params", "flops"}
@@ -157,18 +154,7 @@ def test_a_fresh_process_gives_the_same_values() -> None:
         "    values[name] = {k: s.value.hex() for k, s in scores.items()}\n"
         "print(json.dumps(values))\n"
     )
-    source = str(Path(sys.modules["foretell"].__path__[0]).parent)
-    run = subprocess.run(
-        [sys.executable, "-c", script],
-        env={
-            **os.environ,
-            "PYTHONHASHSEED": "7",
-            "PYTHONPATH": os.pathsep.join([source, str(ROOT)]),
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    run = python("-c", script, env=environment(ROOT, PYTHONHASHSEED="7"))
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout) == {name: bits(together(name)) for name in MODELS}
 

@@ -1,8 +1,5 @@
 """Proxies of the user's own: what is refused, and what an installed package brings."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +8,7 @@ from torch import Tensor
 
 from foretell import ForetellError
 from foretell.proxies import PROXIES, register
-from foretell.testing.proxies import MODELS, check_proxy
+from tests.support.processes import environment, python
 
 
 @pytest.fixture(autouse=True)
@@ -62,26 +59,6 @@ def test_what_cannot_be_a_proxy_is_refused(function: object, message: str) -> No
         register(source="a test")(function)  # type: ignore[type-var]
 
 
-def test_the_conformance_suite_finds_a_proxy_that_breaks_the_laws() -> None:
-    """One that remembers how often it was called."""
-    calls: list[int] = []
-
-    @register(source="a test")
-    def forgetful(weights: dict[str, Tensor]) -> float:
-        """Another number each time."""
-        calls.append(1)
-        return float(len(calls))
-
-    with pytest.raises(AssertionError):
-        check_proxy("forgetful", "plain")
-
-
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("name", list(PROXIES))
-def test_own_proxies_pass_the_suite(name: str, model: str) -> None:
-    check_proxy(name, model)
-
-
 PACKAGE = '''
 from foretell.proxies import register
 
@@ -101,28 +78,22 @@ def install(folder: Path, code: str) -> dict[str, str]:
     (info / "entry_points.txt").write_text(
         "[foretell.proxies]\nbiggest_weight = their_package:biggest_weight\n"
     )
-    paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
-
-
-def foretell(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command in a fresh process."""
-    command = [sys.executable, "-m", "foretell", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return environment(folder)
 
 
 def test_an_installed_package_brings_its_proxy(tmp_path: Path) -> None:
-    environment = install(tmp_path, PACKAGE)
-    assert "biggest_weight" in foretell(environment, "list", "proxies").stdout
+    env = install(tmp_path, PACKAGE)
+    assert "biggest_weight" in python("-m", "foretell", "list", "proxies", env=env).stdout
     cell = "nb201:333013?channels=2,cells=1"
-    scored = foretell(environment, "score", cell, "--proxies", "biggest_weight", "--csv")
+    words = ["score", cell, "--proxies", "biggest_weight", "--csv"]
+    scored = python("-m", "foretell", *words, env=env)
     assert scored.returncode == 0, scored.stderr
     assert "biggest_weight" in scored.stdout
 
 
 def test_a_package_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
-    environment = install(tmp_path, "import no_such_module")
-    listed = foretell(environment, "list", "proxies")
+    env = install(tmp_path, "import no_such_module")
+    listed = python("-m", "foretell", "list", "proxies", env=env)
     assert listed.returncode == 2
     assert "'biggest_weight' of their-package cannot be loaded" in listed.stderr
     assert listed.stderr.count("\n") == 1

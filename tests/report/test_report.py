@@ -5,7 +5,6 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +33,7 @@ from foretell.studies.read import read_study
 from foretell.studies.run import run_study
 from foretell.tables import Table
 from foretell.training.settings import TrainSettings
+from tests.support.processes import finished
 
 pytest.importorskip("vl_convert")
 TRUTH = "cifar10_test_200"
@@ -151,12 +151,7 @@ def test_a_label_is_not_written_over_another() -> None:
 def browse(page: Path, *options: str) -> tuple[str, str]:
     """The page's elements after its scripts have run, and what the browser logged."""
     command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
-    done = subprocess.run(
-        [*command, "--virtual-time-budget=20000", "--dump-dom", *options, page.as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = finished(*command, "--virtual-time-budget=20000", "--dump-dom", *options, page.as_uri())
     return done.stdout, done.stderr
 
 

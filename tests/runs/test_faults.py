@@ -11,7 +11,6 @@ import pickle
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import time
 import zlib
@@ -33,6 +32,7 @@ from foretell.tables import Table, write_table
 from foretell.training.settings import TrainSettings
 from foretell.training.train import Epoch, train
 from tests.support.faulty import Ended, Forks
+from tests.support.processes import finished
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="watches Linux's processes")
 
@@ -281,13 +281,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     place.mkdir()
     mounting = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
     mount = shutil.which("mount")
-    done = mount and subprocess.run(mounting, capture_output=True, text=True)
+    done = mount and finished(*mounting)
     if not done or done.returncode:
         pytest.skip(f"may not mount a small disk: {done and done.stderr.strip()}")
     try:
         yield place
     finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
+        assert finished("umount", "--lazy", str(place)).returncode == 0
 
 
 def test_on_a_small_disk_it_stops_and_goes_on_when_there_is_space(

@@ -19,6 +19,7 @@ import foretell
 from foretell.errors import ForetellError
 from foretell.files import write_atomically
 from foretell.runs.store import DAMAGED, ROWS, RUN, Store, read_config, read_rows
+from tests.support.processes import PATIENCE
 
 CONFIG = {"seed": 0, "train": {"epochs": 3, "lr": 0.1}}
 
@@ -288,7 +289,7 @@ def test_a_second_writer_is_refused_until_the_first_is_gone(
         Store.open(tmp_path / "run", {"seed": 0})
     assert [each["value"] for each in read_rows(tmp_path / "run")] == [1]  # reading is free
     other_writer.kill()
-    other_writer.wait()
+    other_writer.wait(PATIENCE)
     with Store.open(tmp_path / "run", {"seed": 0}) as store:
         assert {"by": "other"} in store
         with pytest.raises(ForetellError, match="another process"):
@@ -351,7 +352,7 @@ with Store.open(sys.argv[1], {"seed": 0}) as store:
 
 def test_a_full_disk_is_one_line_and_the_store_stays_whole(tmp_path: Path) -> None:
     with script(LIMIT, tmp_path) as writer:
-        out, error = writer.communicate()
+        out, error = writer.communicate(timeout=PATIENCE)
     assert error == ""
     said, counts = out.splitlines()
     assert said.startswith(f"cannot write {tmp_path}: ")

@@ -19,6 +19,7 @@ from foretell import ForetellError, Outcome, load_chosen, load_data, search
 from foretell.cli import main
 from foretell.runs.store import read_rows
 from foretell.training.settings import TrainSettings
+from tests.support.processes import PATIENCE, environment, python
 
 TINY: dict[str, Any] = {
     "space": "nb201?channels=4,cells=1",
@@ -117,10 +118,9 @@ def test_bad_settings_leave_nothing_behind(
 
 def start(folder: Path, *more: str) -> subprocess.Popen[bytes]:
     """The command in a process of its own."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [*COMMAND, "--run", str(folder), *more],
-        env=environment,
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
@@ -129,7 +129,7 @@ def start(folder: Path, *more: str) -> subprocess.Popen[bytes]:
 def finish(folder: Path) -> None:
     """Let the command end."""
     process = start(folder)
-    _, errors = process.communicate()
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors.decode()
 
 
@@ -164,13 +164,14 @@ def test_killed_at_any_instant_it_continues(tmp_path: Path) -> None:
             time.sleep(0.05)
         time.sleep(dice.random())
         process.kill()
-        process.communicate()
+        process.communicate(timeout=PATIENCE)
         assert rows.stat().st_size >= kept
         kept = rows.stat().st_size
     finish(tmp_path / "killed")
     assert comparable(tmp_path / "killed") == comparable(tmp_path / "calm")
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
     """One line, exit code 130, no traceback."""
     process = start(tmp_path / "run", "--pool", "5000")  # not done before it is interrupted
@@ -178,11 +179,12 @@ def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
         time.sleep(0.05)
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate()
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, errors.decode()
     assert errors.decode().strip() == "foretell: stopped; the same command continues from here"
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_that_is_swallowed_ends_it_at_the_next_network(tmp_path: Path) -> None:
     """Torch's C code may drop the exception that a signal raises in a callback of Python."""
     ticks: list[int] = []
@@ -204,6 +206,7 @@ def test_ctrl_c_that_is_swallowed_ends_it_at_the_next_network(tmp_path: Path) ->
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_while_a_module_is_imported(tmp_path: Path) -> None:
     """The same exit code where the interrupt falls into an `exec`, as in making a dataclass."""
     (tmp_path / "probe.py").write_text(
@@ -216,12 +219,6 @@ def test_ctrl_c_while_a_module_is_imported(tmp_path: Path) -> None:
         "if __name__ == '__main__':\n"
         "    sys.exit(main(['search', '--run', 'run']))\n"
     )
-    process = subprocess.run(
-        [sys.executable, "-m", "probe"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
-        capture_output=True,
-        text=True,
-    )
+    process = python("-m", "probe", cwd=tmp_path, env=environment(tmp_path))
     assert process.returncode == 130, process.stderr
     assert process.stderr.strip() == "foretell: stopped; the same command continues from here"

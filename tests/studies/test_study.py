@@ -18,6 +18,7 @@ from foretell.studies.judging import early_columns, judge, truth_columns
 from foretell.studies.read import drawn, read_study
 from foretell.studies.run import run_study
 from foretell.tables import Table, read_table, write_table
+from tests.support.processes import PATIENCE
 
 SPACE = "nb201?channels=2,cells=1"
 CHEAP = ["snip", "synflow", "jacob_cov", "params", "flops"]
@@ -206,7 +207,7 @@ def test_killed_in_the_middle_it_continues(tmp_path: Path) -> None:
     while process.poll() is None and not (run / "rows.jsonl").exists():
         pass
     process.kill()
-    process.wait()
+    process.wait(PATIENCE)
     kept = len(read_rows(run))
     run_study(
         a_table(),

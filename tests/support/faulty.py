@@ -16,6 +16,8 @@ from errno import ENOSPC
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from tests.support.processes import PATIENCE, environment
+
 Fault = Literal["kill", "orphan", "stop", "full"]
 OPERATIONS = ("open", "mkdir", "write", "fsync", "ftruncate", "replace", "unlink")
 TAKE_SPACE = ("open", "mkdir", "write")
@@ -37,12 +39,11 @@ class Forks:
     """The process that forks, seen from a test; use it in a `with`."""
 
     def __init__(self) -> None:
-        paths = os.pathsep.join(path for path in sys.path if path)
         self._process = subprocess.Popen(
-            [sys.executable, __file__],
+            [sys.executable, "-m", "tests.support.faulty"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths},
+            env=environment(),
             text=True,
         )
 
@@ -73,7 +74,7 @@ class Forks:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.communicate()
+        self._process.communicate(timeout=PATIENCE)
 
 
 class Watch:
