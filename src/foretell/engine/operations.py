@@ -1,25 +1,126 @@
-"""What torch's operations are, known once: which convolve, which write in place."""
+"""What torch's operations are, known once: families of them, and how their arguments are read.
 
+An operation is known by the function that torch hands to an observer, where one function stands for
+it, and by its name, where it has several forms (`torch.add`, `Tensor.add`, `+`). What an observer
+does with a family stands with the observer.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["NormCall", "in_place"]
+__all__ = [
+    *("ARITHMETIC", "AVERAGES", "BATCH_NORMS", "CONTRACTIONS", "CONVOLUTIONS", "DIVISIONS"),
+    *("DRAWING", "DROPOUTS", "JOINS", "MAPS_TO_ONE", "MATRIX_PRODUCTS", "MEANS", "NORMS", "POOLS"),
+    *("PRODUCTS", "RECURRENT", "REARRANGEMENTS", "SUMS", "TRANSPOSED", "WEIGHT_AT"),
+    *("NormCall", "contracted", "in_place", "origin", "out_of_place", "random_state"),
+    *("same_randomness", "words"),
+]
+
+Function = Callable[..., Any]
 
 
-def in_place(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether the operation overwrites its first argument.
+def words(text: str) -> frozenset[str]:
+    """The words of a text.
 
-    >>> in_place("relu_", (), {}), in_place("relu", (), {}), in_place("__iadd__", (), {})
-    (True, False, True)
+    >>> sorted(words("mul add"))
+    ['add', 'mul']
     """
-    if name.startswith("__i") and name not in ("__index__", "__int__", "__invert__"):
-        return True
-    if name.endswith("_") and not name.endswith("__"):
-        return name not in ("requires_grad_", "retain_grad_")
-    return bool(kwargs.get("inplace")) or name == "__setitem__"
+    return frozenset(text.split())
+
+
+# Layers
+
+TRANSPOSED: set[Function] = {
+    torch.conv_transpose1d,
+    torch.conv_transpose2d,
+    torch.conv_transpose3d,
+}
+
+CONVOLUTIONS: set[Function] = {torch.conv1d, torch.conv2d, torch.conv3d} | TRANSPOSED
+
+CONTRACTIONS: set[Function] = CONVOLUTIONS | {F.linear}
+"""f(input, weight, bias): linear in the input and the bias together."""
+
+WEIGHT_AT: dict[Function, int] = {
+    **dict.fromkeys(CONVOLUTIONS, 1),
+    F.linear: 1,
+    F.bilinear: 2,
+    F.embedding: 1,
+    F.multi_head_attention_forward: 11,
+}
+"""The place of the weight among the arguments."""
+
+MATRIX_PRODUCTS: set[Function] = {
+    *(torch.matmul, torch.mm, torch.bmm, torch.addmm, torch.baddbmm, torch.einsum),
+    *(Tensor.matmul, Tensor.__matmul__, Tensor.__rmatmul__, Tensor.mm, Tensor.bmm),
+}
+"""Products of which one factor may be a weight."""
+
+RECURRENT = words("lstm gru rnn_tanh rnn_relu")
+"""Whole sequences in one operation."""
+
+# Normalisation and dropout
+
+NORMS: set[Function] = {
+    *(F.batch_norm, F.layer_norm, F.group_norm, F.instance_norm, F.rms_norm),
+    *(torch.batch_norm, torch.layer_norm, torch.group_norm, torch.instance_norm, torch.rms_norm),
+    F.local_response_norm,
+}
+
+DROPOUTS: set[Function] = {F.dropout, F.dropout1d, F.dropout2d, F.dropout3d}
+"""Linear for the mask they draw."""
+
+DRAWING = words(
+    "dropout dropout1d dropout2d dropout3d feature_dropout alpha_dropout feature_alpha_dropout "
+    "rrelu rand_like randn_like randint_like empty_like bernoulli "
+    "normal_ uniform_ exponential_ random_ log_normal_ cauchy_"
+)
+"""They draw random numbers in the order of memory; each may have a form in place, `dropout_`."""
+
+# Arithmetic
+
+SUMS = {"add": 1, "__add__": 1, "__radd__": 1, "sub": -1, "__sub__": -1}
+"""Sums, and the sign of their second term."""
+
+POINTWISE = words("mul multiply __mul__ __rmul__")
+
+PRODUCTS = POINTWISE | words("matmul __matmul__ bmm mm")
+"""Linear in each of two factors."""
+
+DIVISIONS = words("div div_ __truediv__ __itruediv__ true_divide")
+
+ARITHMETIC = (
+    POINTWISE
+    | SUMS.keys()
+    | words("rsub div __rsub__ __truediv__ __imul__ __iadd__ __isub__ __itruediv__")
+)
+"""Sums, products and quotients of each entry by itself, in place or not."""
+
+# What moves values, averages them, or picks among them
+
+REARRANGEMENTS = words(
+    "view reshape flatten permute transpose movedim squeeze unsqueeze contiguous clone expand "
+    "repeat chunk split unbind narrow roll __getitem__ swapaxes select flip"
+)
+
+AVERAGES = words(
+    "mean sum avg_pool1d avg_pool2d avg_pool3d "
+    "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d"
+)
+
+JOINS = words("cat concat stack")
+
+MAPS_TO_ONE: set[Function] = {F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d}
+
+POOLS: set[Function] = {F.avg_pool1d, F.avg_pool2d, F.avg_pool3d}
+
+MEANS: set[Function] = {torch.mean, Tensor.mean}
 
 
 @dataclass(frozen=True)
@@ -36,14 +137,64 @@ class NormCall:
     eps: float = 1e-5
 
 
-CONVOLUTIONS = {
-    torch.conv1d,
-    torch.conv2d,
-    torch.conv3d,
-    torch.conv_transpose1d,
-    torch.conv_transpose2d,
-    torch.conv_transpose3d,
+def torch_batch_norm(
+    input: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+    *_: Any,
+) -> NormCall:
+    """The call of F.batch_norm that torch.batch_norm of these arguments is."""
+    return NormCall(input, running_mean, running_var, weight, bias, training, momentum, eps)
+
+
+BATCH_NORMS: dict[Function, Callable[..., NormCall]] = {
+    F.batch_norm: NormCall,
+    torch.batch_norm: torch_batch_norm,
 }
+"""Batch normalisations, and what reads their arguments."""
+
+
+def contracted(
+    args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Tensor, Tensor, Tensor | None, tuple[Any, ...], dict[str, Any]]:
+    """A contraction's input, weight and bias, however given, and its other arguments."""
+    others = dict(kwargs)
+    names = ("input", "weight", "bias")
+    x, weight, bias = (
+        args[place] if len(args) > place else others.pop(name, None)
+        for place, name in enumerate(names)
+    )
+    return x, weight, bias, args[3:], others
+
+
+def in_place(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether the operation overwrites its first argument.
+
+    >>> in_place("relu_", (), {}), in_place("relu", (), {}), in_place("__iadd__", (), {})
+    (True, False, True)
+    """
+    if name.startswith("__i") and name not in ("__index__", "__int__", "__invert__"):
+        return True
+    if name.endswith("_") and not name.endswith("__"):
+        return name not in ("requires_grad_", "retain_grad_")
+    return bool(kwargs.get("inplace")) or name == "__setitem__"
+
+
+def out_of_place(func: Any, name: str, kwargs: dict[str, Any]) -> tuple[Any, str, dict[str, Any]]:
+    """The operation that returns what this one writes over its argument.
+
+    >>> out_of_place(torch.relu_, "relu_", {})[1], out_of_place(Tensor.mul_, "mul_", {})[1]
+    ('relu', 'mul')
+    """
+    if kwargs.get("inplace"):
+        return func, name, {**kwargs, "inplace": False}
+    plain = f"__{name[3:]}" if name.startswith("__i") else name.removesuffix("_")
+    return getattr(Tensor, plain, None) or getattr(F, plain), plain, kwargs
 
 
 def origin(output: Tensor) -> Tensor:
@@ -55,3 +206,26 @@ def origin(output: Tensor) -> Tensor:
     if base is None or base.grad_fn is None or base.numel() != output.numel():
         return output
     return base if base.is_contiguous() and output.is_contiguous() else output
+
+
+def random_state(given: Sequence[Tensor]) -> dict[torch.device, Tensor]:
+    """Where the generators stand that an operation on these tensors might draw from."""
+    states = {torch.device("cpu"): torch.get_rng_state()}
+    for device in {tensor.device for tensor in given if tensor.is_cuda}:
+        states[device] = torch.cuda.get_rng_state(device)
+    return states
+
+
+@contextmanager
+def same_randomness(before: dict[torch.device, Tensor]) -> Iterator[None]:
+    """Draw within the block what the operation drew; afterwards they are as it left them."""
+    after = random_state([]) if before else {}
+    drew = any(not torch.equal(before[device], state) for device, state in after.items())
+    drew = drew or len(before) > 1
+    with torch.random.fork_rng([d for d in before if d.type == "cuda"], enabled=drew):
+        if drew:
+            for device, state in before.items():
+                torch.set_rng_state(state) if device.type == "cpu" else torch.cuda.set_rng_state(
+                    state, device
+                )
+        yield

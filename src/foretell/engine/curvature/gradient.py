@@ -5,6 +5,17 @@ gradient is therefore that of Σ λᵀẏ over the operations, with λ as the ba
 the tangents that an operation is given as mere numbers: only where a ẏ depends on more than those,
 on weights or on other values, there is something to differentiate. All of it is let in at its place
 and gathered by one pass back through the loss's own graph.
+
+For L = w³ at w = 2, g = 3w² = 12, H = 6w = 12 and Hw = 24:
+
+    >>> from foretell.engine.curvature.tangents import Tangents
+    >>> w = torch.tensor([2.0], requires_grad=True)
+    >>> with Tangents({"w": w}) as tangents:
+    ...     loss = (w * w * w).sum()
+    >>> tangents.curvature.armed = True
+    >>> (g,) = torch.autograd.grad(loss, w, retain_graph=True)
+    >>> tangents.curvature.product({"w": g}, {"w": w})
+    {'w': tensor([24.])}
 """
 
 import time

@@ -1,4 +1,11 @@
-"""A normalisation by the statistics of what it is given: its tangent, and that one's gradient."""
+"""A normalisation by the statistics of what it is given: its tangent, and that one's gradient.
+
+What moves all values of a channel alike, or scales them, is taken out; the rest moves the result:
+
+    >>> x = torch.tensor([[-1.0], [1.0], [-1.0], [1.0]])
+    >>> Normed(x, None, 0.0).tangent(torch.tensor([[1.0], [0.0], [0.0], [0.0]])).flatten()
+    tensor([ 0.5000,  0.0000, -0.5000,  0.0000])
+"""
 
 from typing import Any
 

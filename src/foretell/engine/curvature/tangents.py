@@ -2,31 +2,58 @@
 
 A second forward computation carries, beside each tensor, its tangent along the weights
 themselves: d/dt at t = 1 of the tensor with all weights w scaled to t·w. The tangent of the loss is
-wᵀg, and its gradient g + Hw (`curvature.py`).
+wᵀg, and its gradient g + Hw (`gradient.py`). For a loss of three factors w it is three times it:
+
+    >>> w = torch.tensor([2.0], requires_grad=True)
+    >>> with Tangents({"w": w}) as tangents:
+    ...     loss = (w * w * w).sum()
+    >>> loss.item(), tangents.of(loss).item()
+    (8.0, 24.0)
 
 Along the weights a tangent is cheap: for y = W∗x + b it is W∗ẋ + (y − b), one convolution more, and
-a batch normalisation of y has no use for the second part. Where an operation has no rule here, two
-gradients of that operation alone take its place.
+a batch normalisation of y has no use for the second part. `rules.py` has a rule for each of the
+usual operations; where one has none, two gradients of that operation alone take its place.
 """
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.autograd.graph import get_gradient_edge
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from foretell.engine.curvature.gradient import Curvature
 from foretell.engine.curvature.normed import Normed, statistics_of
+from foretell.engine.curvature.rules import (
+    LINEAR,
+    NEEDS_NO_COPY,
+    NORM_RULES,
+    SLOPES,
+    draws_nothing,
+    frozen,
+    norm_of,
+    normalize,
+    relu,
+    total,
+)
 from foretell.engine.faster.pools import avg_pool2d
 from foretell.engine.observer import Observer, Then
-from foretell.engine.operations import NormCall, in_place
-from foretell.engine.passes.linear_flow import contracted
+from foretell.engine.operations import (
+    BATCH_NORMS,
+    CONTRACTIONS,
+    DROPOUTS,
+    PRODUCTS,
+    SUMS,
+    TRANSPOSED,
+    NormCall,
+    contracted,
+    in_place,
+    out_of_place,
+    random_state,
+    same_randomness,
+)
 
 __all__ = ["Tangents"]
 
@@ -180,8 +207,8 @@ class Tangents(Observer):
         if func in BATCH_NORMS and not others:
             return self._batch_norm(out, BATCH_NORMS[func](*args, **kwargs))
         x = self.of(args[0])
-        if func in NORMS and not others:
-            return NORMS[func](x, *args, **kwargs)
+        if func in NORM_RULES and not others:
+            return NORM_RULES[func](x, *args, **kwargs)
         if name == "embedding":
             return func(args[0], self.of(args[1]), *args[2:], **kwargs)
         if func is F.normalize and x is not None and not others and norm_of(args, kwargs) == 2:
@@ -290,242 +317,6 @@ class Tangents(Observer):
 def differentiable(out: Any) -> bool:
     """Whether a gradient can be asked of it."""
     return isinstance(out, Tensor) and out.requires_grad
-
-
-def draws_nothing(func: Any, name: str) -> bool:
-    """Whether an operation is known to use no random numbers; to find out takes long beside it."""
-    return func in CONTRACTIONS or func in BATCH_NORMS or name in QUIET
-
-
-def random_state(given: Sequence[Tensor]) -> dict[torch.device, Tensor]:
-    """Where the generators stand that an operation on these tensors might draw from."""
-    states = {torch.device("cpu"): torch.get_rng_state()}
-    for device in {tensor.device for tensor in given if tensor.is_cuda}:
-        states[device] = torch.cuda.get_rng_state(device)
-    return states
-
-
-@contextmanager
-def same_randomness(before: dict[torch.device, Tensor]) -> Iterator[None]:
-    """Draw within the block what the operation drew; afterwards they are as it left them."""
-    after = random_state([]) if before else {}
-    drew = any(not torch.equal(before[device], state) for device, state in after.items())
-    drew = drew or len(before) > 1
-    with torch.random.fork_rng([d for d in before if d.type == "cuda"], enabled=drew):
-        if drew:
-            for device, state in before.items():
-                torch.set_rng_state(state) if device.type == "cpu" else torch.cuda.set_rng_state(
-                    state, device
-                )
-        yield
-
-
-def relu(tangents: Sequence[Tensor | None], out: Tensor) -> Tensor | None:
-    """The tangent where the result is positive."""
-    if tangents[0] is None:
-        return None
-    masked: Tensor = torch.ops.aten.threshold_backward(tangents[0], out, 0)
-    return masked
-
-
-def total(terms: Sequence[Tensor | None], out: Tensor) -> Tensor | None:
-    """The sum of the tangents that are not zero, of the result's shape."""
-    there = [term for term in terms if term is not None]
-    if not there:
-        return None
-    summed = there[0] if len(there) == 1 else there[0] + there[1]
-    return summed if summed.shape == out.shape else summed.expand_as(out)
-
-
-def out_of_place(func: Any, name: str, kwargs: dict[str, Any]) -> tuple[Any, str, dict[str, Any]]:
-    """The operation that returns what this one writes over its argument."""
-    if kwargs.get("inplace"):
-        return func, name, {**kwargs, "inplace": False}
-    plain = f"__{name[3:]}" if name.startswith("__i") else name.removesuffix("_")
-    return getattr(Tensor, plain, None) or getattr(F, plain), plain, kwargs
-
-
-def frozen(
-    tangent: Tensor, x: Tensor, running_var: Tensor, weight: Tensor | None, eps: float
-) -> Tensor:
-    """The tangent of a normalisation by given statistics."""
-    scale = (running_var + eps).rsqrt() * (1 if weight is None else weight)
-    return tangent * scale.view(-1, *[1] * (x.ndim - 2))
-
-
-def torch_batch_norm(
-    input: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    training: bool,
-    momentum: float,
-    eps: float,
-    *_: Any,
-) -> NormCall:
-    """The call of F.batch_norm that torch.batch_norm of these arguments is."""
-    return NormCall(input, running_mean, running_var, weight, bias, training, momentum, eps)
-
-
-def layer_norm(
-    tangent: Tensor,
-    input: Tensor,
-    normalized_shape: Sequence[int],
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    eps: float = 1e-5,
-    *_: Any,
-) -> Tensor:
-    """The tangent of a layer normalisation."""
-    out = by_rows(tangent, input, math.prod(normalized_shape), eps)
-    return out if weight is None else out * weight
-
-
-def group_norm(
-    tangent: Tensor,
-    input: Tensor,
-    num_groups: int,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    eps: float = 1e-5,
-    *_: Any,
-) -> Tensor:
-    """The tangent of a group normalisation."""
-    out = by_rows(tangent, input, input[0].numel() // num_groups, eps)
-    return out if weight is None else out * weight.view(-1, *[1] * (input.ndim - 2))
-
-
-def instance_norm(
-    tangent: Tensor,
-    input: Tensor,
-    running_mean: Tensor | None = None,
-    running_var: Tensor | None = None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    use_input_stats: bool = True,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> Tensor:
-    """The tangent of an instance normalisation."""
-    if use_input_stats or running_var is None:
-        return group_norm(tangent, input, input.shape[1], weight, None, eps)
-    return frozen(tangent, input, running_var, weight, eps)
-
-
-def rms_norm(
-    tangent: Tensor,
-    input: Tensor,
-    normalized_shape: Sequence[int],
-    weight: Tensor | None = None,
-    eps: float | None = None,
-) -> Tensor:
-    """The tangent of a normalisation by the root of the mean square."""
-    axes = tuple(range(input.ndim - len(normalized_shape), input.ndim))
-    tiny = torch.finfo(input.dtype).eps if eps is None else eps
-    scale = (input.square().mean(axes, keepdim=True) + tiny).rsqrt()
-    out = scale * (tangent - input * scale**2 * (input * tangent).mean(axes, keepdim=True))
-    return out if weight is None else out * weight
-
-
-def norm_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> float:
-    """The p of a call of F.normalize."""
-    return float(args[1] if len(args) > 1 else kwargs.get("p", 2.0))
-
-
-def normalize(
-    tangent: Tensor, input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, **_: Any
-) -> Tensor:
-    """The tangent of x / max(|x|, ε), also at x = 0, where torch's second derivative is nan."""
-    square = input.square().sum(dim, keepdim=True)
-    longer = square > eps**2
-    length = torch.where(longer, square, 1).sqrt()
-    unit = input / length
-    along = unit * (unit * tangent).sum(dim, keepdim=True)
-    return torch.where(longer, (tangent - along) / length, tangent / eps)
-
-
-def by_rows(tangent: Tensor, input: Tensor, size: int, eps: float) -> Tensor:
-    """The tangent where every so many numbers in a row are normalised together."""
-    rows, row_tangents = input.reshape(1, -1, size), tangent.reshape(1, -1, size)
-    out: Tensor = NormTangent.apply(rows, row_tangents, eps)
-    return out.view_as(input)
-
-
-BATCH_NORMS: dict[Any, Callable[..., NormCall]] = {
-    F.batch_norm: NormCall,
-    torch.batch_norm: torch_batch_norm,
-}
-
-
-NORMS: dict[Any, Callable[..., Tensor]] = {
-    F.layer_norm: layer_norm,
-    torch.layer_norm: layer_norm,
-    F.group_norm: group_norm,
-    torch.group_norm: group_norm,
-    F.instance_norm: instance_norm,
-    F.rms_norm: rms_norm,
-    torch.rms_norm: rms_norm,
-}
-"""torch differentiates these twice but not, as a tangent's gradient needs, a third time."""
-
-
-class NormTangent(torch.autograd.Function):
-    """The tangent of rows that are each normalised by their own statistics, `[1, rows, size]`."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, tangent: Tensor, eps: float) -> Tensor:
-        ctx.normed, ctx.tangent = Normed(x.detach(), None, eps), tangent
-        out: Tensor = ctx.normed.tangent(tangent)
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        return ctx.normed.gradient(grads[0], ctx.tangent), None, None
-
-
-TRANSPOSED = {torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d}
-
-
-CONTRACTIONS = {torch.conv1d, torch.conv2d, torch.conv3d, F.linear} | TRANSPOSED
-
-
-LINEAR = {
-    *("view", "reshape", "flatten", "permute", "transpose", "movedim", "squeeze", "unsqueeze"),
-    *("contiguous", "clone", "expand", "repeat", "chunk", "split", "unbind", "narrow", "roll"),
-    *("mean", "sum", "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d"),
-    *("adaptive_avg_pool2d", "adaptive_avg_pool3d", "__getitem__", "swapaxes", "select", "flip"),
-}
-"""Linear in their first argument, which alone is a tensor that depends on the weights."""
-
-
-SUMS = {"add": 1, "__add__": 1, "__radd__": 1, "sub": -1, "__sub__": -1}
-
-
-PRODUCTS = {"mul", "__mul__", "__rmul__", "multiply", "matmul", "__matmul__", "bmm", "mm"}
-
-
-QUIET = LINEAR | SUMS.keys() | PRODUCTS | {"relu", "relu_", "max_pool2d", "cat"}
-
-
-DROPOUTS = {F.dropout, F.dropout1d, F.dropout2d, F.dropout3d}
-"""Linear for the mask they drew."""
-
-
-NEEDS_NO_COPY: dict[str, Callable[[Sequence[Tensor | None], Tensor], Tensor | None]] = {
-    **dict.fromkeys(("relu", "relu_"), relu),
-    **dict.fromkeys(("__iadd__", "add_"), total),
-}
-"""In-place operations whose tangent does not need the value before."""
-
-
-SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu6": lambda x: ((x > 0) & (x < 6)).to(x.dtype),
-    "hardsigmoid": lambda x: ((x > -3) & (x < 3)).to(x.dtype) / 6,
-    "hardswish": lambda x: torch.where(x <= -3, 0, torch.where(x >= 3, 1, x / 3 + 0.5)),
-}
-"""Derivatives of functions that torch itself cannot differentiate twice, or only slowly."""
 
 
 def floating(out: Any) -> bool:

@@ -16,7 +16,7 @@ from foretell.batch import tensors
 from foretell.engine.faster.batch_norm import batch_norm
 from foretell.engine.faster.channels import lies_last
 from foretell.engine.observer import Observer, Then
-from foretell.engine.operations import NormCall, in_place
+from foretell.engine.operations import DRAWING, NormCall, in_place, words
 
 __all__ = ["ChannelsLast", "LayoutGuard", "LayoutMattersError", "in_own_layout"]
 
@@ -136,26 +136,14 @@ FEW = 16
 """Channels."""
 
 
-TELLS = {"is_contiguous", "stride", "as_strided", "data_ptr", "storage", "untyped_storage", "numpy"}
+TELLS = (
+    words("is_contiguous stride as_strided data_ptr storage untyped_storage numpy storage_offset")
+    | words("set_ resize_ __array__ __dlpack__ dim_order")
+    | DRAWING
+    | {f"{name}_" for name in DRAWING}
+)
+"""They depend on the order in memory, in which random numbers are drawn, too."""
 
 
-TELLS |= {"storage_offset", "set_", "resize_", "__array__", "__dlpack__", "dim_order"}
-
-
-DRAWS = {"dropout", "dropout1d", "dropout2d", "dropout3d", "feature_dropout", "alpha_dropout"}
-
-
-DRAWS |= {"feature_alpha_dropout", "rrelu", "rand_like", "randn_like", "randint_like", "empty_like"}
-
-
-DRAWS |= {"bernoulli", "normal_", "uniform_", "exponential_", "random_", "log_normal_", "cauchy_"}
-
-
-TELLS |= DRAWS | {f"{name}_" for name in DRAWS}
-
-
-"""Random numbers are drawn in the order of memory."""
-
-
-MAY_COPY = {"contiguous", "reshape", "flatten", "ravel", "reshape_as", "to", "type", "unflatten"}
+MAY_COPY = words("contiguous reshape flatten ravel reshape_as to type unflatten")
 """They return a view in one layout and a copy in another."""

@@ -14,36 +14,34 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from foretell.engine.observer import Observer, Then
+from foretell.engine.operations import ARITHMETIC, POINTWISE, words
 from foretell.engine.subject import Unavailable
 from foretell.errors import ForetellError
 
 __all__ = ["Codes"]
 
-SWITCHES = {
-    *("relu", "relu6", "leaky_relu", "rrelu", "prelu", "_threshold", "hardtanh", "hardswish"),
-    *("hardsigmoid", "hardshrink", "softshrink", "gelu", "silu", "mish", "elu", "celu", "selu"),
-    *("softplus", "log_sigmoid", "logsigmoid"),
-}
+SWITCHES = words(
+    "relu relu6 leaky_relu rrelu prelu _threshold hardtanh hardswish hardsigmoid hardshrink "
+    "softshrink gelu silu mish elu celu selu softplus log_sigmoid logsigmoid"
+)
 """Activations with a kink or a gate; each may have a form in place, `relu_`."""
 
 
-SQUASHES = {"sigmoid", "tanh"}
+SQUASHES = words("sigmoid tanh")
 """No switch by themselves, but a gate once they multiply a tensor of their own shape."""
 
 
-SMOOTH = SQUASHES | {"softmax", "log_softmax", "softsign", "erf", "sin", "cos", "exp"}
+SMOOTH = SQUASHES | words("softmax log_softmax softsign erf sin cos exp")
 
 
-CLAMPS = {"clamp", "clip", "clamp_min"}
+CLAMPS = words("clamp clip clamp_min")
 
 
-PRODUCTS = {"mul", "multiply", "__mul__", "__rmul__", "__imul__"}
+PRODUCTS = POINTWISE | {"__imul__"}
 
 
-SHIFTS = {"add", "sub", "rsub", "div", "__add__", "__radd__", "__sub__", "__rsub__", "__truediv__"}
-
-
-SHIFTS |= PRODUCTS | {"__iadd__", "__isub__", "__itruediv__", "to", "type_as", "contiguous"}
+SHIFTS = ARITHMETIC | words("to type_as contiguous")
+"""They carry a gate on, if the other operand is a number."""
 
 
 OVERWRITES = SHIFTS | SWITCHES

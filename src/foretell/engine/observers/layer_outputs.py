@@ -16,35 +16,16 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from foretell.batch import tensors
 from foretell.engine.observer import Observer, Then
-from foretell.engine.operations import CONVOLUTIONS, NormCall, origin
+from foretell.engine.operations import (
+    CONVOLUTIONS,
+    MATRIX_PRODUCTS,
+    RECURRENT,
+    WEIGHT_AT,
+    NormCall,
+    origin,
+)
 
 __all__ = ["Watch"]
-
-WEIGHT_AT: dict[Any, int] = {
-    **dict.fromkeys(CONVOLUTIONS, 1),
-    F.linear: 1,
-    F.bilinear: 2,
-    F.embedding: 1,
-    F.multi_head_attention_forward: 11,
-}
-
-
-PRODUCTS = {
-    torch.matmul,
-    torch.mm,
-    torch.bmm,
-    torch.addmm,
-    torch.baddbmm,
-    torch.einsum,
-    Tensor.matmul,
-    Tensor.__matmul__,
-    Tensor.__rmatmul__,
-    Tensor.mm,
-    Tensor.bmm,
-}
-
-
-RECURRENT = {"lstm", "gru", "rnn_tanh", "rnn_relu"}
 
 
 @dataclass(eq=False)
@@ -210,7 +191,7 @@ class Watch(Observer):
             weight = (
                 args[at] if len(args) > at else kwargs.get("weight", kwargs.get("out_proj_weight"))
             )
-        elif func in PRODUCTS:
+        elif func in MATRIX_PRODUCTS:
             weight = next((arg for arg in args if id(arg) in self._names), None)
         elif recurrent:
             weight = args[3][0] if isinstance(args[1], Tensor) and len(args) > 9 else args[2][0]

@@ -7,17 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from foretell.engine.observer import Observer, Then
-from foretell.engine.operations import NormCall
+from foretell.engine.operations import MAPS_TO_ONE, MEANS, POOLS, NormCall
 
 __all__ = ["FeatureWatch"]
-
-ADAPTIVE = {F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d}
-
-
-FIXED = {F.avg_pool1d, F.avg_pool2d, F.avg_pool3d}
-
-
-MEANS = {torch.mean, Tensor.mean}
 
 
 class FeatureWatch(Observer):
@@ -37,9 +29,9 @@ class FeatureWatch(Observer):
     ) -> Then | None:
         if func is F.batch_norm:
             self.variances.append(variances(NormCall(*args, **kwargs)))
-        elif func in ADAPTIVE or (func in MEANS and averages_maps(*args, **kwargs)):
+        elif func in MAPS_TO_ONE or (func in MEANS and averages_maps(*args, **kwargs)):
             self._keep(args, kwargs)
-        elif func in FIXED:
+        elif func in POOLS:
             return lambda out: self._keep(args, kwargs) if set(out.shape[2:]) == {1} else None
         return None
 

@@ -1,13 +1,19 @@
-"""SynFlow's two flows: free of every batch normalisation, and as the reference's code has it."""
+"""SynFlow's passes: one sample of ones through the network with absolute weights, and back.
+
+They differ in what becomes of normalisation: `flow` leaves out all of it, `reference_flow` what the
+reference's code leaves out, and `normed_flow` none.
+"""
 
 from contextlib import ExitStack
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from foretell.batch import main_output
 from foretell.engine.isolate import call, is_batch_norm
-from foretell.engine.passes.linear_flow import DROPOUTS, NORMS, LinearFlow, exponent_of
+from foretell.engine.operations import DROPOUTS, NORMS
+from foretell.engine.passes.linear_flow import LinearFlow, exponent_of
 from foretell.engine.subject import (
     NO_WEIGHTS,
     Found,
@@ -21,11 +27,13 @@ from foretell.errors import ForetellError, TooFewValues, Undefined
 
 __all__ = ["flow_pass", "normed_flow_pass", "reference_flow_pass"]
 
+DROPS = DROPOUTS | {F.alpha_dropout}
+
 
 def flow_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
     """The flow without normalisation or dropout, with attention spread evenly."""
     with timed(seconds, "flow", subject.device), subject.undisturbed("flow", training=False):
-        return run_flow(subject, LinearFlow(bypass=NORMS | DROPOUTS, even_attention=True), "flow")
+        return run_flow(subject, LinearFlow(bypass=NORMS | DROPS, even_attention=True), "flow")
 
 
 def reference_flow_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
@@ -111,7 +119,7 @@ def normed_flow_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Fo
     """
     if not subject.weights:
         return dict.fromkeys(NAMES, NO_WEIGHTS)
-    flow = LinearFlow(bypass=DROPOUTS)
+    flow = LinearFlow(bypass=DROPS)
     with (
         timed(seconds, "normed_flow", subject.device),
         subject.undisturbed("normed_flow", training=False),

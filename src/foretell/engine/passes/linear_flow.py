@@ -1,6 +1,7 @@
-"""The linear flow of SynFlow: the network |w| on ones, in numbers that cannot overflow.
+"""How a network is run with absolute weights on ones, as SynFlow asks, without overflow.
 
-Each tensor stands for itself times a power of two. Operations that only scale with their input
+A deep network multiplies such inputs to numbers beyond all floats. So each tensor stands for itself
+times a power of two, its exponent. Operations that only scale with their input
 carry the exponent along; sums bring their terms to one exponent; any other function is evaluated at
 the true value, or at its limit where the true value is beyond all floats. Since the exponents are
 constants, the gradients that autograd gives are those of the true flow up to 2**exponent.
@@ -15,9 +16,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from foretell.engine.observer import Observer
+from foretell.engine.operations import (
+    AVERAGES,
+    BATCH_NORMS,
+    CONTRACTIONS,
+    DIVISIONS,
+    JOINS,
+    PRODUCTS,
+    REARRANGEMENTS,
+    SUMS,
+    contracted,
+    words,
+)
 from foretell.errors import Undefined
 
-__all__ = ["BATCH_NORMS", "DROPOUTS", "NORMS", "LinearFlow", "exponent_of"]
+__all__ = ["LinearFlow", "exponent_of"]
 
 LIMITS = {torch.float32: 32, torch.float64: 256}
 """Tensors are brought back once their largest entry leaves 2**-limit … 2**limit."""
@@ -27,65 +40,22 @@ TRUE_LIMITS = {torch.float32: 80, torch.float64: 700}
 """Up to this exponent the true value still fits its type, also after the next operation."""
 
 
-NORMS: set[Callable[..., Any]] = {
-    *(F.batch_norm, F.layer_norm, F.group_norm, F.instance_norm, F.rms_norm),
-    *(torch.batch_norm, torch.layer_norm, torch.group_norm, torch.instance_norm, torch.rms_norm),
-    F.local_response_norm,
-}
+MULTIPLIES = PRODUCTS | words("mul_ __imul__ __rmatmul__ einsum")
 
 
-BATCH_NORMS: set[Callable[..., Any]] = {F.batch_norm, torch.batch_norm}
+ADDS = SUMS.keys() | words("maximum add_ sub_")
 
 
-DROPOUTS: set[Callable[..., Any]] = {
-    F.dropout,
-    F.dropout1d,
-    F.dropout2d,
-    F.dropout3d,
-    F.alpha_dropout,
-}
-
-
-CONTRACTIONS = {
-    torch.conv1d,
-    torch.conv2d,
-    torch.conv3d,
-    torch.conv_transpose1d,
-    torch.conv_transpose2d,
-    torch.conv_transpose3d,
-    F.linear,
-}
-"""f(input, weight, bias): linear in the input and the bias together."""
-
-
-def words(text: str) -> frozenset[str]:
-    """The words of a text."""
-    return frozenset(text.split())
-
-
-MULTIPLIES = words(
-    "mul mul_ multiply __mul__ __rmul__ __imul__ matmul __matmul__ __rmatmul__ bmm mm einsum"
-)
-
-
-DIVIDES = words("div div_ __truediv__ __itruediv__ true_divide")
-
-
-ADDS = words("add __add__ __radd__ sub __sub__ maximum add_ sub_")
-
-
-JOINS = words("cat concat stack")
-
-
-HOMOGENEOUS = words(
-    "relu relu_ leaky_relu prelu clone contiguous detach to type_as double float __get__ "
-    "view view_as reshape flatten unflatten permute transpose swapaxes movedim squeeze unsqueeze "
-    "expand expand_as repeat repeat_interleave tile chunk split split_with_sizes tensor_split "
-    "unbind narrow select index_select __getitem__ roll flip unfold fold pad mean sum "
-    "interpolate upsample pixel_shuffle pixel_unshuffle channel_shuffle "
-    "avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d "
-    "max_pool1d max_pool2d max_pool3d _max_pool1d _max_pool2d _max_pool3d boolean_dispatch "
-    "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d"
+HOMOGENEOUS = (
+    REARRANGEMENTS
+    | AVERAGES
+    | words(
+        "relu relu_ leaky_relu prelu detach to type_as double float __get__ view_as unflatten "
+        "expand_as repeat_interleave tile split_with_sizes tensor_split index_select "
+        "unfold fold pad interpolate upsample pixel_shuffle pixel_unshuffle channel_shuffle "
+        "max_pool1d max_pool2d max_pool3d _max_pool1d _max_pool2d _max_pool3d boolean_dispatch "
+        "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d"
+    )
 )
 
 
@@ -121,7 +91,7 @@ class LinearFlow(Observer):
 
     def bypass_batch_norm(self, *_: object) -> None:
         """A hook for what comes before a module whose normalisation is to be bypassed."""
-        self.bypass |= BATCH_NORMS
+        self.bypass |= BATCH_NORMS.keys()
 
     def bypass_nothing(self, *_: object) -> None:
         """A hook for what comes after it."""
@@ -226,7 +196,7 @@ def scaled(func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) 
             carry(args[0], common)
         terms = (shift(t, common) if isinstance(t, Tensor) else t * unit for t in args)
         return carry(func(*terms, **kwargs), common)
-    if name in DIVIDES:
+    if name in DIVISIONS:
         over = exponent_of(args[0]) - exponent_of(args[1])
         return carry(func(*args, **kwargs), over)
     if name in MULTIPLIES:
@@ -254,19 +224,6 @@ def at_true_scale(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return type(value)(at_true_scale(item) for item in value)
     return value
-
-
-def contracted(
-    args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[Tensor, Tensor, Tensor | None, tuple[Any, ...], dict[str, Any]]:
-    """A contraction's input, weight and bias, however given, and its other arguments."""
-    others = dict(kwargs)
-    names = ("input", "weight", "bias")
-    x, weight, bias = (
-        args[place] if len(args) > place else others.pop(name, None)
-        for place, name in enumerate(names)
-    )
-    return x, weight, bias, args[3:], others
 
 
 def rescaled(out: Tensor) -> Tensor:
