@@ -20,8 +20,9 @@ from foretell.engine.faster import channels_last as layout
 from foretell.engine.faster.channels_last import pays
 from foretell.engine.plan import make_plan
 from foretell.executors.processes import InThisProcess
-from foretell.runs.evaluate import Evaluator, Work
+from foretell.runs.evaluate import Evaluator
 from foretell.runs.store import Store
+from foretell.runs.work import Work
 from foretell.scoring.settings import ScoreSettings
 from foretell.spaces import make_space
 from foretell.studies.run import run_study
@@ -175,7 +176,7 @@ def keys(tmp_path: Path, device: str, tf32: bool) -> list[dict[str, Any]]:
     with Store.open(tmp_path, {}) as store:
         evaluator = Evaluator(work, store, InThisProcess(), 1, lambda tick: None)
         arch = space.parse("333333")
-        return [evaluator._score_key(arch, "snip"), evaluator._train_key(arch)]
+        return [evaluator._score_row(arch, "snip").key(), evaluator._train_row(arch).key()]
 
 
 def test_rows_of_a_gpu_are_rows_of_their_own(tmp_path: Path) -> None:

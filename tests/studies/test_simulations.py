@@ -114,8 +114,8 @@ def test_curves_hold_the_reported_values(scored: Path, tmp_path: Path) -> None:
         "random?warmup=20": (3, 10),
     }
     row = found.rows[0]
-    line = curves[row["key"]["strategy"]].loc[row["key"]["seed"]]
-    assert line.iloc[-1] == FRAME["test"].iloc[row["trained"]].max()
+    line = curves[row.strategy].loc[row.seed]
+    assert line.iloc[-1] == FRAME["test"].iloc[list(row.trained)].max()
     assert found.scored("val")["random?warmup=20"].to_numpy().min() == 20
 
 
@@ -130,11 +130,11 @@ def test_hours_are_of_what_was_trained_and_scored(
     run = searched(scored, tmp_path / "run")
     assert read_simulations(run).hours("val") == {}
     found = read_simulations(searched(scored, tmp_path / "run", seconds="times:seconds"))
-    row = next(row for row in found.rows if row["key"]["strategy"] == "random?warmup=20")
-    hours = found.hours("val")["random?warmup=20"].loc[row["key"]["seed"]]
-    keys = found.benchmark.table.frame.index[row["trained"]]
-    score = found.config["scores"]["seconds"] * np.array(row["scored"])
-    assert row["scored"][0] == 20
+    row = next(row for row in found.rows if row.strategy == "random?warmup=20")
+    hours = found.hours("val")["random?warmup=20"].loc[row.seed]
+    keys = found.benchmark.table.frame.index[list(row.trained)]
+    score = found.config["scores"]["seconds"] * np.array(row.scored)
+    assert row.scored[0] == 20
     np.testing.assert_allclose(hours * 3600, taken.loc[keys, "seconds"].cumsum() + score)
     assert read_simulations(searched(scored, tmp_path / "run")).seconds is not None
     with pytest.raises(ForetellError, match="minutes"):

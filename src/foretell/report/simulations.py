@@ -175,8 +175,8 @@ def method(found: Simulations) -> list[Block]:
         "made with": "; ".join(found.made_with),
     }
     frame = pd.DataFrame({"value": about}).rename_axis("what")
-    most = max(row["key"]["seed"] for row in found.rows) + 1
-    trainings = max(row["key"]["trainings"] for row in found.rows)
+    most = max(row.seed for row in found.rows) + 1
+    trainings = max(row.trainings for row in found.rows)
     source = "" if found.seconds is None else str(found.seconds.name)
     timed = f"--seconds {source} " if source and source not in table.frame else ""
     command = (

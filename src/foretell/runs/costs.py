@@ -1,14 +1,14 @@
 """What architectures of a run cost, each measured once and kept as a row."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Any
 
 import pandas as pd
 
 from foretell.batch import Batch
 from foretell.errors import ForetellError
 from foretell.runs.evaluate import Evaluator
+from foretell.runs.rows import CostRow, add, find
 from foretell.runs.tasks import one_thread
 from foretell.scoring.costs import COSTS
 from foretell.spaces import Arch, Fits, Space
@@ -31,17 +31,13 @@ class CostBook:
 
         Raises ForetellError if the table has no such column or no value for the architecture.
         """
-        key = self._key(name, arch)
-        row = self.evaluator.store.get(key)
-        if row is None:
+        store, work = self.evaluator.store, self.evaluator.work
+        device = {"device": work.device} if name == "latency" else {}
+        asked = CostRow(self.evaluator.network(arch), name, device)
+        if (row := find(store, asked)) is None:
             value = self._measured(name, arch) if name in COSTS else self._from_table(name, arch)
-            self.evaluator.store.add({"key": key, "value": value})
-            return value
-        return float(row["value"])
-
-    def _key(self, name: str, arch: Arch) -> dict[str, Any]:
-        key = {"kind": "cost", "cost": name, **self.evaluator.network(arch)}
-        return key | {"device": self.evaluator.work.device} if name == "latency" else key
+            add(store, row := replace(asked, value=value))
+        return row.value
 
     def _measured(self, name: str, arch: Arch) -> float:
         work, batch = self.evaluator.work, self._batch

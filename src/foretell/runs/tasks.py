@@ -7,7 +7,7 @@ same bits in whichever process it runs, and beside however many others.
 import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from foretell.spaces import Arch, Fits, Space
 from foretell.training.settings import TrainSettings
 from foretell.training.train import Trained, train
 
-__all__ = ["Data", "ScoreTask", "TrainTask", "loaded", "suited"]
+__all__ = ["Data", "ScoreTask", "TrainTask", "loaded"]
 
 Data = str | Splits
 """Data by name, which each process loads for itself, or the images themselves."""
@@ -99,15 +99,6 @@ def loaded(data: Data) -> Splits:
 def by_name(name: str) -> Splits:
     """The data set of that name."""
     return load_data(name)
-
-
-def suited(scoring: ScoreSettings, splits: Splits) -> ScoreSettings:
-    """The settings with the loss that the data call for where the loss is the default.
-
-    >>> suited(ScoreSettings(), load_data("digits")).loss
-    'cross_entropy'
-    """
-    return scoring if scoring.loss != ScoreSettings().loss else replace(scoring, loss=splits.loss)
 
 
 @contextmanager

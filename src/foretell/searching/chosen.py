@@ -21,10 +21,10 @@ def save_chosen(arch: Arch, evaluator: Evaluator) -> None:
     """Write chosen.pt, a state_dict, and chosen.json, what rebuilds the network it fits."""
     folder = evaluator.store.folder
     training = evaluator.training(arch)
-    about = evaluator.network(arch) | {
+    about = evaluator.network(arch).key() | {
         "weights": "chosen.pt",
-        "val_accuracy": training["val_accuracy"],
-        "test_accuracy": training["test_accuracy"],
+        "val_accuracy": training.val_accuracy,
+        "test_accuracy": training.test_accuracy,
         "foretell": __version__,
     }
     weights = evaluator.weights_file(arch)

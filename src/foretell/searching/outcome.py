@@ -1,5 +1,6 @@
 """What a search found, from the rows of its run."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from torch import nn
 from foretell.errors import ForetellError
 from foretell.runs.costs import CostBook
 from foretell.runs.evaluate import Evaluator
+from foretell.runs.rows import ScoreRow, rows_of
 from foretell.searchers import Question
 from foretell.searching.aims import Aims
 from foretell.searching.chosen import load_chosen, save_chosen
@@ -52,8 +54,8 @@ def conclude(
     best: dict[str, Arch] = {}
     for arm, archs in arms.items():
         best[arm] = max(archs, key=lambda arch: validation(evaluator, arch))
-        if not evaluator.training(best[arm])["history"]:
-            why = evaluator.training(best[arm])["why"]
+        if not evaluator.training(best[arm]).history:
+            why = evaluator.training(best[arm]).why
             raise ForetellError(f"no network of the {arm} arm could be trained: {why}")
         for arch in archs:
             costs = {name: book.cost(name, arch) for name in (*aims.against, *aims.limits)}
@@ -92,8 +94,8 @@ def short_name(space: Space, arch: Arch) -> str:
 
 def validation(evaluator: Evaluator, arch: Arch) -> float:
     """Validation accuracy in %; minus infinity if training diverged."""
-    accuracy = evaluator.training(arch)["val_accuracy"]
-    return float("-inf") if accuracy is None else float(accuracy)
+    accuracy = evaluator.training(arch).val_accuracy
+    return -math.inf if math.isnan(accuracy) else accuracy
 
 
 def outcome_row(evaluator: Evaluator, arm: str, arch: Arch, chosen: bool) -> dict[str, Any]:
@@ -102,19 +104,18 @@ def outcome_row(evaluator: Evaluator, arm: str, arch: Arch, chosen: bool) -> dic
     return {
         "arm": arm,
         "arch": evaluator.work.space.format(arch),
-        **{name: row["value"] for name, row in evaluator.scores(arch).items()},
-        "val_accuracy": training["val_accuracy"],
-        "test_accuracy": training["test_accuracy"] if chosen else None,
-        "seconds": training["seconds"],
-        "why": training["why"] or "",
+        **{name: score.value for name, score in evaluator.scores(arch).items()},
+        "val_accuracy": training.val_accuracy,
+        "test_accuracy": training.test_accuracy if chosen else None,
+        "seconds": training.seconds,
+        "why": training.why or "",
     }
 
 
 def scoring_seconds(evaluator: Evaluator) -> float:
     """The time all scores of the run took, passes shared by several proxies counted once."""
     slowest: dict[str, float] = {}
-    for row in evaluator.store.rows():
-        if row["key"]["kind"] == "score":
-            network = str(row["key"]["arch"])
-            slowest[network] = max(slowest.get(network, 0.0), row["seconds"])
+    for row in rows_of(ScoreRow, evaluator.store.rows()):
+        network = row.network.arch
+        slowest[network] = max(slowest.get(network, 0.0), row.score.seconds)
     return sum(slowest.values())

@@ -1,6 +1,7 @@
 """The rows of a search, finished or not, as frames."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import pandas as pd
 
 from foretell.errors import ForetellError
+from foretell.runs.rowlog import Row
+from foretell.runs.rows import CostRow, PickRow, ScoreRow, TrainRow, rows_of, versions
 from foretell.runs.store import read_config, read_rows
 
 __all__ = ["Found", "read_search"]
@@ -47,36 +50,38 @@ def read_search(run: str | os.PathLike[str]) -> Found:
     config, rows = read_config(run), read_rows(run)
     if config.get("job") != "search":
         raise ForetellError(f"{run} is a run of another kind; give the folder of a search")
-    trainings = {
-        row["key"]["arch"]: row
-        for row in rows
-        if row["key"]["kind"] == "train"
-        and row["key"]["training"] == config["training"]
-        and row["key"]["settings"] == config["space"]["settings"]
-    }
-    scores: dict[str, dict[str, Any]] = {}
-    took: dict[str, float] = {}
-    for row in rows:
-        if row["key"]["kind"] == "score":
-            arch = row["key"]["arch"]
-            scores.setdefault(arch, {})[row["key"]["proxy"]] = row["value"]
-            took[arch] = max(took.get(arch, 0.0), row["seconds"])
-        elif row["key"]["kind"] == "cost":
-            scores.setdefault(row["key"]["arch"], {})[row["key"]["cost"]] = row["value"]
-    each = sum(took.values()) / len(took) if took else 0.0
-    asked = [row for row in rows if row["key"]["kind"] == "trained"]
+    asked = rows_of(PickRow, rows)
     if not asked:
         raise ForetellError(f"{run} has trained nothing yet; let `foretell search` run")
+    trainings = {
+        row.network.arch: row.trained
+        for row in rows_of(TrainRow, rows)
+        if row.training == config["training"]
+        and row.network.settings == config["space"]["settings"]
+    }
+    scores, each = scores_of(rows)
     records, spent = [], dict.fromkeys(ARMS, 0.0)
     for row in asked:
-        arm, training = row["key"]["arm"], trainings[row["arch"]]
-        spent[arm] = max(spent[arm], row.get("before", 0.0)) + training["seconds"]
-        about = {"arm": arm, "number": row["key"]["number"], "arch": row["arch"]}
-        measured = {n: training[n] for n in ("val_accuracy", "test_accuracy", "seconds")}
-        cost = {"spent": spent[arm] + row["scored"] * each}
-        records.append({**about, **scores.get(row["arch"], {}), **measured, **cost})
+        training = trainings[row.arch]
+        spent[row.arm] = max(spent[row.arm], row.before) + training.seconds
+        about = {"arm": row.arm, "number": row.number, "arch": row.arch}
+        measured = {n: getattr(training, n) for n in ("val_accuracy", "test_accuracy", "seconds")}
+        cost = {"spent": spent[row.arm] + row.scored * each}
+        records.append({**about, **scores.get(row.arch, {}), **measured, **cost})
     frame = pd.DataFrame(records)
     texts = ["arm", "arch"]
     frame = frame.astype({name: float for name in frame if name not in [*texts, "number"]})
-    made_with = sorted({row["made_with"] for row in rows if "made_with" in row})
-    return Found(Path(run), config, frame, each, made_with)
+    return Found(Path(run), config, frame, each, versions(rows))
+
+
+def scores_of(rows: Sequence[Row]) -> tuple[dict[str, dict[str, float]], float]:
+    """By architecture its scores and costs; and the mean seconds that scoring one took."""
+    found: dict[str, dict[str, float]] = {}
+    took: dict[str, float] = {}
+    for row in rows_of(ScoreRow, rows):
+        arch = row.network.arch
+        found.setdefault(arch, {})[row.proxy] = row.score.value
+        took[arch] = max(took.get(arch, 0.0), row.score.seconds)
+    for cost in rows_of(CostRow, rows):
+        found.setdefault(cost.network.arch, {})[cost.cost] = cost.value
+    return found, sum(took.values()) / len(took) if took else 0.0

@@ -14,9 +14,11 @@ from foretell.models.spaces import space_for
 from foretell.names import parse_spec
 from foretell.progress import ProgressCallback, Tally
 from foretell.runs.costs import CostBook
-from foretell.runs.evaluate import Evaluator, Work
+from foretell.runs.evaluate import Evaluator
+from foretell.runs.rows import PickRow, add
 from foretell.runs.store import Store
-from foretell.runs.tasks import loaded, suited
+from foretell.runs.tasks import loaded
+from foretell.runs.work import Work, suited
 from foretell.scoring.settings import ScoreSettings
 from foretell.searchers import Searcher
 from foretell.searching.aims import Aims
@@ -209,6 +211,4 @@ def record(
     evaluator: Evaluator, arm: str, number: int, arch: Arch, scored: int, before: float
 ) -> None:
     """A row that says when an arm had a network trained in full, and after what."""
-    key = {"kind": "trained", "arm": arm, "number": number}
-    about: dict[str, Any] = {"arch": evaluator.work.space.format(arch), "scored": scored}
-    evaluator.store.add({"key": key, **about, **({"before": before} if before else {})})
+    add(evaluator.store, PickRow(arm, number, evaluator.network(arch).arch, scored, before))

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from foretell.errors import ForetellError, did_you_mean
-from foretell.runs.evaluate import Evaluator, Work
-from foretell.runs.tasks import loaded
+from foretell.runs.evaluate import Evaluator
+from foretell.runs.work import Work
 from foretell.searchers import Question
 from foretell.spaces import Arch
-from foretell.training.reduced import REDUCED, reduced_space, reduced_splits
+from foretell.training.reduced import REDUCED
 
 __all__ = ["STAGES", "Promotion", "promoted", "staged"]
 
@@ -40,10 +40,7 @@ def staged(name: str | None, work: Work) -> list[Work]:
         return [*(replace(work, training=training) for training in shares), work]
     if name not in REDUCED:
         raise ForetellError(f"no first stage is called {name!r}; {did_you_mean(name, STAGES)}")
-    by = REDUCED[name]
-    small = reduced_space(work.space, by)
-    few = reduced_splits(loaded(work.data), by)
-    return [replace(work, space=small, data=few, training=by.training), work]
+    return [work.reduced(name), work]
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ def promoted(
     """
     seconds = 0.0
     for stage, following in itertools.pairwise(evaluators):
-        seconds += sum(stage.training(arch)["seconds"] for arch in archs)
+        seconds += sum(stage.training(arch).seconds for arch in archs)
         best = sorted(archs, key=lambda arch: -validation(stage, arch))
         archs = best[: -(-len(archs) // THIRD)]
         following.compute([Question(arch, "train") for arch in archs])

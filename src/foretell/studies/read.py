@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from foretell.errors import ForetellError
+from foretell.runs.rows import ReducedRow, ScoreRow, rows_of, versions
 from foretell.runs.store import read_config, read_rows
 from foretell.spaces import Space, make_space
 from foretell.tables import Table, read_table
@@ -66,57 +67,53 @@ def read_study(run: str | os.PathLike[str]) -> Rows:
         raise ForetellError(f"{run} is a run of another kind; give the folder of a study")
     table = read_table(Path(run) / TABLE)
     every = read_rows(run)
-    rows = [row for row in every if row["key"]["kind"] == "score"]
-    trained = [row for row in every if row["key"]["kind"] == "reduced"]
+    rows, trained = rows_of(ScoreRow, every), rows_of(ReducedRow, every)
     if not rows:
         raise ForetellError(f"{run} holds no scores yet; let `foretell study` run")
     flat = pd.DataFrame(
         {
-            "seed": row["key"]["seed"],
-            "proxy": row["key"]["proxy"],
-            "arch": row["key"]["arch"],
-            "value": row["value"],
-            "seconds": row["seconds"],
+            "seed": row.network.seed,
+            "proxy": row.proxy,
+            "arch": row.network.arch,
+            "value": row.score.value,
+            "seconds": row.score.seconds,
         }
         for row in rows
     )
     keys = keys_of(table, config, set(flat["arch"]))
-    flat["value"] = flat["value"].astype(float)
     runs = complete([frame_of(part, keys) for _, part in flat.groupby("seed")])
     reduced = reduced_frame(trained, keys).reindex(runs[0].index)
-    taken = pd.Series({row["key"]["reduced"]: 0.0 for row in trained}, dtype=float)
-    for name in taken.index:
-        taken[name] = np.mean([r["seconds"] for r in trained if r["key"]["reduced"] == name])
+    took = flat.groupby("proxy", sort=False)["seconds"].mean()
+    for name in reduced:
+        took[str(name)] = float(np.mean([row.seconds for row in trained if row.reduced == name]))
     return Rows(
         config,
         table,
         runs,
         reasons(rows),
         reduced,
-        pd.concat([flat.groupby("proxy", sort=False)["seconds"].mean(), taken]),
-        {row["key"]["reduced"]: row["minibatches"] for row in trained},
-        sorted({str(row["made_with"]) for row in every}),
+        took,
+        {row.reduced: row.minibatches for row in trained},
+        versions(every),
     )
 
 
-def reasons(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+def reasons(rows: Sequence[ScoreRow]) -> dict[str, dict[str, int]]:
     """By proxy and reason, how often a score is undefined."""
     found: dict[str, dict[str, int]] = {}
     for row in rows:
-        if row["why"]:
-            of_proxy = found.setdefault(row["key"]["proxy"], {})
-            of_proxy[row["why"]] = of_proxy.get(row["why"], 0) + 1
+        if why := row.score.why:
+            of_proxy = found.setdefault(row.proxy, {})
+            of_proxy[why] = of_proxy.get(why, 0) + 1
     return found
 
 
-def reduced_frame(rows: Sequence[Mapping[str, Any]], keys: Mapping[str, str]) -> pd.DataFrame:
+def reduced_frame(rows: Sequence[ReducedRow], keys: Mapping[str, str]) -> pd.DataFrame:
     """Validation accuracies by the table's keys; nan where a training diverged."""
     found: dict[str, dict[str, float]] = {}
     for row in rows:
-        if row["key"]["arch"] in keys:
-            value = row["value"]
-            of_name = found.setdefault(row["key"]["reduced"], {})
-            of_name[keys[row["key"]["arch"]]] = np.nan if value is None else float(value)
+        if row.network.arch in keys:
+            found.setdefault(row.reduced, {})[keys[row.network.arch]] = row.value
     return pd.DataFrame(found, dtype=float)
 
 

@@ -15,14 +15,14 @@ from foretell.models.spaces import space_for
 from foretell.names import parse_spec
 from foretell.progress import ProgressCallback, Tally
 from foretell.proxies import BASELINES, PAPER
-from foretell.runs.evaluate import Evaluator, Work
+from foretell.runs.evaluate import Evaluator
 from foretell.runs.store import Store
-from foretell.runs.tasks import Data, loaded, suited
+from foretell.runs.tasks import Data, loaded
+from foretell.runs.work import Work, suited
 from foretell.scoring.settings import ScoreSettings
 from foretell.searchers import Question
 from foretell.spaces import Space
 from foretell.studies.read import TABLE, drawn
-from foretell.studies.reduced import train_reduced
 from foretell.studies.zoo import ModelZoo
 from foretell.tables import Table, read_table, write_table
 from foretell.training.settings import TrainSettings
@@ -85,6 +85,7 @@ def run_study(
     if executor is None and workers > 1:
         first.require_picklable()
     config = configuration(known, splits, first)
+    smaller = {name: first.reduced(name) for name in reduced}
     with Store.open(run, config) as store, pool(executor or workers) as pooled:
         if store.notice:
             told(store.notice)
@@ -93,14 +94,15 @@ def run_study(
         archs = [built.parse(text) for text, _ in drawn(known, built, seed, sample)]
         canonical = [built.canonical(arch) for arch in archs]
         count = len(canonical)
-        tally = Tally(progress, {"score": count * repeats, "train": count * len(reduced)})
+        tally = Tally(progress, {"score": count * repeats, "train": count * len(smaller)})
         for again in range(repeats):
             work = replace(first, seed=seed + again)
             zoo = isinstance(built, ModelZoo)
             evaluator = Evaluator(work, store, pooled, workers, tally, refusals=zoo)
             evaluator.compute([Question(arch, "score") for arch in canonical])
-        for name in reduced:
-            train_reduced(name, first, canonical, splits, store, pooled, workers, tally)
+        for name, work in smaller.items():
+            evaluator = Evaluator(work, store, pooled, workers, tally, reduced=name)
+            evaluator.compute([Question(arch, "train") for arch in canonical])
         return store.folder
 
 

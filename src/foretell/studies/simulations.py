@@ -2,8 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from foretell.executors.processes import Lost, completed, pool
 from foretell.progress import ProgressCallback, Tally
 from foretell.proxies import PROXIES
 from foretell.runs.costs import column_of
-from foretell.runs.evaluate import made_with
+from foretell.runs.rows import SimulatedRow, add, rows_of, versions
 from foretell.runs.store import Store, read_config, read_rows
 from foretell.runs.tasks import one_thread
 from foretell.studies.read import TABLE, read_study
@@ -102,14 +102,14 @@ def run_simulations(
             for strategy in strategies
             for column in columns
         }
-        missing = {k: task for k, task in tasks.items() if task.key not in store}
+        missing = {k: task for k, task in tasks.items() if task.row.key() not in store}
         tally = Tally(progress, {"search": len(tasks)})
         for name in (name for name in tasks if name not in missing):
             tally.add("search", searched(*name), cached=True)
         for name, found in completed(executor, missing, workers):
             if isinstance(found, Lost):
-                raise ForetellError(f"the search {missing[name].key}: {found.why}")
-            store.add({"key": missing[name].key, **values_of(found), **made_with()})
+                raise ForetellError(f"the search {missing[name].row.key()}: {found.why}")
+            add(store, replace(missing[name].row, trained=found.trained, scored=found.scored))
             tally.add("search", searched(*name))
         return store.folder
 
@@ -175,15 +175,9 @@ class Search:
     seed: int
 
     @property
-    def key(self) -> dict[str, Any]:
-        """What decides its result within the run."""
-        return {
-            "kind": "simulated",
-            "strategy": self.strategy,
-            "told": self.told,
-            "trainings": self.trainings,
-            "seed": self.seed,
-        }
+    def row(self) -> SimulatedRow:
+        """Its row, not finished."""
+        return SimulatedRow(self.strategy, self.told, self.trainings, self.seed)
 
     def __call__(self) -> Simulated:
         """What it trained."""
@@ -201,18 +195,13 @@ def benchmark_in(folder: str) -> Benchmark:
     return Benchmark(read_table(Path(folder) / TABLE), scores, settings)
 
 
-def values_of(found: Simulated) -> dict[str, Any]:
-    """A search as the values of a row."""
-    return {"trained": list(found.trained), "scored": list(found.scored)}
-
-
 @dataclass(frozen=True, eq=False)
 class Simulations:
     """What a run's rows say."""
 
     config: dict[str, Any]
     benchmark: Benchmark
-    rows: list[Mapping[str, Any]]
+    rows: list[SimulatedRow]
     made_with: list[str]
     seconds: "pd.Series[float] | None" = None
     """What each row of the table takes to train, where that is known; named after its source."""
@@ -220,12 +209,12 @@ class Simulations:
     @cached_property
     def told(self) -> list[str]:
         """The columns that searchers were told."""
-        return list(dict.fromkeys(row["key"]["told"] for row in self.rows))
+        return list(dict.fromkeys(row.told for row in self.rows))
 
     @cached_property
     def strategies(self) -> list[str]:
         """In the order in which they were first asked for."""
-        return list(dict.fromkeys(row["key"]["strategy"] for row in self.rows))
+        return list(dict.fromkeys(row.strategy for row in self.rows))
 
     def curves(self, told: str, report: str) -> dict[str, pd.DataFrame]:
         """By strategy a frame with a row a seed and a column a training.
@@ -236,18 +225,18 @@ class Simulations:
         steer, show = self.benchmark.told(told), self.benchmark.told(report)
         found: dict[str, dict[int, list[float]]] = {}
         for row in self.rows:
-            if row["key"]["told"] == told:
-                trained = row["trained"]
+            if row.told == told:
+                trained = list(row.trained)
                 line = best_so_far(steer[trained].tolist(), show[trained].tolist())
-                found.setdefault(row["key"]["strategy"], {})[row["key"]["seed"]] = line
+                found.setdefault(row.strategy, {})[row.seed] = line
         return {strategy: framed(lines) for strategy, lines in found.items()}
 
     def scored(self, told: str) -> dict[str, pd.DataFrame]:
         """By strategy how many networks were scored before each training, as `curves` has them."""
         found: dict[str, dict[int, list[float]]] = {}
         for row in self.rows:
-            if row["key"]["told"] == told:
-                found.setdefault(row["key"]["strategy"], {})[row["key"]["seed"]] = row["scored"]
+            if row.told == told:
+                found.setdefault(row.strategy, {})[row.seed] = list(map(float, row.scored))
         return {strategy: framed(lines) for strategy, lines in found.items()}
 
     def hours(self, told: str) -> dict[str, pd.DataFrame]:
@@ -261,10 +250,10 @@ class Simulations:
         score = float(self.config["scores"]["seconds"])
         found: dict[str, dict[int, list[float]]] = {}
         for row in self.rows:
-            if row["key"]["told"] == told:
-                spent = each[row["trained"]].cumsum() + score * np.array(row["scored"])
+            if row.told == told:
+                spent = each[list(row.trained)].cumsum() + score * np.array(row.scored)
                 line = (spent / 3600).tolist()
-                found.setdefault(row["key"]["strategy"], {})[row["key"]["seed"]] = line
+                found.setdefault(row.strategy, {})[row.seed] = line
         return {strategy: framed(lines) for strategy, lines in found.items()}
 
 
@@ -283,12 +272,12 @@ def read_simulations(run: str | os.PathLike[str]) -> Simulations:
     config = read_config(run)
     if config.get("job") != "simulation":
         raise ForetellError(f"{run} is a run of another kind; give one of `foretell study search`")
-    rows = read_rows(run)
-    if not rows:
+    stored = read_rows(run)
+    if not (rows := rows_of(SimulatedRow, stored)):
         raise ForetellError(f"{run} holds no searches yet; let `foretell study search` run")
     benchmark = benchmark_in(os.fspath(run))
-    made = sorted({str(row["made_with"]) for row in rows})
-    return Simulations(config, benchmark, rows, made, seconds_in(Path(run), benchmark.table))
+    seconds = seconds_in(Path(run), benchmark.table)
+    return Simulations(config, benchmark, rows, versions(stored), seconds)
 
 
 def seconds_in(folder: Path, table: Table) -> "pd.Series[float] | None":

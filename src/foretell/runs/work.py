@@ -1,0 +1,86 @@
+"""What a run computes, all but the architectures: the one value that its parts agree on."""
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from foretell.batch import Batch
+from foretell.data import Splits, minibatch
+from foretell.engine.plan import Plan
+from foretell.errors import ForetellError, did_you_mean
+from foretell.executors.processes import require_picklable
+from foretell.losses import loss_name
+from foretell.runs.tasks import Data, loaded
+from foretell.scoring.settings import ScoreSettings
+from foretell.spaces import Space
+from foretell.training.reduced import REDUCED, reduced_space, reduced_splits
+from foretell.training.settings import TrainSettings
+
+__all__ = ["Work", "suited"]
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What is to be computed, all but the architecture."""
+
+    space: Space
+    data: Data
+    plan: Plan
+    by: str
+    batch_size: int
+    training: TrainSettings
+    seed: int
+    device: str
+    scoring: ScoreSettings = field(default_factory=ScoreSettings)
+
+    @cached_property
+    def device_key(self) -> dict[str, str]:
+        """What a training's key says of a GPU, whose last digits differ; nothing of the CPU."""
+        kind = torch.device(self.device).type
+        return {} if kind == "cpu" else {"device": kind}
+
+    @cached_property
+    def score_key(self) -> dict[str, Any]:
+        """What a score's key says of how it is computed."""
+        return self.scoring.key(self.device)
+
+    @property
+    def unusual_scoring(self) -> dict[str, Any]:
+        """The part of `score_key` that is not the default, for the run's configuration."""
+        usual = ScoreSettings().key("cpu")
+        return {name: value for name, value in self.score_key.items() if usual.get(name) != value}
+
+    def require_picklable(self) -> None:
+        """Raise ForetellError unless other processes can be given what the user defined."""
+        require_picklable(f"the loss {loss_name(self.scoring.loss)}", self.scoring.loss)
+        require_picklable(f"the space {self.space.name}", self.space)
+
+    @property
+    def batch(self) -> Batch:
+        """The minibatch that all networks are scored on."""
+        return Batch(*minibatch(loaded(self.data).train, self.batch_size, self.seed))
+
+    def reduced(self, name: str) -> "Work":
+        """The same with the trainings of `REDUCED` of that name.
+
+        Raises ForetellError for an unknown name, or a space without the settings to reduce.
+        """
+        if name not in REDUCED:
+            raise ForetellError(
+                f"no reduced training is called {name!r}; {did_you_mean(name, REDUCED)}"
+            )
+        by = REDUCED[name]
+        space, data = reduced_space(self.space, by), reduced_splits(loaded(self.data), by)
+        return replace(self, space=space, data=data, training=by.training)
+
+
+def suited(scoring: ScoreSettings, splits: Splits) -> ScoreSettings:
+    """The settings with the loss that the data call for where the loss is the default.
+
+    >>> from foretell.data import load_data
+    >>> suited(ScoreSettings(), load_data("digits")).loss
+    'cross_entropy'
+    """
+    return scoring if scoring.loss != ScoreSettings().loss else replace(scoring, loss=splits.loss)
