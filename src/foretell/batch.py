@@ -199,13 +199,18 @@ def as_batch(batch: Batch | Sequence[Any]) -> Batch:
 def main_output(outputs: Any) -> Tensor:
     """The tensor a model's outputs are about: itself, the first of a tuple, `logits` of a dict.
 
+    Raises Undefined where there is none.
+
     >>> main_output({"features": torch.zeros(2, 9), "logits": torch.ones(2, 3)}).shape
     torch.Size([2, 3])
     """
     if isinstance(outputs, Tensor):
         return outputs
     if isinstance(outputs, list) and any(isinstance(one, Mapping) for one in outputs):
-        raise Undefined("the model returns a dict for each sample (detections?), not one tensor")
+        raise Undefined(
+            "the model returns a dict for each sample (detections?), not one tensor; for its loss, "
+            "feed it its targets and choose loss='own'"
+        )
     if isinstance(outputs, Mapping):
         for name in ("logits", "out"):
             if isinstance(outputs.get(name), Tensor):
@@ -213,7 +218,7 @@ def main_output(outputs: Any) -> Tensor:
     for tensor in _walk(outputs):
         if tensor.is_floating_point():
             return tensor
-    raise ForetellError(
+    raise Undefined(
         f"the model returned a {type(outputs).__name__} without a floating-point tensor; "
         "wrap it in a module that returns its logits"
     )

@@ -12,10 +12,6 @@ class ForetellError(ValueError):
     """
 
 
-class TooFewValues(ForetellError):
-    """A normalisation over the batch that has only one value per channel to work with."""
-
-
 class Undefined(ArithmeticError):
     """A quantity or score that does not exist for this model and batch; the message is why."""
 

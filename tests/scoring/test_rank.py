@@ -82,3 +82,28 @@ def test_bad_requests(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
         rank([], batch)
     with pytest.raises(ForetellError, match="cannot rank by 'grasp'"):
         rank([net(2)], batch, ["snip"], by="grasp")
+
+
+@pytest.mark.parametrize("error", [KeyError("width"), SystemExit("no such width")])
+def test_what_building_a_model_raises_is_that_models_reason(
+    error: BaseException, batch: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    """The others keep their scores."""
+
+    def build() -> nn.Module:
+        raise error
+
+    table = rank({"good": net(2), "bad": build}, batch, ["snip", "params"])
+    assert list(table.index) == ["good", "bad"]
+    assert table.loc["bad", "why"].startswith(f"the model cannot be built ({type(error).__name__}")
+    assert table.loc["good", "why"] == ""
+
+
+def test_an_interrupt_is_no_reason(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+    """Whoever presses Ctrl-C wants the run to end."""
+
+    def build() -> nn.Module:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rank({"good": net(2), "bad": build}, batch, ["params"])

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from foretell import Batch, ForetellError, score
+from foretell.proxies import PROXIES, register
 
 IMAGES = torch.randn(4, 2, 6, 6, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([0, 1, 2, 0])
@@ -38,6 +39,11 @@ class Complex(nn.Module):
         raise AssertionError
 
 
+def leaves(outputs: Tensor, targets: Tensor) -> Tensor:
+    """A loss that ends the program."""
+    raise SystemExit("no loss today")
+
+
 def two_losses(outputs: Tensor, targets: Tensor) -> Tensor:
     """A loss for each sample."""
     return nn.functional.cross_entropy(outputs, targets, reduction="none")
@@ -65,6 +71,10 @@ REQUESTS: dict[str, tuple[Callable[[], Any], str]] = {
     "nan": (lambda: score(net(), (with_one(torch.nan), LABELS)), "1 values that are NaN"),
     "infinite": (lambda: score(net(), (with_one(torch.inf), LABELS)), "NaN or infinite"),
     "no scalar": (lambda: score(net(), (IMAGES, LABELS), loss=two_losses), r"not shape \[4\]"),
+    "a loss that exits": (
+        lambda: score(net(), (IMAGES, LABELS), loss=leaves),
+        "the loss leaves cannot be computed .SystemExit: no loss today",
+    ),
     "unknown loss": (lambda: score(net(), (IMAGES, LABELS), loss="ce"), "no loss is called 'ce'"),
     "layers": (lambda: score(net(), (IMAGES, LABELS), layers="most"), "layers is 'most'"),
     "batch_norm": (
@@ -96,6 +106,33 @@ def test_one_line_says_what_was_given_and_what_to_do(name: str) -> None:
         request()
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 300
+
+
+def test_a_loss_that_only_the_whole_batch_has_is_a_reason_for_the_halves_alone() -> None:
+    """The rest of the scores are there."""
+
+    def of_four(outputs: Tensor, targets: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(outputs[[0, 3]], targets[[0, 3]])
+
+    found = score(net(), (IMAGES, LABELS), ["snip", "zico", "synflow"], loss=of_four)
+    assert [name for name, one in found.items() if one.why] == ["zico"]
+    assert "on half of the batch (the loss " in str(found["zico"].why)
+
+
+def test_what_a_proxy_raises_is_its_own_reason() -> None:
+    """A proxy of the user's, with a mistake in it."""
+
+    @register(source="a test")
+    def mistaken(grads: dict[str, Tensor]) -> Tensor:
+        """Look for a layer that is not there."""
+        return grads["stem.weight"].norm()
+
+    try:
+        found = score(net(), (IMAGES, LABELS), ["mistaken", "snip"])
+    finally:
+        del PROXIES["mistaken"]
+    assert found["mistaken"].why == "the proxy raised KeyError: 'stem.weight'"
+    assert found["snip"].why is None
 
 
 def test_quantised_weights_are_no_weights() -> None:

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from foretell.batch import Batch
+from foretell.engine.failures import ANY, ModelFailed, TooFewValues, complaint_of, is_out_of_memory
 from foretell.engine.observer import Observer
-from foretell.errors import ForetellError, TooFewValues, Undefined
+from foretell.errors import ForetellError, Undefined
 
 __all__ = ["BatchNorm", "call", "mode", "own_attributes"]
 
@@ -147,7 +148,7 @@ def saved_tensors_hooks_now() -> Any:
 def call(model: nn.Module, replacements: dict[str, Tensor], batch: Batch) -> object:
     """The model's outputs with some parameters or buffers replaced; all other buffers are copies.
 
-    Raises ForetellError, naming the model's own complaint, if it does not accept the batch.
+    Raises ModelFailed, with the model's own complaint, whatever its code raises; SystemExit, too.
     """
     with torch._C.DisableTorchFunction():
         buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
@@ -162,18 +163,20 @@ def call(model: nn.Module, replacements: dict[str, Tensor], batch: Batch) -> obj
             )
     except (ForetellError, Undefined, torch.OutOfMemoryError, MemoryError):
         raise
-    except Exception as error:
-        complaint = " ".join(str(error).split()) or "no message"
+    except ANY as error:
+        complaint = complaint_of(error)
         if "None of the inputs have requires_grad" in complaint:
             raise ForetellError(REENTRANT) from error
-        if "can't allocate memory" in complaint:
+        if is_out_of_memory(error):
             raise
         if len(batch) == 1 and "more than 1 value per channel" in complaint:
             raise TooFewValues(
                 "BatchNorm needs at least two values per channel and the batch has one sample; "
-                "give two samples or batch_norm='frozen'"
+                "give two samples or batch_norm='frozen'",
+                complaint,
             ) from error
-        raise ForetellError(
-            f"{type(model).__name__} does not accept the batch "
-            f"({type(error).__name__}: {complaint[:200]}); check the inputs' shape and type"
+        raise ModelFailed(
+            f"{type(model).__name__} does not accept the batch ({complaint}); "
+            "check the inputs' shape and type",
+            complaint,
         ) from error

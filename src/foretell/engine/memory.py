@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
+from foretell.engine.failures import ModelFailed, is_out_of_memory
 from foretell.engine.microbatch import check_exact
-from foretell.engine.subject import Subject, is_out_of_memory
+from foretell.engine.subject import Subject
 from foretell.errors import ForetellError
 
 __all__ = ["saved_bytes", "what_would_fit"]
@@ -36,6 +37,8 @@ def fits(attempt: Callable[[int], object], size: int) -> bool:
     """Whether so many samples can be run."""
     try:
         attempt(size)
+    except ModelFailed:
+        return False
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise

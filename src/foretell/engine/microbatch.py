@@ -12,7 +12,7 @@ from foretell.batch import Batch, change_all, columns, main_output, tensors
 from foretell.engine.isolate import call
 from foretell.engine.observers.layer_outputs import Watch
 from foretell.engine.subject import Subject
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, Undefined
 
 __all__ = ["check_exact", "check_loss_is_a_mean", "split"]
 
@@ -44,7 +44,7 @@ def check_exact(subject: Subject) -> list[int | None]:
     with subject.undisturbed("probe"), torch.enable_grad():
         before = random_state()
         with watch:
-            outputs = main_output(call(subject.model, {}, both))
+            outputs = output_of(call(subject.model, {}, both))
         drew = before != random_state()
     watch.let_go()
     if watch.batch_statistics:
@@ -56,10 +56,18 @@ def check_exact(subject: Subject) -> list[int | None]:
     with subject.undisturbed("probe"), torch.no_grad():
         # far from the second, so that what couples by a maximum shows as well
         far = second.each(lambda t: 16 * t + 1) if is_floating(second) else first
-        beside_another = main_output(call(subject.model, {}, joined(first, far)))
+        beside_another = output_of(call(subject.model, {}, joined(first, far)))
     if not torch.allclose(outputs[0], beside_another[0], rtol=1e-3, atol=1e-5):
         raise refused("one sample's output depends on another's input")
     return watch.axes
+
+
+def output_of(outputs: Any) -> Tensor:
+    """The main output; parts of a batch have to be compared by it."""
+    try:
+        return main_output(outputs)
+    except Undefined as error:
+        raise refused(str(error)) from error
 
 
 def is_floating(batch: Batch) -> bool:

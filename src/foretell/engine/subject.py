@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
 from foretell.batch import Batch, tensors
+from foretell.engine.failures import ANY, LossFailed, complaint_of, is_out_of_memory
 from foretell.engine.isolate import REENTRANT, BatchNorm, mode, own_attributes
 from foretell.engine.weights import Layers, counted_weights
 from foretell.errors import ForetellError, Undefined
@@ -60,24 +61,25 @@ class Subject:
         return counted_weights(self.model, self.layers)
 
     def loss_of(self, outputs: Any, targets: Any) -> Tensor:
-        """The loss, a scalar; ForetellError if it is none or cannot be computed."""
+        """The loss, a scalar; LossFailed if it is none or cannot be computed."""
         try:
             loss = self.loss(outputs, targets)
-        except (ForetellError, Undefined, torch.OutOfMemoryError, MemoryError):
-            raise
-        except Exception as error:
-            complaint = " ".join(str(error).split()) or "no message"
+        except (ForetellError, Undefined) as error:
+            raise LossFailed(str(error), str(error)) from error
+        except ANY as error:
             if is_out_of_memory(error):
                 raise
-            raise ForetellError(
-                f"the loss {loss_name(self.loss)} cannot be computed "
-                f"({type(error).__name__}: {complaint[:200]}); check it against the outputs "
-                f"({described(outputs)}) and the targets ({described(targets)})"
+            why = f"the loss {loss_name(self.loss)} cannot be computed ({complaint_of(error)})"
+            raise LossFailed(
+                f"{why}; check it against the outputs "
+                f"({described(outputs)}) and the targets ({described(targets)})",
+                why,
             ) from error
         if isinstance(loss, Tensor) and loss.numel() == 1:
             return loss.reshape(())
         given = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-        raise ForetellError(f"the loss must be a scalar tensor, not {given}; reduce it by its mean")
+        why = f"the loss must be a scalar tensor, not {given}; reduce it by its mean"
+        raise LossFailed(why, why)
 
     @contextmanager
     def undisturbed(self, *parts: object, training: bool = True) -> Iterator[None]:
@@ -88,13 +90,6 @@ class Subject:
             own_randomness(derived_seed(self.seed, *parts), self.device),
         ):
             yield
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """True for what torch raises when an allocation fails, on any device."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        "can't allocate memory" in str(error) or "not enough memory" in str(error)
-    )
 
 
 def described(value: Any) -> str:
@@ -123,7 +118,8 @@ def gradient(
 ) -> dict[str, Tensor]:
     """∂value/∂w for every weight, zeros where it does not depend on one.
 
-    Raises Undefined where torch cannot differentiate what the model does.
+    Raises Undefined where torch cannot differentiate what the model does, or the model's own
+    backward pass raises something.
     """
     keep_graph = keep_graph or create_graph
     grads = differentiated(value, list(weights.values()), keep_graph, create_graph)
@@ -137,9 +133,9 @@ def differentiated(
     create_graph: bool = False,
     grads: list[Tensor] | None = None,
 ) -> tuple[Tensor, ...]:
-    """What `torch.autograd.grad` gives, zeros included; raises Undefined where it cannot."""
+    """What `torch.autograd.grad` gives, dense, zeros included; raises Undefined where it cannot."""
     try:
-        return torch.autograd.grad(
+        found = torch.autograd.grad(
             value,
             sources,
             grads,
@@ -148,10 +144,15 @@ def differentiated(
             allow_unused=True,
             materialize_grads=True,
         )
-    except RuntimeError as error:
+        return tuple(grad.to_dense() if grad.is_sparse else grad for grad in found)
+    except (ForetellError, Undefined):
+        raise
+    except ANY as error:
         if is_out_of_memory(error):
             raise
         if "use_reentrant" in str(error):
             raise ForetellError(REENTRANT) from error
+        if not isinstance(error, RuntimeError):
+            raise Undefined(f"the backward pass raised {complaint_of(error)}") from error
         first = " ".join(str(error).split()).partition(". ")[0][:200]
         raise Undefined(f"torch cannot differentiate this model: {first}") from error

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from foretell.batch import Batch
 from foretell.engine.isolate import call
 from foretell.engine.memory import saved_bytes
-from foretell.engine.passes import count_pass, shape_only
+from foretell.engine.passes.count import count_pass, shape_only
 from foretell.engine.passes.loss import curvature_path
 from foretell.engine.plan import DEFAULT, Plan, Request, make_plan
 from foretell.engine.subject import Subject
@@ -130,5 +130,7 @@ def activation_bytes(subject: Subject) -> int:
             batch = part.each(shape_only)
             return saved_bytes(lambda: call(subject.model, shapes, batch), shapes.values())
         few = part[:2]
-        kept = saved_bytes(lambda: call(subject.model, {}, few), own.values())
-        return kept * len(part) // len(few)
+        with suppress(ForetellError):  # its samples are not apart, and all are run
+            kept = saved_bytes(lambda: call(subject.model, {}, few), own.values())
+            return kept * len(part) // len(few)
+        return saved_bytes(lambda: call(subject.model, {}, part), own.values())

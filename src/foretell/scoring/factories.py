@@ -8,9 +8,10 @@ from typing import Any
 
 from torch import nn
 
+from foretell.engine.failures import ANY, complaint_of
 from foretell.errors import ForetellError
 
-__all__ = ["Build", "Model", "builder"]
+__all__ = ["Build", "Model", "builder", "built"]
 
 Build = Callable[[int], nn.Module]
 """Builds a network whose weights are drawn with the seed."""
@@ -85,3 +86,16 @@ def is_required(parameter: Parameter) -> bool:
 def without_seed(model: Any, seed: int) -> Any:
     """The built model, or what the function returns."""
     return model if isinstance(model, nn.Module) or not callable(model) else model()
+
+
+def built(build: Build, seed: int) -> Any:
+    """What the function returns for the seed.
+
+    Raises ForetellError whatever the function raises; SystemExit, too.
+    """
+    try:
+        return build(seed)
+    except ForetellError:
+        raise
+    except ANY as error:
+        raise ForetellError(f"the model cannot be built ({complaint_of(error)})") from error

@@ -9,7 +9,7 @@ from foretell.batch import Batch, as_batch
 from foretell.engine.plan import DEFAULT, Request
 from foretell.errors import ForetellError
 from foretell.progress import ProgressCallback, Tally
-from foretell.scoring.factories import Model, builder
+from foretell.scoring.factories import Model, builder, built
 from foretell.scoring.score import score
 from foretell.scoring.settings import ScoreChoices, ScoreSettings, settings_of
 
@@ -53,9 +53,9 @@ def score_many(
     tally = Tally(progress, {"score": len(drawn) * len(checked)})
     rows: list[dict[str, Any]] = []
     for number, seed in enumerate(drawn):
-        built = build(seed)
+        network = built(build, seed)
         for place, batch in enumerate(checked):
-            scores = score(built, batch, proxies, seed=seed, scoring=settings)
+            scores = score(network, batch, proxies, seed=seed, scoring=settings)
             about = {
                 "run": number * len(checked) + place,
                 "seed": seed,

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from foretell.batch import Batch, as_batch, check_module
 from foretell.engine.arithmetic import arithmetic
-from foretell.engine.passes import PASSES
+from foretell.engine.failures import ANY, complaint_of
+from foretell.engine.passes import found_by
 from foretell.engine.plan import DEFAULT, Plan, Request, make_plan
 from foretell.engine.subject import Seconds, Subject, Unavailable
 from foretell.errors import Undefined
@@ -52,8 +53,9 @@ def score(
     `scoring` says how to score; each field of `ScoreSettings` (`loss`, `layers`, `batch_norm`,
     `micro_batch`, `precision`) may also be given by name, and then takes precedence.
 
-    Raises ForetellError where the request cannot be carried out; a score that does not exist for
-    this model is `nan` and its `why` says the reason.
+    Raises ForetellError where nothing can be scored: an argument is wrong, or the model does not
+    run on the batch. Otherwise each score stands by itself: one that does not exist for this model,
+    or whose pass the model cannot run, is `nan` and its `why` says the reason.
 
     >>> import torch
     >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
@@ -102,7 +104,7 @@ def run(plan: Plan, subject: Subject) -> dict[str, Score]:
     scores: dict[str, Score] = {}
     for name in plan.passes:
         wanted = {need for need in plan.wanted() if STEPS[QUANTITIES[need].step].of == name}
-        found |= PASSES[name](subject, wanted, seconds)
+        found |= found_by(name, subject, wanted, seconds)
         waiting = [proxy for proxy in plan.proxies if proxy.name not in scores]
         for proxy in waiting:
             if all(need in found for need in proxy.needs):
@@ -135,6 +137,8 @@ def one_score(plan: Plan, proxy: Proxy, found: dict[str, Any], seconds: Seconds)
             value = as_float(plan.apply(proxy, found))
         except ArithmeticError as error:
             why = str(error)
+        except ANY as error:
+            why = f"the proxy raised {complaint_of(error)}"
     if why is None and not math.isfinite(value):
         value, why = math.nan, NOT_FINITE[math.isnan(value)]
     own = time.perf_counter() - start

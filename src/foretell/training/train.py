@@ -291,8 +291,11 @@ def _check(model: nn.Module, splits: Splits, device: torch.device, seed: int) ->
     """Raise ForetellError unless the model maps the samples to one output a class."""
     few = Batch(splits.train[0][:2].to(device))
     wanted = (*splits.train[1][:2].shape, splits.classes)
-    with torch.no_grad(), mode(model, training=False), own_randomness(seed, device):
-        shape = tuple(main_output(call(model, {}, few)).shape)
+    try:
+        with torch.no_grad(), mode(model, training=False), own_randomness(seed, device):
+            shape = tuple(main_output(call(model, {}, few)).shape)
+    except Undefined as error:
+        raise ForetellError(str(error)) from error
     if shape != wanted:
         raise ForetellError(
             f"{type(model).__name__} maps {len(few)} samples of {splits.name} to outputs of shape "

@@ -92,7 +92,7 @@ class Watch(Observer):
         # The outputs themselves are held: the number of one that is gone would be given to another.
         self._tapped: dict[int, tuple[Tap, Tensor]] = {}
         self._hooks: list[Any] = []
-        self._armed = False
+        self._armed_for: int | None = None
         self._fed = WeakTensorKeyDictionary(dict.fromkeys(self.inputs, True))
 
     def look(
@@ -121,13 +121,21 @@ class Watch(Observer):
             return func(*args, **kwargs)
 
     @contextmanager
-    def armed(self) -> Iterator[None]:
-        """Let the taps receive gradients within the block, and only there."""
-        self._armed = True
+    def armed(self, loss: Tensor) -> Iterator[None]:
+        """Let the taps receive gradients within the block, and only those of this loss.
+
+        A model may differentiate something else in its own backward pass.
+        """
+
+        def begin(_: Tensor) -> None:
+            self._armed_for = torch._C._current_graph_task_id()
+
+        hook = loss.register_hook(begin)  # type: ignore[no-untyped-call]
         try:
             yield
         finally:
-            self._armed = False
+            self._armed_for = None
+            hook.remove()
 
     def let_go(self) -> None:
         """Take the hooks away and forget what was tapped."""
@@ -177,7 +185,7 @@ class Watch(Observer):
 
     def _hook(self, tap: Tap, shape: torch.Size) -> Callable[[Tensor], None]:
         def hook(grad: Tensor) -> None:
-            if self._armed:
+            if self._armed_for == torch._C._current_graph_task_id():
                 tap.receive(grad.reshape(shape))
 
         return hook

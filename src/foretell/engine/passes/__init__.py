@@ -3,20 +3,19 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
-from foretell.batch import Batch
+from foretell.engine.failures import LossFailed, ModelFailed, is_out_of_memory
 from foretell.engine.isolate import call
+from foretell.engine.passes.count import count_pass
 from foretell.engine.passes.flow import flow_pass, normed_flow_pass, reference_flow_pass
 from foretell.engine.passes.gaussian import gaussian_pass
 from foretell.engine.passes.halves import halves_pass
 from foretell.engine.passes.loss import loss_pass
-from foretell.engine.subject import NO_WEIGHTS, Found, Seconds, Subject, timed
-from foretell.errors import ForetellError
+from foretell.engine.subject import NO_WEIGHTS, Found, Seconds, Subject, Unavailable, timed
+from foretell.errors import Undefined
 
-__all__ = ["PASSES", "Pass"]
+__all__ = ["PASSES", "Pass", "found_by"]
+
 
 Pass = Callable[[Subject, set[str], Seconds], Found]
 
@@ -33,32 +32,6 @@ def read_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
         }
 
 
-def count_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
-    """`forward_flops`, from shapes alone where the model runs without values."""
-    with timed(seconds, "count", subject.device):
-        own = dict(subject.model.named_parameters()) | dict(subject.model.named_buffers())
-        shapes = {name: shape_only(tensor) for name, tensor in own.items()}
-        try:
-            flops = flops_of(subject, subject.batch.each(shape_only), shapes)
-        except ForetellError:
-            # It reads values, or makes tensors on a device of its own: count on real samples.
-            flops = flops_of(subject, subject.batch[:2], {})
-        return {"forward_flops": flops}
-
-
-def shape_only(tensor: Tensor) -> Tensor:
-    """The tensor's shape and type without its values."""
-    return tensor.detach().to("meta")
-
-
-def flops_of(subject: Subject, batch: Batch, replacements: dict[str, Tensor]) -> int:
-    """FLOPs a sample of one forward pass."""
-    counter = FlopCounterMode(display=False)
-    with subject.undisturbed("count"), torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
-        call(subject.model, replacements, batch)
-    return int(counter.get_total_flops()) // len(batch)
-
-
 PASSES: dict[str, Pass] = {
     "read": read_pass,
     "count": count_pass,
@@ -70,3 +43,51 @@ PASSES: dict[str, Pass] = {
     "gaussian": gaussian_pass,
 }
 """The passes by name; `quantities.py` says which steps and quantities are each one's."""
+
+
+HOW = {
+    "read": "at all",
+    "count": "under a counter of FLOPs",
+    "loss": "while its operations are watched",
+    "flow": "with absolute weights on one sample of ones",
+    "reference_flow": "with absolute weights on one sample of ones",
+    "normed_flow": "in float64 with absolute weights on one sample of ones",
+    "halves": "on half of the batch",
+    "gaussian": "with weights and inputs drawn from N(0, 1)",
+}
+"""In which way each pass runs the model, to say why it could not."""
+
+
+def found_by(name: str, subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
+    """The wanted quantities of one pass; where it cannot run, the reason in place of each.
+
+    Raises ForetellError for what concerns every pass: the model does not run on the batch however
+    it is run, the loss cannot be computed of its outputs, or an argument does not fit them.
+    """
+    try:
+        return PASSES[name](subject, wanted, seconds)
+    except Undefined as error:
+        why = str(error)
+    except ModelFailed as error:
+        check_runs(subject, with_loss=isinstance(error, LossFailed))
+        why = f"the model does not run {HOW[name]} ({error.complaint}){next_step(error)}"
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        why = f"out of memory when the model is run {HOW[name]}"
+    return dict.fromkeys(wanted, Unavailable(why))
+
+
+def check_runs(subject: Subject, *, with_loss: bool) -> None:
+    """Raise ModelFailed if the model does not run on the whole batch when nothing is changed."""
+    with subject.undisturbed("check"), torch.enable_grad():
+        outputs = call(subject.model, {}, subject.batch.each(torch.clone))
+        if with_loss:
+            subject.loss_of(outputs, subject.batch.targets)
+
+
+def next_step(error: ModelFailed) -> str:
+    """What the user could change, where the complaint shows it."""
+    if any(word in error.complaint for word in ("dtype", "Double", "double")):
+        return "; let it make its tensors in the type of its input (x.new_zeros)"
+    return ""

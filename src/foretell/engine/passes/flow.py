@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from foretell.batch import main_output
+from foretell.engine.failures import ModelFailed, TooFewValues
 from foretell.engine.isolate import call, is_batch_norm
 from foretell.engine.operations import DROPOUTS, NORMS
 from foretell.engine.passes.linear_flow import LinearFlow, exponent_of
@@ -23,7 +24,7 @@ from foretell.engine.subject import (
     gradient,
     timed,
 )
-from foretell.errors import ForetellError, TooFewValues, Undefined
+from foretell.errors import Undefined
 
 __all__ = ["flow_pass", "normed_flow_pass", "reference_flow_pass"]
 
@@ -62,23 +63,17 @@ def run_flow(subject: Subject, flow: LinearFlow, step: str) -> Found:
     if not subject.weights:
         return dict.fromkeys(names, NO_WEIGHTS)
     double = any(p.dtype == torch.float64 for p in subject.model.parameters())
+    why = ""
     for dtype in [torch.float64] if double else [torch.float32, torch.float64]:
         try:
             return dict(zip(names, flow_in(subject, flow, dtype), strict=True))
-        except TooFewValues:
-            raise
         except Undefined as error:
-            why = Unavailable(str(error))
-        except ForetellError as error:
-            check_accepted(subject)
-            return dict.fromkeys(names, Unavailable(f"under absolute weights, {error}"))
-    return dict.fromkeys(names, why)
-
-
-def check_accepted(subject: Subject) -> None:
-    """Raise ForetellError if it is the batch itself that the model does not accept."""
-    with torch.no_grad():
-        call(subject.model, {}, subject.batch[:1])
+            why = str(error)
+        except ModelFailed:
+            if not why:
+                raise
+            why += "; nor does the model run in float64"
+    return dict.fromkeys(names, Unavailable(why))
 
 
 def flow_in(

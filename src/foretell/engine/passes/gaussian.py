@@ -6,11 +6,12 @@ import torch
 from torch import Generator, Tensor, nn
 
 from foretell.batch import Batch, main_output, tensors
+from foretell.engine.failures import is_out_of_memory
 from foretell.engine.isolate import call
 from foretell.engine.memory import what_would_fit
 from foretell.engine.microbatch import check_exact, split
 from foretell.engine.observers.pooled_features import FeatureWatch
-from foretell.engine.subject import Found, Seconds, Subject, Unavailable, is_out_of_memory, timed
+from foretell.engine.subject import Found, Seconds, Subject, Unavailable, timed
 from foretell.engine.weights import Layers, roles
 from foretell.errors import ForetellError
 from foretell.seeds import derived_seed

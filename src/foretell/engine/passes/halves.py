@@ -6,9 +6,9 @@ from typing import Any
 import torch
 
 from foretell.batch import Batch
+from foretell.engine.failures import TooFewValues
 from foretell.engine.passes.loss import loss_pass
 from foretell.engine.subject import Found, Seconds, Subject, Unavailable, timed
-from foretell.errors import TooFewValues
 from foretell.seeds import derived_seed
 
 __all__ = ["halves_pass"]

@@ -11,6 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from foretell.batch import Batch, change_all, main_output, tensors
 from foretell.engine.curvature.tangents import Tangents
+from foretell.engine.failures import ModelFailed, is_out_of_memory
 from foretell.engine.faster.channels_last import (
     ChannelsLast,
     LayoutGuard,
@@ -31,7 +32,6 @@ from foretell.engine.subject import (
     Unavailable,
     differentiated,
     gradient,
-    is_out_of_memory,
     timed,
 )
 from foretell.errors import ForetellError, Undefined
@@ -111,8 +111,15 @@ def try_part(subject: Subject, wanted: set[str], size: int) -> None:
 
 
 def curvature_path(subject: Subject) -> str:
-    """How `hessian_weights` is computed for this model, tried on two samples."""
-    pair = subject.batch[:2]
+    """How `hessian_weights` is computed for this model, tried on two samples, else on all."""
+    try:
+        return curvature_path_on(subject, subject.batch[:2])
+    except ModelFailed:
+        return curvature_path_on(subject, subject.batch)
+
+
+def curvature_path_on(subject: Subject, few: Batch) -> str:
+    """The same, tried on these samples."""
     tangents = Tangents(subject.weights)
     try:
         with (
@@ -121,8 +128,8 @@ def curvature_path(subject: Subject) -> str:
             torch.enable_grad(),
             tangents,
         ):
-            outputs = call(subject.model, {}, pair.each(lambda t: t.detach().clone()))
-            subject.loss_of(outputs, pair.targets)
+            outputs = call(subject.model, {}, few.each(lambda t: t.detach().clone()))
+            subject.loss_of(outputs, few.targets)
     finally:
         tangents.let_go()
     if tangents.failed:
@@ -218,8 +225,7 @@ def back(
     subject, wanted, seconds = job.subject, job.wanted, job.seconds
     found: Found = {}
     if "output_width" in wanted:
-        output = main_output(outputs)
-        found["output_width"] = output.shape[-1] if output.ndim else NO_OUTPUT
+        found["output_width"] = output_width(outputs)
     from_loss = wanted & FROM_LOSS
     if "input_grads" in wanted:
         with timed(seconds, "jacobian", subject.device):
@@ -234,9 +240,21 @@ def back(
     return Part(found, without_graph(outputs), None if loss is None else loss.item())
 
 
+def output_width(outputs: Any) -> int | Unavailable:
+    """The length of the main output's last axis."""
+    try:
+        output = main_output(outputs)
+    except Undefined as error:
+        return Unavailable(str(error))
+    return output.shape[-1] if output.ndim else NO_OUTPUT
+
+
 def jacobian(outputs: Any, sources: list[Tensor], *, keep_graph: bool) -> Tensor | Unavailable:
     """∂(sum of a sample's outputs)/∂(its inputs), `[N, D]`."""
-    output = main_output(outputs)
+    try:
+        output = main_output(outputs)
+    except Undefined as error:
+        return Unavailable(str(error))
     if not sources:
         return Unavailable("the inputs are integers: nothing can be differentiated by them")
     if output.ndim == 0:
@@ -271,7 +289,7 @@ def backward(
         tangents.forget()
         tangents.curvature.armed = not tangents.failed
     try:
-        with timed(seconds, "backward", device), watch.armed():
+        with timed(seconds, "backward", device), watch.armed(loss):
             grads = gradient(loss, weights, keep_graph=tangents is not None)
     except Undefined as error:
         return dict.fromkeys(wanted, Unavailable(str(error)))

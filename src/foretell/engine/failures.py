@@ -1,0 +1,44 @@
+"""What the user's own code raises while it runs, and what becomes of it."""
+
+import torch
+
+from foretell.errors import ForetellError
+
+__all__ = ["ANY", "LossFailed", "ModelFailed", "TooFewValues", "complaint_of", "is_out_of_memory"]
+
+ANY = (Exception, SystemExit)
+"""Whatever the code of a model, a loss or a proxy may raise; an interrupt is not among it."""
+
+
+class ModelFailed(ForetellError):
+    """The model's own code raised something, in the way it was run; `complaint` says what."""
+
+    def __init__(self, message: str, complaint: str) -> None:
+        super().__init__(message)
+        self.complaint = complaint
+
+
+class TooFewValues(ModelFailed):
+    """A normalisation over the batch has only one value per channel to work with."""
+
+
+class LossFailed(ModelFailed):
+    """The loss cannot be computed of what the model returned."""
+
+
+def complaint_of(error: BaseException) -> str:
+    """An error of somebody else's code in one line: its type and the first 200 letters of it.
+
+    >>> complaint_of(KeyError("weight"))
+    "KeyError: 'weight'"
+    >>> complaint_of(SystemExit())
+    'SystemExit: no message'
+    """
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200] or 'no message'}"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True for what torch raises when an allocation fails, on any device."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        "can't allocate memory" in str(error) or "not enough memory" in str(error)
+    )

@@ -1,0 +1,68 @@
+"""What holds for every proxy on models out of the ordinary: right, or undefined with a reason."""
+
+import math
+from functools import cache
+
+import pytest
+import torch
+
+from foretell import Score, explain, score
+from foretell.proxies import PROXIES
+from tests.support.odd_models import ODD, make_odd
+from tests.support.portraits import portrait, streams
+from tests.twins.gradients import grad_norm, plain, snip
+
+ALL = list(PROXIES)
+TWINS = {"grad_norm": grad_norm, "snip": snip, "plain": plain}
+
+
+@cache
+def together(name: str) -> dict[str, Score]:
+    """All scores of a model, asked for in one go."""
+    return score(*make_odd(name), ALL)
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_each_score_is_undefined_by_itself_with_its_own_reason(name: str) -> None:
+    found = {proxy: one.why for proxy, one in together(name).items() if one.why}
+    assert set(found) == set(ODD[name].undefined)
+    for proxy, words in ODD[name].undefined.items():
+        assert words in str(found[proxy]), proxy
+        assert "\n" not in str(found[proxy])
+        assert math.isnan(together(name)[proxy].value)
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_score_does_not_depend_on_what_else_is_asked(name: str) -> None:
+    for proxy in ALL:
+        alone = score(*make_odd(name), proxy)[proxy]
+        assert alone.value.hex() == together(name)[proxy].value.hex(), proxy
+        assert alone.why == together(name)[proxy].why, proxy
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_the_model_and_the_generators_come_back_bit_for_bit(name: str) -> None:
+    model, batch = make_odd(name)
+    before, random_before = portrait(model), streams()
+    score(model, batch, ALL)
+    assert portrait(model) == before
+    assert streams() == random_before
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_gradients_are_those_of_a_copy_that_is_trained(name: str) -> None:
+    dtype = torch.float64 if ODD[name].double else torch.float32
+    model, batch = make_odd(name, dtype)
+    found = score(model, batch, list(TWINS))
+    for proxy, twin in TWINS.items():
+        if proxy not in ODD[name].undefined:
+            expected = twin(model, batch, ODD[name].weights)
+            near = 1e-10 if ODD[name].double else 1e-4
+            assert found[proxy].value == pytest.approx(expected, rel=near), proxy
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_what_it_would_cost_can_be_said(name: str) -> None:
+    explained = explain(ALL, *make_odd(name))
+    assert explained.forward_flops
+    assert explained.memory
