@@ -1,7 +1,9 @@
 """Writing files so that neither a kill nor a power cut leaves half of one."""
 
 import errno
+import hashlib
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -36,6 +38,26 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
                 draft.unlink()
             raise
         sync_folder(path.parent)
+
+
+def file_name(text: str) -> str:
+    """A name for a file made of any text, such as a column's: the text itself where it is harmless.
+
+    Else letters, digits, dots, dashes and underscores stay, and a digest tells apart what would
+    become equal; the result is never a path, hidden, or longer than 120 characters.
+
+    >>> file_name("scatter-cifar10_test_200"), file_name("table-acc/top1")
+    ('scatter-cifar10_test_200', 'table-acc-top1-6ad2ebfc')
+    >>> file_name("../../etc/passwd")
+    'etc-passwd-3754d6cb'
+    """
+    kept = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip(".-")[:LONGEST]
+    if kept and kept == text:
+        return text
+    return f"{kept or 'unnamed'}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+LONGEST = 110
 
 
 def delete_drafts(folder: Path) -> None:

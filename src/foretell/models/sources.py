@@ -7,6 +7,7 @@ its models want and what it has.
 
 import difflib
 import inspect
+import re
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from foretell.models.specs import Like, Wanted
 from foretell.names import parse_spec
 from foretell.spaces import SPACES, SpaceEntry
 
-__all__ = ["SOURCES", "Source", "nearest", "resolved", "understood"]
+__all__ = ["SOURCES", "Source", "nearest", "require_registered", "resolved", "understood"]
 
 Settings = dict[str, Any]
 
@@ -116,6 +117,50 @@ def resolved(text: str) -> tuple[Source, str, Settings]:
         forms = ", ".join(source.pattern for source in SOURCES.values())
         raise ForetellError(f"{text!r} names no model; the forms are {forms}")
     return SOURCES["file" if prefix.endswith(".py") else "package"], name, settings
+
+
+def require_registered(text: str) -> None:
+    """Refuse a model's name from a file unless building it can run no code but the sources' own.
+
+    Tables and run folders may come from anywhere, and `FILE.py:FACTORY` and `PACKAGE:FACTORY` run
+    what they name, as do settings that point to a file or fetch weights. Such names are accepted
+    from the command line and from Python only.
+
+    Raises ForetellError for a name that is none of a registered source, or has such a setting.
+
+    >>> require_registered("torchvision:resnet18?image_size=64")
+    >>> require_registered("subprocess:getoutput?cmd=date")
+    Traceback (most recent call last):
+    foretell.errors.ForetellError: 'subprocess:getoutput?cmd=date' would run code that a file
+    names; a table may name models of registered sources only (nb201, ...)
+    """
+    source, _, settings = resolved(text)
+    if source in (SOURCES["file"], SOURCES["package"]):
+        known = ", ".join(name for name in SOURCES if name not in ("file", "package"))
+        raise ForetellError(
+            f"{text!r} would run code that a file names; a table may name models of registered "
+            f"sources only ({known})"
+        )
+    for key, value in settings.items():
+        if not harmless(key, value):
+            raise ForetellError(
+                f"{text!r} has the setting {key}, by which a model can load files or code; a table "
+                "may name models with settings that are numbers only"
+            )
+
+
+def harmless(key: str, value: Any) -> bool:
+    """Whether a setting can only change the size of a network or what it predicts."""
+    if key == "task":
+        return True
+    numbers = value if isinstance(value, list) else [value]
+    return not FETCHING.search(key) and all(
+        isinstance(one, int | float | None.__class__) for one in numbers
+    )
+
+
+FETCHING = re.compile("pretrained|weights|remote|trust|checkpoint")
+"""In the names of settings by which the sources fetch weights, or run what comes with them."""
 
 
 def nearest(name: str, known: list[str]) -> str:

@@ -178,10 +178,11 @@ def method(found: Simulations) -> list[Block]:
     most = max(row.seed for row in found.rows) + 1
     trainings = max(row.trainings for row in found.rows)
     source = "" if found.seconds is None else str(found.seconds.name)
-    timed = f"--seconds {source} " if source and source not in table.frame else ""
+    timed = f"--seconds {shlex.quote(source)} " if source and source not in table.frame else ""
+    told = shlex.quote(",".join(found.told))
     command = (
         "foretell study search STUDY \\\n  "
-        f"--by {config['by']} --told {','.join(found.told)} --seeds {most} "
+        f"--by {shlex.quote(config['by'])} --told {told} --seeds {most} "
         f"--trainings {trainings} {timed}\\\n"
         f"  --strategies {shlex.quote(' '.join(found.strategies))}"
     )

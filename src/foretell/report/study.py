@@ -245,4 +245,4 @@ def command_of(rows: Rows) -> str:
         "space": f"{config['space']['name']}?{settings}" if rows.table.space != "models" else "",
     }
     given = (f"--{name} {shlex.quote(value)}" for name, value in options.items() if value)
-    return f"foretell study {rows.table.name} \\\n  " + " \\\n  ".join(given)
+    return f"foretell study {shlex.quote(rows.table.name)} \\\n  " + " \\\n  ".join(given)

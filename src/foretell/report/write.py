@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from foretell.errors import ForetellError
-from foretell.files import write_atomically
+from foretell.files import file_name, write_atomically
 from foretell.names import extra
 from foretell.report.page import Chart, Figure, Page, TableBlock, as_html
 from foretell.report.search import search_page
@@ -70,9 +70,9 @@ def write_page(page: Page, folder: Path) -> Path:
         match block:
             case TableBlock():
                 frame = block.frame if block.whole is None else block.whole
-                write_text(folder / f"{block.name}.csv", frame.to_csv())
+                write_text(folder / f"{file_name(block.name)}.csv", frame.to_csv())
             case Figure():
-                write_still(folder / block.name, block.still or block.chart)
+                write_still(folder / file_name(block.name), block.still or block.chart)
     write_text(folder / "index.html", as_html(page))
     return folder / "index.html"
 

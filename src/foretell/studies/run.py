@@ -11,6 +11,7 @@ from foretell.data import Splits
 from foretell.engine.plan import Request, make_plan
 from foretell.errors import ForetellError
 from foretell.executors.processes import pool
+from foretell.models.sources import require_registered
 from foretell.models.spaces import space_for
 from foretell.names import parse_spec
 from foretell.progress import ProgressCallback, Tally
@@ -109,7 +110,11 @@ def run_study(
 def space_of(table: Table, spec: str | None, splits: Splits) -> Space:
     """The table's space, its networks built for the data."""
     if table.space == "models":
-        return ModelZoo(tuple(map(str, table.frame.index)), splits)
+        names = tuple(map(str, table.frame.index))
+        if table.from_file:
+            for name in names:
+                require_registered(name)
+        return ModelZoo(names, splits)
     name, settings = parse_spec(spec or table.space)
     if name != table.space:
         raise ForetellError(

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from foretell.errors import ForetellError, did_you_mean
 from foretell.models import SOURCES
+from foretell.models.sources import require_registered
 from foretell.spaces import make_space
 
 __all__ = ["MODELS", "nb101_key", "official_keys"]
@@ -45,6 +46,7 @@ def _model(key: str, what: str) -> str:
             f"{what}: {key!r} names no model; write zoo:name with a zoo as in `foretell list "
             f"models`, {did_you_mean(prefix, SOURCES)}"
         )
+    require_registered(key)
     return key
 
 

@@ -64,7 +64,7 @@ def read_table_file(path: Path) -> Table:
     frame = read_parquet_file(path)
     if frame.index.name != "arch":
         raise ForetellError(f"{path} has no index called 'arch'; import it again")
-    return Table(frame=frame, **_arguments(said, path))
+    return Table(frame=frame, from_file=True, **_arguments(said, path))
 
 
 def read_about(path: Path) -> dict[str, Any]:

@@ -50,6 +50,8 @@ class Table:
     licence: str = "not stated"
     checksum: str = ""
     lower_is_better: tuple[str, ...] = ()
+    from_file: bool = False
+    """Whether it was read from a file, whose names of models must not run code."""
 
     def __post_init__(self) -> None:
         """Raise ForetellError unless all of the above holds."""
