@@ -1,10 +1,10 @@
-"""Score a wide zoo of real networks by every proxy, and say what was undefined and why.
+"""Score many real networks by every proxy, and list which scores are undefined and why.
 
     python bench/zoo.py --run runs/zoo [--only torchvision] [--workers 2]
     python bench/zoo.py --run runs/zoo --report docs/zoo.md
 
-A row a network in the run folder; what is there is not computed again. Each network is scored
-untrained, on four random images (or texts), at 64 pixels where it takes them and at its own size
+The run folder has one row per network; existing rows are not computed again. Each network is scored
+untrained, on four random images (or texts), at 64 pixels if it accepts them and at its own size
 otherwise. Needs the extras timm, pytorchcv and hf.
 """
 
@@ -48,7 +48,7 @@ MEMORY = 22  # GiB for a network's process
 
 
 def networks(only: str | None) -> list[str]:
-    """The zoo, by name."""
+    """The names of the networks."""
     timm = [f"timm:{name}" for name in smallest_of_each_family()]
     zoo = [
         *expand_models(["torchvision:*"]),
@@ -61,7 +61,7 @@ def networks(only: str | None) -> list[str]:
 
 
 def smallest_of_each_family() -> Iterator[str]:
-    """One model of each of timm's modules: the first whose name says that it is small."""
+    """One model of each module of timm: the first whose name suggests that it is small."""
     import timm
 
     for module in timm.list_modules():
@@ -96,7 +96,7 @@ class ZooTask:
 
 
 def bounded(gib: int) -> None:
-    """Let an allocation beyond so much memory fail, before the machine begins to swap."""
+    """Make allocations beyond this amount of memory fail, before the machine starts to swap."""
     if sys.platform != "win32":
         import resource
 
@@ -117,7 +117,7 @@ def scored(name: str) -> dict[str, Any]:
 
 
 def run(folder: str, names: list[str], workers: int) -> None:
-    """Score what is missing, each network in a process of its own, which finds all memory free."""
+    """Score the missing networks, each in a process of its own, so that all memory is free."""
     with Store.open(folder, {"job": "zoo", "batch": BATCH}) as store:
         tasks = [ZooTask(name) for name in names if {"network": name} not in store]
         with ThreadPoolExecutor(workers) as threads:
@@ -129,29 +129,29 @@ def run(folder: str, names: list[str], workers: int) -> None:
 
 
 def alone(task: ZooTask) -> dict[str, Any]:
-    """The task's row from a fresh process, or that the process died."""
+    """The row of the task from a new process, or a row that says that the process died."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         try:
             return process.submit(task).result()
         except BrokenProcessPool:
-            died = "its process died, most likely for memory"
+            died = "its process died, probably because it ran out of memory"
             return {"as": task.name, "failed": died, "seconds": 0.0}
 
 
 def report(folder: str) -> str:
-    """The page: how many were scored, and each reason for an undefined score with its networks."""
+    """The page: the number of networks, and the networks of each reason for an undefined score."""
     rows = read_rows(folder)
     scored_rows = [row for row in rows if "values" in row]
     sources = Counter(row["key"]["network"].partition(":")[0] for row in scored_rows)
     lines = [
         "# The zoo",
         "",
-        f"{len(scored_rows)} untrained networks scored by all {len(PROXIES)} proxies on {BATCH} "
-        f"random images or texts by `python bench/zoo.py`: "
-        + ", ".join(f"{count} of {source}" for source, count in sources.items())
-        + ". Every score is a number, or undefined for one of these reasons:",
+        f"`python bench/zoo.py` scored {len(scored_rows)} untrained networks by all {len(PROXIES)} "
+        f"proxies on {BATCH} random images or texts: "
+        + ", ".join(f"{count} from {source}" for source, count in sources.items())
+        + ". Every score is defined, except for the following reasons:",
         "",
-        "| score | why it is undefined | networks |",
+        "| score | reason why it is undefined | networks |",
         "|---|---|---|",
     ]
     reasons: dict[tuple[str, str], list[str]] = {}
@@ -161,23 +161,23 @@ def report(folder: str) -> str:
     for (proxy, why), names in sorted(reasons.items()):
         lines.append(f"| `{proxy}` | {why} | {len(names)}: {listed(names)} |")
     failed = {row["key"]["network"]: row["failed"] for row in rows if "failed" in row}
-    lines += ["", f"## Refused ({len(failed)})", ""]
+    lines += ["", f"## Networks that could not be scored ({len(failed)})", ""]
     lines += [f"- {name}: {why}" for name, why in sorted(failed.items())] or ["None."]
     return "\n".join(lines) + "\n"
 
 
 def listed(names: list[str]) -> str:
-    """The names, or the first of very many."""
+    """The names, or the first of them if there are many."""
     shown = sorted(names)
     rest = len(shown) - LISTED
     return ", ".join(shown if rest <= 0 else [*shown[:LISTED], f"and {rest} more"])
 
 
 def main() -> None:
-    """Score, or report."""
+    """Score the networks, or write the page."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--run", default="runs/zoo")
-    parser.add_argument("--only", help="beginning of the names, such as torchvision")
+    parser.add_argument("--only", help="prefix of the names, such as torchvision")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--report", metavar="FILE")
     arguments = parser.parse_args()

@@ -121,7 +121,7 @@ def test_words_claim_no_more_than_the_intervals(run: Path) -> None:
     for low, high, verdict in (
         (0.9, 0.99, "clearly above"),
         (-0.9, -0.8, "below"),
-        (0.15, 0.9, "not clearly apart from"),
+        (0.15, 0.9, "not clearly different from"),
     ):
         changed = table.copy()
         changed.loc["params", ["spearman", "spearman_low", "spearman_high"]] = 0.1, 0.0, 0.2
@@ -251,7 +251,7 @@ def test_the_page_of_a_search(searched: Path) -> None:
     assert "--pool 6" in code
     written = write_report(searched)
     assert (written.parent / "graph-scored.svg").stat().st_size > 500
-    assert "anecdote" in written.read_text()
+    assert "anecdotal" in written.read_text()
 
 
 def test_a_search_is_read_as_it_ran(searched: Path) -> None:

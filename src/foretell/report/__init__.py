@@ -1,4 +1,4 @@
-"""Reports read rows: a page that works without a network, and its pieces as files."""
+"""Reports made from rows: a page that works offline, and its tables and figures as files."""
 
 from foretell.report.page import (
     Block,

@@ -1,4 +1,4 @@
-"""The charts of a study, as Vega-Lite specifications."""
+"""The charts of reports, as Vega-Lite specifications."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -25,9 +25,9 @@ __all__ = [
 ]
 
 ON_PAPER = 1_000
-"""Points in a panel; more are a file of many megabytes, and a blot."""
+"""The most points in a static panel; more would make a large file and an unreadable plot."""
 FEW = 60
-"""So many places along a line, and it has a point at each."""
+"""The most x values at which a line is also drawn with points."""
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 KINDS: Mapping[str, str] = {
     "proxy": "#3f7fbf",
@@ -36,11 +36,11 @@ KINDS: Mapping[str, str] = {
     "reduced": "#e08a2c",
     "ceiling": "#3f9e5a",
 }
-"""What there is in a study's table, and its colour on light and dark."""
+"""The kinds of rows in the table of a study, with their colours in light and dark mode."""
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as JSON has them: null for what is undefined.
+    """Rows as JSON values, with null for undefined ones.
 
     >>> records(pd.DataFrame({"a": [1.0, float("nan")]}))
     [{'a': 1.0}, {'a': None}]
@@ -50,20 +50,20 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def chart(data: list[dict[str, Any]], **rest: Any) -> Chart:
-    """A specification with what all have in common."""
+    """A specification with the members that all charts share."""
     return {"$schema": SCHEMA, "data": {"values": data}, "width": "container", **rest}
 
 
 def colour(field: str = "kind") -> dict[str, Any]:
-    """The colour of a kind."""
+    """The colour encoding of the kinds."""
     scale = {"domain": list(KINDS), "range": list(KINDS.values())}
     return {"field": field, "type": "nominal", "scale": scale, "legend": {"title": None}}
 
 
 def scatter(scores: pd.DataFrame, truth: str, unit: str) -> Chart:
-    """Score against accuracy, a point an architecture, with a menu of the scores.
+    """Score against accuracy, one point per architecture, with a menu of the scores.
 
-    `scores` is indexed by architecture and has the truth as a column beside the scores.
+    `scores` is indexed by architecture and contains the truth column in addition to the scores.
     """
     names = [str(name) for name in scores if name != truth]
     ranks = scores[names].rank(pct=True).mul(100).round(2).add_prefix("rank of ")
@@ -118,15 +118,15 @@ def scatter(scores: pd.DataFrame, truth: str, unit: str) -> Chart:
 
 
 def accuracy(truth: str, unit: str) -> dict[str, Any]:
-    """The axis of what scores are held against."""
+    """The axis of the truth column."""
     title = f"{truth} ({unit})" if unit else truth
     return {"field": "accuracy", "type": "quantitative", "title": title, "scale": {"zero": False}}
 
 
 def small_multiples(scores: pd.DataFrame, truth: str, unit: str) -> Chart:
-    """The same for paper: a panel a score, its ranks against the accuracy.
+    """The same as a static figure: one panel per score, with its ranks against the accuracy.
 
-    Of more than `ON_PAPER` architectures so many are drawn at random.
+    Of more than `ON_PAPER` architectures, a random sample of that size is shown.
     """
     names = [str(name) for name in scores if name != truth]
     ranks = scores[names].rank(pct=True).mul(100).round(2).assign(accuracy=scores[truth])
@@ -153,7 +153,7 @@ def small_multiples(scores: pd.DataFrame, truth: str, unit: str) -> Chart:
 
 
 def forest(table: pd.DataFrame) -> Chart:
-    """ρ with its interval for each score, best first, beside what was published."""
+    """ρ with its interval for each score, best first, and the published values."""
     shown = table[table["spearman"].notna()].rename_axis("score").reset_index()
     order = {"field": "spearman", "order": "descending"}
     y = {"field": "score", "type": "nominal", "title": None, "sort": order}
@@ -201,7 +201,7 @@ def forest(table: pd.DataFrame) -> Chart:
 
 
 def cost(table: pd.DataFrame, price: str, title: str) -> Chart:
-    """ρ against what a score costs, on a logarithmic axis; `price` is a column of the table."""
+    """ρ against the cost of a score, on a logarithmic axis; `price` is a column of the table."""
     shown = table[(table[price] > 0) & table["spearman"].notna()]
     shown = shown[shown["kind"] != "ceiling"].rename_axis("score").reset_index()
     ceiling = ceiling_of(table)
@@ -252,13 +252,13 @@ def cost(table: pd.DataFrame, price: str, title: str) -> Chart:
 
 
 def ceiling_of(table: pd.DataFrame) -> float | None:
-    """The noise ceiling's ρ, where the benchmark has one that is defined."""
+    """The ρ of the noise ceiling; None if the benchmark has none or it is undefined."""
     found = table["spearman"].reindex([CEILING]).iloc[0]
     return None if pd.isna(found) else float(found)
 
 
 def sparse_labels(shown: pd.DataFrame, price: str) -> list[str]:
-    """The names of the scores, nothing for one that would be written over a better one's."""
+    """The names of the scores; empty where a label would overlap that of a better score."""
     placed: list[tuple[float, float]] = []
     labels = dict.fromkeys(shown.index, "")
     for index, row in shown.sort_values("spearman", ascending=False).iterrows():
@@ -272,11 +272,10 @@ def sparse_labels(shown: pd.DataFrame, price: str) -> list[str]:
 def curves_chart(
     band: pd.DataFrame, across: str, title: str, report: str, *, steps: bool = False
 ) -> Chart:
-    """Mean and quartiles of each strategy; a click on a name of the legend shows it alone.
+    """Mean and quartiles of each strategy; clicking a name in the legend highlights it.
 
-    With `steps` a line stays at what it has until there is something better.
-
-    The axis begins at what the worst mean has after a tenth of the way.
+    With `steps`, a line is constant until there is an improvement. The y axis starts at the lowest
+    mean after a fifteenth of the trainings.
     """
     after = band[band["trainings"] >= max(band["trainings"].max() / 15, 1)]
     floor = float(after["mean"].min())
@@ -326,7 +325,7 @@ def curves_chart(
 
 
 def points_chart(frame: pd.DataFrame, across: str, up: str) -> Chart:
-    """Two numbers of each row against each other, coloured by `arm`."""
+    """Two columns against each other, coloured by `arm`."""
     shown = frame[["arm", "arch", across, up]].rename(columns={across: "x", up: "y"})
     axis = {"type": "quantitative", "scale": {"zero": False}}
     return chart(
@@ -343,7 +342,7 @@ def points_chart(frame: pd.DataFrame, across: str, up: str) -> Chart:
 
 
 def front_chart(frame: pd.DataFrame, across: str, up: str) -> Chart:
-    """As `points_chart`, with a staircase through the rows whose `front` is true, an arm each."""
+    """As `points_chart`, with a step line per arm through the rows whose `front` is true."""
     points = points_chart(frame, across, up)
     line = {
         "transform": [{"filter": "datum.front"}],
@@ -360,7 +359,7 @@ def front_chart(frame: pd.DataFrame, across: str, up: str) -> Chart:
 
 
 def graph_chart(labels: Sequence[str], edges: Sequence[tuple[int, int]]) -> Chart:
-    """A graph from left to right: a node stands behind the longest path that leads to it."""
+    """A graph drawn from left to right; the x of a node is the length of the longest path to it."""
     places = placed(len(labels), edges)
     nodes = [{"x": x, "y": y, "label": label} for (x, y), label in zip(places, labels, strict=True)]
     lines = [
@@ -393,9 +392,9 @@ def graph_chart(labels: Sequence[str], edges: Sequence[tuple[int, int]]) -> Char
 
 
 def placed(count: int, edges: Sequence[tuple[int, int]]) -> list[tuple[float, float]]:
-    """Where each node of an acyclic graph stands; no two on one spot.
+    """The position of each node of an acyclic graph; no two nodes share one.
 
-    Columns are shifted up and down in turn, so that an edge seldom passes through a node.
+    Columns are alternately shifted up and down, so that an edge seldom passes through a node.
 
     >>> placed(4, [(0, 1), (0, 2), (1, 3), (2, 3), (0, 3)])
     [(0.0, 0.0), (1.0, -0.25), (1.0, 0.75), (2.0, 0.0)]

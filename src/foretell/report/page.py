@@ -1,6 +1,6 @@
-"""A page of text, tables and figures, as one HTML file that works without a network.
+"""A page of text, tables and figures, as one HTML file that works offline.
 
-The file carries Vega, Vega-Lite and all data. It follows the reader's choice of light or dark.
+The file contains Vega, Vega-Lite and all data. It follows the reader's light or dark mode.
 """
 
 import html
@@ -17,7 +17,7 @@ from foretell.names import extra
 __all__ = ["Block", "Chart", "Code", "Figure", "Page", "Prose", "TableBlock", "as_html"]
 
 Chart: TypeAlias = dict[str, Any]
-"""A Vega-Lite specification; its width is the page's where it says "container"."""
+"""A Vega-Lite specification; a width of "container" is that of the page."""
 
 
 @dataclass(frozen=True)
@@ -29,31 +29,31 @@ class Prose:
 
 @dataclass(frozen=True)
 class Code:
-    """Commands, or what else keeps its line ends."""
+    """Commands, or other text whose line breaks are kept."""
 
     text: str
 
 
 @dataclass(frozen=True, eq=False)
 class TableBlock:
-    """A table of text and numbers; the index is the first column. `name` is its file's."""
+    """A table of text and numbers; the index is the first column. `name` is that of its file."""
 
     name: str
     caption: str
     frame: pd.DataFrame
     whole: pd.DataFrame | None = None
-    """What the CSV file has, where that is more."""
+    """The content of the CSV file, if it differs from `frame`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Figure:
-    """A chart for the page, and the one for the files: without a mouse a menu is no use."""
+    """A chart for the page, and a static version for the files, where a menu is of no use."""
 
     name: str
     caption: str
     chart: Chart
     still: Chart | None = None
-    """By default the chart itself, 640 wide."""
+    """By default the chart itself, 640 pixels wide."""
 
 
 Block: TypeAlias = Prose | Code | TableBlock | Figure
@@ -61,7 +61,7 @@ Block: TypeAlias = Prose | Code | TableBlock | Figure
 
 @dataclass(frozen=True)
 class Page:
-    """What is to be read: a title, a summary, and sections of blocks with a heading each."""
+    """A title, a summary, and sections, each with a heading and blocks."""
 
     title: str
     summary: str
@@ -69,12 +69,12 @@ class Page:
 
     @property
     def blocks(self) -> list[Block]:
-        """Of all sections."""
+        """The blocks of all sections."""
         return [block for _, blocks in self.sections for block in blocks]
 
 
 def as_html(page: Page) -> str:
-    """The page as one file. Needs the extra `report`."""
+    """The page as one HTML document. Needs the extra `report`."""
     body = [f"<h1>{text(page.title)}</h1>", f'<p class="summary">{text(page.summary)}</p>']
     for heading, blocks in page.sections:
         inner = "\n".join(block_html(block) for block in blocks)
@@ -90,7 +90,7 @@ def as_html(page: Page) -> str:
 
 
 def block_html(block: Block) -> str:
-    """One block."""
+    """One block as HTML."""
     match block:
         case Prose():
             return f"<p>{text(block.text)}</p>"
@@ -109,7 +109,7 @@ def block_html(block: Block) -> str:
 
 
 def table_html(block: TableBlock) -> str:
-    """A table that scrolls sideways in its own box; numbers stand right."""
+    """A table that scrolls horizontally in its own box; numbers are right-aligned."""
     frame = block.frame.reset_index()
     numeric = [pd.api.types.is_numeric_dtype(frame[name]) for name in frame]
     head = "".join(
@@ -134,12 +134,12 @@ def table_html(block: TableBlock) -> str:
 
 
 def css(number: bool) -> str:
-    """The class of a cell that holds a number."""
+    """The class attribute of a cell, if it holds a number."""
     return ' class="number"' if number else ""
 
 
 def cell(value: object) -> str:
-    """A value for a reader.
+    """A value as it is displayed.
 
     >>> cell(0.73651), cell(12), cell(float("nan")), cell("snip")
     ('0.737', '12', '–', 'snip')
@@ -152,12 +152,12 @@ def cell(value: object) -> str:
 
 
 def text(value: str) -> str:
-    """Text that stays text in HTML, within and between tags."""
+    """Text escaped for HTML, in attributes and between tags."""
     return html.escape(value, quote=True)
 
 
 def script_json(value: Any) -> str:
-    """JSON that can stand in a script element: nothing in it ends one.
+    """JSON that can be embedded in a script element: nothing in it closes the element.
 
     >>> script_json({"arch": "</script>"})
     '{"arch":"\\\\u003c/script>"}'
@@ -173,5 +173,5 @@ def bundle() -> str:
 
 
 def asset(name: str) -> str:
-    """A file that lies beside this one."""
+    """The text of a file in this package."""
     return files("foretell.report").joinpath(name).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The page of a search: what it found, how soon, and how to train the winner in full."""
+"""The page of a search: what it found, how soon, and how to train the best network in full."""
 
 import re
 import shlex
@@ -21,21 +21,21 @@ __all__ = ["search_page"]
 
 
 def search_page(found: Found) -> Page:
-    """The page of `foretell search` from its rows."""
+    """The page of a `foretell search` run, from its rows."""
     config, best = found.config, found.best
     if best.empty:
         raise ForetellError(
-            f"no training of {found.folder} came to an end; there is nothing to show"
+            f"no training in {found.folder} has finished yet; let `foretell search` run longer"
         )
     by = config["by"]
     curves = {ARMS[arm]: found.curve(arm) for arm in ARMS if (found.trained["arm"] == arm).any()}
     sections: list[tuple[str, list[Block]]] = [
-        ("Found", [TableBlock("best", "The best of each arm, chosen by validation", table(best))]),
-        ("How soon", how_soon(curves)),
+        ("Best networks", [TableBlock("best", "By validation accuracy", table(best))]),
+        ("Progress", how_soon(curves)),
         ("Scores", [scores_figure(found, by)]),
         ("Accuracy against cost", trade_offs(found)),
         ("Architectures", architectures(found)),
-        ("Trained networks", [TableBlock("trained", "In order", table(found.trained))]),
+        ("Trained networks", [TableBlock("trained", "In order of training", table(found.trained))]),
         ("Method", method(found)),
     ]
     return Page(
@@ -44,26 +44,26 @@ def search_page(found: Found) -> Page:
 
 
 def summary(found: Found) -> str:
-    """What scores bought, in one sentence, good or bad."""
+    """Whether the scores helped, in a few sentences."""
     helped = found.best.set_index("arm")["val_accuracy"].reindex(list(ARMS))
     curve = found.curve("scored")["best"]
     alone = helped["unscored"]
     text = (
-        f"After {len(curve)} trainings, helped by {found.config['by']}: {helped['scored']:.2f} % "
-        "on the validation samples"
+        f"After {len(curve)} trainings, the search with {found.config['by']} scores reached a "
+        f"validation accuracy of {helped['scored']:.2f} %"
     )
     if pd.isna(alone):
         return f"{text}."
     reached = curve.index[curve >= alone]
-    when = f"had with {int(reached[0])}" if len(reached) else "did not reach"
+    when = f"reached after {int(reached[0])}" if len(reached) else "did not reach"
     return (
-        f"{text}. Without help: {alone:.2f} %, which the helped search {when}. One search is an "
-        "anecdote: repeat it with several seeds."
+        f"{text}. Without scores it was {alone:.2f} %, which the search with scores {when}. A "
+        "single search is anecdotal evidence: repeat it with several seeds."
     )
 
 
 def table(frame: pd.DataFrame) -> pd.DataFrame:
-    """With the arms in words; the test accuracy of what was not chosen stays out."""
+    """The table with the arms in words, and test accuracies of the chosen networks only."""
     shown = frame.assign(arm=frame["arm"].map(ARMS)).set_index("arm")
     chosen = frame.groupby("arm")["val_accuracy"].transform("max") == frame["val_accuracy"]
     shown["test_accuracy"] = shown["test_accuracy"].where(chosen.to_numpy())
@@ -71,7 +71,7 @@ def table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def how_soon(curves: Mapping[str, pd.DataFrame]) -> list[Block]:
-    """The best so far against trainings and against seconds."""
+    """The best accuracy so far against trainings and against seconds."""
     band = pd.concat(
         frame.reset_index().assign(strategy=arm, trainings=frame.index)
         for arm, frame in curves.items()
@@ -81,13 +81,13 @@ def how_soon(curves: Mapping[str, pd.DataFrame]) -> list[Block]:
     by_number = curves_chart(band, "trainings", "networks trained", axis, steps=True)
     by_seconds = curves_chart(band, "spent", "seconds of training and scoring", axis, steps=True)
     return [
-        Figure("curves", "The best validation accuracy so far.", by_number),
-        Figure("seconds", "The same against what it cost.", by_seconds),
+        Figure("curves", "The best validation accuracy so far, by trained networks.", by_number),
+        Figure("seconds", "The best validation accuracy so far, by time.", by_seconds),
     ]
 
 
 def scores_figure(found: Found, by: str) -> Block:
-    """Score against accuracy of what was trained."""
+    """Score against accuracy of the trained networks."""
     frame = found.trained.assign(arm=found.trained["arm"].map(ARMS))
     better = "higher" if PROXIES[by].higher_is_better else "lower"
     caption = f"{by} ({better} is better) of the trained networks against their accuracy."
@@ -95,10 +95,10 @@ def scores_figure(found: Found, by: str) -> Block:
 
 
 def trade_offs(found: Found) -> list[Block]:
-    """For each cost that the search weighed, else #params: what is on the front of each arm.
+    """The Pareto front of each arm for each cost that the search optimised, otherwise #params.
 
-    Its hypervolume is the share of the rectangle from the worst accuracy and the highest cost
-    trained to the best and the lowest that the front dominates.
+    The hypervolume of a front is the share that it dominates of the rectangle between the worst
+    accuracy and highest cost and the best accuracy and lowest cost of all trained networks.
     """
     blocks: list[Block] = []
     costs = found.config.get("against") or ["params"]
@@ -118,8 +118,8 @@ def trade_offs(found: Found) -> list[Block]:
                 shares.append(f"{hypervolume(scaled[own], (1.0, 1.0)):.2f} {label}")
         shown = known.assign(arm=known["arm"].map(ARMS), front=on_front)
         caption = (
-            f"Accuracy against {cost}; a line joins what no other network of its arm is better "
-            f"than in both. Hypervolume: {', '.join(shares)}."
+            f"Accuracy against {cost}; a line connects the networks of the Pareto front, which no "
+            f"other one beats in both. Hypervolume of the fronts: {', '.join(shares)}."
         )
         name = re.sub(r"[^A-Za-z0-9_]+", "-", cost)
         blocks.append(Figure(f"cost-{name}", caption, front_chart(shown, cost, "val_accuracy")))
@@ -127,7 +127,7 @@ def trade_offs(found: Found) -> list[Block]:
 
 
 def architectures(found: Found) -> list[Block]:
-    """The best of each arm as a graph, or as text where the space is not at hand."""
+    """The best network of each arm as a graph, or as text if the space is not registered."""
     blocks: list[Block] = []
     about = found.config["space"]
     for row in found.best.to_dict("records"):
@@ -142,32 +142,35 @@ def architectures(found: Found) -> list[Block]:
 
 
 def method(found: Found) -> list[Block]:
-    """What redoes the search, and what trains the winner in full."""
+    """How to reproduce the search, and how to train the best network in full."""
     config = found.config
     about = {
         "space": spec(config["space"]["name"], config["space"]["settings"]),
         "data": f"{config['data']['name']}, fingerprint {config['data']['fingerprint']}",
         "minibatch": "{size} samples, fingerprint {fingerprint}".format(**config["batch"]),
         "training": spec("", config["training"])[1:],
-        "seconds a network scored": f"{found.seconds_a_score:.2f}",
+        "seconds per scored network": f"{found.seconds_a_score:.2f}",
         "made with": "; ".join(found.made_with),
     }
     own = f" --space {config['space']['name']}" if config["space"]["name"] not in SPACES else ""
     return [
         Prose(
-            "Each arm trains as many networks. Validation accuracy chooses; the test accuracy is "
-            "shown of what was chosen alone. The command, and the one that trains the winner in "
+            "The searches with and without scores train the same number of networks. The best one "
+            "is chosen by validation accuracy; test accuracies are shown for the chosen networks "
+            "only. The first command reproduces the search, the second trains the best network in "
             "full:"
         ),
         Code(f"{command_of(config)}\n\nforetell retrain RUN{own} --epochs 100"),
         TableBlock(
-            "method", "What the numbers rest on", pd.DataFrame({"value": about}).rename_axis("what")
+            "method",
+            "Data, settings and versions",
+            pd.DataFrame({"value": about}).rename_axis("item"),
         ),
     ]
 
 
 def command_of(config: Mapping[str, Any]) -> str:
-    """The command that makes the rows anew."""
+    """The command that reproduces the rows."""
     training, usual = config["training"], TrainSettings()
     options = {
         "space": spec(config["space"]["name"], config["space"]["settings"])
@@ -198,7 +201,7 @@ def command_of(config: Mapping[str, Any]) -> str:
 
 
 def spec(name: str, settings: Mapping[str, Any]) -> str:
-    """A name with settings as a shell has them.
+    """A name with settings, as it is written on the command line.
 
     >>> spec("nb201", {"channels": 8, "variant": "benchmark"})
     'nb201?channels=8,variant=benchmark'

@@ -1,4 +1,4 @@
-"""The page of simulated searches: what was found against what was trained."""
+"""The page of simulated searches: the accuracy reached against the networks trained."""
 
 import shlex
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ AT = (20, 50, 100, 200, 300)
 
 
 def searches_page(found: Simulations) -> Page:
-    """The page of `foretell study search` from its rows."""
+    """The page of a `foretell study search` run, from its rows."""
     table = found.benchmark.table
     sections: list[tuple[str, list[Block]]] = []
     sentences = []
@@ -29,12 +29,12 @@ def searches_page(found: Simulations) -> Page:
         if not gained.empty:
             sentences.append(best_gain(gained, report, found.scored(told)))
     sections.append(("Method", method(found)))
-    title = f"{table.name}: what searches find, helped by {found.config['by']} and not"
-    return Page(title, " ".join(sentences) or "No search was helped here.", sections)
+    title = f"{table.name}: simulated searches with and without {found.config['by']} scores"
+    return Page(title, " ".join(sentences) or "No search used scores.", sections)
 
 
 def pairs_of(found: Simulations) -> list[tuple[str, str]]:
-    """What was told with what is reported of it: as the table allows, or as the paper did."""
+    """Pairs of choosing and reporting columns: those of the table, or the paper's."""
     table = found.benchmark.table
     pairs = []
     for told in found.told:
@@ -44,17 +44,17 @@ def pairs_of(found: Simulations) -> list[tuple[str, str]]:
 
 
 def heading(found: Simulations, told: str, report: str) -> str:
-    """What the numbers of a section are."""
+    """The heading of a section: what its numbers are."""
     table = found.benchmark.table
     if told != report:
         return f"{report} of the network with the best {told}"
     if told in table.reporting:
-        return f"{report}, told to the searcher itself: the paper's accounting, not an honest one"
-    return f"{report}: the table has nothing else to report by"
+        return f"{report}, by which the searcher also chose (as in the paper; too optimistic)"
+    return f"{report}, by which the searcher also chose (the table has no reporting column)"
 
 
 def best_gain(gained: pd.DataFrame, report: str, scored: Mapping[str, pd.DataFrame]) -> str:
-    """One sentence on the algorithm that is best without help, and what help saves it."""
+    """One sentence on the algorithm that is best without scores, and what scores save it."""
     counts = sorted(gained["at"].unique())
     rows = gained[gained["at"] == counts[(len(counts) - 1) // 2]]
     rows = rows[rows["target"] == rows["target"].max()]
@@ -62,22 +62,22 @@ def best_gain(gained: pd.DataFrame, report: str, scored: Mapping[str, pd.DataFra
     strategy = str(best["strategy"])
     doubt = "" if best["speedup_low"] > 1 else ", which is not certain"
     strongest = (
-        f"On {report}, {alone(strategy)} is after {best['at']} trainings the best of the searches "
-        f"without help ({best['target']:.2f} on average)"
+        f"On {report}, {alone(strategy)} is the best search without scores after {best['at']} "
+        f"trainings ({best['target']:.2f} on average)"
     )
     if not np.isfinite(best["helped"]):
-        return f"{strongest}, and does not reach that with help."
+        return f"{strongest}; it does not reach this value with scores."
     count = float(scored[strategy].max(axis=1).mean())
     return (
-        f"{strongest}; {strategy} scores {count:,.0f} networks and needs {best['helped']:.0f} "
-        f"trainings for that, "
+        f"{strongest}; {strategy} scores {count:,.0f} networks and reaches this value after "
+        f"{best['helped']:.0f} trainings, "
         f"{with_interval(best['speedup'], best['speedup_low'], best['speedup_high'], 1)} "
         f"times fewer{doubt}."
     )
 
 
 def blocks_of(found: Simulations, told: str, report: str, gained: pd.DataFrame) -> list[Block]:
-    """Figures and tables of one column told and one reported."""
+    """Figures and tables of one choosing column and one reporting column."""
     curves, name = found.curves(told, report), f"{told}-{report}"
     band = bands(curves)
     seeds = ", ".join(
@@ -86,32 +86,32 @@ def blocks_of(found: Simulations, told: str, report: str, gained: pd.DataFrame) 
     blocks: list[Block] = [
         Figure(
             f"curves-{name}",
-            f"Mean over seeds with the band of the quartiles. Seeds: {seeds}.",
+            f"Mean over seeds; the band shows the quartiles. Seeds: {seeds}.",
             curves_chart(band, "trainings", "networks trained", report),
         )
     ]
     priced = with_hours(found, told, band)
     if priced is not None:
         text = (
-            "The same against hours of training what was trained and of scoring, mean over seeds "
-            f"(trainings: {priced_by(found)}; scores as measured here)."
+            "The same against hours of training and scoring, mean over seeds (trainings: "
+            f"{priced_by(found)}; scoring: as measured)."
         )
         figure = curves_chart(priced, "hours", "hours of training and scoring", report)
         blocks.append(Figure(f"hours-{name}", text, figure))
     blocks.append(
-        TableBlock(f"after-{name}", "Mean [quartiles] after trainings", after(band), band)
+        TableBlock(f"after-{name}", "Mean [quartiles] by number of trainings", after(band), band)
     )
     if not gained.empty:
         caption = (
-            "Trainings that a helped search needs for what the same search without help has on "
-            "average; with 95 % bootstrap intervals over seeds, where there are 100"
+            "Trainings that a search with scores needs to reach the mean of the same search "
+            "without scores, with 95 % bootstrap intervals over seeds, where there are 100"
         )
         blocks.append(TableBlock(f"speedup-{name}", caption, in_words(gained), gained))
     return blocks
 
 
 def with_hours(found: Simulations, told: str, band: pd.DataFrame) -> pd.DataFrame | None:
-    """The bands with `hours`, on average over the seeds; None where trainings have no times."""
+    """The bands with `hours`, averaged over the seeds; None if trainings have no times."""
     spent = {
         (strategy, count): value
         for strategy, hours in found.hours(told).items()
@@ -124,13 +124,13 @@ def with_hours(found: Simulations, told: str, band: pd.DataFrame) -> pd.DataFram
 
 
 def priced_by(found: Simulations) -> str:
-    """Where the seconds of a training are from."""
+    """The source of the training times."""
     name = "" if found.seconds is None else str(found.seconds.name)
     return f"{name} of the table" if name in found.benchmark.table.frame else name
 
 
 def after(band: pd.DataFrame) -> pd.DataFrame:
-    """A row a strategy: mean and quartiles after some numbers of trainings."""
+    """One row per strategy: mean and quartiles after several numbers of trainings."""
     last = int(band["trainings"].max())
     shown = band[band["trainings"].isin([count for count in AT if count <= last] or [last])]
     words = [
@@ -150,10 +150,10 @@ def after(band: pd.DataFrame) -> pd.DataFrame:
 
 
 def in_words(gained: pd.DataFrame) -> pd.DataFrame:
-    """The speed-ups with their intervals in one cell."""
-    table = pd.DataFrame({"strategy": gained["strategy"], "as without help after": gained["at"]})
-    table["that is"] = [f"{value:.2f}" for value in gained["target"]]
-    table["needs"] = [
+    """The speed-ups, each with its interval in the same cell."""
+    table = pd.DataFrame({"strategy": gained["strategy"], "without scores": gained["at"]})
+    table["mean reached"] = [f"{value:.2f}" for value in gained["target"]]
+    table["with scores"] = [
         "never" if value == float("inf") else f"{value:.0f}" for value in gained["helped"]
     ]
     table["times fewer"] = [
@@ -164,7 +164,7 @@ def in_words(gained: pd.DataFrame) -> pd.DataFrame:
 
 
 def method(found: Simulations) -> list[Block]:
-    """What redoes the searches."""
+    """How to reproduce the searches."""
     config = found.config
     scores, table = config["scores"], found.benchmark.table
     about = {
@@ -174,7 +174,7 @@ def method(found: Simulations) -> list[Block]:
         f"{scores['seconds']:.2f} s each, fingerprint {scores['fingerprint']}",
         "made with": "; ".join(found.made_with),
     }
-    frame = pd.DataFrame({"value": about}).rename_axis("what")
+    frame = pd.DataFrame({"value": about}).rename_axis("item")
     most = max(row.seed for row in found.rows) + 1
     trainings = max(row.trainings for row in found.rows)
     source = "" if found.seconds is None else str(found.seconds.name)
@@ -188,10 +188,10 @@ def method(found: Simulations) -> list[Block]:
     )
     return [
         Prose(
-            "Trainings are looked up in the table, scores in the rows of a study. A network is "
-            "trained once, and no other of its class of isomorphic networks. Scores are not free: "
-            "how many were computed is in the rows, and in the hours where those are shown."
+            "Trainings are looked up in the table, scores in the rows of a study. Of each class of "
+            "isomorphic networks, at most one is trained, once. Scores are not free: their number "
+            "is in the rows, and their time is included in the hours, if those are shown."
         ),
         Code(command),
-        TableBlock("method", "What the numbers rest on", frame),
+        TableBlock("method", "Data, settings and versions", frame),
     ]

@@ -1,4 +1,4 @@
-"""The page of a study: what its rows say, in words, tables and figures."""
+"""The page of a study: its results in words, tables and figures."""
 
 import shlex
 from collections.abc import Mapping
@@ -29,11 +29,11 @@ __all__ = ["command_of", "study_page", "words"]
 
 SHOWN = ("spearman", "kendall", "spearman_in_top", "top_overlap", "best_in_top", "regret")
 STEPS: Mapping[str, int] = {"nb201": 98, "nb101": 157}
-"""Minibatches of an epoch in a benchmark's own trainings: 25,000 and 40,000 images by 256."""
+"""Minibatches per epoch of a benchmark's own trainings: 25,000 and 40,000 images / 256."""
 
 
 def study_page(rows: Rows, tables: Mapping[str, pd.DataFrame]) -> Page:
-    """The page of a study from its rows and what `judge` makes of them."""
+    """The page of a study, from its rows and the tables that `judge` returns."""
     sections: list[tuple[str, list[Block]]] = [
         (f"Against {truth}", blocks_of(rows, truth, table)) for truth, table in tables.items()
     ]
@@ -46,14 +46,14 @@ def study_page(rows: Rows, tables: Mapping[str, pd.DataFrame]) -> Page:
 
 
 def words(rows: Rows, truth: str, table: pd.DataFrame) -> str:
-    """The result in a sentence or two, no stronger than the intervals allow."""
+    """The result in one sentence, no stronger than the intervals allow."""
     proxies = table[table["kind"].isin(["proxy", "vote"])].dropna(subset="spearman")
     baselines = table[table["kind"] == "baseline"].dropna(subset="spearman")
     if proxies.empty:
         return f"No score has a rank correlation with {truth}."
     best = proxies.sort_values("spearman").iloc[-1]
     found = (
-        f"On {truth}, {best.name} ranks best of the scores: "
+        f"On {truth}, {best.name} ranks best among the scores: "
         f"ρ = {rho_of(best)}, n = {int(best['n']):,}"
     )
     if baselines.empty:
@@ -61,8 +61,8 @@ def words(rows: Rows, truth: str, table: pd.DataFrame) -> str:
     beaten = baselines.sort_values("spearman").iloc[-1]
     clear = best["spearman_low"] > beaten["spearman_high"]
     behind = best["spearman_high"] < beaten["spearman_low"]
-    verdict = "clearly above" if clear else "below" if behind else "not clearly apart from"
-    return f"{found}; that is {verdict} the baseline {beaten.name}, {rho_of(beaten)}."
+    verdict = "clearly above" if clear else "below" if behind else "not clearly different from"
+    return f"{found}. This is {verdict} the baseline {beaten.name}, {rho_of(beaten)}."
 
 
 def rho_of(row: "pd.Series[Any]") -> str:
@@ -71,16 +71,16 @@ def rho_of(row: "pd.Series[Any]") -> str:
 
 
 def blocks_of(rows: Rows, truth: str, table: pd.DataFrame) -> list[Block]:
-    """Table and figures for one column of truth."""
+    """Table and figures for one truth column."""
     scores = with_truth(rows, truth)
     unit = "%" if table_unit(rows, truth) else ""
     priced = with_prices(rows, table)
     blocks: list[Block] = [
         TableBlock(
             f"table-{truth}",
-            f"Scores against {truth}: the value and, where one is known to hold, its 95 % "
-            "interval. Signs are kept: a score that ranks backwards is wrong. Tops are the 10 % "
-            "with the best accuracy.",
+            f"Scores against {truth}: values and, where one is known to hold, 95 % intervals. "
+            "Statistics are signed: a score that ranks in the wrong direction is marked wrong. The "
+            "top is the best 10 % by accuracy.",
             in_words(table),
             priced,
         ),
@@ -93,14 +93,14 @@ def blocks_of(rows: Rows, truth: str, table: pd.DataFrame) -> list[Block]:
         Figure(
             f"scatter-{truth}",
             f"Each point is an architecture: its score against {truth}."
-            + (f" The files show {ON_PAPER:,} of them." if len(scores) > ON_PAPER else ""),
+            + (f" The image files show {ON_PAPER:,} of them." if len(scores) > ON_PAPER else ""),
             scatter(scores, truth, unit),
             small_multiples(scores, truth, unit),
         ),
     ]
     for price, title, caption in (
-        ("seconds", "seconds a network, measured here", "the seconds it takes for one network"),
-        ("minibatches", "minibatches a network", "the minibatches that a network must see"),
+        ("seconds", "seconds per network, as measured", "the seconds that one network takes"),
+        ("minibatches", "minibatches per network", "the minibatches that one network processes"),
     ):
         if (priced[price] > 0).any():
             ceiling = "" if ceiling_of(table) is None else "; dashed: the noise ceiling"
@@ -110,7 +110,7 @@ def blocks_of(rows: Rows, truth: str, table: pd.DataFrame) -> list[Block]:
 
 
 def with_truth(rows: Rows, truth: str) -> pd.DataFrame:
-    """Scores, the vote and reduced trainings by architecture, with the column of truth."""
+    """Scores, the vote and reduced trainings by architecture, with the truth column."""
     first = rows.runs[0]
     frame = first.join(rows.reduced)
     if set(VOTERS) <= set(first):
@@ -123,12 +123,12 @@ def with_truth(rows: Rows, truth: str) -> pd.DataFrame:
 
 
 def table_unit(rows: Rows, truth: str) -> bool:
-    """Whether the truth is in percent: an accuracy or an error."""
+    """Whether the truth column is in percent: an accuracy or an error."""
     return rows.table.space != "nlp" and "loss" not in truth
 
 
 def with_prices(rows: Rows, table: pd.DataFrame) -> pd.DataFrame:
-    """The table with what each score costs: `seconds` measured, and `minibatches`."""
+    """The table with the cost of each score: the measured `seconds`, and `minibatches`."""
     priced = table.copy()
     priced["seconds"] = rows.seconds.reindex(priced.index)
     if "vote" in priced.index:
@@ -140,7 +140,7 @@ def with_prices(rows: Rows, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def minibatches(rows: Rows, name: str, kind: str) -> float:
-    """How many minibatches a score sees; nan where that is not known."""
+    """The number of minibatches that a score processes; nan if it is not known."""
     if name.startswith(EARLY):
         return STEPS.get(rows.table.name, np.nan) * float(name.removeprefix(EARLY))
     if kind == "reduced":
@@ -149,7 +149,7 @@ def minibatches(rows: Rows, name: str, kind: str) -> float:
 
 
 def in_words(table: pd.DataFrame) -> pd.DataFrame:
-    """The main statistics, each with its interval in one cell."""
+    """The main statistics, each with its interval in the same cell."""
     shown = table[["kind"]].copy()
     for name in SHOWN:
         shown[name] = [
@@ -170,17 +170,17 @@ def in_words(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def published(table: pd.DataFrame) -> bool:
-    """Whether there are published numbers to compare with."""
+    """Whether there are published values to compare with."""
     return bool(table["published"].notna().any())
 
 
 def source_of(rows: Rows) -> str:
-    """Where published numbers come from."""
+    """The source of the published values."""
     return SOURCES.get(rows.table.name, "see docs/studies.md")
 
 
 def undefined(rows: Rows) -> list[Block]:
-    """What was undefined, how often and why."""
+    """Which scores were undefined, how often and why."""
     found = [
         {"score": proxy, "networks": count, "reason": reason}
         for proxy, reasons in rows.why.items()
@@ -197,13 +197,13 @@ def undefined(rows: Rows) -> list[Block]:
         {"score": name, "networks": len(first), "reason": why} for name, why in constant.items()
     ]
     if not found:
-        return [Prose("Every score of every network is a number.")]
+        return [Prose("Every score is defined for every network.")]
     frame = pd.DataFrame(found).set_index("score")
-    return [TableBlock("undefined", "Undefined scores rank last.", frame)]
+    return [TableBlock("undefined", "Undefined scores are ranked last.", frame)]
 
 
 def method(rows: Rows) -> list[Block]:
-    """What redoes the study."""
+    """How to reproduce the study."""
     config, table = rows.config, rows.table
     about = {
         "table": f"{table.name}, {len(table.frame):,} rows, checksum {table.checksum[:16]}",
@@ -211,27 +211,27 @@ def method(rows: Rows) -> list[Block]:
         "space": f"{config['space']['name']}, "
         + ", ".join(f"{name} {value}" for name, value in config["space"]["settings"].items()),
         "images or texts": f"{config['data']['name']}, fingerprint {config['data']['fingerprint']}",
-        "minibatch": f"{config['batch_size']} samples, class-balanced, one for all networks",
+        "minibatch": f"{config['batch_size']} samples, class-balanced, the same for all networks",
         "seed": f"{config['seed']} for sample, weights and minibatch; {len(rows.runs)} repeat(s)",
         "loss": config["loss"],
         "made with": "; ".join(rows.made_with),
     }
-    frame = pd.DataFrame({"value": about}).rename_axis("what")
+    frame = pd.DataFrame({"value": about}).rename_axis("item")
     return [
         Prose(
-            "The sample is drawn at random from the table's keys; of isomorphic architectures one "
-            "is scored. Networks are untrained. Intervals are grouped jackknife intervals over "
-            "architectures; numbers for which no interval holds have none. Statistics: "
-            f"{', '.join(STATISTICS)}, and partial_spearman with "
-            "#params held fixed; undefined scores rank last."
+            "The sample is drawn at random from the keys of the table; of isomorphic "
+            "architectures, only one is scored. Networks are untrained. Intervals are grouped "
+            "jackknife intervals over architectures; numbers for which no interval is known to "
+            f"hold have none. Statistics: {', '.join(STATISTICS)}, and partial_spearman, "
+            "controlled for #params. Undefined scores are ranked last."
         ),
         Code(command_of(rows)),
-        TableBlock("method", "What the numbers rest on", frame),
+        TableBlock("method", "Data, settings and versions", frame),
     ]
 
 
 def command_of(rows: Rows) -> str:
-    """The command that makes the rows anew."""
+    """The command that reproduces the rows."""
     config = rows.config
     settings = ",".join(f"{k}={v}" for k, v in config["space"]["settings"].items())
     options = {

@@ -1,4 +1,4 @@
-"""Write a run's report: one page, and its pieces as files of their own."""
+"""Write the report of a run: one page, and its tables and figures as separate files."""
 
 import json
 import os
@@ -28,15 +28,14 @@ def write_report(
     out: str | os.PathLike[str] | None = None,
     truths: Sequence[str] = (),
 ) -> Path:
-    """Write the report of a search, a study or simulated searches, and return its index.html.
+    """Write the report of a search, a study or simulated searches; returns the path of index.html.
 
-    It goes into the folder `out`, by default `RUN/report`.
+    The report is written to the folder `out`, by default `RUN/report`. Besides the page, the folder
+    contains each table as CSV, each figure as SVG and PNG, and, for a study, `scores.csv` with the
+    scores and accuracies of each architecture. `truths` are columns of the table, with the same
+    default as in `judge`. Needs the extra `report`.
 
-    Beside the page lie each table as CSV, each figure as SVG and PNG, and `scores.csv`: what each
-    architecture scored, with its accuracies. `truths` are columns of the table, by default as
-    `judge` takes them. Needs the extra `report`.
-
-    Raises ForetellError for a folder that is no run, or holds nothing yet.
+    Raises ForetellError if the folder is not a run, or contains no results yet.
     """
     extra("vl_convert", "report")
     job = read_config(run).get("job")
@@ -47,8 +46,8 @@ def write_report(
         return write_page(search_page(read_search(run)), folder)
     if job != "study":
         raise ForetellError(
-            f"{run} is a run of kind {job!r}; there are reports of `foretell search`, "
-            "`foretell study` and `foretell study search`"
+            f"{run} is a run of kind {job!r}; reports are available for runs of "
+            "`foretell search`, `foretell study` and `foretell study search`"
         )
     rows = read_study(run)
     tables = judge(rows, truths)
@@ -59,12 +58,12 @@ def write_report(
 
 
 def write_page(page: Page, folder: Path) -> Path:
-    """Write the page and its pieces into a folder, made where it is absent."""
+    """Write the page, its tables and its figures into a folder, which is created if needed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ForetellError(
-            f"{folder} can't be made ({error.strerror}); give another --out"
+            f"the folder {folder} cannot be created ({error.strerror}); choose another with --out"
         ) from error
     for block in page.blocks:
         match block:
@@ -78,7 +77,7 @@ def write_page(page: Page, folder: Path) -> Path:
 
 
 def write_still(path: Path, chart: Chart) -> None:
-    """A chart as SVG and PNG, black on white."""
+    """Write a chart as SVG and PNG, on a white background."""
     fixed = {**chart, "background": "white"}
     fixed.pop("params", None)
     if fixed.get("width") == "container":
@@ -91,5 +90,5 @@ def write_still(path: Path, chart: Chart) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """A text file, whole or not at all."""
+    """Write a text file atomically."""
     write_atomically(path, text.encode())

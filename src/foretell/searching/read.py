@@ -15,7 +15,7 @@ from foretell.runs.store import read_config, read_rows
 
 __all__ = ["Found", "read_search"]
 
-ARMS = {"scored": "helped by scores", "unscored": "without help"}
+ARMS = {"scored": "with scores", "unscored": "without scores"}
 
 
 @dataclass(frozen=True, eq=False)
