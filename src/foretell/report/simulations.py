@@ -104,7 +104,7 @@ def blocks_of(found: Simulations, told: str, report: str, gained: pd.DataFrame) 
     if not gained.empty:
         caption = (
             "Trainings that a search with scores needs to reach the mean of the same search "
-            "without scores, with 95 % bootstrap intervals over seeds, where there are 100"
+            "without scores, with 95 % bootstrap intervals over seeds if there are at least 100"
         )
         blocks.append(TableBlock(f"speedup-{name}", caption, in_words(gained), gained))
     return blocks
