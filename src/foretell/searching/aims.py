@@ -16,6 +16,8 @@ from foretell.spaces import Arch, Space
 class Aims:
     """What searches, and for what beside accuracy."""
 
+    text: str
+    """The searcher as it was asked for, `name?setting=value`."""
     name: str
     settings: Mapping[str, Any]
     against: tuple[str, ...]
@@ -37,7 +39,8 @@ class Aims:
             require_cost(cost)
             if cost not in COSTS:
                 column_of(cost, space)
-        return cls(name, settings, tuple(against or (("params",) if weighs else ())), dict(limits))
+        weighed = tuple(against or (("params",) if weighs else ()))
+        return cls(searcher, name, settings, weighed, dict(limits))
 
     @property
     def at_once(self) -> int:

@@ -15,22 +15,18 @@ from foretell.names import parse_spec
 from foretell.progress import ProgressCallback, Tally
 from foretell.runs.costs import CostBook
 from foretell.runs.evaluate import Evaluator
-from foretell.runs.rows import PickRow, add
 from foretell.runs.store import Store
 from foretell.runs.tasks import loaded
 from foretell.runs.work import Work, suited
 from foretell.scoring.settings import ScoreSettings
-from foretell.searchers import Searcher
 from foretell.searching.aims import Aims
-from foretell.searching.outcome import SCORED, UNSCORED, Outcome, conclude, validation
-from foretell.searching.stages import promoted, staged
-from foretell.spaces import Arch, Space, Within
+from foretell.searching.arms import drive
+from foretell.searching.outcome import SCORED, UNSCORED, Outcome, conclude
+from foretell.searching.stages import staged
+from foretell.spaces import Space, Within
 from foretell.training.settings import TrainSettings
 
 __all__ = ["search"]
-
-SCORED_AT_ONCE = 1_000
-"""Scores that are asked for together; what a searcher wants scored does not wait for others."""
 
 
 @dataclass(frozen=True)
@@ -103,112 +99,76 @@ def search(
     Raises ForetellError for a bad argument, or a folder that holds something else.
     """
     splits = loaded(data)
-    plan = make_plan(proxies)
-    check(by, [proxy.name for proxy in plan.proxies], pool, trainings)
     built = space_for(*parse_spec(space), splits) if isinstance(space, str) else space
-    how = suited(scoring, splits)
+    how, plan = suited(scoring, splits), make_plan(proxies)
     work = Work(built, data, plan, by, batch_size, training, seed, device, how)
+    aims = Aims.of(searcher, against, limits or {}, built)
+    job = Job(work, aims, pool, trainings, staged(first_stage, work), first_stage)
+    job.check()
     if executor is None and workers > 1:
         work.require_picklable()
-    aims = Aims.of(searcher, against, limits or {}, work.space)
-    for warmup in (pool, 0):  # what can't be made leaves no folder behind
-        aims.searcher(work.space, seed, warmup, None)
-    config = configuration(work, splits, pool, trainings, searcher) | aims.configuration()
-    stages = staged(first_stage, work)
-    config |= {"first_stage": first_stage} if first_stage else {}
-    with Store.open(run, config) as store, workers_pool(executor or workers) as pooled:
-        tally = Tally(progress, {"score": pool, "train": 2 * trainings})
-        evaluator = Evaluator(work, store, pooled, workers, tally)
-        evaluators = [
-            evaluator if stage is work else Evaluator(stage, store, pooled, workers, tally)
-            for stage in stages
-        ]
-        book = CostBook(evaluator)
-        searched = Within(work.space, book.cost, aims.limits) if aims.limits else work.space
-        arms = {
-            arm: drive(
-                aims.searcher(searched, seed, warmup, book),
-                evaluators,
-                trainings,
-                aims.at_once,
-                arm,
+    with Store.open(run, job.configuration()) as store, workers_pool(executor or workers) as pooled:
+        return job.run(store, pooled, workers, progress)
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What a search is to do."""
+
+    work: Work
+    aims: Aims
+    pool: int
+    trainings: int
+    stages: list[Work]
+    """The full training, `work`, last."""
+    first_stage: str | None = None
+
+    def check(self) -> None:
+        """Raise ForetellError for numbers, a proxy or a searcher that make no search."""
+        by, proxies = self.work.by, [proxy.name for proxy in self.work.plan.proxies]
+        if by not in proxies:
+            raise ForetellError(f"cannot choose by {by!r}; it must be among the proxies: {proxies}")
+        if self.trainings < 1:
+            raise ForetellError(f"trainings is {self.trainings}; train at least 1 network")
+        if self.pool < self.trainings:
+            raise ForetellError(
+                f"a pool of {self.pool} is too small to choose {self.trainings} networks from; "
+                "score at least as many as are trained"
             )
-            for arm, warmup in ((SCORED, pool), (UNSCORED, 0))
+        for warmup in (self.pool, 0):
+            self.aims.searcher(self.work.space, self.work.seed, warmup, None)
+
+    def configuration(self) -> dict[str, Any]:
+        """What a run folder is for; another configuration needs another folder."""
+        work, splits = self.work, loaded(self.work.data)
+        staging = {"first_stage": self.first_stage} if self.first_stage else {}
+        return {
+            "job": "search",
+            "space": {"name": work.space.name, "settings": work.space.settings()},
+            "data": {"name": splits.name, "fingerprint": splits.fingerprint},
+            "batch": {"size": work.batch_size, "fingerprint": work.batch.fingerprint},
+            "by": work.by,
+            "searcher": self.aims.text,
+            "pool": self.pool,
+            "trainings": self.trainings,
+            "seed": work.seed,
+            "training": work.training.key(),
+            **work.unusual_scoring,
+            **self.aims.configuration(),
+            **staging,
         }
-        return conclude(arms, evaluator, book, aims)
 
-
-def configuration(
-    work: Work, splits: Splits, pool: int, trainings: int, searcher: str
-) -> dict[str, Any]:
-    """What a run folder is for; another configuration needs another folder."""
-    return {
-        "job": "search",
-        "space": {"name": work.space.name, "settings": work.space.settings()},
-        "data": {"name": splits.name, "fingerprint": splits.fingerprint},
-        "batch": {"size": work.batch_size, "fingerprint": work.batch.fingerprint},
-        "by": work.by,
-        "searcher": searcher,
-        "pool": pool,
-        "trainings": trainings,
-        "seed": work.seed,
-        "training": work.training.key(),
-        **work.unusual_scoring,
-    }
-
-
-def check(by: str, proxies: list[str], pool: int, trainings: int) -> None:
-    """Raise ForetellError for numbers or a proxy that make no search."""
-    if by not in proxies:
-        raise ForetellError(f"cannot choose by {by!r}; it must be among the proxies: {proxies}")
-    if trainings < 1:
-        raise ForetellError(f"trainings is {trainings}; train at least 1 network")
-    if pool < trainings:
-        raise ForetellError(
-            f"a pool of {pool} is too small to choose {trainings} networks from; "
-            "score at least as many as are trained"
-        )
-
-
-def drive(
-    searcher: Searcher, evaluators: list[Evaluator], trainings: int, at_once: int, arm: str
-) -> list[Arch]:
-    """Answer the searcher's questions until so many networks are trained; which they were in full.
-
-    Trainings are those of the first of the evaluators, and the others' are of its best.
-
-    Each has a row that says when the arm had it trained, and after how many scores.
-
-    Answers are told in the order asked, and how many are asked for at a time does not depend on
-    the number of workers, so that this does not change the run.
-    """
-    trained: list[Arch] = []
-    scored: set[Arch] = set()
-    stage, evaluator = evaluators[0], evaluators[-1]
-    while len(trained) < trainings and (first := searcher.ask(1)):
-        kind = first[0].kind
-        count = SCORED_AT_ONCE if kind == "score" else min(at_once, trainings - len(trained))
-        questions = [question for question in searcher.ask(count) if question.kind == kind]
-        answering = evaluator if kind == "score" else stage
-        for question, value in zip(questions, answering.answer(questions), strict=True):
-            searcher.tell(question, value)
-        if kind == "score":
-            scored |= {question.arch for question in questions}
-            continue
-        for arch in (question.arch for question in questions):
-            trained.append(arch)
-            if len(evaluators) == 1:
-                record(evaluator, arm, len(trained), arch, len(scored), 0.0)
-    if len(evaluators) == 1:
-        return trained
-    best = promoted(trained, evaluators, validation)
-    for number, arch in enumerate(best.archs, 1):
-        record(evaluator, arm, number, arch, len(scored), best.seconds)
-    return best.archs
-
-
-def record(
-    evaluator: Evaluator, arm: str, number: int, arch: Arch, scored: int, before: float
-) -> None:
-    """A row that says when an arm had a network trained in full, and after what."""
-    add(evaluator.store, PickRow(arm, number, evaluator.network(arch).arch, scored, before))
+    def run(
+        self, store: Store, executor: Executor, at_once: int, progress: ProgressCallback | None
+    ) -> Outcome:
+        """Search with scores and without, and choose."""
+        work, aims = self.work, self.aims
+        tally = Tally(progress, {"score": self.pool, "train": 2 * self.trainings})
+        evaluators = [Evaluator(stage, store, executor, at_once, tally) for stage in self.stages]
+        book = CostBook(evaluators[-1])
+        space = Within(work.space, book.cost, aims.limits) if aims.limits else work.space
+        arms = {}
+        for arm, warmup in ((SCORED, self.pool), (UNSCORED, 0)):
+            searcher = aims.searcher(space, work.seed, warmup, book)
+            arms[arm] = drive(searcher, evaluators, self.trainings, aims.at_once, arm)
+        return conclude(arms, evaluators[-1], book, aims)
