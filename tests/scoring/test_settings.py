@@ -45,6 +45,7 @@ OTHERS: dict[str, Any] = {
     "batch_norm": "frozen",
     "micro_batch": 2,
     "precision": "tf32",
+    "faster": False,
 }
 """For each field a value that is not its default."""
 

@@ -49,6 +49,8 @@ class Subject:
     batch_norm: BatchNorm
     micro_batch: int | None
     tf32: bool = False
+    faster: bool = True
+    """Whether shortcuts are taken that give the same values but for rounding."""
 
     @property
     def device(self) -> torch.device:

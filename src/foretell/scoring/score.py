@@ -51,7 +51,7 @@ def score(
 
     `seed` is of what the model draws at random (dropout); the same seed gives the same score.
     `scoring` says how to score; each field of `ScoreSettings` (`loss`, `layers`, `batch_norm`,
-    `micro_batch`, `precision`) may also be given by name, and then takes precedence.
+    `micro_batch`, `precision`, `faster`) may also be given by name, and then takes precedence.
 
     Raises ForetellError where nothing can be scored: an argument is wrong, or the model does not
     run on the batch. Otherwise each score stands by itself: one that does not exist for this model,
@@ -94,6 +94,7 @@ def as_subject(
         scoring.batch_norm,
         scoring.micro_batch,
         scoring.precision == "tf32",
+        scoring.faster,
     )
 
 

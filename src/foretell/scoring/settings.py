@@ -27,6 +27,9 @@ class ScoreSettings:
       would change a score.
     - `precision`: "full", or "tf32", by which a GPU may multiply with 10 bits instead of
       float32's 23; a CPU has no TF32 and computes in full.
+    - `faster`: False turns every shortcut off, so that a doubtful score can be computed by torch's
+      own operations, the curvature by a double backward. The values agree to rounding
+      (docs/precision.md), so `faster` is in no row's key.
 
     Raises ForetellError for a value that is none of these.
 
@@ -39,6 +42,7 @@ class ScoreSettings:
     batch_norm: BatchNorm = "batch"
     micro_batch: int | None = None
     precision: Precision = "full"
+    faster: bool = True
 
     def __post_init__(self) -> None:
         resolve_loss(self.loss)
@@ -49,11 +53,14 @@ class ScoreSettings:
         size = self.micro_batch
         if size is not None and (type(size) is not int or size < 1):
             raise ForetellError(f"micro_batch is {size!r}; give an integer of at least 1, or None")
+        if type(self.faster) is not bool:
+            raise ForetellError(f"faster is {self.faster!r}; give True or False")
 
     def key(self, device: torch.device | str) -> dict[str, Any]:
         """What is said of it in the key of a score's row: all that can change a value.
 
-        A GPU's last digits are others than a CPU's, so it is named; `micro_batch` changes no value.
+        A GPU's last digits are others than a CPU's, so it is named; `micro_batch` and `faster`
+        change no value.
         """
         key = {"loss": loss_name(self.loss), "layers": self.layers, "batch_norm": self.batch_norm}
         return key | self.device_key(device)
@@ -74,6 +81,7 @@ class ScoreChoices(TypedDict, total=False):
     batch_norm: BatchNorm
     micro_batch: int | None
     precision: Precision
+    faster: bool
 
 
 def settings_of(scoring: ScoreSettings, choices: ScoreChoices) -> ScoreSettings:

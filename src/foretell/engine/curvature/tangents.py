@@ -87,9 +87,9 @@ class Tangents(Observer):
     themselves are run as ever, whether or not there are tangents.
     """
 
-    def __init__(self, weights: dict[str, Tensor]) -> None:
+    def __init__(self, weights: dict[str, Tensor], failed: str = "") -> None:
         super().__init__()
-        self.failed = ""
+        self.failed = failed
         self.curvature = Curvature()
         self._tangents = WeakTensorKeyDictionary()
         for weight in weights.values():

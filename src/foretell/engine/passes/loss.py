@@ -95,6 +95,8 @@ def in_parts(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
 
 def in_any_layout(job: Job, index: int, part: Batch) -> Part:
     """Run one part of the batch, its pictures channels-last unless the model can tell."""
+    if not job.subject.faster:
+        return one_part(job, index, part)
     try:
         return one_part(job, index, part, ChannelsLast(tf32=job.subject.tf32))
     except LayoutMattersError:
@@ -120,7 +122,7 @@ def curvature_path(subject: Subject) -> str:
 
 def curvature_path_on(subject: Subject, few: Batch) -> str:
     """The same, tried on these samples."""
-    tangents = Tangents(subject.weights)
+    tangents = tangents_of(subject)
     try:
         with (
             subject.undisturbed("explain"),
@@ -135,6 +137,11 @@ def curvature_path_on(subject: Subject, few: Batch) -> str:
     if tangents.failed:
         return f"double backward, since {tangents.failed}"
     return "tangents along the weights"
+
+
+def tangents_of(subject: Subject) -> Tangents:
+    """The tangents along the weights; where no shortcut is wanted, they are given up at once."""
+    return Tangents(subject.weights, failed="" if subject.faster else "faster is False")
 
 
 @dataclass
@@ -180,7 +187,7 @@ def one_part(job: Job, index: int, part: Batch, layout: ChannelsLast | None = No
         only_these=subject.layers != "all",
         known_axes=job.axes,
     )
-    tangents = Tangents(watch.weights) if "hessian_weights" in wanted else None
+    tangents = tangents_of(subject) if "hessian_weights" in wanted else None
     try:
         with (
             subject.undisturbed("loss", index),
@@ -202,7 +209,7 @@ def forward(
     with (
         timed(job.seconds, "forward", job.subject.device),
         layout or nullcontext(),
-        QuickPools(),
+        QuickPools() if job.subject.faster else nullcontext(),
         watch,
         tangents or nullcontext(),
         job.codes.of(len(fed)) if job.codes else nullcontext(),
