@@ -2,6 +2,19 @@
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+__all__ = [
+    "ForetellError",
+    "OutOfMemory",
+    "RunState",
+    "RunStateError",
+    "Undefined",
+    "UnknownName",
+    "did_you_mean",
+    "unknown_name",
+]
 
 
 class ForetellError(ValueError):
@@ -12,8 +25,69 @@ class ForetellError(ValueError):
     """
 
 
+class OutOfMemory(ForetellError):
+    """The memory of the device does not suffice. Nothing is scored in parts without being asked to.
+
+    `micro_batch` is a size that was tried, fits and gives the same scores; None where there is no
+    such size.
+    """
+
+    def __init__(self, message: str, micro_batch: int | None = None) -> None:
+        super().__init__(message)
+        self.micro_batch = micro_batch
+
+
+RunState = Literal[
+    "locked", "damaged", "other settings", "other version", "unfinished", "not a run"
+]
+"""Why a run folder cannot be used: another process writes to it; a file in it is damaged; it was
+made with other settings, or by a foretell with another format of the files; what is asked for is
+not there yet; or it does not hold a run of that kind."""
+
+
+class RunStateError(ForetellError):
+    """A run folder is not in the state that is needed: `path` is the folder, `reason` says why."""
+
+    def __init__(self, message: str, path: Path = Path(), reason: RunState = "not a run") -> None:
+        super().__init__(message)
+        self.path, self.reason = path, reason
+
+
+class UnknownName(ForetellError):
+    """A name that is not among those there are.
+
+    `given` is the name, `kind` says of what ("proxy", "space", "column", ...), and `near` are the
+    known names most like it, the nearest first; empty where none is similar.
+    """
+
+    def __init__(
+        self, message: str, given: str = "", kind: str = "", near: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(message)
+        self.given, self.kind, self.near = given, kind, near
+
+
 class Undefined(ArithmeticError):
     """A quantity or score that does not exist for this model and batch; the message is why."""
+
+
+def unknown_name(
+    kind: str, given: object, known: Iterable[object], said: str = "", then: str = ""
+) -> UnknownName:
+    """The error for a name that is not among the known ones.
+
+    `said` is how the message begins where the usual beginning does not fit, and `then` its end.
+
+    >>> error = unknown_name("proxy", "snipp", ["snip", "grasp"])
+    >>> print(error)
+    no proxy is called 'snipp'; did you mean 'snip'?
+    >>> error.near
+    ('snip',)
+    """
+    names = list(map(str, known))
+    start = said or f"no {kind} is called {given!r}"
+    message = f"{start}; {did_you_mean(str(given), names)}{then}"
+    return UnknownName(message, str(given), kind, tuple(nearest(str(given), names)))
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
@@ -23,7 +97,23 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
     "did you mean 'skip_connect'?"
     >>> did_you_mean("lstm", ["none", "skip_connect"])
     'known: none, skip_connect'
+    >>> did_you_mean("lstm", [])
+    'there are none'
+    >>> did_you_mean("wide", [f"resnet{depth}" for depth in range(100)])
+    'the nearest of 100 are resnet9, resnet8, resnet7'
     """
     known = list(known)
-    close = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+    if close := nearest(given, known):
+        return f"did you mean {close[0]!r}?"
+    if len(known) > MANY:
+        return f"the nearest of {len(known)} are {', '.join(nearest(given, known, 0.0))}"
+    return f"known: {', '.join(known)}" if known else "there are none"
+
+
+MANY = 40
+"""More names than one error message should list."""
+
+
+def nearest(given: str, known: list[str], similar: float = 0.5) -> list[str]:
+    """The three known names that are most like the given one, if they are similar enough."""
+    return difflib.get_close_matches(given, known, n=3, cutoff=similar)

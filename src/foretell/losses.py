@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from foretell.batch import main_output
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, unknown_name
 
 __all__ = ["LOSSES", "Loss", "loss_name", "resolve_loss", "token_cross_entropy"]
 
@@ -111,10 +111,8 @@ def resolve_loss(loss: str | Loss) -> Loss:
         return loss
     if isinstance(loss, str) and loss in LOSSES:
         return LOSSES[loss]
-    raise ForetellError(
-        f"no loss is called {loss!r}; choose one of {', '.join(LOSSES)} or pass a callable "
-        "(outputs, targets) -> scalar"
-    )
+    then = " (or pass a callable (outputs, targets) -> scalar)"
+    raise unknown_name("loss", loss, LOSSES, then=then)
 
 
 def loss_name(loss: str | Loss) -> str:

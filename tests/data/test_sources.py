@@ -398,7 +398,7 @@ def test_hf_images(tmp_path: Path) -> None:
     image = splits.test[0][torch.tensor([3])]
     assert ((image * 0.226 + 0.449) * 255).round().unique().tolist() == [30]
     assert load_data(data).fingerprint == splits.fingerprint
-    with pytest.raises(ForetellError, match="no column 'wat'; did you mean 'what'"):
+    with pytest.raises(ForetellError, match="no column is called 'wat'; did you mean 'what'"):
         load_data(f"{data}?label=wat")
 
 
@@ -449,7 +449,7 @@ def test_an_absent_extra_says_what_to_install(
         ("cifar", "no data set is called 'cifar'; did you mean 'cifar10'"),
         ("npz", "'npz' names no data; write npz:FILE"),
         ("digits:7", "names no data; write digits"),
-        ("digits?size=9", "digits has no setting 'size'; it has none"),
+        ("digits?size=9", "digits has no setting 'size'; there are none"),
         ("random?image=9", "random has no setting 'image'; did you mean 'images'"),
         ("random:32", "has no shape; write random:CxHxW"),
         ("random:1x8x8x4?classes=5", "has 4 classes; leave out classes=5"),

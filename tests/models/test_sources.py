@@ -220,13 +220,13 @@ def test_patterns_reach_classifiers_alone() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("torchvision:resnet81", "torchvision has no model 'resnet81'; the nearest are resnet18"),
-        ("timm:mobilnetv3_small_050", "nearest are mobilenetv3_small_050"),
+        ("torchvision:resnet81", "torchvision has no model 'resnet81'; did you mean 'resnet18'"),
+        ("timm:mobilnetv3_small_050", "did you mean 'mobilenetv3_small_050'"),
         ("timm:resnet50.zzz", r"Invalid pretrained tag \(zzz\)"),
-        ("pytorchcv:resnet20_cifar", "nearest are resnet20_cifar10"),
+        ("pytorchcv:resnet20_cifar", "did you mean 'resnet20_cifar10'"),
         ("pytorchcv:resnet20_cifar10?num_classes=7", "cannot be made: AssertionError"),
-        ("hf:gpt22", "nearest are gpt2"),
-        ("torchvision:rexnet*", "no model of torchvision matches 'rexnet\\*'; the nearest"),
+        ("hf:gpt22", "did you mean 'gpt2'"),
+        ("torchvision:rexnet*", "no model of torchvision matches 'rexnet\\*'; did you mean"),
         ("torchvision:resnet18?image_size=big", "image_size is 'big'"),
         ("torchvision:resnet18?depth=3", "'torchvision:resnet18' cannot be made: TypeError"),
         ("timm:test_resnet?widht=3", "'timm:test_resnet' cannot be made"),

@@ -200,12 +200,12 @@ def test_equal_settings_continue_in_any_order_and_as_tuples(tmp_path: Path) -> N
 
 def test_a_folder_of_something_else_is_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("all my work")
-    with pytest.raises(ForetellError, match=r"is no run: .* holds thesis.tex; give a new"):
+    with pytest.raises(ForetellError, match=r"is not a run: .* holds thesis.tex; give a new"):
         Store.open(tmp_path, CONFIG)
     assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.tex"]
-    with pytest.raises(ForetellError, match="is no run"):
+    with pytest.raises(ForetellError, match="is not a run"):
         read_rows(tmp_path)
-    with pytest.raises(ForetellError, match="is no run"):
+    with pytest.raises(ForetellError, match="is not a run"):
         read_config(tmp_path / "absent")
 
 

@@ -53,7 +53,7 @@ REQUESTS: dict[str, tuple[Callable[[], Any], str]] = {
     "unknown proxy": (lambda: score(net(), (IMAGES, LABELS), "snipp"), "did you mean 'snip'"),
     "unknown setting": (
         lambda: score(net(), (IMAGES, LABELS), {"jacob_cov": {"eps": 1}}),
-        "no setting 'eps'; it has: epsilon",
+        "no setting 'eps'; (did you mean|known:)",
     ),
     "no proxy": (lambda: score(net(), (IMAGES, LABELS), []), "no proxy was asked for"),
     "a class": (lambda: score(nn.Linear, (IMAGES, LABELS)), "is a type, .*call it to make one"),

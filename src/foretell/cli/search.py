@@ -24,7 +24,7 @@ from foretell.cli.inputs import add_data, data_text
 from foretell.cli.progress import SearchProgress
 from foretell.cli.show import show
 from foretell.engine.plan import DEFAULT
-from foretell.errors import ForetellError, did_you_mean
+from foretell.errors import ForetellError, unknown_name
 from foretell.executors.processes import available_cores
 from foretell.proxies import BASELINES, PROXIES
 from foretell.scoring.costs import COSTS, parse_limits
@@ -162,7 +162,7 @@ def configured(arguments: argparse.Namespace, words: list[str]) -> argparse.Name
     for name, value in options.items():
         action = actions.get(name.replace("-", "_"))
         if action is None or action.dest not in known:
-            raise ForetellError(f"{path} has the option {name!r}; {did_you_mean(name, known)}")
+            raise unknown_name("option", name, known, f"{path} has the option {name!r}")
         kind = action.type or (bool if action.nargs == 0 else str)
         if type(value) is not kind and not (kind is float and type(value) is int):
             raise ForetellError(f"{path}: {name} is {value!r}; give {KINDS[kind]}")

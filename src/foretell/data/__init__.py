@@ -21,7 +21,7 @@ from foretell.data.stream import first_batch
 from foretell.data.tabular import breast_cancer, csv
 from foretell.data.tokens import Vocabulary
 from foretell.data.torchvision_sets import KNOWN, from_torchvision_set
-from foretell.errors import ForetellError, did_you_mean
+from foretell.errors import ForetellError, unknown_name
 from foretell.names import parse_spec
 
 __all__ = [
@@ -113,7 +113,7 @@ def load_data(text: str) -> Splits:
     entry = _entry(prefix)
     for key in settings:
         if key not in entry.settings:
-            raise ForetellError(f"{prefix} has no setting {key!r}; {_choices(key, entry.settings)}")
+            raise unknown_name("setting", key, entry.settings, f"{prefix} has no setting {key!r}")
     if (entry.place is True and not place) or (entry.place is False and place):
         raise ForetellError(f"{text!r} names no data; write {entry.pattern}")
     try:
@@ -143,9 +143,5 @@ def with_settings(text: str, **settings: Any) -> str:
 
 def _entry(prefix: str) -> DataEntry:
     if prefix not in DATA:
-        raise ForetellError(f"no data set is called {prefix!r}; {did_you_mean(prefix, DATA)}")
+        raise unknown_name("data set", prefix, DATA)
     return DATA[prefix]
-
-
-def _choices(given: str, known: list[str]) -> str:
-    return did_you_mean(given, known) if known else "it has none"

@@ -12,7 +12,7 @@ from foretell.data.pictures import PARTS, common_shape, from_pictures
 from foretell.data.splits import Splits
 from foretell.data.text import LENGTH, SEQUENCES, labelled_texts, sequences_of, text_splits
 from foretell.data.tokens import make_tokenizer
-from foretell.errors import ForetellError, did_you_mean
+from foretell.errors import ForetellError, unknown_name
 from foretell.names import extra
 
 __all__ = ["hf_dataset"]
@@ -107,9 +107,7 @@ def column(part: Any, given: str | None, feature: str, *usual: str) -> str | Non
     """
     if given is not None:
         if given not in part.column_names:
-            raise ForetellError(
-                f"there is no column {given!r}; {did_you_mean(given, part.column_names)}"
-            )
+            raise unknown_name("column", given, part.column_names)
         return given
     kinds = {name: type(kind).__name__ for name, kind in part.features.items()}
     found = [name for name, kind in kinds.items() if kind == feature]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from foretell.data.lazy import LazyImages, assemble
 from foretell.data.splits import Splits
-from foretell.errors import ForetellError, did_you_mean
+from foretell.errors import ForetellError, unknown_name
 from foretell.names import extra
 
 __all__ = ["folder", "from_pictures"]
@@ -82,9 +82,8 @@ def pictures_of(top: Path, classes: list[str]) -> list[tuple[Path, int]]:
     found: list[tuple[Path, int]] = []
     for child in subfolders(top):
         if child.name not in classes:
-            raise ForetellError(
-                f"{child} is no class of the training part; {did_you_mean(child.name, classes)}"
-            )
+            said = f"{child} is no class of the training part"
+            raise unknown_name("class", child.name, classes, said)
         label = classes.index(child.name)
         files = sorted(f for f in child.rglob("*") if f.suffix.lower() in ENDINGS)
         found.extend((file, label) for file in files)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from foretell.data.lazy import completed
 from foretell.data.splits import Splits
-from foretell.errors import ForetellError, did_you_mean
+from foretell.errors import ForetellError, unknown_name
 
 __all__ = ["breast_cancer", "csv"]
 
@@ -27,9 +27,7 @@ def csv(file: str, *, target: str | None = None, held_out: float = 0.2) -> Split
     frame = read_frame(Path(file))
     target = str(frame.columns[-1]) if target is None else target
     if target not in frame:
-        raise ForetellError(
-            f"{file} has no column {target!r}; {did_you_mean(target, map(str, frame))}"
-        )
+        raise unknown_name("column", target, frame, f"{file} has no column {target!r}")
     classes, labels = kinds(frame[target], f"the target {target!r} of {file}")
     if frame[target].isna().any():
         raise ForetellError(f"{file} has rows without {target!r}; leave them out")

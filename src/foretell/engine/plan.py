@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from foretell.errors import ForetellError, did_you_mean
+from foretell.errors import ForetellError, unknown_name
 from foretell.proxies import BASELINES, PAPER, PROXIES, Proxy, load_plugins
 from foretell.proxies.quantities import QUANTITIES, STEPS
 
@@ -78,15 +78,15 @@ def find(name: str) -> Proxy:
         return PROXIES[name]
     if name == "vote":
         raise ForetellError("vote ranks several models; ask `rank` for it, by='vote'")
-    raise ForetellError(f"no proxy is called {name!r}; {did_you_mean(str(name), PROXIES)}")
+    raise unknown_name("proxy", name, PROXIES)
 
 
 def check_settings(proxy: Proxy, settings: Mapping[str, Any]) -> None:
     """Raise ForetellError for a setting the proxy does not have."""
-    unknown = [name for name in settings if name not in proxy.settings]
-    if unknown:
-        has = ", ".join(proxy.settings) or "none"
-        raise ForetellError(f"{proxy.name} has no setting {unknown[0]!r}; it has: {has}")
+    for name in settings:
+        if name not in proxy.settings:
+            said = f"{proxy.name} has no setting {name!r}"
+            raise unknown_name("setting", name, proxy.settings, said)
 
 
 def steps_for(needs: Iterable[str]) -> tuple[str, ...]:

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from foretell.errors import ForetellError
-from foretell.models.sources import nearest, resolved, understood
+from foretell.errors import ForetellError, unknown_name
+from foretell.models.sources import resolved, understood
 
 __all__ = ["expand_models"]
 
@@ -43,7 +43,8 @@ def listed(file: str) -> Iterator[str]:
         try:
             yield from written_out(text) if text else []
         except ForetellError as error:
-            raise ForetellError(f"{file}:{number}: {error}") from error
+            error.args = (f"{file}:{number}: {error}",)  # of the same kind
+            raise
 
 
 def written_out(text: str) -> list[str]:
@@ -57,7 +58,8 @@ def written_out(text: str) -> list[str]:
     known = source.names()
     matching = sorted(fnmatch.filter(known, pattern), key=natural)
     if not matching:
-        raise ForetellError(f"no model of {prefix} matches {pattern!r}; {nearest(pattern, known)}")
+        said = f"no model of {prefix} matches {pattern!r}"
+        raise unknown_name("model", pattern, known, said)
     return [f"{prefix}:{match}{question}{settings}" for match in matching]
 
 

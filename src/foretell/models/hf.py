@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from torch import nn
 
-from foretell.errors import ForetellError, did_you_mean
+from foretell.errors import ForetellError, unknown_name
 from foretell.models.python import made
 from foretell.models.specs import Like, Task, Wanted
 from foretell.names import extra
@@ -99,7 +99,7 @@ def configured(name: str, settings: Settings, like: Like) -> Any:
     known = {**kind().to_dict(), **dict.fromkeys(kind.attribute_map), "num_labels": None}
     for key in given:
         if key not in known:
-            raise ForetellError(f"hf:{name} has no setting {key!r}; {did_you_mean(key, known)}")
+            raise unknown_name("setting", key, known, f"hf:{name} has no setting {key!r}")
     given = {kind.attribute_map.get(key, key): value for key, value in given.items()}
     fitting = small(kind, known, given) | fitted(known, like) | given
     try:

@@ -5,7 +5,6 @@ settings, like) -> nn.Module, an import, and a line in `SOURCES`; where they are
 its models want and what it has.
 """
 
-import difflib
 import inspect
 import re
 import shlex
@@ -16,7 +15,7 @@ from typing import Any
 
 from torch import nn
 
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, unknown_name
 from foretell.models import zoos
 from foretell.models.hf import from_hf, hf_names, hf_wants
 from foretell.models.python import from_file, from_package
@@ -25,7 +24,7 @@ from foretell.models.specs import Like, Wanted
 from foretell.names import parse_spec
 from foretell.spaces import SPACES, SpaceEntry
 
-__all__ = ["SOURCES", "Source", "nearest", "require_registered", "resolved", "understood"]
+__all__ = ["SOURCES", "Source", "require_registered", "resolved", "understood"]
 
 Settings = dict[str, Any]
 
@@ -100,7 +99,7 @@ def understood(text: str) -> tuple[Source, str, Settings]:
     if source.names is not None and (known := source.names()) and name not in known:
         prefix = source.pattern.partition(":")[0]
         if not (prefix == "timm" and name.partition(".")[0] in known):  # weights behind the dot
-            raise ForetellError(f"{prefix} has no model {name!r}; {nearest(name, known)}")
+            raise unknown_name("model", name, known, f"{prefix} has no model {name!r}")
     return source, name, settings
 
 
@@ -161,12 +160,3 @@ def harmless(key: str, value: Any) -> bool:
 
 FETCHING = re.compile("pretrained|weights|remote|trust|checkpoint")
 """In the names of settings by which the sources fetch weights, or run what comes with them."""
-
-
-def nearest(name: str, known: list[str]) -> str:
-    """The end of a message about a name that is none of hundreds.
-
-    >>> nearest("resnet8", ["alexnet", "resnet18", "resnet50", "vgg11"])
-    'the nearest are resnet18, resnet50, alexnet'
-    """
-    return f"the nearest are {', '.join(difflib.get_close_matches(name, known, n=3, cutoff=0))}"

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from foretell.errors import ForetellError, did_you_mean
+from foretell.errors import ForetellError, unknown_name
 from foretell.proxies.proxy import PROXIES, Proxy
 from foretell.proxies.quantities import QUANTITIES
 
@@ -67,10 +67,8 @@ def check(proxy: Proxy) -> None:
             )
     for need in proxy.needs:
         if need not in QUANTITIES:
-            raise ForetellError(
-                f"{proxy.name} asks for {need!r}, which is no quantity; "
-                f"{did_you_mean(need, QUANTITIES)}"
-            )
+            said = f"{proxy.name} asks for {need!r}, which is no quantity"
+            raise unknown_name("quantity", need, QUANTITIES, said)
     if not proxy.needs:
         raise ForetellError(f"{proxy.name} asks for no quantity; name one as a parameter")
     if not proxy.summary:

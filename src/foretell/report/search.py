@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foretell.errors import ForetellError
+from foretell.errors import RunStateError
 from foretell.proxies import PROXIES
 from foretell.report.charts import curves_chart, front_chart, graph_chart, points_chart
 from foretell.report.page import Block, Code, Figure, Page, Prose, TableBlock
@@ -24,9 +24,8 @@ def search_page(found: Found) -> Page:
     """The page of a `foretell search` run, from its rows."""
     config, best = found.config, found.best
     if best.empty:
-        raise ForetellError(
-            f"no training in {found.folder} has finished yet; let `foretell search` run longer"
-        )
+        said = f"no training in {found.folder} has finished yet; let `foretell search` run longer"
+        raise RunStateError(said, found.folder, "unfinished")
     by = config["by"]
     curves = {ARMS[arm]: found.curve(arm) for arm in ARMS if (found.trained["arm"] == arm).any()}
     sections: list[tuple[str, list[Block]]] = [

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from foretell.errors import ForetellError
+from foretell.errors import RunStateError
 from foretell.files import file_name, write_atomically
 from foretell.names import extra
 from foretell.report.page import Chart, Figure, Page, TableBlock, as_html
@@ -35,7 +35,7 @@ def write_report(
     scores and accuracies of each architecture. `truths` are columns of the table, with the same
     default as in `judge`. Needs the extra `report`.
 
-    Raises ForetellError if the folder is not a run, or contains no results yet.
+    Raises RunStateError if the folder is not a run, or contains no results yet.
     """
     extra("vl_convert", "report")
     job = read_config(run).get("job")
@@ -45,9 +45,11 @@ def write_report(
     if job == "search":
         return write_page(search_page(read_search(run)), folder)
     if job != "study":
-        raise ForetellError(
+        raise RunStateError(
             f"{run} is a run of kind {job!r}; reports are available for runs of "
-            "`foretell search`, `foretell study` and `foretell study search`"
+            "`foretell search`, `foretell study` and `foretell study search`",
+            Path(run),
+            "not a run",
         )
     rows = read_study(run)
     tables = judge(rows, truths)

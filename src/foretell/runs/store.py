@@ -18,7 +18,7 @@ from typing import Any, Self
 
 import filelock
 
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, RunStateError
 from foretell.files import (
     delete_drafts,
     os_errors_told,
@@ -63,8 +63,8 @@ class Store:
     def open(cls, folder: str | os.PathLike[str], config: Mapping[str, Any]) -> Self:
         """Create the run, or continue it if `config` is the one that made it.
 
-        Raises ForetellError if the folder holds something else, was made with another
-        configuration or format, cannot be written, or has a writer already.
+        Raises RunStateError if the folder holds something else, was made with another
+        configuration or format, or has a writer already; ForetellError if it cannot be written.
         """
         path = Path(folder)
         with os_errors_told(path):
@@ -137,13 +137,16 @@ class Store:
 
 
 def acquired(path: Path) -> filelock.BaseFileLock:
-    """The lock of a run folder, held. Raises ForetellError if it has a writer already."""
+    """The lock of a run folder, held. Raises RunStateError if it has a writer already."""
     lock = filelock.FileLock(path / LOCK, timeout=0, thread_local=False)
     try:
         lock.acquire()
     except filelock.Timeout:
-        raise ForetellError(
-            f"another process is writing to {path}; wait until it ends or give another --run folder"
+        raise RunStateError(
+            f"another process is writing to {path}; wait until it ends or give another --run "
+            "folder",
+            path,
+            "locked",
         ) from None
     return lock
 
@@ -152,7 +155,7 @@ def acquired(path: Path) -> filelock.BaseFileLock:
 def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
     """Be the one writer of a run's files other than its rows.
 
-    Raises ForetellError if it has a writer already, or cannot be written.
+    Raises RunStateError if it has a writer already, ForetellError if it cannot be written.
     """
     path = Path(folder)
     with os_errors_told(path):
@@ -164,21 +167,28 @@ def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """The configuration that made the run. Raises ForetellError if this is no run."""
-    path = Path(folder) / RUN
+    """The configuration that made the run. Raises RunStateError if this is not a run."""
+    folder = Path(folder)
+    path = folder / RUN
     try:
         run = json.loads(path.read_bytes())
         version, config = run["format"], run["config"]
     except FileNotFoundError:
-        raise ForetellError(f"{folder} is no run: it has no {RUN}; give a run's folder") from None
+        raise RunStateError(
+            f"{folder} is not a run: it has no {RUN}; give a run's folder", folder, "not a run"
+        ) from None
     except OSError as error:
         raise ForetellError(f"cannot read {path}: {error.strerror}; give a run's folder") from None
     except (ValueError, KeyError, TypeError):
-        raise ForetellError(f"{path} is damaged; restore it or give another --run folder") from None
+        raise RunStateError(
+            f"{path} is damaged; restore it or give another --run folder", folder, "damaged"
+        ) from None
     if version != FORMAT or not isinstance(config, dict):
-        raise ForetellError(
+        raise RunStateError(
             f"{folder} is a run in format {version!r}, this foretell knows format {FORMAT}; "
-            "use the foretell that wrote it or give another --run folder"
+            "use the foretell that wrote it or give another --run folder",
+            folder,
+            "other version",
         )
     return config
 
@@ -186,16 +196,18 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
 def read_rows(folder: str | os.PathLike[str]) -> list[Row]:
     """The finished rows of a run, oldest first; takes no lock and changes nothing.
 
-    A line still being written is not finished and left out. Raises ForetellError if this is
-    no run or a line is damaged: a report must not quietly be about fewer rows.
+    A line still being written is not finished and left out. Raises RunStateError if this is
+    not a run or a line is damaged: a report must not quietly be about fewer rows.
     """
     read_config(folder)
     path = Path(folder) / ROWS
     log = read_log(path)
     if log.damaged:
-        raise ForetellError(
+        raise RunStateError(
             f"{_named(path, log.damaged)}; continue the run to have it computed again, "
-            "or delete the line to do without"
+            "or delete the line to do without",
+            path.parent,
+            "damaged",
         )
     return list(log.rows.values())
 
@@ -219,14 +231,16 @@ def _named(path: Path, damaged: list[Damage]) -> str:
 
 
 def _refuse_foreign(path: Path) -> None:
-    """Never write among the files of something that is no run."""
+    """Never write among the files of something that is not a run."""
     if (path / RUN).exists():
         return
     for entry in sorted(path.iterdir()):
         if not entry.name.startswith((LOCK, f".{RUN}.")):
-            raise ForetellError(
-                f"{path} is no run: it has no {RUN} but holds {entry.name}; "
-                "give a new or empty --run folder"
+            raise RunStateError(
+                f"{path} is not a run: it has no {RUN} but holds {entry.name}; "
+                "give a new or empty --run folder",
+                path,
+                "not a run",
             )
 
 
@@ -245,9 +259,11 @@ def _settle(path: Path, config: Mapping[str, Any]) -> None:
         if old.get(name) != new.get(name)
     ]
     if differing:
-        raise ForetellError(
+        raise RunStateError(
             f"{path} was made with other settings ({'; '.join(differing)}); "
-            "give another --run folder or the settings of before"
+            "give another --run folder or the settings of before",
+            path,
+            "other settings",
         )
 
 

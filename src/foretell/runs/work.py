@@ -9,7 +9,7 @@ import torch
 from foretell.batch import Batch
 from foretell.data import Splits, minibatch
 from foretell.engine.plan import Plan
-from foretell.errors import ForetellError, did_you_mean
+from foretell.errors import unknown_name
 from foretell.executors.processes import require_picklable
 from foretell.losses import loss_name
 from foretell.runs.tasks import Data, loaded
@@ -68,9 +68,7 @@ class Work:
         Raises ForetellError for an unknown name, or a space without the settings to reduce.
         """
         if name not in REDUCED:
-            raise ForetellError(
-                f"no reduced training is called {name!r}; {did_you_mean(name, REDUCED)}"
-            )
+            raise unknown_name("reduced training", name, REDUCED)
         by = REDUCED[name]
         space, data = reduced_space(self.space, by), reduced_splits(loaded(self.data), by)
         return replace(self, space=space, data=data, training=by.training)

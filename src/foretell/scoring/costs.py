@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from foretell.batch import Batch
-from foretell.errors import ForetellError, did_you_mean
+from foretell.errors import ForetellError, unknown_name
 from foretell.scoring.score import score
 
 __all__ = ["COSTS", "Cost", "parse_limits", "require_cost"]
@@ -80,12 +80,11 @@ def require_cost(name: str) -> None:
     >>> require_cost("nb201-hw:cifar10_edgegpu_latency")
     >>> require_cost("parms")
     Traceback (most recent call last):
-    foretell.errors.ForetellError: no cost is called 'parms'; did you mean 'params'? A table's
-    is TABLE:COLUMN
+    foretell.errors.UnknownName: no cost is called 'parms'; did you mean 'params'? (a column of a
+    table is TABLE:COLUMN)
     """
     if name not in COSTS and not all(name.partition(":")):
-        hint = did_you_mean(name, COSTS)
-        raise ForetellError(f"no cost is called {name!r}; {hint} A table's is TABLE:COLUMN")
+        raise unknown_name("cost", name, COSTS, then=" (a column of a table is TABLE:COLUMN)")
 
 
 def parse_limits(text: str) -> dict[str, float]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from foretell.errors import ForetellError, did_you_mean
+from foretell.errors import ForetellError, unknown_name
 from foretell.searchers.evolution import AgingEvolution
 from foretell.searchers.local import LocalSearch
 from foretell.searchers.nsga2 import Costs, Nsga2
@@ -107,21 +107,21 @@ def make_searcher(
 
     >>> make_searcher("randon", None, 0)
     Traceback (most recent call last):
-    foretell.errors.ForetellError: no searcher is called 'randon'; did you mean 'random'?
+    foretell.errors.UnknownName: no searcher is called 'randon'; did you mean 'random'?
     >>> make_searcher("random", None, 0, moves=1)
     Traceback (most recent call last):
-    foretell.errors.ForetellError: searcher random has no setting 'moves'; it has none
+    foretell.errors.UnknownName: searcher random has no setting 'moves'; there are none
     """
     if name not in SEARCHERS:
-        raise ForetellError(f"no searcher is called {name!r}; {did_you_mean(name, SEARCHERS)}")
+        raise unknown_name("searcher", name, SEARCHERS)
     entry = SEARCHERS[name]
     if costs is not None and not entry.costs:
         several = ", ".join(other for other in SEARCHERS if SEARCHERS[other].costs)
         raise ForetellError(f"searcher {name} weighs no costs; use {several}")
     for setting in settings:
         if setting not in entry.settings:
-            known = ", ".join(entry.settings) or "none"
-            raise ForetellError(f"searcher {name} has no setting {setting!r}; it has {known}")
+            said = f"searcher {name} has no setting {setting!r}"
+            raise unknown_name("setting", setting, entry.settings, said)
     if type(warmup) is not int or warmup < 0:
         raise ForetellError(f"warmup is {warmup!r}; give the number of networks to score first")
     if costs is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, RunStateError
 from foretell.files import write_atomically
 from foretell.runs.evaluate import Evaluator
 from foretell.spaces import SPACES, Arch, Space, make_space, own_space
@@ -31,9 +31,11 @@ def save_chosen(arch: Arch, evaluator: Evaluator) -> None:
     try:
         content = weights.read_bytes()
     except OSError as error:
-        raise ForetellError(
+        raise RunStateError(
             f"cannot read {weights}, which this run has trained: {error.strerror}; "
-            "restore it or give another --run folder"
+            "restore it or give another --run folder",
+            folder,
+            "damaged",
         ) from error
     write_atomically(folder / "chosen.pt", content)
     write_atomically(folder / "chosen.json", f"{json.dumps(about, indent=2)}\n".encode())
@@ -43,7 +45,7 @@ def load_chosen(run: str | os.PathLike[str], space: str | Space | None = None) -
     """The trained network that a search chose, in evaluation mode, on the CPU.
 
     A space of your own is given again, as an object or `FILE.py:NAME`: nothing in the run folder
-    is executed. Raises ForetellError if the search has not finished.
+    is executed. Raises RunStateError if the search has not finished.
     """
     folder = Path(run)
     about = read_chosen(folder)
@@ -53,7 +55,7 @@ def load_chosen(run: str | os.PathLike[str], space: str | Space | None = None) -
     try:
         model.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
     except Exception as error:  # torch raises what it likes
-        raise ForetellError(f"{path} is damaged; {REDO}") from error
+        raise RunStateError(f"{path} is damaged; {REDO}", folder, "damaged") from error
     return model.eval()
 
 
@@ -65,18 +67,20 @@ CHOSEN = {"space": str, "settings": dict, "arch": str, "seed": int, "weights": s
 
 
 def read_chosen(folder: Path) -> dict[str, Any]:
-    """What chosen.json says. Raises ForetellError if the search has not finished."""
+    """What chosen.json says. Raises RunStateError if the search has not finished."""
     try:
         about: dict[str, Any] = json.loads((folder / "chosen.json").read_bytes())
         kinds = {name: type(about[name]) for name in CHOSEN}
     except FileNotFoundError:
-        raise ForetellError(
-            f"{folder} holds no chosen network yet; let `foretell search --run {folder}` finish"
+        raise RunStateError(
+            f"{folder} holds no chosen network yet; let `foretell search --run {folder}` finish",
+            folder,
+            "unfinished",
         ) from None
     except (ValueError, KeyError, TypeError):
         kinds = {}
     if kinds != CHOSEN:
-        raise ForetellError(f"{folder / 'chosen.json'} is damaged; {REDO}")
+        raise RunStateError(f"{folder / 'chosen.json'} is damaged; {REDO}", folder, "damaged")
     return about
 
 

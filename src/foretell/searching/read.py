@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from foretell.errors import ForetellError
+from foretell.errors import RunStateError
 from foretell.runs.rowlog import Row
 from foretell.runs.rows import CostRow, PickRow, ScoreRow, TrainRow, rows_of, versions
 from foretell.runs.store import read_config, read_rows
@@ -45,14 +45,16 @@ class Found:
 def read_search(run: str | os.PathLike[str]) -> Found:
     """The rows of a search, finished or not; needs the run folder alone.
 
-    Raises ForetellError if the folder is no search or nothing is trained yet.
+    Raises RunStateError if the folder is no search or nothing is trained yet.
     """
     config, rows = read_config(run), read_rows(run)
     if config.get("job") != "search":
-        raise ForetellError(f"{run} is a run of another kind; give the folder of a search")
+        said = f"{run} is a run of another kind; give the folder of a search"
+        raise RunStateError(said, Path(run), "not a run")
     asked = rows_of(PickRow, rows)
     if not asked:
-        raise ForetellError(f"{run} has trained nothing yet; let `foretell search` run")
+        said = f"{run} has trained nothing yet; let `foretell search` run"
+        raise RunStateError(said, Path(run), "unfinished")
     trainings = {
         row.network.arch: row.trained
         for row in rows_of(TrainRow, rows)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, RunStateError
 from foretell.files import write_atomically
 from foretell.progress import Progress, ProgressCallback
 from foretell.runs.store import locked, read_config
@@ -54,16 +54,18 @@ def retrain(
     from its last epoch when the same call is made again. `progress` is called with a `Progress`
     after each epoch.
 
-    Raises ForetellError if the search has not finished or the run has a writer, or for other data
-    or another space.
+    Raises RunStateError if the search has not finished, the run has a writer, or its data is
+    other; ForetellError for another space or a training that failed.
     """
     folder = Path(run)
     config, about = read_config(folder), read_chosen(folder)
     splits = loaded(data if data is not None else config["data"]["name"])
     if splits.fingerprint != config["data"]["fingerprint"]:
-        raise ForetellError(
+        raise RunStateError(
             f"{splits.name} is not the data of this run, {config['data']['name']} with fingerprint "
-            f"{config['data']['fingerprint']}; give the same --data"
+            f"{config['data']['fingerprint']}; give the same --data",
+            folder,
+            "other settings",
         )
     built = space_of(about, space)
     model = built.build(built.parse(about["arch"]), seed)

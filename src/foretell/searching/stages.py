@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from foretell.errors import ForetellError, did_you_mean
+from foretell.errors import ForetellError, unknown_name
 from foretell.runs.evaluate import Evaluator
 from foretell.runs.work import Work
 from foretell.searchers import Question
@@ -39,7 +39,7 @@ def staged(name: str | None, work: Work) -> list[Work]:
         shares = [replace(work.training, epochs=each, stop_after=None) for each in shorter]
         return [*(replace(work, training=training) for training in shares), work]
     if name not in REDUCED:
-        raise ForetellError(f"no first stage is called {name!r}; {did_you_mean(name, STAGES)}")
+        raise unknown_name("first stage", name, STAGES)
     return [work.reduced(name), work]
 
 

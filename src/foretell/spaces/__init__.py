@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from foretell.batch import Kind
-from foretell.errors import ForetellError, did_you_mean
+from foretell.errors import unknown_name
 from foretell.spaces.asr import NASBenchASR
 from foretell.spaces.choices import Choices, own_space
 from foretell.spaces.graph import Graph, Graphs, graph_of
@@ -116,11 +116,10 @@ def make_space(name: str, settings: Mapping[str, Json] | None = None) -> Space:
     8
     """
     if name not in SPACES:
-        raise ForetellError(f"no space is called {name!r}; {did_you_mean(name, SPACES)}")
+        raise unknown_name("space", name, SPACES)
     entry = SPACES[name]
     for setting in settings or {}:
         if setting not in entry.defaults:
-            raise ForetellError(
-                f"{name} has no setting {setting!r}; {did_you_mean(setting, entry.defaults)}"
-            )
+            said = f"{name} has no setting {setting!r}"
+            raise unknown_name("setting", setting, entry.defaults, said)
     return entry.constructor(**(settings or {}))

@@ -14,7 +14,7 @@ from typing import ClassVar, TypeAlias
 
 from torch import nn
 
-from foretell.errors import ForetellError, did_you_mean
+from foretell.errors import ForetellError, unknown_name
 from foretell.spaces.asr_network import OPERATIONS, network
 from foretell.spaces.initialise import initialise
 from foretell.spaces.space import Arch, Json, require_valid
@@ -147,8 +147,8 @@ def _parse_node(node: object, number: int, text: str) -> list[int]:
     operation, *skips = node
     if type(operation) is not int or not 0 <= operation < len(OPERATIONS):
         if operation not in OPERATIONS:
-            hint = did_you_mean(str(operation), OPERATIONS)
-            raise ForetellError(f"{operation!r} in {text!r} is no operation; {hint}")
+            said = f"{operation!r} in {text!r} is no operation"
+            raise unknown_name("operation", operation, OPERATIONS, said)
         operation = OPERATIONS.index(operation)
     if any(type(skip) is not int or skip not in (0, 1) for skip in skips):
         raise ForetellError(f"the skips {skips!r} in {text!r} should be 0 or 1 each; {_EXPECTED}")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from foretell.errors import ForetellError, did_you_mean
+from foretell.errors import ForetellError, unknown_name
 from foretell.names import named_in_file, named_in_package, one_line
 from foretell.seeds import derived_seed, own_randomness
 from foretell.spaces.space import Arch, Json, Space, require_valid
@@ -124,7 +124,7 @@ class Choices:
     def _indices(self, given: Mapping[str, Any]) -> Arch:
         for name in given:
             if name not in self.options:
-                raise ForetellError(f"no choice {name!r}; {did_you_mean(name, self.options)}")
+                raise unknown_name("choice", name, self.options)
         if missing := [name for name in self.options if name not in given]:
             raise ForetellError(f"nothing is chosen for {missing[0]!r}; give {missing[0]}=OPTION")
         found = []

@@ -13,7 +13,7 @@ from typing import ClassVar, Literal, get_args
 
 from torch import nn
 
-from foretell.errors import ForetellError, did_you_mean
+from foretell.errors import ForetellError, unknown_name
 from foretell.spaces.graph import Graph
 from foretell.spaces.initialise import initialise
 from foretell.spaces.nb201_network import EDGES, OPERATIONS, network
@@ -67,10 +67,8 @@ class NASBench201:
             if type(value) is not int or value < 1:
                 raise ForetellError(f"nb201: {setting} is {value!r}; give an integer of at least 1")
         if self.variant not in get_args(Variant):
-            raise ForetellError(
-                f"nb201: no variant is called {self.variant!r}; "
-                f"{did_you_mean(str(self.variant), get_args(Variant))}"
-            )
+            said = f"nb201: no variant is called {self.variant!r}"
+            raise unknown_name("variant", self.variant, get_args(Variant), said)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -175,9 +173,8 @@ def _parse_node(node: str, target: int, text: str) -> list[int]:
 def _parse_edge(edge: str, source: int, target: int, text: str) -> int:
     operation, _, given_source = edge.partition("~")
     if operation not in OPERATIONS:
-        raise ForetellError(
-            f"{operation!r} in {text!r} is no operation; {did_you_mean(operation, OPERATIONS)}"
-        )
+        said = f"{operation!r} in {text!r} is no operation"
+        raise unknown_name("operation", operation, OPERATIONS, said)
     if given_source != str(source):
         raise ForetellError(
             f"{edge!r} in {text!r} should come from node {source}: "

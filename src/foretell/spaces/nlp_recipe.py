@@ -10,7 +10,7 @@ import re
 from graphlib import CycleError, TopologicalSorter
 from typing import NamedTuple, TypeAlias
 
-from foretell.errors import ForetellError, did_you_mean
+from foretell.errors import ForetellError, unknown_name
 
 __all__ = [
     "OPERATIONS",
@@ -78,8 +78,8 @@ def _read_node(name: str, entry: object) -> Node:
         raise ForetellError(f"node {name!r} is {entry!r}; {_EXPECTED}")
     operation, inputs = entry["op"], entry["input"]
     if operation not in OPERATIONS:
-        hint = did_you_mean(str(operation), OPERATIONS)
-        raise ForetellError(f"node {name!r} has no operation {operation!r}; {hint}")
+        said = f"node {name!r} has no operation {operation!r}"
+        raise unknown_name("operation", operation, OPERATIONS, said)
     if not isinstance(inputs, list) or not all(isinstance(source, str) for source in inputs):
         raise ForetellError(f"node {name!r} has the input {inputs!r}; give a list of node names")
     return Node(operation, tuple(inputs))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from foretell.errors import ForetellError, did_you_mean
+from foretell.errors import ForetellError, unknown_name
 from foretell.studies.published import PUBLISHED
 from foretell.studies.read import Rows
 from foretell.studies.table import study_table
@@ -36,9 +36,8 @@ def truth_columns(table: Table, asked: Sequence[str]) -> list[str]:
     known = [*table.reporting, *table.choosing]
     for column in asked:
         if column not in known:
-            raise ForetellError(
-                f"table {table.name} has no accuracy {column!r}; {did_you_mean(column, known)}"
-            )
+            said = f"table {table.name} has no accuracy {column!r}"
+            raise unknown_name("column", column, known, said)
     default = table.reporting[:SETS_SHOWN] or table.choosing[-1:]
     if not (asked or default):
         raise ForetellError(f"table {table.name} has no accuracies to hold scores against")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foretell.errors import ForetellError
+from foretell.errors import RunStateError
 from foretell.runs.rows import ReducedRow, ScoreRow, rows_of, versions
 from foretell.runs.store import read_config, read_rows
 from foretell.spaces import Space, make_space
@@ -60,16 +60,18 @@ class Rows:
 def read_study(run: str | os.PathLike[str]) -> Rows:
     """The rows of a study, finished or not; needs the run folder alone.
 
-    Raises ForetellError if the folder is no study or holds no scores yet.
+    Raises RunStateError if the folder is not a study or holds no scores yet.
     """
     config = read_config(run)
     if config.get("job") != "study":
-        raise ForetellError(f"{run} is a run of another kind; give the folder of a study")
+        said = f"{run} is a run of another kind; give the folder of a study"
+        raise RunStateError(said, Path(run), "not a run")
     table = read_table(Path(run) / TABLE)
     every = read_rows(run)
     rows, trained = rows_of(ScoreRow, every), rows_of(ReducedRow, every)
     if not rows:
-        raise ForetellError(f"{run} holds no scores yet; let `foretell study` run")
+        said = f"{run} holds no scores yet; let `foretell study` run"
+        raise RunStateError(said, Path(run), "unfinished")
     flat = pd.DataFrame(
         {
             "seed": row.network.seed,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foretell.errors import ForetellError, did_you_mean
+from foretell.errors import ForetellError, RunStateError, unknown_name
 from foretell.executors.processes import Lost, completed, pool
 from foretell.progress import ProgressCallback, Tally
 from foretell.proxies import PROXIES
@@ -122,7 +122,7 @@ def searched(strategy: str, column: str, seed: int) -> str:
 def benchmark_of(table: Table, scores: pd.DataFrame, by: str, settings: Any) -> Benchmark:
     """The table with the scores by which a search is helped, higher being better."""
     if by not in scores:
-        raise ForetellError(f"the study has no scores {by!r}; {did_you_mean(by, map(str, scores))}")
+        raise unknown_name("proxy", by, scores, f"the study has no scores {by!r}")
     if table.space == "models":
         raise ForetellError(f"table {table.name} is a zoo: there is no space to search")
     sign = 1 if PROXIES[by].higher_is_better else -1
@@ -134,9 +134,8 @@ def columns_told(table: Table, asked: Sequence[str]) -> list[str]:
     known = [*table.choosing, *table.reporting]
     for column in asked:
         if column not in known:
-            raise ForetellError(
-                f"table {table.name} has no accuracy {column!r}; {did_you_mean(column, known)}"
-            )
+            said = f"table {table.name} has no accuracy {column!r}"
+            raise unknown_name("column", column, known, said)
     if not (asked or table.choosing):
         raise ForetellError(f"table {table.name} has nothing to choose by; name a column to tell")
     return list(asked or table.choosing[:1])
@@ -271,10 +270,12 @@ def read_simulations(run: str | os.PathLike[str]) -> Simulations:
     """
     config = read_config(run)
     if config.get("job") != "simulation":
-        raise ForetellError(f"{run} is a run of another kind; give one of `foretell study search`")
+        said = f"{run} is a run of another kind; give one of `foretell study search`"
+        raise RunStateError(said, Path(run), "not a run")
     stored = read_rows(run)
     if not (rows := rows_of(SimulatedRow, stored)):
-        raise ForetellError(f"{run} holds no searches yet; let `foretell study search` run")
+        said = f"{run} holds no searches yet; let `foretell study search` run"
+        raise RunStateError(said, Path(run), "unfinished")
     benchmark = benchmark_in(os.fspath(run))
     seconds = seconds_in(Path(run), benchmark.table)
     return Simulations(config, benchmark, rows, versions(stored), seconds)

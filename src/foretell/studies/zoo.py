@@ -8,7 +8,7 @@ from torch import nn
 
 from foretell.batch import Batch
 from foretell.data import Splits
-from foretell.errors import ForetellError, did_you_mean
+from foretell.errors import unknown_name
 from foretell.models import fit_batch, load_model
 from foretell.spaces import Arch, Json, require_valid
 
@@ -56,7 +56,7 @@ class ModelZoo:
     def parse(self, text: str) -> Arch:
         """The number of a name."""
         if text not in self._numbers:
-            raise ForetellError(f"the zoo has no {text!r}; {did_you_mean(text, self.names)}")
+            raise unknown_name("model", text, self.names, f"the zoo has no {text!r}")
         return (self._numbers[text],)
 
     def format(self, arch: Arch) -> str:

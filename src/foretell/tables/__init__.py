@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from foretell.errors import ForetellError, did_you_mean
+from foretell.errors import unknown_name
 from foretell.tables.asr import import_asr
 from foretell.tables.check import Finding, check_table, summary
 from foretell.tables.folder import data_folder, read_table, stored, table_path
@@ -82,12 +82,10 @@ def import_table(source: str, path: str | Path) -> Table:
 
     >>> import_table("nb210", "x.parquet")
     Traceback (most recent call last):
-    foretell.errors.ForetellError: nothing is known of a source 'nb210'; did you mean 'nb201'?
+    foretell.errors.UnknownName: no source is called 'nb210'; did you mean 'nb201'?
     """
     if source not in IMPORTERS:
-        raise ForetellError(
-            f"nothing is known of a source {source!r}; {did_you_mean(source, [OWN, *IMPORTERS])}"
-        )
+        raise unknown_name("source", source, [OWN, *IMPORTERS])
     return IMPORTERS[source].read(Path(path).expanduser())
 
 

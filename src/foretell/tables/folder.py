@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from foretell.errors import ForetellError, did_you_mean
+from foretell.errors import ForetellError, unknown_name
 from foretell.names import extra
 from foretell.tables.parquet import read_table_file
 from foretell.tables.table import Table
@@ -50,12 +50,11 @@ def read_table(name_or_path: str | Path, *, space: str | None = None) -> Table:
     if not (isinstance(name_or_path, Path) or text.endswith(".parquet") or len(path.parts) > 1):
         path = table_path(text)
         if not path.is_file():
-            known = stored()
-            hint = did_you_mean(text, known) if known else "none is there yet"
-            raise ForetellError(
+            said = (
                 f"no table is called {text!r} in {data_folder()}; `foretell data import` brings "
-                f"one in; {hint}"
+                "one in"
             )
+            raise unknown_name("table", text, stored(), said)
     table = read_table_file(path)
     if space is not None and table.space != space:
         raise ForetellError(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from foretell.errors import ForetellError, did_you_mean
+from foretell.errors import ForetellError, unknown_name
 from foretell.models import SOURCES
 from foretell.models.sources import require_registered
 from foretell.spaces import make_space
@@ -42,10 +42,11 @@ def official_keys(space: str, keys: Iterable[str], what: str) -> list[str]:
 def _model(key: str, what: str) -> str:
     prefix, colon, name = key.partition(":")
     if not colon or not name or prefix not in SOURCES:
-        raise ForetellError(
+        said = (
             f"{what}: {key!r} names no model; write zoo:name with a zoo as in `foretell list "
-            f"models`, {did_you_mean(prefix, SOURCES)}"
+            "models`"
         )
+        raise unknown_name("model source", prefix, SOURCES, said)
     require_registered(key)
     return key
 

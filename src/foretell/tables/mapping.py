@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from foretell.errors import ForetellError, did_you_mean
+from foretell.errors import ForetellError, unknown_name
 from foretell.spaces import SPACES
 from foretell.tables.keys import MODELS, official_keys
 from foretell.tables.parquet import read_parquet_file
@@ -88,24 +88,19 @@ def tabulate(frame: pd.DataFrame, columns: Columns, labels: Labels) -> Table:
     """
     what = f"table {labels.name}"
     if columns.key not in frame:
-        raise ForetellError(
-            f"{what}: there is no key column {columns.key!r}; "
-            f"{did_you_mean(columns.key, map(str, frame.columns))}"
-        )
+        said = f"{what}: there is no key column {columns.key!r}"
+        raise unknown_name("column", columns.key, frame.columns, said)
     known = dict.fromkeys((*SPACES, MODELS))
     if labels.space not in known:
-        raise ForetellError(
-            f"{what}: no space is called {labels.space!r}; {did_you_mean(labels.space, known)}"
-        )
+        said = f"{what}: no space is called {labels.space!r}"
+        raise unknown_name("space", labels.space, known, said)
     keys = pd.Index([_text(key) for key in frame[columns.key]], dtype=object)
     require_keys(keys, f"{what}, key column {columns.key!r}")
     wanted = list(dict.fromkeys((*columns.judged, *columns.cost, *columns.keep)))
     for column in wanted:
         if column not in frame:
-            raise ForetellError(
-                f"{what}: there is no column {column!r}; "
-                f"{did_you_mean(column, map(str, frame.columns))}"
-            )
+            said = f"{what}: there is no column {column!r}"
+            raise unknown_name("column", column, frame.columns, said)
     chosen = frame[wanted].set_axis(official_keys(labels.space, keys, what), axis="index")
     if columns.scale != 1:
         chosen = chosen.astype(dict.fromkeys(_numeric(chosen, columns.judged), float))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foretell.errors import ForetellError, did_you_mean
+from foretell.errors import ForetellError, unknown_name
 
 __all__ = ["Table", "content_checksum", "require_keys"]
 
@@ -99,8 +99,8 @@ class Table:
 
     def _values(self, column: str, known: tuple[str, ...], verb: str) -> "pd.Series[float]":
         if column not in known:
-            hint = did_you_mean(column, known) if known else f"it has none to {verb}"
-            raise ForetellError(f"table {self.name} has no column {column!r} to {verb}; {hint}")
+            said = f"table {self.name} has no column {column!r} to {verb}"
+            raise unknown_name("column", column, known, said)
         return self.frame[column].astype(float)
 
     def _require_roles(self) -> None:
@@ -119,9 +119,8 @@ class Table:
             )
         if set(self.repeats) - set(used) or set(self.lower_is_better) - set(used):
             odd = sorted((set(self.repeats) | set(self.lower_is_better)) - set(used))
-            raise ForetellError(
-                f"table {self.name}: {odd[0]!r} has no role; {did_you_mean(odd[0], used)}"
-            )
+            said = f"table {self.name}: {odd[0]!r} has no role"
+            raise unknown_name("column", odd[0], used, said)
         if runs := sorted({run for runs in self.repeats.values() for run in runs} & set(used)):
             raise ForetellError(
                 f"table {self.name}: column {runs[0]!r} is asked for both {used[runs[0]]} and as "
@@ -135,10 +134,8 @@ class Table:
         runs = (run for runs in self.repeats.values() for run in runs)
         for column in (*self.choosing, *self.reporting, *self.cost, *runs):
             if column not in self.frame:
-                raise ForetellError(
-                    f"table {self.name} has no column {column!r}; "
-                    f"{did_you_mean(column, map(str, self.frame.columns))}"
-                )
+                said = f"table {self.name} has no column {column!r}"
+                raise unknown_name("column", column, self.frame.columns, said)
             values = self.frame[column]
             if values.dtype.kind not in "iuf":
                 raise ForetellError(
