@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from foretell.errors import RunStateError
+from foretell.errors import ForetellError, RunStateError
 from foretell.files import file_name, write_atomically
 from foretell.names import extra
 from foretell.report.page import Chart, Figure, Page, TableBlock, as_html
