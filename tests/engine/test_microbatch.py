@@ -261,3 +261,29 @@ def test_parts_of_a_batch_that_hangs_together_are_refused(proxy: str) -> None:
     model, batch = make("conv_bn_relu")
     with pytest.raises(ForetellError, match=r"micro_batch would change the scores.*BatchNorm"):
         score(model, batch, proxy, micro_batch=2)
+
+
+def test_two_parts_are_checked_as_more_are() -> None:
+    half = SAMPLES // 2
+    model, batch = make("conv_bn_relu")
+    with pytest.raises(ForetellError, match="BatchNorm"):
+        score(model, batch, "snip", micro_batch=half)
+    model, batch = make("mlp")
+    with pytest.raises(ForetellError, match="the loss is not a mean over samples"):
+        score(model, batch, "snip", loss=LOSSES_THAT_DO_NOT_SPLIT["sum"], micro_batch=half)
+    model, batch = make("residual", torch.float64)
+    whole, parts = (score(model, batch, "nwot", micro_batch=size) for size in (None, half))
+    assert parts["nwot"].value == whole["nwot"].value
+
+
+def test_the_width_of_an_output_is_its_last_axis() -> None:
+    """Of texts, the vocabulary and not the length."""
+
+    class Words(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x[:, None, :1].expand(-1, 5, 7)
+
+    subject = Subject(
+        Words(), Batch(torch.rand(4, 3), None), lambda out, _: out.mean(), 0, "all", "batch", None
+    )
+    assert loss_pass(subject, {"output_width"}, {}) == {"output_width": 7}

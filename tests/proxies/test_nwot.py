@@ -11,6 +11,7 @@ from torch import Generator, Tensor, nn
 
 from foretell import ForetellError, score
 from foretell.engine.passes import PASSES
+from foretell.proxies.nwot import nwot
 from tests.support.models import SAMPLES, conv, make, normal
 from tests.support.scores import subject_of, values, why
 
@@ -184,3 +185,19 @@ def test_parts_with_other_activations_are_refused() -> None:
     images[0, 0, 0, 0], images[1, 0, 0, 0] = 1.0, -1.0
     with pytest.raises(ForetellError, match="the same activations for each sample"):
         score(Fickle(F.relu), (images, labels), "nwot", micro_batch=1)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "why"),
+    [
+        ([[3.0]], "at least two samples"),
+        ([[3.0, 3.0, 1.0], [3.0, 3.0, 1.0], [1.0, 1.0, 3.0]], "two samples have the same codes"),
+        ([[2.0, 1.0, 1.0, 0.0], [1.0, 2.0, 0.0, 1.0], [1.0, 0.0, 2.0, 1.0], [0.0, 1.0, 1.0, 2.0]],
+         "there are too few units"),
+    ],
+)  # fmt: skip
+def test_which_reason_a_kernel_without_a_determinant_has(
+    kernel: list[list[float]], why: str
+) -> None:
+    with pytest.raises(ArithmeticError, match=why):
+        nwot(torch.tensor(kernel))

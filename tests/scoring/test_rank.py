@@ -7,6 +7,7 @@ from torch import nn
 
 from foretell import ForetellError, rank, score, vote
 from foretell.proxies import PAPER, PROXIES
+from foretell.scoring.rank import row_of
 
 
 def net(width: int) -> nn.Module:
@@ -107,3 +108,19 @@ def test_an_interrupt_is_no_reason(batch: tuple[torch.Tensor, torch.Tensor]) -> 
 
     with pytest.raises(KeyboardInterrupt):
         rank({"good": net(2), "bad": build}, batch, ["params"])
+
+
+def test_seconds_are_those_of_the_passes_of_each_run() -> None:
+    """Passes are shared, so the slowest score of a run took them all."""
+    runs = pd.DataFrame(
+        {
+            "run": [0, 0, 1, 1],
+            "proxy": ["snip", "params"] * 2,
+            "value": [1.0, 2.0, 3.0, 2.0],
+            "seconds": [4.0, 1.0, 16.0, 2.0],
+            "why": "",
+        }
+    )
+    row = row_of(runs)
+    assert row["seconds"] == 20.0
+    assert (row["snip"], row["params"], row["params_std"], row["why"]) == (2.0, 2.0, 0.0, "")

@@ -55,3 +55,13 @@ def test_a_missing_voter_is_named() -> None:
     """The error says which column is not there."""
     with pytest.raises(ForetellError, match="missing: snip"):
         vote(pd.DataFrame({"synflow": [1.0], "jacob_cov": [1.0]}))
+
+
+def test_wins_of_more_networks_than_are_compared_at_once() -> None:
+    """By a loop over all pairs; one more than a block, two blocks, and a part of a third."""
+    generator = np.random.default_rng(0)
+    for count in (65, 128, 150):
+        scores = pd.DataFrame(generator.integers(9, size=(count, 3)), columns=list(VOTERS))
+        rows = scores.to_numpy()
+        expected = [sum((rows[i] > rows[j]).sum() >= 2 for j in range(count)) for i in range(count)]
+        assert wins(scores).tolist() == expected

@@ -3,7 +3,9 @@
 from typing import Any
 
 import numpy as np
+import pytest
 
+from foretell import ForetellError
 from foretell.searchers import Question, make_searcher
 from foretell.searching.pareto import hypervolume, undominated
 from foretell.spaces import Arch, NASBench201
@@ -72,3 +74,10 @@ def test_what_is_told_unasked_is_of_the_population() -> None:
     assert {NB201.canonical(child.arch) for child in children}.isdisjoint(
         NB201.canonical(NB201.parse(text)) for text in ("333333", "000000", "222222")
     )
+
+
+def test_a_population_has_pairs() -> None:
+    for population in (1, 0, 2.0):
+        with pytest.raises(ForetellError, match=f"population of {population} has no pairs"):
+            make_searcher("nsga2", NB201, 0, population=population)
+    assert len(make_searcher("nsga2", NB201, 0, population=2).ask(9)) == 2

@@ -9,6 +9,7 @@ from foretell.spaces import (
     make_space,
     sample,
 )
+from tests.support.searches import TOY
 
 
 @pytest.mark.parametrize("name", ["nb101", "nb201", "macro"])
@@ -18,3 +19,9 @@ def test_graphs_of_isomorphs_have_the_operations_of_the_architecture(name: str) 
     for _ in range(20):
         labels, edges = graph_of(space, sample(space, rng))
         assert all(0 <= s < t < len(labels) for s, t in edges)
+
+
+def test_any_other_space_is_a_chain_of_choices_all_connected() -> None:
+    labels, edges = graph_of(TOY, (0, 2, 1))
+    assert labels == ("0: a", "1: c", "2: b")
+    assert edges == ((0, 1), (0, 2), (1, 2))

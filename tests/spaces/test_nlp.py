@@ -435,3 +435,38 @@ def test_what_is_too_large_is_told_so() -> None:
 def test_settings_out_of_range_are_refused(setting: str, value: Any) -> None:
     with pytest.raises(ForetellError, match=f"nlp: {setting} is {value!r}"):
         NASBenchNLP(**{setting: value})
+
+
+def test_a_state_beyond_their_number_that_is_read_is_a_state() -> None:
+    """One state is asked for; its node reads the second, which reads the third."""
+    space = NASBenchNLP(nodes=4)
+    slots = {
+        1: ("activation_tanh", False, ("h_prev_1",)),  # state 0
+        2: ("activation_tanh", False, ("h_prev_2",)),  # state 1
+        3: ("linear", True, ("h_prev_0",)),  # state 2
+    }
+    arch = [0] * len(space.choices)
+    arch[1:4] = [1, 2, 3]
+    for slot, (operation, with_x, inputs) in slots.items():
+        start = 4 + 4 * slot
+        words = [text.partition("(") for text in space.choices[start]]
+        arch[start] = next(
+            place
+            for place, (name, _, rest) in enumerate(words)
+            if name == operation
+            and rest.startswith("x") == with_x
+            and len(rest.split(",")) == len(inputs) + with_x
+        )
+        for place, source in enumerate(inputs, start=start + 1):
+            arch[place] = space.choices[place].index(source)
+    recipe = json.loads(space.format(tuple(arch)))
+    assert {name for name in recipe if name.startswith("h_new")} == {
+        "h_new_0",
+        "h_new_1",
+        "h_new_2",
+    }
+    fewer = list(arch)
+    fewer[4 + 4 * 1 + 1] = space.choices[4 + 4 * 1 + 1].index("h_prev_0")
+    fewer[4 + 4 * 1] = arch[4 + 4 * 3]  # state 0 of x and itself: the others are not read
+    recipe = json.loads(space.format(tuple(fewer)))
+    assert {name for name in recipe if name.startswith("h_new")} == {"h_new_0"}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from foretell.statistics.pairs import orders_of
+from foretell.statistics.pairs import exact, orders_of
 from foretell.statistics.sample import Sample
 from foretell.studies import (
     kendall,
@@ -35,3 +35,13 @@ def test_counts_too_large_for_short_numbers_stay_exact() -> None:
     orders = orders_of(Sample(counts), np.array([1.0, 2, 3, 4]), np.array([1.0, 2, 3, 4]))
     expected = 3e5 * 5e5 + 3e5 * 7e5 + 5e5 * 7e5 + 3e5 + 5e5 + 7e5
     assert orders.alike == expected
+
+
+def test_short_numbers_are_taken_where_they_hold_every_sum() -> None:
+    """And halves of them: float32 has these below 2²³."""
+    below, at = np.array([2.0**11, 2.0**11 - 1]), np.array([2.0**11, 2.0**11])
+    assert exact(below).dtype == np.float32
+    assert exact(at).dtype == np.float64
+    for counts in (below, at, at + 1):
+        orders = orders_of(Sample(counts), np.array([1.0, 2.0]), np.array([1.0, 2.0]))
+        assert orders.alike == counts[0] * counts[1]

@@ -1,6 +1,7 @@
 """Simulated searches: rows, resuming, curves, the command and its report."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,14 @@ import pytest
 
 from foretell.cli.commands import main
 from foretell.errors import ForetellError
+from foretell.proxies import PROXIES
 from foretell.report import write_report
 from foretell.runs.store import read_rows
 from foretell.spaces import Subset, enumerate_space, make_space
 from foretell.studies.curves import bands, needed, speedups
 from foretell.studies.run import run_study
 from foretell.studies.simulate import Benchmark, best_so_far, simulate
-from foretell.studies.simulations import read_simulations, run_simulations
+from foretell.studies.simulations import benchmark_of, read_simulations, run_simulations
 from foretell.tables import Table, write_table
 
 SPACE = make_space("nb201")
@@ -194,3 +196,13 @@ def test_wrong_requests_are_refused_in_one_line(
     searched(scored, tmp_path / "a")
     with pytest.raises(ForetellError, match="other settings"):
         run_simulations(scored, run=scored, by="params", seeds=1)
+
+
+def test_a_score_of_which_less_is_better_is_turned(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = pd.DataFrame({"params": FRAME["val"]})
+    plain = benchmark_of(TABLE, frame, "params", {})
+    monkeypatch.setitem(PROXIES, "params", replace(PROXIES["params"], higher_is_better=False))
+    turned = benchmark_of(TABLE, frame, "params", {})
+    pd.testing.assert_series_equal(turned.scores, -plain.scores)
+    found = simulate(turned, "random?warmup=400", "val", 1, seed=0)
+    assert FRAME["val"].iloc[found.trained[0]] == FRAME["val"].min()

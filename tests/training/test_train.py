@@ -257,6 +257,8 @@ def test_the_network_comes_back_as_it_was_laid_out_and_without_gradients(few: Sp
         ({"batch_size": 2.5}, "batch_size is 2.5; give an integer"),
         ({"lr": 0.0}, "lr is 0.0; give a learning rate above 0"),
         ({"lr": math.nan}, "lr is nan"),
+        ({"lr": math.inf}, "lr is inf"),
+        ({"weight_decay": math.inf}, "weight_decay is inf"),
         ({"momentum": 1.0}, "momentum is 1.0; give a number from 0 to below 1"),
         ({"momentum": 0.0}, "nesterov needs momentum"),
         ({"weight_decay": -1e-4}, "weight_decay is -0.0001; give 0 or more"),
@@ -356,3 +358,26 @@ def test_texts_are_trained_token_by_token() -> None:
     model = nn.Sequential(nn.Embedding(5, 8), nn.Linear(8, 5))
     trained = train(model, texts, TrainSettings(epochs=20, batch_size=8, lr=0.3), 0)
     assert trained.test_accuracy == 100
+
+
+def test_what_a_model_draws_differs_from_epoch_to_epoch(few: Splits) -> None:
+    """And from seed to seed, and follows from both."""
+    drawn: list[float] = []
+
+    class Spy(nn.Module):
+        def forward(self, outputs: Tensor) -> Tensor:
+            if self.training:
+                drawn.append(float(torch.rand(())))
+            return outputs
+
+    count = len(few.train[1])
+    settings = replace(QUICK, epochs=3, batch_size=count)  # one step an epoch
+    train(small_net(Spy()), few, settings, seed=0)
+    first = list(drawn)
+    assert len(set(first)) == 3
+    drawn.clear()
+    train(small_net(Spy()), few, settings, seed=0)
+    assert drawn == first
+    drawn.clear()
+    train(small_net(Spy()), few, settings, seed=1)
+    assert not set(drawn) & set(first)

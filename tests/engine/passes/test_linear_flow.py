@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from foretell import score
+from foretell.engine.passes.linear_flow import even_softmax
 from tests.support.models import SAMPLES, conv, head, make
 
 Matrix = list[list[int]]
@@ -479,3 +480,16 @@ class PlusOne(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Add a number."""
         return x + 1.0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_a_mask_excludes_has_no_share_however_the_mask_is_written(dtype: torch.dtype) -> None:
+    """As minus infinity or as the smallest float, alone or added to a logit."""
+    smallest = torch.finfo(dtype).min
+    for mask in (-math.inf, smallest, smallest / 4 * 3):
+        logits = torch.tensor([[3.0, mask, -2.0, mask + 5.0]], dtype=dtype)
+        assert even_softmax(logits, -1).tolist() == [[0.5, 0.0, 0.5, 0.0]]
+    low = torch.tensor([[-1e4, smallest / 4, 0.0, 7.0]], dtype=dtype)  # low, but no mask
+    assert even_softmax(low, -1).tolist() == [[0.25] * 4]
+    masked = torch.full((2, 3), -math.inf, dtype=dtype)  # nothing to attend to
+    assert even_softmax(masked).tolist() == [[0.0] * 3] * 2
