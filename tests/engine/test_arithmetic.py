@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from foretell import ForetellError, search
-from foretell.cli.commands import main
+from foretell.cli import main
 from foretell.data import load_data
 from foretell.engine.arithmetic import arithmetic, exactly, newer, switches
 from foretell.engine.faster import channels_last as layout

@@ -23,7 +23,7 @@ import pandas as pd
 import pytest
 
 from foretell import ForetellError, load_data
-from foretell.cli.commands import main
+from foretell.cli import main
 from foretell.executors import ray_crew
 from foretell.executors.processes import Lost, completed
 from foretell.executors.ray import RayExecutor, require_answer

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foretell.cli.commands import main
+from foretell.cli import main
 from foretell.report import (
     Code,
     Figure,

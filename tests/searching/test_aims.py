@@ -71,7 +71,7 @@ def test_a_column_of_a_table_is_a_cost(tmp_path: Path, monkeypatch: pytest.Monke
     [
         (["--against", "params"], "searcher random weighs no costs; use nsga2"),
         (["--against", "parms", "--searcher", "nsga2"], "did you mean 'params'?"),
-        (["--limit", "params"], "is no COST=NUMBER"),
+        (["--limit", "params"], "write COST=NUMBER"),
         (["--limit", "weight=3"], "no cost is called 'weight'"),
         (["--searcher", "nsga2?population=1"], "has no pairs; give at least 2"),
         (["--searcher", "nsga2?costs=3"], "has no setting 'costs' here; it is what `against` says"),

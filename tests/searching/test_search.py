@@ -211,7 +211,8 @@ def test_ctrl_c_while_a_module_is_imported(tmp_path: Path) -> None:
     """The same exit code where the interrupt falls into an `exec`, as in making a dataclass."""
     (tmp_path / "probe.py").write_text(
         "import sys\n"
-        "from foretell.cli import main, search\n"
+        "from foretell.cli import main\n"
+        "from foretell.searching import search\n"
         "class Interrupting:\n"
         "    def __str__(self):\n"
         "        exec('raise KeyboardInterrupt')\n"

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foretell.cli.commands import main
+from foretell.cli import main
 from foretell.errors import ForetellError
 from foretell.proxies import PROXIES
 from foretell.report import write_report

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foretell.cli.commands import main
+from foretell.cli import main
 from foretell.errors import ForetellError
 from foretell.runs.store import read_rows
 from foretell.spaces import make_space

@@ -139,6 +139,8 @@ def serve() -> None:
     """Answer each request with a line."""
     import torch._dynamo  # noqa: F401 - else each child would import it to train
 
+    import foretell.report.write
+    import foretell.searching.retrain  # noqa: F401 - commands import what they need when they run
     from foretell.cli import main
     from foretell.runs.tasks import loaded
 

@@ -1,6 +1,6 @@
 """The command line."""
 
-from foretell.cli.commands import main
+from foretell.cli.app import main
 from foretell.executors.own_memory import keep_memory
 
 __all__ = ["entry", "main"]

@@ -1,16 +1,15 @@
 """`--executor`: where the tasks of a run are computed."""
 
-import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from foretell.cli.common import pick_device
+from foretell.cli.device import pick_device
 from foretell.errors import ForetellError
 from foretell.executors.ray import RayExecutor
 
-__all__ = ["Where", "add_executor", "chosen_executor"]
+__all__ = ["Where", "chosen_executor"]
 
 
 @dataclass(frozen=True)
@@ -23,17 +22,6 @@ class Where:
     def options(self) -> dict[str, Any]:
         """As `search` and `run_study` take them."""
         return {"executor": self.executor, "device": self.device}
-
-
-def add_executor(command: argparse.ArgumentParser) -> None:
-    """`--executor`."""
-    command.add_argument(
-        "--executor",
-        default="processes",
-        metavar="WHERE",
-        help="processes, or ray[:ADDRESS]: HOST:PORT, auto or ray://HOST:PORT; it takes as many "
-        "workers as the cluster has room for",
-    )
 
 
 @contextmanager

@@ -1,70 +1,141 @@
-"""A progress bar with the time that is left, on a terminal; nothing elsewhere."""
+"""How far a command has come: a bar on a terminal, elsewhere a line every half minute."""
 
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
+from rich.table import Column
 
 from foretell.cli.interrupt import raise_if_interrupted
+from foretell.cli.output import note
 from foretell.progress import Progress
 
-__all__ = ["SearchProgress"]
+__all__ = ["Pace", "ShownProgress"]
+
+EVERY = 30.0
+"""Seconds between two lines where there is no terminal."""
+
+DOING = {"score": "scoring", "train": "training", "search": "searching", "retrain": "training"}
 
 
-class SearchProgress:
-    """Counts ticks against what is to come; each unit of work has its own measured pace."""
+class Pace:
+    """Counts finished units against what is to come; each kind of work has its own measured pace.
 
-    def __init__(self, totals: Mapping[str, int], console: Console) -> None:
-        """`totals` says how many ticks of each unit the whole job has."""
-        self._left = dict(totals)
-        self._total = sum(totals.values())
-        self._spent: dict[str, float] = {}
+    >>> seconds = iter([0.0, 2.0, 4.0])
+    >>> pace = Pace({"score": 4, "train": 1}, lambda: next(seconds))
+    >>> for done in (1, 2):
+    ...     pace.add(Progress("score", done, 4, 0.0, name="333333"))
+    >>> pace.left, pace.share, pace.line
+    (6.0, 0.4, 'scoring 2 of 4, about 0:06 left in all')
+    """
+
+    def __init__(
+        self, totals: Mapping[str, int], clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        """`totals` says how many units of each kind the whole job has, where that is known."""
+        self._totals: dict[str, int] = dict(totals)
         self._done: dict[str, int] = {}
-        self._last = time.perf_counter()
-        self._bar = Bar(
-            TextColumn("{task.fields[doing]}", style="bold"),
-            BarColumn(bar_width=30),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TextColumn("{task.fields[left]}", style="cyan"),
-            TextColumn("{task.fields[label]}", style="dim"),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self._task = self._bar.add_task("", total=1.0, doing="starting", left="", label="")
+        self._computed: dict[str, int] = {}
+        self._spent: dict[str, float] = {}
+        self._clock = clock
+        self._last = clock()
+        self._event: Progress | None = None
 
-    def __call__(self, event: Progress) -> None:
-        """Take note of one finished unit of work."""
-        raise_if_interrupted()
-        now, kind = time.perf_counter(), event.what
-        self._left[kind] = max(self._left[kind] - 1, 0)
+    def add(self, event: Progress) -> None:
+        """Count one finished unit; what was read from the run folder has taken no time."""
+        now, kind = self._clock(), event.what
+        self._event = event
+        self._done[kind] = event.done
+        self._totals[kind] = max(self._totals.get(kind, 0), event.total or 0, event.done)
         if not event.cached:
             self._spent[kind] = self._spent.get(kind, 0.0) + now - self._last
-            self._done[kind] = self._done.get(kind, 0) + 1
+            self._computed[kind] = self._computed.get(kind, 0) + 1
         self._last = now
-        seconds = self.seconds_left()
-        spent = sum(self._spent.values())
-        self._bar.update(
-            self._task,
-            completed=spent / (spent + seconds) if spent else 0,
-            doing={"score": "scoring", "train": "training"}[kind],
-            left=f"{clock(seconds)} left",
-            label=event.name,
+
+    @property
+    def left(self) -> float:
+        """Seconds for the rest at the pace of its kind, or at the slowest pace known so far."""
+        paces = {kind: self._spent[kind] / self._computed[kind] for kind in self._computed}
+        slowest = max(paces.values(), default=0.0)
+        return sum(
+            (total - self._done.get(kind, 0)) * paces.get(kind, slowest)
+            for kind, total in self._totals.items()
         )
 
-    def seconds_left(self) -> float:
-        """The ticks that are left at the pace of their kind, or of the other kind so far."""
-        paces = {unit: self._spent[unit] / self._done[unit] for unit in self._done}
-        known = max(paces.values(), default=0.0)
-        return sum(left * paces.get(unit, known) for unit, left in self._left.items())
+    @property
+    def share(self) -> float:
+        """How much of the time has passed, from 0 to 1."""
+        spent = sum(self._spent.values())
+        return spent / (spent + self.left) if spent else 0.0
+
+    @property
+    def doing(self) -> str:
+        """The kind of work under way, and how many units of it are done."""
+        if self._event is None:
+            return "starting"
+        kind = self._event.what
+        return f"{DOING.get(kind, kind)} {self._done[kind]} of {self._totals[kind]}"
+
+    @property
+    def name(self) -> str:
+        """What has been finished last."""
+        return "" if self._event is None else self._event.name
+
+    @property
+    def line(self) -> str:
+        """All of it in a line."""
+        left = f", about {clock(self.left)} left in all" if self._computed else ""
+        return f"{self.doing}{left}"
+
+
+class ShownProgress:
+    """A callback for `progress` that shows how far the work has come, within a `with` block."""
+
+    def __init__(self, totals: Mapping[str, int] | None = None) -> None:
+        """`totals` says how many units of each kind there will be, where that is known."""
+        console = Console(stderr=True)
+        self._pace = Pace(totals or {})
+        fixed, short = Column(no_wrap=True), Column(no_wrap=True, overflow="ellipsis", ratio=1)
+        self._bar = Bar(
+            TextColumn("{task.description}", style="bold", table_column=fixed),
+            BarColumn(bar_width=20, table_column=fixed),
+            TextColumn("{task.percentage:>3.0f} %", table_column=fixed),
+            TextColumn("{task.fields[left]}", style="cyan", table_column=fixed),
+            TextColumn("{task.fields[name]}", style="dim", table_column=short),
+            console=console,
+            transient=True,
+            expand=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("starting", total=1.0, left="", name="")
+        self._over = threading.Event()
+
+    def __call__(self, event: Progress) -> None:
+        """Show one finished unit of work."""
+        raise_if_interrupted()
+        self._pace.add(event)
+        self._bar.update(
+            self._task,
+            description=self._pace.doing,
+            completed=self._pace.share,
+            left=f"{clock(self._pace.left)} left",
+            name=self._pace.name,
+        )
 
     def __enter__(self) -> Self:
         self._bar.start()
+        if self._bar.disable:
+            threading.Thread(target=self._lines, daemon=True).start()
         return self
+
+    def _lines(self) -> None:
+        while not self._over.wait(EVERY):
+            note(self._pace.line)
 
     def __exit__(
         self,
@@ -72,13 +143,16 @@ class SearchProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._over.set()
         self._bar.stop()
 
 
 def clock(seconds: float) -> str:
-    """Minutes and seconds.
+    """Minutes and seconds, with hours where there are some.
 
-    >>> clock(75)
-    '1:15'
+    >>> clock(75), clock(7500)
+    ('1:15', '2:05:00')
     """
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 from rich import box
@@ -11,20 +11,42 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["Form", "show"]
+from foretell.cli.output import say, stream
 
-Form = Literal["text", "json", "csv"]
+__all__ = ["drop_empty", "show", "width"]
+
+UNBOUND = 240
+"""Columns of text where the answer does not go to a terminal, so that no table is folded."""
 
 
-def show(table: pd.DataFrame, form: Form, console: Console, title: str = "", **about: Any) -> None:
+def show(table: pd.DataFrame, form: str | None, title: str = "", **about: Any) -> None:
     """Print the table and its index; `about` goes into the JSON beside the rows."""
     if form == "json":
         rows = [clean(row) for row in table.reset_index().to_dict(orient="records")]
-        print(json.dumps({**clean(about), "rows": rows}, indent=2, ensure_ascii=False))
+        say(json.dumps({**clean(about), "rows": rows}, indent=2, ensure_ascii=False))
     elif form == "csv":
-        print(table.to_csv(), end="")
+        say(table.to_csv(), end="")
     else:
+        console = terminal()
         console.print(as_text(table, title), soft_wrap=not console.is_terminal)
+
+
+def terminal() -> Console:
+    """What the answer is drawn on."""
+    out = stream()
+    return Console(file=out, highlight=False, width=None if out.isatty() else UNBOUND)
+
+
+def width() -> int:
+    """How many columns of text the answer may have."""
+    return terminal().width
+
+
+def drop_empty(table: pd.DataFrame) -> pd.DataFrame:
+    """The table without the text columns that say nothing."""
+    text = [name for name in table if not pd.api.types.is_numeric_dtype(table[name])]
+    empty = [name for name in text if not any(table[name])]
+    return table.drop(columns=empty)
 
 
 def as_text(table: pd.DataFrame, title: str) -> Table:

@@ -12,7 +12,7 @@ from foretell.batch import Batch
 from foretell.errors import ForetellError, unknown_name
 from foretell.scoring.score import score
 
-__all__ = ["COSTS", "Cost", "parse_limits", "require_cost"]
+__all__ = ["COSTS", "Cost", "require_cost"]
 
 REPEATS = 11
 
@@ -85,22 +85,3 @@ def require_cost(name: str) -> None:
     """
     if name not in COSTS and not all(name.partition(":")):
         raise unknown_name("cost", name, COSTS, then=" (a column of a table is TABLE:COLUMN)")
-
-
-def parse_limits(text: str) -> dict[str, float]:
-    """What each cost may be at most.
-
-    Raises ForetellError for what is no COST=NUMBER.
-
-    >>> parse_limits("params=1e5,nb201-hw:cifar10_edgegpu_energy=20")
-    {'params': 100000.0, 'nb201-hw:cifar10_edgegpu_energy': 20.0}
-    """
-    limits = {}
-    for part in filter(None, text.split(",")):
-        name, _, number = part.rpartition("=")
-        try:
-            limits[name] = float(number)
-        except ValueError:
-            raise ForetellError(f"limit {part!r} is no COST=NUMBER, such as params=1e5") from None
-        require_cost(name)
-    return limits

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from foretell.data import Splits
@@ -21,6 +21,7 @@ from foretell.runs.work import Work, suited
 from foretell.scoring.settings import ScoreSettings
 from foretell.searching.aims import Aims
 from foretell.searching.arms import drive
+from foretell.searching.defaults import DEMO
 from foretell.searching.outcome import SCORED, UNSCORED, Outcome, conclude
 from foretell.searching.stages import staged
 from foretell.spaces import Space, Within
@@ -29,21 +30,7 @@ from foretell.training.settings import TrainSettings
 __all__ = ["search"]
 
 
-@dataclass(frozen=True)
-class Defaults:
-    """What a search does where nothing else is said: about three minutes on two cores."""
-
-    space: str = "nb201"
-    data: str = "digits"
-    by: str = "synflow"
-    searcher: str = "random"
-    pool: int = 60
-    trainings: int = 6
-    batch_size: int = 64
-    training: TrainSettings = field(default_factory=lambda: TrainSettings(epochs=6, lr=0.02))
-
-
-DEMO, USUAL = Defaults(), ScoreSettings()
+USUAL = ScoreSettings()
 
 
 def search(

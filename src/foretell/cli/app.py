@@ -1,0 +1,111 @@
+"""The command line as a whole: its commands, and what becomes of their errors."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+from click.shell_completion import shell_complete
+
+from foretell.cli.command import Commands, in_words
+from foretell.cli.commands.completion import VARIABLE, completion
+from foretell.cli.commands.data import data
+from foretell.cli.commands.explain import explain
+from foretell.cli.commands.list import list_
+from foretell.cli.commands.rank import rank
+from foretell.cli.commands.report import report
+from foretell.cli.commands.retrain import retrain
+from foretell.cli.commands.score import score
+from foretell.cli.commands.search import search
+from foretell.cli.commands.study import study
+from foretell.cli.commands.study_search import study_search
+from foretell.cli.interrupt import remembered_interrupts
+from foretell.cli.output import note
+from foretell.cli.values import quoted
+from foretell.errors import ForetellError
+from foretell.version import __version__
+
+__all__ = ["foretell", "main"]
+
+RESUMED = ("search", "retrain", "study", "study search")
+"""The commands that continue where they were stopped."""
+
+EXAMPLES = """\
+Examples:
+foretell search                              # find and train networks for handwritten digits
+foretell rank nb201:333013 timm:resnet18     # score untrained networks, the best first
+foretell list models                         # the forms of a network's name"""
+
+
+@click.group(cls=Commands, epilog=EXAMPLES, context_settings={"max_content_width": 100})
+@click.version_option(
+    __version__, message="foretell %(version)s", help="Show the version and exit."
+)
+def foretell() -> None:
+    """Find out which neural networks are worth training, before any training."""
+
+
+COMMANDS = {
+    "search": search,
+    "rank": rank,
+    "score": score,
+    "explain": explain,
+    "list": list_,
+    "retrain": retrain,
+    "report": report,
+    "study": study,
+    "study search": study_search,
+    "data": data,
+    "completion": completion,
+}
+for name, command in COMMANDS.items():
+    foretell.add_command(command, name)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    0 if it did its job, 1 if its answer could not be written, 2 for a request that cannot be met,
+    130 for Ctrl-C.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if instruction := os.environ.get(VARIABLE):
+        return shell_complete(foretell, {}, "foretell", VARIABLE, instruction)
+    root: click.Context | None = None
+    try:
+        check_words(words)
+        with remembered_interrupts(), foretell.make_context("foretell", words) as root:
+            foretell.invoke(root)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except (ForetellError, click.UsageError) as error:
+        note(in_words(error) if isinstance(error, click.UsageError) else str(error))
+        return 2
+    except KeyboardInterrupt:
+        # CPython remembers an interrupt inside the `exec` of an import (a dataclass does one), and
+        # would die of the signal at exit even though it is caught here; another `exec` forgets it.
+        exec("")
+        goes_on = root is not None and root.invoked_subcommand in RESUMED
+        note("stopped; the same command continues from here" if goes_on else "stopped")
+        return 130
+    except BrokenPipeError:  # the reader of the answer, such as `head`, has gone
+        silence()
+    except OSError as error:
+        silence()
+        where = f" {error.filename}" if error.filename else " the answer"
+        note(f"cannot write{where}: {error.strerror}")
+        return 1
+    return 0
+
+
+def check_words(words: Sequence[str]) -> None:
+    """Raise ForetellError for words that the name of a file, or a row, cannot hold."""
+    for word in words:
+        if "\0" in word or word != word.encode("utf-8", "ignore").decode():
+            raise ForetellError(f"{quoted(word)} holds a NUL, or bytes that are not UTF-8")
+
+
+def silence() -> None:
+    """Let Python's own last flush of standard output go nowhere."""
+    if sys.stdout is not None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - it stays open until the process ends

@@ -1,0 +1,218 @@
+"""`foretell data`: list, import and check the tables of benchmarks."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from foretell.cli.command import Command, Commands, option
+from foretell.cli.options import form_options
+from foretell.cli.output import note, say
+from foretell.cli.values import Names, Number, quoted
+from foretell.errors import ForetellError
+
+if TYPE_CHECKING:
+    from foretell.tables import Columns, Table
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+OWN = "table"
+OWN_OPTIONS = ("space", "key", "choose", "report", "cost", "keep", "lower", "repeats", "scale")
+
+
+@click.group(
+    cls=Commands,
+    epilog="Examples:\nforetell data import nb201 nb201_accuracy.parquet\nforetell data list",
+)
+def data() -> None:
+    """Import, list and check tables of benchmarks.
+
+    A table holds the accuracies of a benchmark's networks. All tables have one format and lie in
+    one folder: FORETELL_DATA, or the platform's folder for user data.
+    """
+
+
+@data.command("list")
+@form_options
+def list_(form: str | None) -> None:
+    """List the tables that have been imported."""
+    import pandas as pd
+
+    from foretell.cli.show import show
+    from foretell.tables import data_folder, read_about, stored
+
+    rows = []
+    for name, path in stored().items():
+        try:
+            said = read_about(path)
+        except ForetellError as error:
+            note(str(error))
+            continue
+        rows.append(
+            {
+                "name": name,
+                "space": said["space"],
+                "rows": said["rows"],
+                "choose by": ", ".join(said["choosing"]),
+                "report": ", ".join(said["reporting"]),
+                "licence": said["licence"],
+                "source": said["source"],
+            }
+        )
+    columns = ["name", "space", "rows", "choose by", "report", "licence", "source"]
+    folder = str(data_folder())
+    if not rows and form is None:
+        say(f"no tables in {folder}; `foretell data import --help` says what can be read")
+        return
+    frame = pd.DataFrame(rows, columns=columns).set_index("name")
+    show(frame, form, f"Tables in {folder}", folder=folder)
+
+
+class Import(Command):
+    """Its help lists the sources, which are looked up when it is asked for."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The sources with what each takes, and examples."""
+        from foretell.tables import IMPORTERS
+
+        rows = [(OWN, "Any .csv or .parquet file, its columns named by the options above.")]
+        rows += [(name, f"{one.summary} Takes {one.takes}.") for name, one in IMPORTERS.items()]
+        with formatter.section("Sources"):
+            formatter.write_dl(rows)
+        super().format_epilog(ctx, formatter)
+
+
+def own(*names: str, **attributes: Any) -> Callable[[Function], Function]:
+    """An option that only the source `table` takes."""
+    return option(*names, section=f"Only for the source {OWN!r}", **attributes)
+
+
+def columns(name: str, about: str) -> Callable[[Function], Function]:
+    """An option that names columns of the file."""
+    text = f"{about}, with commas between."
+    return own(f"--{name}", type=Names(), metavar="COLUMNS", help=text)
+
+
+@data.command(
+    "import",
+    cls=Import,
+    epilog="""Examples:
+foretell data import nb201 nb201_accuracy.parquet
+foretell data import table mine.csv --space nb201 --key arch_str \\
+    --choose val_acc --report test_acc --cost seconds""",
+)
+@click.argument("source")
+@click.argument("file")
+@option("--name", show_default="as the source says", help="The name of the table.")
+@option("--replace", is_flag=True, help="Replace a table of the same name.")
+@option("--source", "origin", metavar="TEXT", help="Where the values come from, for the record.")
+@option("--licence", metavar="TEXT", help="The licence under which the values may be used.")
+@own("--space", help="The space of the keys, or models for names such as timm:resnet18.")
+@own("--key", metavar="COLUMN", help="The column with the text of the architecture.")
+@columns("choose", "Accuracies to choose networks by, such as validation accuracy")
+@columns("report", "Accuracies to report, such as test accuracy")
+@columns("cost", "Costs, such as seconds or parameters")
+@columns("keep", "Columns to keep without a role")
+@columns("lower", "Accuracies of which less is better, such as a loss")
+@own(
+    "--repeats",
+    metavar="COLUMN=COLUMNS",
+    multiple=True,
+    help="Single runs that a column is the mean of; the option may be given again.",
+)
+@own("--scale", type=Number(), help="A factor for accuracies: 100 for fractions.")
+def import_(
+    source: str,
+    file: str,
+    name: str | None,
+    replace: bool,
+    origin: str | None,
+    licence: str | None,
+    **own: Any,
+) -> None:
+    """Make a table of a benchmark's file, or of your own.
+
+    SOURCE is one of those below; FILE is the file or folder that it takes.
+    """
+    from foretell.tables import relabelled, table_path, write_table
+
+    if name is not None:
+        table_path(name)  # a bad name is refused before an hour of reading
+    table = relabelled(imported(source, file, name, own), name=name, source=origin, licence=licence)
+    path = table_path(table.name)
+    if path.exists() and not replace:
+        raise ForetellError(
+            f"there is a table {table.name!r} already; give --replace, or another --name"
+        )
+    write_table(table, path)
+    roles = {"to choose by": table.choosing, "to report": table.reporting, "of cost": table.cost}
+    counts = ", ".join(f"{len(names)} {role}" for role, names in roles.items() if names)
+    say(f"table {table.name}: {len(table.frame):,} rows, columns: {counts}\n{path}")
+
+
+def imported(source: str, file: str, name: str | None, own: dict[str, Any]) -> "Table":
+    """The table that the file holds."""
+    from foretell.tables import Labels, import_columns, import_table
+
+    if source == OWN:
+        for needed, what in {"space": "space that the keys are of", "key": "key column"}.items():
+            if own[needed] is None:
+                raise ForetellError(f"`import {OWN}` needs --{needed}; give the {what}")
+        labels = Labels(name or Path(file).stem, own["space"])
+        return import_columns(file, described(own), labels)
+    if given := [option for option in OWN_OPTIONS if own[option]]:
+        raise ForetellError(
+            f"--{given[0]} is for the source {OWN!r}; what the columns of {source} are for is known"
+        )
+    return import_table(source, file)
+
+
+def described(own: dict[str, Any]) -> "Columns":
+    """What the options say of the columns."""
+    from foretell.tables import Columns
+
+    repeats = {}
+    for text in own["repeats"]:
+        column, _, runs = text.partition("=")
+        repeats[column] = Names().convert(runs, None, None)
+        if not column or not repeats[column]:
+            raise ForetellError(f"--repeats {quoted(text)} names no runs; write COLUMN=RUN,RUN")
+    roles = {role: own[role] or () for role in ("choose", "report", "cost", "lower", "keep")}
+    scale = 1.0 if own["scale"] is None else own["scale"]
+    return Columns(key=own["key"], repeats=repeats, scale=scale, **roles)
+
+
+@data.command("check")
+@click.argument("name")
+@form_options
+def check(name: str, form: str | None) -> None:
+    """Check a table and say what is in it.
+
+    NAME is an imported table or the path of one.
+    """
+    from foretell.cli.show import show
+    from foretell.tables import check_table, read_table, summary
+
+    table = read_table(name)
+    findings = check_table(table)
+    about = {
+        "space": table.space,
+        "architectures": len(table.frame),
+        "source": table.source or "not stated",
+        "licence": table.licence,
+        "checksum": table.checksum,
+    }
+    found = {"findings": [{"good": finding.good, "text": finding.text} for finding in findings]}
+    described = summary(table)
+    if form is None:
+        described["arch"] = [shortened(arch) for arch in described["arch"]]
+    show(described, form, f"Table {table.name}", **about, **found)
+    if form is None:
+        say("\n".join(f"{what}: {value}" for what, value in about.items()))
+        say("\n".join(f"{'ok' if one.good else 'note'}: {one.text}" for one in findings))
+
+
+def shortened(arch: object) -> str:
+    """A recipe of recurrent cells can have thousands of characters."""
+    text = arch if isinstance(arch, str) else ""
+    return text if len(text) <= 100 else text[:99] + "…"

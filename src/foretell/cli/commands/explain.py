@@ -1,0 +1,71 @@
+"""`foretell explain`: the passes that would run, and what they would cost."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from foretell.cli.command import Command
+from foretell.cli.options import (
+    Given,
+    form_options,
+    input_options,
+    proxies_option,
+    scoring_options,
+)
+from foretell.cli.output import say
+
+if TYPE_CHECKING:
+    from foretell.scoring.explain import Explanation
+    from foretell.scoring.settings import ScoreSettings
+
+EXAMPLES = """\
+Examples:
+foretell explain --proxies synflow,grasp
+foretell explain torchvision:swin_t --data random:3x224x224 --batch-size 16"""
+
+
+@click.command(cls=Command, epilog=EXAMPLES)
+@click.argument("model", required=False)
+@input_options
+@proxies_option("the paper's six, params and flops")
+@scoring_options()
+@form_options
+def explain(
+    model: str | None,
+    given: Given,
+    proxies: tuple[str, ...] | None,
+    scoring: "ScoreSettings",
+    form: str | None,
+) -> None:
+    """Show which passes scoring would run, and their cost.
+
+    A cost of 1 is the arithmetic of one forward pass of the minibatch. With a MODEL, its FLOPs and
+    the memory to expect are shown too.
+    """
+    from foretell.cli.inputs import read_inputs
+    from foretell.cli.show import show
+    from foretell.engine.plan import DEFAULT
+    from foretell.scoring.explain import explain
+
+    asked = DEFAULT if proxies is None else proxies
+    if model is None:
+        found = explain(asked, batch_size=given.batch_size)
+    else:
+        inputs = read_inputs([model], given)
+        name = inputs.models[0]
+        built, batch = inputs.build(name, given.seed), inputs.batches(name)[0]
+        found = explain(asked, built, batch, scoring=inputs.suited(scoring))
+    about = {"forward_equivalents": found.cost, "memory": found.memory}
+    show(found.table(), form, model or "Steps", **about)
+    if form is None:
+        say(in_words(found))
+
+
+def in_words(found: "Explanation") -> str:
+    """The totals, a line each."""
+    lines = [f"{found.cost:.2f} forward passes in all, at a batch of {found.batch_size}"]
+    if found.memory is not None:
+        lines.append(f"about {found.memory / 2**20:,.0f} MiB at the peak")
+    if found.curvature:
+        lines.append(f"curvature by {found.curvature}")
+    return "\n".join(lines)

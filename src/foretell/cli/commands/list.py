@@ -1,0 +1,37 @@
+"""`foretell list`: what there is to choose from."""
+
+import click
+
+from foretell.cli.command import Command
+from foretell.cli.options import form_options
+from foretell.cli.values import OneOf
+
+EXAMPLES = """\
+Examples:
+foretell list
+foretell list proxies
+foretell list models --json"""
+
+KINDS = ("proxies", "quantities", "spaces", "data", "searchers", "models", "losses")
+
+
+@click.command(cls=Command, epilog=EXAMPLES)
+@click.argument("what", required=False, type=OneOf(KINDS), metavar="[WHAT]")
+@form_options
+def list_(what: str | None, form: str | None) -> None:
+    """List proxies, spaces, data, models and more.
+
+    Each has a line that says what it is and where it comes from. WHAT is one of proxies,
+    quantities, spaces, data, searchers, models and losses; without it, all are listed.
+    """
+    import pandas as pd
+
+    from foretell.cli.catalogue import catalogue
+    from foretell.cli.show import show
+
+    tables = {kind: catalogue(kind) for kind in ([what] if what else KINDS)}
+    if form is None:
+        for kind, table in tables.items():
+            show(table, form, kind)
+    else:
+        show(pd.concat(tables, names=["kind", "name"]), form)

@@ -1,0 +1,75 @@
+"""`foretell retrain`: the network that a search chose, trained in full."""
+
+from dataclasses import replace
+
+import click
+
+from foretell.cli.command import Command, option
+from foretell.cli.options import (
+    data_options,
+    device_option,
+    form_options,
+    seed_option,
+    training_options,
+)
+from foretell.searching.defaults import DEMO
+from foretell.training.settings import TrainSettings
+
+EPOCHS = 100
+
+EXAMPLES = """\
+Examples:
+foretell retrain runs/search
+foretell retrain runs/search --epochs 200 --patience 20"""
+
+
+@click.command(cls=Command, epilog=EXAMPLES)
+@click.argument("run")
+@data_options(None, "The search's data set, if it lies elsewhere now than its name says.")
+@option(
+    "--space", metavar="FILE.py:NAME", help="The search's space, again, if it is one of your own."
+)
+@seed_option("The seed of the weights and of the order of samples.")
+@device_option
+@training_options(replace(DEMO.training, epochs=EPOCHS))
+@form_options
+def retrain(
+    run: str,
+    data: str | None,
+    space: str | None,
+    seed: int,
+    device: str,
+    training: TrainSettings,
+    form: str | None,
+) -> None:
+    """Train the network that a search chose in full.
+
+    RUN is the folder of a finished `foretell search`. The network is trained from untrained
+    weights and saved there as retrained.pt. If stopped, the same command continues.
+    """
+    import pandas as pd
+
+    from foretell.cli.device import pick_device
+    from foretell.cli.progress import ShownProgress
+    from foretell.cli.show import show
+    from foretell.searching.retrain import retrain
+
+    with ShownProgress({"retrain": training.epochs}) as progress:
+        done = retrain(
+            run,
+            training,
+            data,
+            space=space,
+            seed=seed,
+            device=str(pick_device(device)),
+            progress=progress,
+        )
+    trained = done.trained
+    row = {
+        "epochs": trained.epochs,
+        "val_accuracy": trained.val_accuracy,
+        "test_accuracy": trained.test_accuracy,
+        "seconds": trained.seconds,
+        "weights": str(done.weights),
+    }
+    show(pd.DataFrame([row]).set_index("epochs"), form, "Retrained")

@@ -1,0 +1,71 @@
+"""`foretell score`: one untrained network by any number of proxies."""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import click
+
+from foretell.cli.command import Command
+from foretell.cli.options import (
+    Given,
+    form_options,
+    input_options,
+    proxies_option,
+    scoring_options,
+)
+from foretell.errors import ForetellError
+
+if TYPE_CHECKING:
+    from foretell.scoring.settings import ScoreSettings
+
+EXAMPLES = """\
+Examples:
+foretell score nb201:333013
+foretell score timm:resnet18 --data folder:photos --proxies synflow,snip --json
+foretell score 'nets.py:small?width=32' --batches 3 --seeds 3"""
+
+
+@click.command(cls=Command, epilog=EXAMPLES)
+@click.argument("model")
+@input_options
+@proxies_option("the paper's six, params and flops")
+@scoring_options()
+@form_options
+def score(
+    model: str,
+    given: Given,
+    proxies: tuple[str, ...] | None,
+    scoring: "ScoreSettings",
+    form: str | None,
+) -> None:
+    """Score one untrained network.
+
+    MODEL names it: nb201:333013, timm:resnet18, or nets.py:small for a function of your own that
+    returns a network. `foretell list models` shows all forms. All proxies are computed together,
+    in the fewest passes.
+    """
+    from foretell.cli.inputs import read_inputs
+    from foretell.cli.show import drop_empty, show
+    from foretell.engine.plan import DEFAULT
+    from foretell.proxies import PROXIES
+    from foretell.scoring.many import score_many, summary
+
+    inputs = read_inputs([model], given)
+    name, *others = inputs.models
+    if others:
+        raise ForetellError(f"{model} is {1 + len(others)} models; give them to `foretell rank`")
+    runs = score_many(
+        partial(inputs.build, name),
+        inputs.batches(name),
+        DEFAULT if proxies is None else proxies,
+        seeds=inputs.seeds,
+        scoring=inputs.suited(scoring),
+    )
+    found = summary(runs)
+    place = list(found.columns).index("seconds")
+    better = ["higher" if PROXIES[name].higher_is_better else "lower" for name in found.index]
+    found.insert(place, "better", better)
+    found.insert(place + 1, "bound", [PROXIES[name].bound for name in found.index])
+    if runs["run"].max() == 0:
+        found = found.rename(columns={"mean": "value"}).drop(columns=["std", "runs", "undefined"])
+    show(drop_empty(found), form, name, model=name)

@@ -1,0 +1,208 @@
+"""`foretell search`: the main job, its options given one by one or in a TOML file."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from foretell.cli.command import Command, option
+from foretell.cli.config import config_option
+from foretell.cli.options import (
+    batch_size_option,
+    data_options,
+    device_option,
+    form_options,
+    proxies_option,
+    run_option,
+    scoring_options,
+    seed_option,
+    together,
+    training_options,
+    workers_options,
+)
+from foretell.cli.output import note, say
+from foretell.cli.values import Limits, Names, Number, OneOf, Whole
+from foretell.searching.defaults import DEMO
+from foretell.training.settings import TrainSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from foretell.scoring.settings import ScoreSettings
+    from foretell.searching.outcome import Outcome
+
+FULL_WIDTH = 120
+"""Columns of text that a table with all scores needs."""
+
+EXAMPLES = """\
+Examples:
+foretell search
+foretell search --space 'nb201?channels=8' --data folder:photos --searcher aging_evolution
+foretell search --config search.toml --trainings 10"""
+
+cost_options = together(
+    option(
+        "--against",
+        section="Costs",
+        type=Names(),
+        default="",
+        show_default=False,
+        metavar="COSTS",
+        help="Weigh accuracy against these costs, with commas between; needs --searcher nsga2. "
+        "A cost is params, flops, latency in ms as measured here, or a column of a table, "
+        "TABLE:COLUMN.",
+    ),
+    option(
+        "--limit",
+        section="Costs",
+        type=Limits(),
+        default="",
+        show_default=False,
+        metavar="COST=MAX",
+        help="Leave out networks that cost more than this; several limits have commas between.",
+    ),
+    *(
+        option(f"--max-{cost}", section="Costs", type=Number(0), metavar="MAX", help=about)
+        for cost, about in {
+            "params": "Leave out networks with more trainable parameters.",
+            "flops": "Leave out networks with more FLOPs in one sample's forward pass.",
+            "latency": "Leave out networks whose forward pass of one sample takes more ms here.",
+        }.items()
+    ),
+)
+
+
+@click.command(cls=Command, epilog=EXAMPLES)
+@config_option
+@option(
+    "--space",
+    default=DEMO.space,
+    help="The search space, name?key=value,..., or one of your own, FILE.py:NAME.",
+)
+@data_options(DEMO.data, "The data set; `foretell list data` shows all forms.")
+@run_option("runs/search")
+@proxies_option("the paper's six, params and flops")
+@option("--by", default=DEMO.by, help="The proxy that chooses which networks are trained.")
+@option(
+    "--searcher",
+    default=DEMO.searcher,
+    help="How to search, name?key=value,...; `foretell list searchers` shows them all.",
+)
+@option("--pool", type=Whole(1), default=DEMO.pool, help="How many random networks to score.")
+@option(
+    "--trainings",
+    type=Whole(1),
+    default=DEMO.trainings,
+    help="How many networks to train by their scores, and as many without them to compare with.",
+)
+@option(
+    "--first-stage",
+    type=OneOf(["halving", "econas", "econas+"]),
+    help="Train all networks briefly and only the best in full: by successive halving, or by the "
+    "reduced training of EcoNAS.",
+)
+@batch_size_option(DEMO.batch_size)
+@seed_option("The seed of weights, minibatch and choices.")
+@device_option
+@workers_options
+@training_options(DEMO.training)
+@scoring_options("--score-precision")
+@cost_options
+@form_options
+def search(
+    space: str,
+    data: str,
+    run: str,
+    proxies: tuple[str, ...] | None,
+    by: str,
+    searcher: str,
+    device: str,
+    executor: str,
+    training: TrainSettings,
+    scoring: "ScoreSettings",
+    against: tuple[str, ...],
+    limit: dict[str, float],
+    form: str | None,
+    **counts: Any,
+) -> None:
+    """Find the networks of a space that are worth training, and train them.
+
+    Random networks of the space are scored on one minibatch. The most promising ones are trained,
+    and as many chosen without scores for comparison; the best is saved in the run folder. If
+    stopped, the same command continues.
+    """
+    from foretell.cli.executor import chosen_executor
+    from foretell.cli.progress import ShownProgress
+    from foretell.engine.plan import DEFAULT
+    from foretell.searching.search import search
+
+    limits = limit | {
+        cost: most
+        for cost in ("params", "flops", "latency")
+        if (most := counts.pop(f"max_{cost}")) is not None
+    }
+    totals = {"score": counts["pool"], "train": 2 * counts["trainings"]}
+    with chosen_executor(executor, device) as where, ShownProgress(totals) as progress:
+        outcome = search(
+            space,
+            data,
+            run=run,
+            proxies=DEFAULT if proxies is None else proxies,
+            by=by,
+            searcher=searcher,
+            training=training,
+            against=against,
+            limits=limits,
+            scoring=scoring,
+            progress=progress,
+            **where.options(),
+            **counts,
+        )
+    if outcome.notice:
+        note(outcome.notice)
+    print_outcome(outcome, by, against, form)
+
+
+def print_outcome(outcome: "Outcome", by: str, against: tuple[str, ...], form: str | None) -> None:
+    """The networks that were trained, the front, and what scoring gained."""
+    from foretell.cli.show import show, width
+
+    if form is not None:
+        show(outcome.table, form)
+        return
+    show(in_width(outcome, by, width()), form, "Trained networks")
+    if len(outcome.front) > 1:
+        title = f"Front: accuracy against {','.join(against) or 'params'}"
+        show(in_width(outcome, by, width(), outcome.front), form, title)
+    say(verdict(outcome, by))
+
+
+def in_width(
+    outcome: "Outcome", by: str, width: int, table: "pd.DataFrame | None" = None
+) -> "pd.DataFrame":
+    """The table with short names, and on a narrow terminal with the deciding score alone."""
+    from foretell.cli.show import drop_empty
+    from foretell.proxies import BASELINES, PROXIES
+
+    table = (outcome.table if table is None else table).reset_index()
+    table["arch"] = table["arch"].map(outcome.short)
+    if width < FULL_WIDTH:
+        others = [name for name in table if name in PROXIES and name not in (by, *BASELINES)]
+        table = table.drop(columns=[*others, "flops"], errors="ignore")
+    return drop_empty(table.set_index(["arm", "arch"]))
+
+
+def verdict(outcome: "Outcome", by: str) -> str:
+    """What scoring gained, in three lines."""
+    chosen = outcome.table[outcome.table["test_accuracy"].notna()].reset_index()
+    lines = [
+        f"best {row['arm']}: {row['val_accuracy']:.2f} % on validation images, "
+        f"{row['test_accuracy']:.2f} % on test images  {row['arch']}"
+        for row in chosen.to_dict(orient="records")
+    ]
+    lines.append(
+        f"Scoring by {by} took {outcome.scoring_seconds:.1f} s. The chosen network is in "
+        f"{outcome.folder}/chosen.pt; foretell.load_chosen({str(outcome.folder)!r}) gives it back, "
+        f"`foretell retrain {outcome.folder}` trains it in full, and "
+        f"`foretell report {outcome.folder}` draws the search."
+    )
+    return "\n".join(lines)

@@ -1,0 +1,35 @@
+"""`--device`: the one place that reads the name of a device."""
+
+import torch
+
+from foretell.errors import ForetellError
+
+__all__ = ["pick_device"]
+
+KINDS = ("cpu", "cuda")
+"""What scores and trainings have been tested on."""
+
+
+def pick_device(text: str) -> torch.device:
+    """The device of that name; `auto` is the GPU where there is one.
+
+    Raises ForetellError for a device that is not here, or not of a kind that foretell computes on.
+
+    >>> pick_device("cpu")
+    device(type='cpu')
+    >>> pick_device("meta")
+    Traceback (most recent call last):
+    foretell.errors.ForetellError: there is no device 'meta' here (foretell computes on cpu and
+    cuda); use cpu
+    """
+    if text == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(text)
+        if device.type not in KINDS:
+            raise RuntimeError(f"foretell computes on {' and '.join(KINDS)}")
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ForetellError(f"there is no device {text!r} here ({reason}); use cpu") from error
+    return device

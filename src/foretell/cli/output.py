@@ -1,0 +1,65 @@
+"""Where a command's answer goes, and where everything else goes.
+
+Standard output belongs to the answer. While a command runs, whatever other code prints, a user's
+model file for example, goes to standard error, so that what `--json` prints stays JSON.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from typing import TextIO
+
+import click
+
+__all__ = ["note", "own_output", "say", "stream"]
+
+
+def say(text: str, end: str = "\n") -> None:
+    """Print a part of the command's answer."""
+    print(text, end=end, file=stream())
+
+
+def note(text: str) -> None:
+    """Print a line that is not part of the answer."""
+    print(f"foretell: {text}", file=sys.stderr)
+
+
+def stream() -> TextIO:
+    """What the answer of the running command is written to."""
+    out: TextIO = click.get_current_context().obj
+    return out
+
+
+@contextmanager
+def own_output() -> Iterator[TextIO | None]:
+    """Within the block only the stream it gives writes to standard output."""
+    out = sys.stdout
+    with redirect_stdout(sys.stderr):
+        if descriptor(out) == 1 and descriptor(sys.stderr) == 2:
+            with apart(out) as kept:
+                yield kept
+        else:
+            yield out
+
+
+def descriptor(stream: TextIO | None) -> int | None:
+    """The number of the open file behind a stream; None where there is none."""
+    try:
+        return None if stream is None else stream.fileno()
+    except (OSError, ValueError):  # a stream that a test or a notebook has put there
+        return None
+
+
+@contextmanager
+def apart(out: TextIO) -> Iterator[TextIO]:
+    """A copy of standard output; the original points to standard error, for workers too."""
+    out.flush()
+    copy = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with open(copy, "w", encoding=out.encoding, errors=out.errors, closefd=False) as kept:
+            yield kept
+    finally:
+        os.dup2(copy, 1)
+        os.close(copy)

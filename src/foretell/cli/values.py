@@ -1,0 +1,127 @@
+"""What may stand behind an option: each kind of value is read here and nowhere else."""
+
+import math
+import reprlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import click
+
+__all__ = ["Limits", "Names", "Number", "OneOf", "Whole", "quoted"]
+
+MOST = 2**63 - 1
+"""The largest integer that PyTorch, NumPy and Parquet files hold."""
+
+
+def quoted(value: object) -> str:
+    """The value as an error message repeats it, shortened in the middle where it is long.
+
+    >>> quoted("9" * 100)
+    "'9999999999999999999999...99999999999999999999999'"
+    """
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = 50
+    return short.repr(value)
+
+
+class Whole(click.ParamType[int]):
+    """An integer from `least` to `most`.
+
+    >>> Whole(1).convert("12", None, None)
+    12
+    """
+
+    name = "integer"
+
+    def __init__(self, least: int = 1, most: int = MOST) -> None:
+        self.least, self.most = least, most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The integer. Fails for anything else, or one out of range."""
+        try:
+            number = int(value)
+        except ValueError:
+            self.fail(f"is {quoted(value)}; give a whole number", param, ctx)
+        if number < self.least:
+            wanted = f"a whole number of at least {self.least}"
+            self.fail(f"is {quoted(number)}; give {wanted}", param, ctx)
+        if number > self.most:
+            self.fail(f"is {quoted(number)}; give at most {self.most}", param, ctx)
+        return number
+
+
+class Number(click.ParamType[float]):
+    """A finite number of at least `least`.
+
+    >>> Number(0).convert("1e5", None, None)
+    100000.0
+    """
+
+    name = "number"
+
+    def __init__(self, least: float = -math.inf) -> None:
+        self.least = least
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number. Fails for anything else, nan and infinity."""
+        try:
+            number = float(value)
+        except (ValueError, OverflowError):
+            number = math.nan
+        if not math.isfinite(number):
+            self.fail(f"is {quoted(value)}; give a finite number", param, ctx)
+        if number < self.least:
+            self.fail(f"is {quoted(value)}; give at least {self.least:g}", param, ctx)
+        return number
+
+
+class OneOf(click.Choice[str]):
+    """One of a few words."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        """The choices, in the words of all other refusals."""
+        return f"is {quoted(value)}; give {' or '.join(self.choices)}"
+
+
+class Names(click.ParamType[tuple[str, ...]]):
+    """Names with commas between them.
+
+    >>> Names().convert("snip, synflow", None, None)
+    ('snip', 'synflow')
+    """
+
+    name = "names"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """The names; blanks around them and empty ones are dropped."""
+        parts: Iterable[str] = value.split(",") if isinstance(value, str) else value
+        return tuple(name for part in parts if (name := part.strip()))
+
+
+class Limits(click.ParamType[Mapping[str, float]]):
+    """What each cost may be at most: `COST=NUMBER,COST=NUMBER`.
+
+    >>> Limits().convert("params=1e5,nb201-hw:energy=20", None, None)
+    {'params': 100000.0, 'nb201-hw:energy': 20.0}
+    """
+
+    name = "limits"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Mapping[str, float]:
+        """The limits by the name of the cost. Fails for what is not a finite COST=NUMBER."""
+        if isinstance(value, Mapping):
+            return value
+        limits = {}
+        for part in Names().convert(value, param, ctx):
+            name, _, number = part.rpartition("=")
+            if not name:
+                wanted = "COST=NUMBER, such as params=1e5"
+                self.fail(f"has the part {quoted(part)}; write {wanted}", param, ctx)
+            limits[name] = Number(0).convert(number, param, ctx)
+        return limits
