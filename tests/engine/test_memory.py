@@ -4,15 +4,20 @@ import gc
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from foretell import ForetellError, score
+from foretell import ForetellError, Score, explain, rank, score, score_many
+from foretell.data import Splits
 from foretell.engine.memory import saved_bytes
+from foretell.errors import OutOfMemory
 from foretell.proxies import PROXIES
+from foretell.training.settings import TrainSettings
+from foretell.training.train import train
 
 
 class Greedy(nn.Module):
@@ -41,37 +46,134 @@ ERRORS = [
 
 
 @contextmanager
-def refused(message: str) -> Iterator[None]:
-    """A ForetellError of one line."""
-    with pytest.raises(ForetellError, match=message) as caught:
+def refused(message: str, micro_batch: int | None = None) -> Iterator[None]:
+    """An OutOfMemory of one line, with the micro-batch that fits, which holds on to nothing."""
+    with pytest.raises(OutOfMemory, match=message) as caught:
         yield
     assert "\n" not in str(caught.value)
+    assert caught.value.micro_batch == micro_batch
+    assert caught.value.__context__ is None
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_the_message_names_a_micro_batch_that_fits_and_is_exact(error: Exception) -> None:
     torch.manual_seed(0)
     model = Greedy(5, error)
-    with refused(r"out of memory at 16 samples .* micro_batch=4 fits and gives the same scores"):
+    said = r"out of memory at 16 samples .* micro_batch=4 fits and gives the same scores"
+    with refused(said, micro_batch=4):
         score(model, BATCH, ["snip", "grasp"])
     in_parts = score(model, BATCH, ["snip"], micro_batch=4)["snip"].value
     model.most = 100
     assert in_parts == pytest.approx(score(model, BATCH, ["snip"])["snip"].value, rel=1e-5)
 
 
-def test_what_cannot_be_split_says_so() -> None:
-    model = Greedy(5, ERRORS[0], nn.BatchNorm1d(3))
-    with refused("a batch of 4 fits, but parts would not add up .*BatchNorm"):
-        score(model, BATCH, ["snip"])
-
-
 def test_nothing_fits() -> None:
-    with refused("one sample does not fit either"):
+    with refused("no smaller part of the batch can be run"):
         score(Greedy(0, ERRORS[0]), BATCH, ["snip"])
 
 
+def by_the_sum(outputs: Tensor, targets: Tensor) -> Tensor:
+    """A loss that is not a mean over the samples."""
+    return nn.functional.cross_entropy(outputs, targets, reduction="sum")
+
+
+class Drops(Greedy):
+    """Draws random numbers as well."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        return nn.functional.dropout(super().forward(x))
+
+
+REFUSING: dict[str, tuple[nn.Module, list[str], dict[str, Any], str]] = {
+    "batch statistics": (Greedy(5, ERRORS[0], nn.BatchNorm1d(3)), ["snip"], {}, "BatchNorm"),
+    "a sum as loss": (Greedy(5, ERRORS[0]), ["snip"], {"loss": by_the_sum}, "not a mean"),
+    "dropout": (Drops(5, ERRORS[0]), ["snip"], {}, "random numbers"),
+    "zen": (Greedy(5, ERRORS[0], nn.BatchNorm1d(3)), ["zen"], {}, "BatchNorm"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSING)
+def test_a_micro_batch_is_never_advised_where_it_would_be_refused(name: str) -> None:
+    model, proxies, how, why = REFUSING[name]
+    with refused(f"a batch of 4 fits, but parts would not add up .*{why}"):
+        score(model, BATCH, proxies, **how)
+    with pytest.raises(ForetellError, match="micro_batch would change the scores"):
+        score(model, BATCH, proxies, micro_batch=4, **how)
+
+
+@pytest.mark.parametrize("proxy", [name for name in PROXIES if name not in ("params", "l2_norm")])
+def test_what_is_advised_is_accepted(proxy: str) -> None:
+    """Whichever pass it was that did not fit; one that runs a single sample is in no danger."""
+    torch.manual_seed(0)
+    model = Greedy(3, ERRORS[0], nn.ReLU())
+    try:
+        found = score(model, BATCH, proxy)[proxy]
+    except OutOfMemory as error:
+        advised = error.micro_batch
+        found = score(model, BATCH, proxy, micro_batch=advised)[proxy]
+    model.most = 100
+    whole: Score = score(model, BATCH, proxy)[proxy]
+    assert found.why == whole.why
+    assert found.value == pytest.approx(whole.value, rel=1e-4, nan_ok=True)
+
+
+class Hungry(Greedy):
+    """Fails where the weights are not its own: in the passes with absolute weights."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        if x.device.type != "meta" and (self.linear.weight >= 0).all():
+            raise self.error
+        return super().forward(x)
+
+
+def test_where_micro_batches_do_not_help_none_is_advised() -> None:
+    """And the scores are not undefined: with more memory they exist."""
+    torch.manual_seed(0)
+    with refused("out of memory when the model is run with absolute weights .* larger device"):
+        score(Hungry(100, ERRORS[1]), BATCH, ["synflow"])
+
+
+def test_a_proxys_own_sum_may_be_what_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def greedy(grads: dict[str, Tensor]) -> Tensor:
+        raise ERRORS[0]
+
+    snip = PROXIES["snip"]
+    monkeypatch.setitem(PROXIES, "snip", replace(snip, function=greedy))
+    with refused("in what is kept of all its samples; give a smaller batch"):
+        score(Greedy(100, ERRORS[0]), BATCH, ["snip"])
+
+
+def test_explain_raises_the_same() -> None:
+    class ReadsValues(Greedy):
+        def forward(self, x: Tensor) -> Tensor:
+            """Logits."""
+            if x.device.type == "meta":
+                raise NotImplementedError("values")
+            return super().forward(x)
+
+    with refused("out of memory"):
+        explain(["snip"], ReadsValues(0, ERRORS[0]), BATCH)
+
+
+def test_every_door_says_the_same() -> None:
+    said, model = r"micro_batch=4 fits", Greedy(5, ERRORS[0])
+    with refused(said, micro_batch=4):
+        score_many(model, BATCH, ["snip"])
+    assert said in rank([model], BATCH, ["snip"])["why"].iloc[0]
+
+
+def test_a_training_is_not_advised_a_micro_batch() -> None:
+    """It has none; another batch size is another training, and the user's to choose."""
+    part = (torch.randn(16, 4), torch.arange(16) % 3)
+    splits = Splits("few", 3, part, part, part)
+    with refused("out of memory while training with a batch_size of 16; give a smaller"):
+        train(Greedy(5, ERRORS[0]), splits, TrainSettings(epochs=1, batch_size=16), 0)
+
+
 def test_other_errors_are_not_taken_for_it() -> None:
-    with refused("does not accept the batch .*index out of bounds"):
+    with pytest.raises(ForetellError, match=r"does not accept the batch .*index out of bounds"):
         score(Greedy(5, RuntimeError("index out of bounds")), BATCH, ["snip"])
 
 

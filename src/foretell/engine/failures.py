@@ -4,7 +4,15 @@ import torch
 
 from foretell.errors import ForetellError
 
-__all__ = ["ANY", "LossFailed", "ModelFailed", "TooFewValues", "complaint_of", "is_out_of_memory"]
+__all__ = [
+    "ANY",
+    "Inexact",
+    "LossFailed",
+    "ModelFailed",
+    "TooFewValues",
+    "complaint_of",
+    "is_out_of_memory",
+]
 
 ANY = (Exception, SystemExit)
 """Whatever the code of a model, a loss or a proxy may raise; an interrupt is not among it."""
@@ -24,6 +32,19 @@ class TooFewValues(ModelFailed):
 
 class LossFailed(ModelFailed):
     """The loss cannot be computed of what the model returned."""
+
+
+class Inexact(ForetellError):
+    """Parts of the batch would not add up to the whole, for the reason `why`."""
+
+    def __init__(self, why: str, otherwise: str = "") -> None:
+        super().__init__(why, otherwise)
+        self.why, self.otherwise = why, otherwise
+
+    def __str__(self) -> str:
+        return (
+            f"micro_batch would change the scores: {self.why}; use micro_batch=None{self.otherwise}"
+        )
 
 
 def complaint_of(error: BaseException) -> str:

@@ -1,43 +1,65 @@
 """Memory: how much a batch needs, and what to do where it does not suffice."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from foretell.engine.failures import ModelFailed, is_out_of_memory
-from foretell.engine.microbatch import check_exact
+from foretell.engine.failures import Inexact, ModelFailed, is_out_of_memory
 from foretell.engine.subject import Subject
-from foretell.errors import ForetellError
+from foretell.errors import OutOfMemory, Undefined
 
-__all__ = ["saved_bytes", "what_would_fit"]
+__all__ = ["saved_bytes", "smaller", "within_memory"]
+
+T = TypeVar("T")
 
 
-def what_would_fit(subject: Subject, attempt: Callable[[int], object]) -> str:
-    """The message for a batch that did not fit: the largest power-of-two part of it that does.
+def within_memory(compute: Callable[[], T], too_large: Callable[[], OutOfMemory]) -> T:
+    """What is computed; where memory does not suffice, the other error is raised.
 
-    Parts are tried from half the size downward. Nothing is scored in parts without being asked to.
+    It is made and raised outside the handler, whose traceback would keep the failed attempt's
+    tensors alive, also for a caller that tries again.
     """
-    tried = subject.micro_batch or len(subject.batch)
-    size = tried // 2
-    while size and not fits(attempt, size):
-        size //= 2
+    try:
+        return compute()
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    raise too_large()
+
+
+def smaller(subject: Subject, run: Callable[[Subject], object]) -> OutOfMemory:
+    """The error for a batch that did not fit, with the largest power-of-two part of it that does.
+
+    Parts are tried from half the size downward. One is named as a micro-batch only where two of
+    them were run and add up to the whole. Nothing is scored in parts without being asked to.
+    """
+    tried = min(subject.micro_batch or len(subject.batch), len(subject.batch))
     start = f"out of memory at {tried} samples at a time"
-    if not size:
-        return f"{start}, and one sample does not fit either; use a larger device"
-    try:
-        check_exact(subject)
-    except ForetellError as error:
-        why = str(error).partition(": ")[2].partition(";")[0]
-        return f"{start}; a batch of {size} fits, but parts would not add up to the whole ({why})"
-    return f"{start}; micro_batch={size} fits and gives the same scores"
+    size = tried // 2
+    while size:
+        if fits(run, replace(subject, batch=subject.batch[:size], micro_batch=None)):
+            two = replace(subject, batch=subject.batch[: 2 * size], micro_batch=size)
+            try:
+                if fits(run, two):
+                    said = f"{start}; micro_batch={size} fits and gives the same scores"
+                    return OutOfMemory(said, size)
+            except Inexact as error:
+                return OutOfMemory(
+                    f"{start}; a batch of {size} fits, but parts would not add up to the whole "
+                    f"({error.why}); give a smaller batch or use a larger device"
+                )
+        size //= 2
+    return OutOfMemory(f"{start}, and no smaller part of the batch can be run; use a larger device")
 
 
-def fits(attempt: Callable[[int], object], size: int) -> bool:
-    """Whether so many samples can be run."""
+def fits(run: Callable[[Subject], object], subject: Subject) -> bool:
+    """Whether this part of the batch can be run. Raises Inexact where it may not be in parts."""
     try:
-        attempt(size)
-    except ModelFailed:
+        run(subject)
+    except (ModelFailed, Undefined):
         return False
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from foretell.batch import Batch, change_all, columns, main_output, tensors
+from foretell.engine.failures import Inexact
 from foretell.engine.isolate import call
 from foretell.engine.observers.layer_outputs import Watch
 from foretell.engine.subject import Subject
-from foretell.errors import ForetellError, Undefined
+from foretell.errors import Undefined
 
 __all__ = ["check_exact", "check_loss_is_a_mean", "split"]
 
@@ -29,14 +30,14 @@ def split(batch: Batch, size: int | None) -> list[Batch]:
 
 
 def check_exact(subject: Subject) -> list[int | None]:
-    """Raise ForetellError if parts of the batch would not add up to the whole.
+    """Raise Inexact if parts of the batch would not add up to the whole.
 
     Two samples are run: they must not normalise by common statistics, nor draw random numbers, nor
     may the first one's output change with the second one's input. What comes back is the axis of
     the samples in each layer's output, as `Watch.axes` has it.
     """
     if len(subject.batch.shared) < len(list(columns(subject.batch.inputs))):
-        raise refused("a list among the inputs cannot be put together from parts")
+        raise Inexact("a list among the inputs cannot be put together from parts")
     first, second = Batch(subject.batch[:1].inputs), Batch(subject.batch[1:2].inputs)
     both = joined(first, second)
     only_these = subject.layers != "all"
@@ -48,17 +49,17 @@ def check_exact(subject: Subject) -> list[int | None]:
         drew = before != random_state()
     watch.let_go()
     if watch.batch_statistics:
-        raise refused("BatchNorm uses the statistics of the whole batch", " or batch_norm='frozen'")
+        raise Inexact("BatchNorm uses the statistics of the whole batch", " or batch_norm='frozen'")
     if drew:
-        raise refused("the model draws random numbers (dropout?) over the whole batch")
+        raise Inexact("the model draws random numbers (dropout?) over the whole batch")
     if outputs.ndim == 0:
-        raise refused("the model returns one loss for the whole batch")
+        raise Inexact("the model returns one loss for the whole batch")
     with subject.undisturbed("probe"), torch.no_grad():
         # far from the second, so that what couples by a maximum shows as well
         far = second.each(lambda t: 16 * t + 1) if is_floating(second) else first
         beside_another = output_of(call(subject.model, {}, joined(first, far)))
     if not torch.allclose(outputs[0], beside_another[0], rtol=1e-3, atol=1e-5):
-        raise refused("one sample's output depends on another's input")
+        raise Inexact("one sample's output depends on another's input")
     return watch.axes
 
 
@@ -67,7 +68,7 @@ def output_of(outputs: Any) -> Tensor:
     try:
         return main_output(outputs)
     except Undefined as error:
-        raise refused(str(error)) from error
+        raise Inexact(str(error)) from error
 
 
 def is_floating(batch: Batch) -> bool:
@@ -81,13 +82,6 @@ def joined(first: Batch, second: Batch) -> Batch:
     return Batch(change_all(first.inputs, lambda tensor: torch.cat([tensor, next(others)])))
 
 
-def refused(why: str, otherwise: str = "") -> ForetellError:
-    """The error that says why splitting would change the scores."""
-    return ForetellError(
-        f"micro_batch would change the scores: {why}; use micro_batch=None{otherwise}"
-    )
-
-
 def random_state() -> tuple[object, ...]:
     """What changes when anybody draws a random number on the CPU or the current GPU."""
     states = [torch.get_rng_state().numpy().tobytes(), random.getstate()]
@@ -98,7 +92,7 @@ def random_state() -> tuple[object, ...]:
 
 
 def check_loss_is_a_mean(subject: Subject, outputs: list[Any], summed: float) -> None:
-    """Raise ForetellError unless the loss of all outputs is the weighted sum over the parts."""
+    """Raise Inexact unless the loss of all outputs is the weighted sum over the parts."""
     if isinstance(outputs[0], Tensor):
         whole: Any = torch.cat(outputs)
     else:
@@ -107,6 +101,6 @@ def check_loss_is_a_mean(subject: Subject, outputs: list[Any], summed: float) ->
     with torch.no_grad():
         at_once = float(subject.loss_of(whole, subject.batch.targets))
     if not math.isclose(at_once, summed, rel_tol=1e-4, abs_tol=1e-6):
-        raise refused(
+        raise Inexact(
             f"the loss is not a mean over samples ({summed:g} in parts, {at_once:g} at once)"
         )

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from foretell.batch import Batch
 from foretell.engine.isolate import call
-from foretell.engine.memory import saved_bytes
+from foretell.engine.memory import saved_bytes, within_memory
 from foretell.engine.passes.count import count_pass, shape_only
 from foretell.engine.passes.loss import curvature_path
 from foretell.engine.plan import DEFAULT, Plan, Request, make_plan
 from foretell.engine.subject import Subject
 from foretell.errors import ForetellError
 from foretell.proxies.quantities import STEPS
-from foretell.scoring.score import as_subject
+from foretell.scoring.score import as_subject, too_large
 from foretell.scoring.settings import ScoreChoices, ScoreSettings, settings_of
 
 __all__ = ["Explanation", "explain"]
@@ -89,7 +89,11 @@ def explain(
         if (model is None) != (batch is None):
             raise ForetellError("explain needs a model and a batch together, or neither")
         return Explanation(plan, batch_size)
-    subject = as_subject(model, batch, 0, settings)
+    return within_memory(lambda: explained(plan, as_subject(model, batch, 0, settings)), too_large)
+
+
+def explained(plan: Plan, subject: Subject) -> Explanation:
+    """The plan with what it would take for this model and batch."""
     flops = count_pass(subject, {"forward_flops"}, {})["forward_flops"]
     return Explanation(
         plan,

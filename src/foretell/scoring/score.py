@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from foretell.batch import Batch, as_batch, check_module
 from foretell.engine.arithmetic import arithmetic
-from foretell.engine.failures import ANY, complaint_of
+from foretell.engine.failures import ANY, complaint_of, is_out_of_memory
+from foretell.engine.memory import within_memory
 from foretell.engine.passes import found_by
 from foretell.engine.plan import DEFAULT, Plan, Request, make_plan
 from foretell.engine.subject import Seconds, Subject, Unavailable
-from foretell.errors import Undefined
+from foretell.errors import OutOfMemory, Undefined
 from foretell.losses import resolve_loss
 from foretell.proxies import Proxy
 from foretell.proxies.quantities import QUANTITIES, STEPS
@@ -54,8 +55,9 @@ def score(
     `micro_batch`, `precision`, `faster`) may also be given by name, and then takes precedence.
 
     Raises ForetellError where nothing can be scored: an argument is wrong, or the model does not
-    run on the batch. Otherwise each score stands by itself: one that does not exist for this model,
-    or whose pass the model cannot run, is `nan` and its `why` says the reason.
+    run on the batch; OutOfMemory, with the micro-batch that fits, where memory does not suffice.
+    Otherwise each score stands by itself: one that does not exist for this model, or whose pass the
+    model cannot run, is `nan` and its `why` says the reason.
 
     >>> import torch
     >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
@@ -65,10 +67,22 @@ def score(
     >>> scores["jacob_cov"].value, scores["jacob_cov"].why
     (-199978.4..., None)
     """
-    plan = make_plan(proxies)
-    subject = as_subject(model, batch, seed, settings_of(scoring, choices))
-    with arithmetic(subject.device, tf32=subject.tf32):
-        return run(plan, subject)
+    plan, settings = make_plan(proxies), settings_of(scoring, choices)
+
+    def scored() -> dict[str, Score]:
+        subject = as_subject(model, batch, seed, settings)
+        with arithmetic(subject.device, tf32=subject.tf32):
+            return run(plan, subject)
+
+    return within_memory(scored, too_large)
+
+
+def too_large() -> OutOfMemory:
+    """The error where it is not a pass over the batch that did not fit."""
+    return OutOfMemory(
+        "out of memory beside the passes over the batch, in what is kept of all its samples; "
+        "give a smaller batch or use a larger device"
+    )
 
 
 def as_subject(
@@ -139,6 +153,8 @@ def one_score(plan: Plan, proxy: Proxy, found: dict[str, Any], seconds: Seconds)
         except ArithmeticError as error:
             why = str(error)
         except ANY as error:
+            if is_out_of_memory(error):
+                raise
             why = f"the proxy raised {complaint_of(error)}"
     if why is None and not math.isfinite(value):
         value, why = math.nan, NOT_FINITE[math.isnan(value)]

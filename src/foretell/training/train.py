@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,7 +23,8 @@ from foretell.batch import Batch, main_output
 from foretell.data.splits import Part, Split, Splits
 from foretell.engine.arithmetic import arithmetic
 from foretell.engine.isolate import call, mode
-from foretell.errors import ForetellError, Undefined
+from foretell.engine.memory import within_memory
+from foretell.errors import ForetellError, OutOfMemory, Undefined
 from foretell.files import write_atomically
 from foretell.seeds import derived_seed, own_randomness
 from foretell.training.settings import Precision, TrainSettings
@@ -82,7 +84,8 @@ def train(
     to whoever first has to put the trained model away. It holds tensors and numbers, and loading it
     executes nothing; one of another training, or a damaged one, is begun anew.
 
-    Raises ForetellError if the model does not take the samples or has not one output a class.
+    Raises ForetellError if the model does not take the samples or has not one output a class, and
+    OutOfMemory where memory does not suffice.
     """
     start = time.perf_counter()
     device = torch.device(device)
@@ -100,7 +103,7 @@ def train(
     try:
         with arithmetic(device, tf32=settings.precision == "tf32"):
             while not course.over():
-                epoch = course.epoch()
+                epoch = within_memory(course.epoch, partial(too_large, settings))
                 if checkpoint is not None:
                     course.save(checkpoint, before + time.perf_counter() - start)
                 if progress is not None:
@@ -114,6 +117,14 @@ def train(
     if checkpoint is not None and not keep_checkpoint:
         Path(checkpoint).unlink(missing_ok=True)
     return Trained(val, test, before + time.perf_counter() - start, tuple(history), why)
+
+
+def too_large(settings: TrainSettings) -> OutOfMemory:
+    """The error for a training that does not fit; what fits would be another training."""
+    return OutOfMemory(
+        f"out of memory while training with a batch_size of {settings.batch_size}; give a smaller "
+        "batch_size or use a larger device"
+    )
 
 
 class _Course:

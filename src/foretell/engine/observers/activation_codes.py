@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from foretell.engine.failures import Inexact
 from foretell.engine.observer import Observer, Then
 from foretell.engine.operations import ARITHMETIC, POINTWISE, words
 from foretell.engine.subject import Unavailable
-from foretell.errors import ForetellError
 
 __all__ = ["Codes"]
 
@@ -86,10 +86,7 @@ class Codes(Observer):
         """`[N, N]` float64: in how many codes two samples agree, summed over the activations."""
         if self._in_parts:
             if len({len(part) for part in self._parts}) > 1:
-                raise ForetellError(
-                    "micro_batch would change the scores: the model does not run the same "
-                    "activations for each sample; use micro_batch=None"
-                )
+                raise Inexact("the model does not run the same activations for each sample")
             for layer in zip(*self._parts, strict=True):
                 self._total = self._total + agreements(unpacked(layer))
         if isinstance(self._total, Tensor):

@@ -4,15 +4,16 @@ from collections.abc import Callable
 
 import torch
 
-from foretell.engine.failures import LossFailed, ModelFailed, is_out_of_memory
+from foretell.engine.failures import LossFailed, ModelFailed
 from foretell.engine.isolate import call
+from foretell.engine.memory import within_memory
 from foretell.engine.passes.count import count_pass
 from foretell.engine.passes.flow import flow_pass, normed_flow_pass, reference_flow_pass
 from foretell.engine.passes.gaussian import gaussian_pass
 from foretell.engine.passes.halves import halves_pass
 from foretell.engine.passes.loss import loss_pass
 from foretell.engine.subject import NO_WEIGHTS, Found, Seconds, Subject, Unavailable, timed
-from foretell.errors import Undefined
+from foretell.errors import OutOfMemory, Undefined
 
 __all__ = ["PASSES", "Pass", "found_by"]
 
@@ -62,8 +63,20 @@ def found_by(name: str, subject: Subject, wanted: set[str], seconds: Seconds) ->
     """The wanted quantities of one pass; where it cannot run, the reason in place of each.
 
     Raises ForetellError for what concerns every pass: the model does not run on the batch however
-    it is run, the loss cannot be computed of its outputs, or an argument does not fit them.
+    it is run, the loss cannot be computed of its outputs, or an argument does not fit them; and
+    OutOfMemory, since what a score is may not depend on the memory that happens to be free.
     """
+    return within_memory(
+        lambda: found_or_why(name, subject, wanted, seconds),
+        lambda: OutOfMemory(
+            f"out of memory when the model is run {HOW[name]}, which micro-batches do not change; "
+            "use a larger device"
+        ),
+    )
+
+
+def found_or_why(name: str, subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
+    """The wanted quantities of one pass; where it cannot run, the reason in place of each."""
     try:
         return PASSES[name](subject, wanted, seconds)
     except Undefined as error:
@@ -71,10 +84,6 @@ def found_by(name: str, subject: Subject, wanted: set[str], seconds: Seconds) ->
     except ModelFailed as error:
         check_runs(subject, with_loss=isinstance(error, LossFailed))
         why = f"the model does not run {HOW[name]} ({error.complaint}){next_step(error)}"
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        why = f"out of memory when the model is run {HOW[name]}"
     return dict.fromkeys(wanted, Unavailable(why))
 
 

@@ -1,19 +1,15 @@
 """The network with weights, inputs and a small disturbance of the inputs all drawn from N(0, 1)."""
 
-from dataclasses import replace
-
 import torch
 from torch import Generator, Tensor, nn
 
 from foretell.batch import Batch, main_output, tensors
-from foretell.engine.failures import is_out_of_memory
 from foretell.engine.isolate import call
-from foretell.engine.memory import what_would_fit
+from foretell.engine.memory import smaller, within_memory
 from foretell.engine.microbatch import check_exact, split
 from foretell.engine.observers.pooled_features import FeatureWatch
 from foretell.engine.subject import Found, Seconds, Subject, Unavailable, timed
 from foretell.engine.weights import Layers, roles
-from foretell.errors import ForetellError
 from foretell.seeds import derived_seed
 
 __all__ = ["gaussian_model", "gaussian_pass", "pooled_features"]
@@ -25,31 +21,21 @@ DISTURBANCE = 0.01
 def gaussian_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
     """`feature_change` and `norm_variances`.
 
-    Raises ForetellError where memory does not suffice, saying which micro-batch would fit.
+    Raises OutOfMemory where memory does not suffice, saying which micro-batch would fit.
     """
     if not any(tensor.is_floating_point() for tensor in tensors(subject.batch.inputs)):
         why = Unavailable("the inputs are integers: none can be drawn from a normal distribution")
         return {"feature_change": why, "norm_variances": why}
-    if subject.micro_batch is not None and subject.micro_batch < len(subject.batch):
-        check_exact(subject)
-    try:
-        with timed(seconds, "gaussian", subject.device):
-            return gaussian_quantities(subject)
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-    raise ForetellError(
-        what_would_fit(
-            subject,
-            lambda size: gaussian_quantities(
-                replace(subject, batch=subject.batch[:size], micro_batch=None)
-            ),
+    with timed(seconds, "gaussian", subject.device):
+        return within_memory(
+            lambda: gaussian_quantities(subject), lambda: smaller(subject, gaussian_quantities)
         )
-    )
 
 
 def gaussian_quantities(subject: Subject) -> Found:
     """Both quantities, in float32 or, where that overflows, in float64."""
+    if subject.micro_batch is not None and subject.micro_batch < len(subject.batch):
+        check_exact(subject)
     double = any(p.dtype == torch.float64 for p in subject.model.parameters())
     for dtype in [torch.float64] if double else [torch.float32, torch.float64]:
         generator = Generator().manual_seed(derived_seed(subject.seed, "gaussian"))

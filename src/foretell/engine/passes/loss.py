@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from foretell.batch import Batch, change_all, main_output, tensors
 from foretell.engine.curvature.tangents import Tangents
-from foretell.engine.failures import ModelFailed, is_out_of_memory
+from foretell.engine.failures import ModelFailed
 from foretell.engine.faster.channels_last import (
     ChannelsLast,
     LayoutGuard,
@@ -20,7 +20,7 @@ from foretell.engine.faster.channels_last import (
 )
 from foretell.engine.faster.pools import QuickPools
 from foretell.engine.isolate import call
-from foretell.engine.memory import what_would_fit
+from foretell.engine.memory import smaller, within_memory
 from foretell.engine.microbatch import check_exact, check_loss_is_a_mean, split
 from foretell.engine.observers.activation_codes import Codes
 from foretell.engine.observers.layer_outputs import Watch
@@ -34,7 +34,7 @@ from foretell.engine.subject import (
     gradient,
     timed,
 )
-from foretell.errors import ForetellError, Undefined
+from foretell.errors import Undefined
 
 __all__ = ["loss_pass"]
 
@@ -47,15 +47,12 @@ FROM_LOSS = {"grads", "taylor", "fan_in", "hessian_weights"}
 def loss_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
     """The wanted ones of the quantities whose step belongs to this pass.
 
-    Raises ForetellError where memory does not suffice, saying which micro-batch would fit.
+    Raises OutOfMemory where memory does not suffice, saying which micro-batch would fit.
     """
-    try:
-        return in_parts(subject, wanted, seconds)
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-    # Outside the handler, whose traceback would keep the failed attempt's tensors alive.
-    raise ForetellError(what_would_fit(subject, lambda size: try_part(subject, wanted, size)))
+    return within_memory(
+        lambda: in_parts(subject, wanted, seconds),
+        lambda: smaller(subject, lambda part: in_parts(part, wanted, {})),
+    )
 
 
 @dataclass(frozen=True)
@@ -104,12 +101,6 @@ def in_any_layout(job: Job, index: int, part: Batch) -> Part:
             job.codes.forget_last()
     # Outside the handler, whose traceback would keep the first attempt's tensors alive.
     return one_part(job, index, part)
-
-
-def try_part(subject: Subject, wanted: set[str], size: int) -> None:
-    """Run so many samples and forget the result."""
-    codes = Codes(in_parts=True) if "codes_kernel" in wanted else None
-    one_part(Job(subject, wanted, codes=codes), 0, subject.batch[:size])
 
 
 def curvature_path(subject: Subject) -> str:
