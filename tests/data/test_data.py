@@ -133,5 +133,5 @@ def test_minibatches_differ_by_seed_and_grow_by_size() -> None:
 
 @pytest.mark.parametrize("size", [0, -1, 1098, math.inf])
 def test_a_minibatch_that_cannot_be_is_refused(size: int) -> None:
-    with pytest.raises(ForetellError, match=f"minibatch of {size} .* give a size of 1 to 1097"):
+    with pytest.raises(ForetellError, match=f"size of the minibatch is {size}; expected 1 to 1097"):
         minibatch(digits().train, size, seed=0)

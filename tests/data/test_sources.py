@@ -104,10 +104,13 @@ def test_the_fingerprint_of_lazy_images_notices_a_pixel(tmp_path: Path) -> None:
     [
         ({"labels": np.arange(59)}, "60 images but 59 labels"),
         ({"labels": np.full(60, -1)}, "label -1 is out of range; labels start at 0"),
-        ({"labels": np.ones(60)}, "'labels' is float64 of shape [60]; it must hold a whole number"),
-        ({"images": np.zeros((60, 5, 6, 3))}, "'images' is float64 of shape [60, 5, 6, 3]; it"),
-        ({"images": np.zeros((60, 5, 6, 7), np.uint8)}, "channels of an image"),
-        ({"images": np.array([object()] * 60)}, "is no complete .npz file"),
+        ({"labels": np.ones(60)}, "'labels' is float64 of shape [60]; expected one integer label"),
+        (
+            {"images": np.zeros((60, 5, 6, 3))},
+            "'images' is float64 of shape [60, 5, 6, 3]; expected uint8",
+        ),
+        ({"images": np.zeros((60, 5, 6, 7), np.uint8)}, "expected 1, 3 or 4 channels"),
+        ({"images": np.array([object()] * 60)}, "is not a complete .npz file"),
     ],
 )
 def test_npz_files_that_hold_something_else(
@@ -125,9 +128,9 @@ def test_npz_files_that_are_none(tmp_path: Path) -> None:
     whole = Path(save_npz(tmp_path / "a.npz")).read_bytes()
     for length in (0, 10, len(whole) // 2, len(whole) - 5):
         (tmp_path / "cut.npz").write_bytes(whole[:length])
-        with pytest.raises(ForetellError, match=r"is no complete \.npz file"):
+        with pytest.raises(ForetellError, match=r"is not a complete \.npz file"):
             load_data(f"npz:{tmp_path / 'cut.npz'}")
-    with pytest.raises(ForetellError, match="no array 'pixels'; it holds images, labels"):
+    with pytest.raises(ForetellError, match="no array 'pixels'; its arrays are images, labels"):
         load_data(f"npz:{tmp_path / 'a.npz'}?images=pixels")
     with pytest.raises(ForetellError, match="label 2 is out of range; with classes=2"):
         load_data(f"npz:{tmp_path / 'a.npz'}?classes=2")
@@ -159,7 +162,7 @@ def test_a_folder_with_a_folder_a_class(tmp_path: Path) -> None:
     for name in ("cat", "dog"):
         for file in (tmp_path / "pets" / name).iterdir():
             file.write_bytes(b"")  # nothing was kept in memory
-    with pytest.raises(ForetellError, match="can't be read as a picture"):
+    with pytest.raises(ForetellError, match="cannot be read as an image"):
         minibatch(splits.train, 6, seed=0)
 
 
@@ -172,7 +175,7 @@ def test_a_folder_with_its_own_parts(tmp_path: Path) -> None:
     assert splits.val[1].tolist() == [1, 1, 1]
     save_pictures(tmp_path / "val2" / "x", {"c": 1}, lambda number: (4, 4))
     (tmp_path / "val2" / "x" / "c").rename(tmp_path / "val" / "c")
-    with pytest.raises(ForetellError, match="c is no class of the training part"):
+    with pytest.raises(ForetellError, match="c is not a class of the training split"):
         load_data(f"folder:{tmp_path}")
 
 
@@ -201,13 +204,13 @@ def test_folders_that_hold_no_pictures(tmp_path: Path) -> None:
     """Absent, empty, or a text where a picture should be."""
     with pytest.raises(ForetellError, match="there is no folder"):
         load_data(f"folder:{tmp_path / 'nowhere'}")
-    with pytest.raises(ForetellError, match="holds no class with pictures"):
+    with pytest.raises(ForetellError, match="contains no folder with images"):
         load_data(f"folder:{tmp_path}")
     save_pictures(tmp_path, {"a": 2}, lambda number: (4, 4))
     with pytest.raises(ForetellError, match="size is 'big'"):
         load_data(f"folder:{tmp_path}?size=big")
     (tmp_path / "a" / "001.png").write_text("not a picture")
-    with pytest.raises(ForetellError, match=r"001\.png can't be read as a picture"):
+    with pytest.raises(ForetellError, match=r"001\.png cannot be read as an image"):
         load_data(f"folder:{tmp_path}")
 
 
@@ -305,7 +308,7 @@ def test_nothing_is_downloaded_without_consent(
         for function in ("download_url", "download_and_extract_archive"):
             path = f"torchvision.datasets.{module}.{function}"
             monkeypatch.setattr(path, no_network, raising=False)
-    with pytest.raises(ForetellError, match=f"{name} can't be read from .*download=true"):
+    with pytest.raises(ForetellError, match=f"{name} cannot be read from .*download=true"):
         load_data(f"{name}?root={tmp_path}")
     assert not asked
     assert not list(tmp_path.iterdir())
@@ -313,7 +316,7 @@ def test_nothing_is_downloaded_without_consent(
     assert main([*command, "--download"]) == 2
     errors = capsys.readouterr().err
     assert errors.count("\n") == 1
-    assert f"foretell: {name} can't be downloaded" in errors
+    assert f"foretell: {name} cannot be downloaded" in errors
     assert asked
 
 
@@ -368,7 +371,7 @@ def test_text_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(ForetellError, match="length is 1"):
         load_data(f"text:{file}?length=1")
     file.write_bytes(b"\xff\xfe\x00" * 50)
-    with pytest.raises(ForetellError, match="is no UTF-8 text"):
+    with pytest.raises(ForetellError, match="is not UTF-8 text"):
         load_data(f"text:{file}")
 
 
@@ -447,14 +450,14 @@ def test_an_absent_extra_says_what_to_install(
     ("text", "message"),
     [
         ("cifar", "no data set is called 'cifar'; did you mean 'cifar10'"),
-        ("npz", "'npz' names no data; write npz:FILE"),
-        ("digits:7", "names no data; write digits"),
+        ("npz", "'npz' is not the name of a data set; write npz:FILE"),
+        ("digits:7", "not the name of a data set; write digits"),
         ("digits?size=9", "digits has no setting 'size'; there are none"),
         ("random?image=9", "random has no setting 'image'; did you mean 'images'"),
-        ("random:32", "has no shape; write random:CxHxW"),
-        ("random:1x8x8x4?classes=5", "has 4 classes; leave out classes=5"),
-        ("random:8x4?classes=0", "classes is 0; ask for at least 1"),
-        ("random:0x3x3", "has no shape"),
+        ("random:32", "does not give a shape; write random:CxHxW"),
+        ("random:1x8x8x4?classes=5", "already gives 4 classes; leave out classes=5"),
+        ("random:8x4?classes=0", "classes is 0; expected at least 1"),
+        ("random:0x3x3", "does not give a shape"),
         ("random?images=few", "cannot be loaded: TypeError"),
     ],
 )
@@ -531,7 +534,7 @@ def test_a_first_batch_of_any_kind_of_batches() -> None:
                 (torch.zeros(2, 4), torch.zeros(2).long()),
             ],
             3,
-            "pad them alike",
+            "pad them to the same shape",
         ),
     ],
 )

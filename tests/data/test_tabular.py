@@ -52,7 +52,7 @@ def test_any_column_may_be_the_target(file: Path) -> None:
     [
         ("?target=kid", "no column 'kid'; did you mean 'kind'"),
         ("?target=constant", "has 1 different values"),
-        ("?target=colour", "rows without 'colour'"),
+        ("?target=colour", "rows without a value of 'colour'"),
     ],
 )
 def test_what_is_no_target_is_named(settings: str, message: str, file: Path) -> None:
@@ -63,7 +63,7 @@ def test_what_is_no_target_is_named(settings: str, message: str, file: Path) -> 
 @pytest.mark.parametrize("content", ["", "a,b\n1,2\n", "a\n" + "1\n2\n" * 9])
 def test_what_is_no_table_is_named(content: str, file: Path) -> None:
     file.write_text(content)
-    with pytest.raises(ForetellError, match=r"read as a table|2 rows|1 rows|no column but"):
+    with pytest.raises(ForetellError, match=r"read as a table|2 rows|1 rows|only the column"):
         load_data(f"csv:{file}")
     with pytest.raises(ForetellError, match="there is no file"):
         load_data(f"csv:{file}x")

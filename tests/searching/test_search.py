@@ -103,7 +103,7 @@ def test_another_configuration_is_refused(done: Outcome) -> None:
         ({"space": "nb202"}, "did you mean 'nb201'"),
         ({"space": "nb201?chanels=4"}, "did you mean 'channels'"),
         ({"data": "digit"}, "digits"),
-        ({"batch_size": 0}, "give a size of 1"),
+        ({"batch_size": 0}, "expected 1 to"),
         ({"workers": 0}, "workers is 0"),
     ],
 )

@@ -1,8 +1,8 @@
-"""The data sets: what each is called, where it comes from, what loads it.
+"""The registry of data sets: their names, sources and loaders.
 
-To add one: a file beside this one with a function that returns `Splits`, an import, and a line in
-`DATA`. None reads a folder or downloads unless asked to; tests/test_data.py covers those that are
-embedded as soon as they are listed.
+To add one, create a file in this package with a function that returns `Splits`, import it here, and
+add an entry to `DATA`. Loaders do not read folders or download anything unless asked to. The tests
+in tests/data cover embedded data sets as soon as they are listed.
 """
 
 import inspect
@@ -40,29 +40,29 @@ __all__ = [
 
 @dataclass(frozen=True)
 class DataEntry:
-    """A data set, or a kind of them, and what is known of it."""
+    """A data set, or a kind of data sets, and its metadata."""
 
     load: Callable[..., Splits]
     source: str
     pattern: str
     embedded: bool = False
-    """Real samples that come with the packages foretell needs: no file, no download."""
+    """Whether real samples are included in foretell's dependencies: no file, no download."""
     about: str = ""
 
     @property
     def summary(self) -> str:
-        """What it is, in one line: the first of the loader's docstring if nothing else is said."""
+        """A one-line description: `about`, or the first line of the loader's docstring."""
         return self.about or (inspect.getdoc(self.load) or "").partition("\n")[0]
 
     @property
     def settings(self) -> list[str]:
-        """The names that may follow the question mark."""
+        """The names of the settings that may follow the question mark."""
         parameters = inspect.signature(self.load).parameters.values()
         return [one.name for one in parameters if one.kind is one.KEYWORD_ONLY]
 
     @property
     def place(self) -> bool | None:
-        """Whether something must follow the colon (True), may (None), or must not (False)."""
+        """Whether a name after the colon is required (True), optional (None) or invalid (False)."""
         for one in inspect.signature(self.load).parameters.values():
             if one.kind is one.POSITIONAL_OR_KEYWORD:
                 return True if one.default is one.empty else None
@@ -88,8 +88,8 @@ DATA: dict[str, DataEntry] = {
         "breast_cancer",
         embedded=True,
     ),
-    "random": DataEntry(random, "drawn", "random:CxHxWxCLASSES"),
-    "folder": DataEntry(folder, "your pictures", "folder:DIR"),
+    "random": DataEntry(random, "generated", "random:CxHxWxCLASSES"),
+    "folder": DataEntry(folder, "your images", "folder:DIR"),
     "npz": DataEntry(npz, "your arrays", "npz:FILE"),
     "csv": DataEntry(csv, "your table", "csv:FILE?target=COLUMN"),
     "text": DataEntry(text.text, "your text", "text:FILE"),
@@ -99,9 +99,9 @@ DATA: dict[str, DataEntry] = {
 
 
 def load_data(text: str) -> Splits:
-    """The data of this name, with settings: `digits`, `random:3x8x8`, `cifar10?root=DIR`.
+    """The data set of this name with settings: `digits`, `random:3x8x8`, `cifar10?root=DIR`.
 
-    Raises ForetellError, saying what is wrong, for what can't be loaded.
+    Raises ForetellError, with the reason, if it cannot be loaded.
 
     >>> load_data("digits").sample_shape
     (1, 8, 8)
@@ -115,7 +115,7 @@ def load_data(text: str) -> Splits:
         if key not in entry.settings:
             raise unknown_name("setting", key, entry.settings, f"{prefix} has no setting {key!r}")
     if (entry.place is True and not place) or (entry.place is False and place):
-        raise ForetellError(f"{text!r} names no data; write {entry.pattern}")
+        raise ForetellError(f"{text!r} is not the name of a data set; write {entry.pattern}")
     try:
         return entry.load(*filter(None, [place]), **settings)
     except ForetellError:
@@ -126,7 +126,7 @@ def load_data(text: str) -> Splits:
 
 
 def with_settings(text: str, **settings: Any) -> str:
-    """The text with those of the settings that its data set has, unless it already gives them.
+    """The name with those of the settings that its data set has and that it does not give yet.
 
     >>> with_settings("cifar10?size=32", root="pictures", download=True)
     'cifar10?size=32,root=pictures,download=true'

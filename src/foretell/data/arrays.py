@@ -1,4 +1,4 @@
-"""Images from an array in memory: a NumPy file, or what a library has loaded."""
+"""Images from an array in memory: a NumPy file, or an array that a library has loaded."""
 
 import hashlib
 from functools import partial
@@ -28,16 +28,17 @@ def npz(
 ) -> Splits:
     """A NumPy file with arrays `images`, uint8 [N, H, W, C] or [N, C, H, W], and `labels`, [N].
 
-    Where the arrays have other names, `images=` and `labels=` give them.
+    `images=` and `labels=` are the names of the arrays, if they differ.
     """
     arrays = read_npz(Path(file), images, labels)
     if arrays[1].dtype.kind not in "iu" or arrays[1].ndim != 1 or not len(arrays[1]):
         raise ForetellError(
-            f"{file}: {labels!r} is {describe(arrays[1])}; it must hold a whole number an image"
+            f"{file}: {labels!r} is {describe(arrays[1])}; expected one integer label per image"
         )
     if len(arrays[0]) != len(arrays[1]):
         raise ForetellError(
-            f"{file} has {len(arrays[0])} images but {len(arrays[1])} labels; give one each"
+            f"{file} has {len(arrays[0])} images but {len(arrays[1])} labels; expected one label "
+            "per image"
         )
     targets = torch.as_tensor(arrays[1].astype(np.int64))
     found = check_labels(targets, classes, file)
@@ -46,7 +47,7 @@ def npz(
 
 
 def read_npz(path: Path, *names: str) -> list[np.ndarray[Any, Any]]:
-    """The arrays of these names. Raises ForetellError for a file that doesn't hold them."""
+    """The arrays with these names. Raises ForetellError if the file does not contain them."""
     if not path.is_file():
         raise ForetellError(f"there is no file {path}; give the path of an .npz file")
     try:
@@ -54,7 +55,7 @@ def read_npz(path: Path, *names: str) -> list[np.ndarray[Any, Any]]:
             missing = [name for name in names if name not in file.files]
             if missing:
                 raise ForetellError(
-                    f"{path} has no array {missing[0]!r}; it holds {', '.join(file.files)}"
+                    f"{path} has no array {missing[0]!r}; its arrays are {', '.join(file.files)}"
                 )
             return [file[name] for name in names]
     except ForetellError:
@@ -62,19 +63,19 @@ def read_npz(path: Path, *names: str) -> list[np.ndarray[Any, Any]]:
     except Exception as error:  # zipfile, zlib, pickle and NumPy each have their own
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ForetellError(
-            f"{path} is no complete .npz file ({reason[:100]}); save it again by numpy.savez"
+            f"{path} is not a complete .npz file ({reason[:100]}); save it again with numpy.savez"
         ) from error
 
 
 def from_array(pixels: Any, what: str) -> LazyImages:
-    """Images that lie in an array, uint8 [N, H, W], [N, H, W, C] or [N, C, H, W].
+    """The images in an array, uint8 [N, H, W], [N, H, W, C] or [N, C, H, W].
 
-    Raises ForetellError for any other; `what` is what its message calls the array.
+    Raises ForetellError for any other array; `what` names the array in its message.
     """
     array = np.asarray(pixels)
     if array.dtype != np.uint8 or array.ndim not in (3, 4):
         raise ForetellError(
-            f"{what} is {describe(array)}; it must be uint8 of shape [N, H, W, C], [N, C, H, W] or "
+            f"{what} is {describe(array)}; expected uint8 of shape [N, H, W, C], [N, C, H, W] or "
             "[N, H, W]"
         )
     tensor = torch.from_numpy(np.ascontiguousarray(array))
@@ -84,8 +85,8 @@ def from_array(pixels: Any, what: str) -> LazyImages:
         tensor = tensor.permute(0, 3, 1, 2)
     elif tensor.shape[1] not in CHANNELS:
         raise ForetellError(
-            f"{what} is {describe(array)}; neither its second nor its last dimension are the 1, 3 "
-            "or 4 channels of an image"
+            f"{what} is {describe(array)}; expected 1, 3 or 4 channels in its second or its last "
+            "dimension"
         )
     channels, height, width = tensor.shape[1:]
     rows = torch.arange(len(tensor))
@@ -99,7 +100,7 @@ def pick(pixels: Tensor, rows: Tensor) -> Tensor:
 
 
 def digest(pixels: Tensor) -> str:
-    """Differs when any pixel does."""
+    """A digest of all pixels."""
     return hashlib.sha256(pixels.contiguous().numpy().data).hexdigest()
 
 

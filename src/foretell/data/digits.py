@@ -1,7 +1,7 @@
-"""Handwritten digits: 1,797 real images of 8x8 pixels that come with scikit-learn.
+"""Handwritten digits: 1,797 real images of 8x8 pixels that are included in scikit-learn.
 
 Alpaydin & Kaynak 1998, Optical Recognition of Handwritten Digits, UCI Machine Learning
-Repository, doi:10.24432/C50P49; scikit-learn ships its test part.
+Repository, doi:10.24432/C50P49; scikit-learn includes its test set.
 """
 
 import math
@@ -14,11 +14,11 @@ from foretell.data.splits import Split, Splits, cut
 __all__ = ["digits"]
 
 HELD_OUT_PER_CLASS = 35
-"""Of each class, so many for validation and as many for testing; the rest is to train on."""
+"""The number of samples of each class for validation, and again for testing."""
 
 
 def digits() -> Splits:
-    """Handwritten digits, 8x8 grey: 1,097 to train on, 350 to validate, 350 to test.
+    """Handwritten digits, 8x8 grey: 1,097 for training, 350 for validation, 350 for testing.
 
     The split is fixed and stratified. Pixels are scaled to mean 0 and variance 1 over the
     training images.
@@ -27,13 +27,13 @@ def digits() -> Splits:
     >>> [len(labels) for _, labels in (splits.train, splits.val, splits.test)]
     [1097, 350, 350]
     """
-    from sklearn.datasets import load_digits  # seconds to import, needed nowhere else
+    from sklearn.datasets import load_digits  # slow to import, and needed only here
 
     raw = load_digits()
     pixels = torch.as_tensor(raw.images, dtype=torch.float64).unsqueeze(1)  # integers 0..16
     labels = torch.as_tensor(raw.target, dtype=torch.int64)
     train, val, test = cut(labels, lambda _: HELD_OUT_PER_CLASS, lambda _: HELD_OUT_PER_CLASS)
-    # sums of integers are exact in float64, so every machine makes the same bits of them
+    # sums of integers are exact in float64, so every machine computes the same bits
     count, total = pixels[train].numel(), pixels[train].sum().item()
     mean = total / count
     std = math.sqrt(pixels[train].square().sum().item() / count - mean**2)

@@ -1,4 +1,4 @@
-"""Data sets of the `datasets` library: saved in a folder, or downloaded by the user's consent."""
+"""Data sets of the `datasets` library: from a folder, or downloaded with the user's consent."""
 
 from functools import partial
 from pathlib import Path
@@ -32,10 +32,10 @@ def hf_dataset(
     held_out: float = 0.1,
     download: bool = False,
 ) -> Splits:
-    """A data set of the `datasets` library: a folder that holds one, or a name to download.
+    """A data set of the `datasets` library: a folder that contains one, or a name to download.
 
-    Its images with labels, its texts with labels, or, without labels, its texts for language
-    models. `image=`, `text=` and `label=` name the columns where they can't be told.
+    The samples are labelled images, labelled texts, or unlabelled texts for language models.
+    `image=`, `text=` and `label=` name the columns if they cannot be inferred.
     """
     parts = named_parts(read(name, config, download), name)
     train = parts["train"]
@@ -44,13 +44,15 @@ def hf_dataset(
     short = f"hf-dataset:{Path(name).name}"
     if image is not None:
         if label is None:
-            raise ForetellError(f"{name} has no labels; its columns are {columns(train)}")
+            raise ForetellError(
+                f"{name} has no label column; name one of {columns(train)} with label="
+            )
         return images(short, parts, image, label, size, held_out)
     text = column(train, text, "", "text", "sentence", "content")
     if text is None:
         raise ForetellError(
             f"{name} has neither an image nor a text column; name one of {columns(train)} "
-            "by image= or text="
+            "with image= or text="
         )
     tokens = make_tokenizer(tokenizer, download)
     if label is None:
@@ -68,13 +70,17 @@ def hf_dataset(
 
 
 def read(name: str, config: str | None, download: bool) -> Any:
-    """What the library reads. Raises ForetellError for what is not there and may not be got."""
+    """The data set as the library loads it.
+
+    Raises ForetellError if it does not exist and may not be downloaded.
+    """
     library = extra("datasets", "hf")
     folder = Path(name)
     saved = [folder / "dataset_dict.json", folder / "state.json"]
     if not folder.exists() and not download:
         raise ForetellError(
-            f"there is no folder {name!r}; give one, or allow the download with download=true"
+            f"there is no folder {name!r}; give an existing folder, or allow the download with "
+            "download=true"
         )
     try:
         if any(file.exists() for file in saved):
@@ -82,11 +88,11 @@ def read(name: str, config: str | None, download: bool) -> Any:
         return library.load_dataset(name, config)
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:150]
-        raise ForetellError(f"hf-dataset:{name} can't be loaded ({reason})") from error
+        raise ForetellError(f"hf-dataset:{name} cannot be loaded ({reason})") from error
 
 
 def named_parts(loaded: Any, name: str) -> dict[str, Any]:
-    """The parts by our names for them; one without a name is to train on."""
+    """The splits by foretell's names for them; a data set without splits is the training split."""
     if not isinstance(loaded, dict):
         return {"train": loaded}
     parts = {
@@ -96,14 +102,14 @@ def named_parts(loaded: Any, name: str) -> dict[str, Any]:
         if spelling in loaded
     }
     if "train" not in parts:
-        raise ForetellError(f"{name} has no part called train; it has {', '.join(loaded)}")
+        raise ForetellError(f"{name} has no split called train; its splits are {', '.join(loaded)}")
     return parts
 
 
 def column(part: Any, given: str | None, feature: str, *usual: str) -> str | None:
-    """The column that is named, has this kind of feature, or a usual name; None if there is none.
+    """The given column, or the first with this kind of feature or a usual name, or None.
 
-    Raises ForetellError for a name that is no column.
+    Raises ForetellError if the given name is not a column.
     """
     if given is not None:
         if given not in part.column_names:
@@ -116,16 +122,16 @@ def column(part: Any, given: str | None, feature: str, *usual: str) -> str | Non
 
 
 def columns(part: Any) -> str:
-    """Their names."""
+    """The names of the columns."""
     return ", ".join(part.column_names)
 
 
 def labels_of(part: Any, label: str) -> Tensor:
-    """The labels as whole numbers. Raises ForetellError where they are none."""
+    """The labels, int64 [N]. Raises ForetellError if they are not integers."""
     values = part[label][:]
     if not all(isinstance(value, int) for value in values):
         raise ForetellError(
-            f"column {label!r} holds labels that are no whole numbers, such as {values[0]!r}"
+            f"column {label!r} holds labels such as {values[0]!r}; expected integers"
         )
     return torch.tensor(values, dtype=torch.int64)
 
@@ -133,7 +139,7 @@ def labels_of(part: Any, label: str) -> Tensor:
 def images(
     name: str, parts: dict[str, Any], image: str, label: str, size: int | None, held_out: float
 ) -> Splits:
-    """Images that are decoded when asked for."""
+    """Splits of images that are decoded when they are accessed."""
     shape, note = common_shape(
         partial(picture, parts["train"], image), len(parts["train"]), size, None, name
     )
@@ -147,5 +153,5 @@ def images(
 
 
 def picture(part: Any, image: str, row: int) -> Any:
-    """The picture of a row."""
+    """The image of a row."""
     return part[row][image]

@@ -1,4 +1,4 @@
-"""Images that are read and normalised when they are asked for, so that any number is no burden."""
+"""Images that are read and normalised when they are accessed, so that data sets may be large."""
 
 import hashlib
 import math
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class LazyImages:
-    """Some images of a source, in float32, shifted and scaled channel by channel.
+    """Some images of a source, in float32, normalised channel by channel.
 
     >>> pixels = torch.arange(12).reshape(3, 1, 2, 2)
     >>> images = LazyImages(lambda rows: pixels[rows], torch.tensor([2, 0]), (1, 2, 2), lambda: "")
@@ -29,19 +29,19 @@ class LazyImages:
     """
 
     read: Callable[[Tensor], Tensor]
-    """Pixels [n, C, H, W] of rows of the source."""
+    """Returns the pixels [n, C, H, W] of rows of the source."""
     rows: Tensor
-    """Which images of the source these are."""
+    """The rows of the source that these images are."""
     size: tuple[int, ...]
     source: Callable[[], str]
-    """A text that differs where the source's pixels do."""
+    """Returns a text that differs whenever the pixels of the source differ."""
     mean: tuple[float, ...] = ()
-    """What is subtracted from each channel; nothing if empty."""
+    """Subtracted from each channel; empty for no normalisation."""
     std: tuple[float, ...] = ()
 
     @property
     def shape(self) -> torch.Size:
-        """[N, C, H, W], or [N, time, features] of sound."""
+        """[N, C, H, W], or [N, time, features] for audio."""
         return torch.Size((len(self.rows), *self.size))
 
     def __getitem__(self, rows: Tensor | slice) -> Tensor:
@@ -57,16 +57,16 @@ class LazyImages:
         *,
         memory_format: torch.memory_format = torch.contiguous_format,
     ) -> Tensor:
-        """All of them, in memory."""
+        """All images, in memory."""
         return self[:].to(device, memory_format=memory_format)
 
     def chosen(self, rows: Tensor) -> "LazyImages":
-        """Those of these rows; none is read yet."""
+        """The images of these rows, without reading them."""
         return replace(self, rows=self.rows[rows])
 
     @cached_property
     def fingerprint(self) -> str:
-        """Sixteen hex digits that differ where the images do."""
+        """Sixteen hex digits that differ whenever the images differ."""
         digest = hashlib.sha256(f"{self.source()} {self.size} {self.mean} {self.std}".encode())
         digest.update(self.rows.numpy().tobytes())
         return digest.hexdigest()[:16]
@@ -76,9 +76,9 @@ Found = dict[str, tuple[LazyImages, Tensor]]
 
 
 def assemble(name: str, parts: Found, classes: int, held_out: float, note: str = "") -> Splits:
-    """Splits of what a source has; what it lacks is cut from its training part.
+    """Splits of the given parts; missing parts are taken from the training part.
 
-    Images that have no mean are scaled to mean 0 and variance 1 over the training part.
+    Images without a mean are normalised to mean 0 and variance 1 over the training part.
     """
     found = completed(parts, held_out, LazyImages.chosen)
     if not parts["train"][0].mean:
@@ -90,9 +90,9 @@ def assemble(name: str, parts: Found, classes: int, held_out: float, note: str =
 def completed(
     parts: Mapping[str, tuple[T, Tensor]], held_out: float, choose: Callable[[T, Tensor], T]
 ) -> dict[str, tuple[T, Tensor]]:
-    """The parts "train", "val" and "test" of samples and labels, of which "train" is there.
+    """The parts "train", "val" and "test" of samples and labels; "train" must be given.
 
-    Of each class in the training part the share `held_out` goes to each that is not, drawn with a
+    Each missing part receives the share `held_out` of each class of the training part, drawn with a
     fixed seed.
     """
     samples, labels = parts["train"]
@@ -103,9 +103,9 @@ def completed(
 
 
 def held_out_share(share: float) -> Callable[[int], int]:
-    """How many of n samples are held out, for a share below a half."""
+    """A function from n to the number of samples of n that are held out, for a share below 0.5."""
     if not isinstance(share, int | float) or not 0 <= share < 0.5:
-        raise ForetellError(f"held_out is {share!r}; give the share of a part, from 0 to below 0.5")
+        raise ForetellError(f"held_out is {share!r}; expected a share of at least 0 and below 0.5")
     return partial(_rounded, share)
 
 
@@ -114,7 +114,7 @@ def _rounded(share: float, count: int) -> int:
 
 
 def moments(images: LazyImages) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel of uint8 images, exact whatever the order."""
+    """Mean and standard deviation of each channel of uint8 images, exact in any order."""
     counts = torch.zeros(images.size[0], 256, dtype=torch.int64)
     for rows in torch.split(images.rows, 1_000):
         pixels = images.read(rows)
@@ -128,16 +128,16 @@ def moments(images: LazyImages) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def check_labels(labels: Tensor, classes: int | None, where: str) -> int:
-    """How many classes there are: as many as said, or up to the largest label.
+    """The number of classes: `classes` if given, otherwise the largest label plus one.
 
-    Raises ForetellError for labels that are no class.
+    Raises ForetellError for labels out of range.
     """
     low, high = int(labels.min()), int(labels.max())
     if low < 0:
         raise ForetellError(f"{where}: label {low} is out of range; labels start at 0")
     if classes is not None and high >= classes:
         raise ForetellError(
-            f"{where}: label {high} is out of range; with classes={classes} they run from 0 to "
+            f"{where}: label {high} is out of range; with classes={classes}, labels run from 0 to "
             f"{classes - 1}"
         )
     return high + 1 if classes is None else classes

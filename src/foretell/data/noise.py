@@ -1,4 +1,4 @@
-"""Samples of nothing: for scores that should not depend on data, and where there is none."""
+"""Random samples, for scores that should not depend on data, or if there are no data."""
 
 import re
 from functools import partial
@@ -19,11 +19,11 @@ CLASSES = 10
 def random(
     form: str = "3x32x32x10", *, images: int = 1000, classes: int | None = None, seed: int = 0
 ) -> Splits:
-    """Gaussian images, `CxHxW` or `CxHxWxCLASSES`, or frames of sound, `TIMExFEATURES`.
+    """Gaussian images, `CxHxW` or `CxHxWxCLASSES`, or frames of audio, `TIMExFEATURES`.
 
-    Images have labels of equal number. Of frames, every fourth has a label. Validation and test
-    parts have a fifth of the number of training samples. A sample follows from `seed` and its
-    place, and is drawn when it is asked for.
+    All classes have equally many images. Every fourth frame has a label. The validation and test
+    splits each have a fifth as many samples as the training split. A sample depends only on `seed`
+    and its index, and is drawn when it is accessed.
 
     >>> splits = random("1x8x8x4", images=20)
     >>> splits.sample_shape, splits.train[1].bincount().tolist()
@@ -33,7 +33,7 @@ def random(
     """
     size, count = read_form(form, classes)
     if images < 1:
-        raise ForetellError(f"images is {images}; ask for at least 1")
+        raise ForetellError(f"images is {images}; expected at least 1")
 
     def part(start: int, stop: int) -> Part:
         rows = torch.arange(start, stop)
@@ -55,21 +55,23 @@ def read_form(form: str, classes: int | None) -> tuple[tuple[int, ...], int]:
     numbers = form.split("x")
     if not 2 <= len(numbers) <= 4 or not all(re.fullmatch("[0-9]*[1-9][0-9]*", n) for n in numbers):
         raise ForetellError(
-            f"random:{form} has no shape; write random:CxHxW, random:CxHxWxCLASSES or "
+            f"random:{form} does not give a shape; write random:CxHxW, random:CxHxWxCLASSES or "
             "random:TIMExFEATURES, such as random:3x32x32x10"
         )
     *size, last = map(int, numbers)
     if len(size) < 3:
         size, last = [*size, last], CLASSES if classes is None else classes
     elif classes is not None:
-        raise ForetellError(f"random:{form} has {last} classes; leave out classes={classes}")
+        raise ForetellError(
+            f"random:{form} already gives {last} classes; leave out classes={classes}"
+        )
     if last < 1:
-        raise ForetellError(f"classes is {last}; ask for at least 1")
+        raise ForetellError(f"classes is {last}; expected at least 1")
     return tuple(size), last
 
 
 def draw(size: tuple[int, ...], seed: int, rows: Tensor) -> Tensor:
-    """The samples of these rows, whatever others are drawn."""
+    """The samples of these rows, independent of which others are drawn."""
     drawn = [
         torch.randn(size, generator=torch.Generator().manual_seed(derived_seed(seed, "image", row)))
         for row in rows.tolist()

@@ -1,4 +1,4 @@
-"""Images from picture files of any size: opened, resized and cropped when they are asked for."""
+"""Images from files of any size: opened, resized and cropped when they are accessed."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -24,26 +24,29 @@ PARTS = {
     "test": ("test", "testing"),
 }
 SIZE = 224
-"""Where pictures are of several sizes and no other is asked for."""
+"""The default image size if the images differ in size."""
 LOOKED_AT = 64
+"""The number of images that are inspected for their size."""
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet, as everybody uses them: measuring a large folder would take longer than scoring."""
+"""Those of ImageNet, as is usual; measuring a large folder would take longer than scoring."""
 
 Open = Callable[[int], Any]
-"""The picture of this number, as an image of Pillow."""
+"""Returns the image of this index, as a Pillow image."""
 
 
 def folder(
     path: str, *, size: int | None = None, channels: int | None = None, held_out: float = 0.1
 ) -> Splits:
-    """A folder of pictures with a folder a class, or with `train`, `val` and `test` of such.
+    """A folder of images with one folder per class, possibly below `train`, `val` and `test`.
 
-    Pictures are opened when asked for. If those looked at have one size, it is kept; else all are
-    resized, the shorter side to `size` (224 if not given), and cropped around the middle.
+    Images are opened when they are accessed. If the inspected ones have the same size, it is kept;
+    otherwise all are resized, the shorter side to `size` (default: 224), and cropped at the centre.
     """
     top = Path(path)
     if not top.is_dir():
-        raise ForetellError(f"there is no folder {top}; give one with a folder of pictures a class")
+        raise ForetellError(
+            f"there is no folder {top}; give a folder that has one folder of images per class"
+        )
     tops = {part: found for part, names in PARTS.items() if (found := one_of(top, names))}
     if "train" not in tops:
         tops = {"train": top}
@@ -51,8 +54,8 @@ def folder(
     listed = {part: pictures_of(found, classes) for part, found in tops.items()}
     if not listed["train"]:
         raise ForetellError(
-            f"{tops['train']} holds no class with pictures; put each class's pictures "
-            f"({', '.join(ENDINGS)}) in a folder of its own"
+            f"{tops['train']} contains no folder with images; put the images of each class "
+            f"({', '.join(ENDINGS)}) into a folder of their own"
         )
     first = [file for file, _ in listed["train"]]
     shape, note = common_shape(partial(opened, first), len(first), size, channels, str(top))
@@ -67,22 +70,22 @@ def folder(
 
 
 def one_of(top: Path, names: Sequence[str]) -> Path | None:
-    """The first of these folders that is there and holds folders."""
+    """The first of these folders that exists and contains folders."""
     found = [top / name for name in names if (top / name).is_dir() and subfolders(top / name)]
     return found[0] if found else None
 
 
 def subfolders(top: Path) -> list[Path]:
-    """The folders in a folder, but for hidden ones, in order."""
+    """The folders in a folder except hidden ones, sorted."""
     return sorted(c for c in top.iterdir() if c.is_dir() and not c.name.startswith("."))
 
 
 def pictures_of(top: Path, classes: list[str]) -> list[tuple[Path, int]]:
-    """Each picture below the folder and the number of its class."""
+    """Each image file below the folder, with the index of its class."""
     found: list[tuple[Path, int]] = []
     for child in subfolders(top):
         if child.name not in classes:
-            said = f"{child} is no class of the training part"
+            said = f"{child} is not a class of the training split"
             raise unknown_name("class", child.name, classes, said)
         label = classes.index(child.name)
         files = sorted(f for f in child.rglob("*") if f.suffix.lower() in ENDINGS)
@@ -91,7 +94,7 @@ def pictures_of(top: Path, classes: list[str]) -> list[tuple[Path, int]]:
 
 
 def opened(files: Sequence[Path], number: int) -> Any:
-    """The picture in a file. Raises ForetellError for a file that is none."""
+    """The image in a file. Raises ForetellError if the file is not an image."""
     image = extra("PIL.Image", "torchvision")
     try:
         picture = image.open(files[number])
@@ -99,7 +102,7 @@ def opened(files: Sequence[Path], number: int) -> Any:
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ForetellError(
-            f"{files[number]} can't be read as a picture ({reason[:100]}); replace or remove it"
+            f"{files[number]} cannot be read as an image ({reason[:100]}); replace or remove it"
         ) from error
     return picture
 
@@ -107,25 +110,25 @@ def opened(files: Sequence[Path], number: int) -> Any:
 def common_shape(
     open_: Open, count: int, size: int | None, channels: int | None, where: str
 ) -> tuple[tuple[int, int, int], str]:
-    """The shape that all pictures are brought to, and what has to be said about it."""
+    """The shape to which all images are converted, and a note to the user about it."""
     step = max(1, count // LOOKED_AT)
     seen = [open_(number) for number in range(0, count, step)]
     sizes = {picture.size for picture in seen}
     if channels is None:
         channels = 1 if {picture.mode for picture in seen} <= {"1", "L"} else 3
     if channels not in (1, 3):
-        raise ForetellError(f"channels is {channels}; read pictures as 1 (grey) or 3 (colours)")
+        raise ForetellError(f"channels is {channels}; expected 1 (grey) or 3 (colour)")
     if size is None and len(sizes) == 1:
         width, height = sizes.pop()
         return (channels, height, width), ""
     size = SIZE if size is None else size
     if not isinstance(size, int) or size < 1:
-        raise ForetellError(f"size is {size!r}; give pixels, such as size={SIZE}")
+        raise ForetellError(f"size is {size!r}; expected a number of pixels, such as size={SIZE}")
     if sizes == {(size, size)}:
         return (channels, size, size), ""
     note = (
-        f"pictures of {where} are resized, the shorter side to {size} pixels, and cropped to "
-        f"{size}x{size} around the middle"
+        f"the images of {where} are resized, the shorter side to {size} pixels, and cropped to "
+        f"{size}x{size} at the centre"
     )
     return (channels, size, size), note
 
@@ -133,7 +136,7 @@ def common_shape(
 def from_pictures(
     open_: Open, count: int, shape: tuple[int, int, int], source: Callable[[], str]
 ) -> LazyImages:
-    """Images that are opened when asked for, scaled by the mean and deviation of ImageNet."""
+    """Images that are opened when they are accessed, normalised by the statistics of ImageNet."""
     scale = 255 / 3 if shape[0] == 1 else 255
     mean = [sum(MEAN) * scale] if shape[0] == 1 else [value * scale for value in MEAN]
     std = [sum(STD) * scale] if shape[0] == 1 else [value * scale for value in STD]
@@ -142,17 +145,17 @@ def from_pictures(
 
 
 def read_pictures(open_: Open, shape: tuple[int, int, int], rows: Tensor) -> Tensor:
-    """Pixels, uint8 [n, C, H, W]."""
+    """The pixels of these rows, uint8 [n, C, H, W]."""
     try:
         pictures = [pixels(open_(row), shape) for row in rows.tolist()]
     except OSError as error:
         reason = " ".join(str(error).split())
-        raise ForetellError(f"a picture can't be read ({reason[:150]})") from error
+        raise ForetellError(f"an image cannot be read ({reason[:150]})") from error
     return torch.stack(pictures) if pictures else torch.empty(0, *shape, dtype=torch.uint8)
 
 
 def pixels(picture: Any, shape: tuple[int, int, int]) -> Tensor:
-    """A picture as uint8 [C, H, W], resized to cover height and width and cropped to them."""
+    """An image as uint8 [C, H, W], resized to cover height and width, then cropped to them."""
     channels, height, width = shape
     picture = picture.convert("L" if channels == 1 else "RGB")
     scale = max(height / picture.height, width / picture.width)
@@ -169,7 +172,7 @@ def pixels(picture: Any, shape: tuple[int, int, int]) -> Tensor:
 
 
 def names_and_sizes(files: Sequence[Path], top: Path) -> str:
-    """Differs where a file of another name or length is among them; no file is read for it."""
+    """A digest of the names and sizes of the files, without reading the files."""
     digest = hashlib.sha256()
     for file in files:
         digest.update(f"{file.relative_to(top).as_posix()} {file.stat().st_size}\n".encode())

@@ -1,4 +1,4 @@
-"""Labelled samples in three parts, and a small balanced batch of them to score networks on."""
+"""Labelled samples in three splits, and the class-balanced minibatch to score networks on."""
 
 import hashlib
 import random
@@ -18,7 +18,7 @@ __all__ = ["Images", "Part", "Split", "Splits", "cut", "first_of_each", "minibat
 
 
 class Images(Protocol):
-    """Many images: a tensor, float32 [N, C, H, W], normalised; or what reads them when asked."""
+    """Normalised images: a tensor, float32 [N, C, H, W], or an object that reads them lazily."""
 
     @property
     def shape(self) -> torch.Size:
@@ -30,27 +30,27 @@ class Images(Protocol):
         ...
 
     def to(self, device: torch.device, *, memory_format: torch.memory_format) -> Tensor:
-        """All of them, in memory."""
+        """All images, in memory."""
         ...
 
 
 Part: TypeAlias = tuple[Images, Tensor]
-"""Images and their labels, int64 [N], in 0..classes-1. Of text: ids, int64 [N, length], and their
-labels, or the token that follows each, int64 [N, length]. Of sound: frames, float32
-[N, time, features], and a label for every fourth of them, int64 [N, time / 4 rounded up]."""
+"""Images and their labels, int64 [N], in 0..classes-1. For text: token ids, int64 [N, length], and
+labels, or the token that follows each, int64 [N, length]. For audio: frames, float32
+[N, time, features], and a label for every fourth frame, int64 [N, time / 4 rounded up]."""
 
 Split: TypeAlias = tuple[Tensor, Tensor]
-"""A part, or some of it, in memory."""
+"""A part, or a selection of it, in memory."""
 
 SPLIT_SEED = 0
 
 LABELLED_FRAMES = 4
-"""Of sound, one frame in so many has a label: the rate at which NAS-Bench-ASR's networks answer."""
+"""One label per this number of audio frames: the output rate of NAS-Bench-ASR's networks."""
 
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """Samples to learn from, to choose by, and to report on."""
+    """The training, validation and test samples of a data set."""
 
     name: str
     classes: int
@@ -58,15 +58,15 @@ class Splits:
     val: Part
     test: Part
     vocabulary: Vocabulary | None = None
-    """Of text: the tokens its ids stand for. None for images."""
+    """For text: the tokens that the ids stand for. None for images."""
     note: str = ""
-    """What was done to the samples that their owner should know, such as cropping."""
+    """What the user should know about the preprocessing of the samples, such as cropping."""
 
     @cached_property
     def fingerprint(self) -> str:
-        """Sixteen hex digits that differ when any pixel, label or its place differs.
+        """Sixteen hex digits that differ when any pixel, any label or their order differs.
 
-        Images that are read from files when asked for stand for it by their files' names and sizes.
+        For images that are read lazily, the names and sizes of files are used instead of pixels.
         """
         parts = (self.train, self.val, self.test)
         digest = hashlib.sha256("".join(part_fingerprint(*part) for part in parts).encode())
@@ -74,27 +74,27 @@ class Splits:
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
-        """Of one sample: channels, height and width of an image, or the length of a text."""
+        """The shape of a sample: [channels, height, width] of an image, or [length] of a text."""
         return tuple(self.train[0].shape[1:])
 
     @property
     def kind(self) -> Kind:
-        """What the samples are."""
+        """The kind of the samples: images, tokens, audio or rows of a table."""
         return kind_of(self.sample_shape, self.vocabulary)
 
     @property
     def labelled(self) -> bool:
-        """Whether a sample has one label, rather than one for each of its tokens or frames."""
+        """Whether a sample has a single label, rather than one for each of its tokens or frames."""
         return self.train[1].ndim == 1
 
     @property
     def loss(self) -> str:
-        """The name of the loss that fits the labels: cross-entropy of samples, or of tokens."""
+        """The name of the loss that fits the labels: cross-entropy of samples or of tokens."""
         return "cross_entropy" if self.labelled else "token_cross_entropy"
 
 
 def kind_of(shape: tuple[int, ...], vocabulary: Vocabulary | None) -> Kind:
-    """What samples of a shape are, and with a vocabulary if they are text.
+    """The kind of samples with this shape; with a vocabulary, they are text.
 
     >>> kind_of((3, 32, 32), None), kind_of((64, 80), None), kind_of((30,), None)
     ('image', 'audio', 'table')
@@ -113,11 +113,11 @@ def part_fingerprint(images: Images, labels: Tensor) -> str:
 
 
 def minibatch(part: Part, size: int, seed: int) -> Split:
-    """`size` different samples and their labels, every class as often as any other, or one more.
+    """`size` different samples and their labels; class counts differ by at most one.
 
-    Where a class has too few, the others fill in; samples without a class are taken as drawn. With
-    one seed a smaller batch is the beginning of a larger one. Raises ForetellError unless
-    1 <= size <= samples in the part.
+    If a class has too few samples, the others fill up the batch. Samples without a class are drawn
+    at random. With the same seed, a smaller batch is the beginning of a larger one. Raises
+    ForetellError unless 1 <= size <= samples in the part.
 
     >>> images, labels = torch.zeros(6, 1, 8, 8), torch.tensor([0, 0, 0, 0, 1, 1])
     >>> x, y = minibatch((images, labels), size=4, seed=0)
@@ -127,8 +127,8 @@ def minibatch(part: Part, size: int, seed: int) -> Split:
     images, labels = part
     if not 1 <= size <= len(labels):
         raise ForetellError(
-            f"a minibatch of {size} was asked for; give a size of 1 to {len(labels)}, "
-            "as many as there are samples"
+            f"the size of the minibatch is {size}; expected 1 to {len(labels)}, the number of "
+            "samples"
         )
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     if labels.ndim == 1:
@@ -138,23 +138,23 @@ def minibatch(part: Part, size: int, seed: int) -> Split:
 
 
 def first_of_each(labels: Tensor) -> Tensor:
-    """The order in which the first of every class comes before the second of any.
+    """The order in which the first sample of every class precedes the second of any class.
 
     >>> first_of_each(torch.tensor([7, 7, 7, 3]))
     tensor([0, 3, 1, 2])
     """
     by_class = labels.argsort(stable=True)
     grouped = labels[by_class]
-    turn = torch.empty_like(labels)  # of each sample among those of its class
+    turn = torch.empty_like(labels)  # the position of each sample within its class
     turn[by_class] = torch.arange(len(labels)) - torch.searchsorted(grouped, grouped)
     return turn.argsort(stable=True)
 
 
 def cut(labels: Tensor, *held_out: Callable[[int], int]) -> list[Tensor]:
-    """Rows in ascending order: of what is left, then of each part that is held out.
+    """The remaining rows, then the rows of each held-out part, in ascending order.
 
-    Of a class with n samples `held_out(n)` go to each part, drawn with a fixed seed. Samples
-    without a class (labels of more dimensions) are drawn as one class.
+    Each part receives `held_out(n)` samples of a class with n samples, drawn with a fixed seed.
+    Samples without a class (labels of more dimensions) are treated as one class.
 
     >>> rest, part = cut(torch.tensor([0, 0, 0, 1, 1, 1]), lambda n: n // 3)
     >>> len(rest), len(part), len(set(rest.tolist()) & set(part.tolist()))

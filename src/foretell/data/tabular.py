@@ -1,4 +1,4 @@
-"""Samples that are rows of a table: a number or a kind in each column, and a class."""
+"""Samples that are rows of a table: numerical and categorical columns, and a class."""
 
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,14 @@ from foretell.errors import ForetellError, unknown_name
 __all__ = ["breast_cancer", "csv"]
 
 MOST_KINDS = 100
-"""Of a column of texts, or of the target: more are taken for a mistake."""
+"""The most categories of a column or of the target; more are considered a mistake."""
 
 
 def csv(file: str, *, target: str | None = None, held_out: float = 0.2) -> Splits:
-    """A table, CSV or Parquet: columns of numbers or of kinds, and `target`, the class (the last).
+    """A CSV or Parquet table; the column `target` is the class (default: the last column).
 
-    Numbers are scaled to mean 0 and variance 1 over the training rows, a missing one counts as the
-    mean; each kind is a column of zeros and ones.
+    Numerical columns are normalised to mean 0 and variance 1 over the training rows; missing values
+    count as the mean. Categorical columns are one-hot encoded.
     """
     frame = read_frame(Path(file))
     target = str(frame.columns[-1]) if target is None else target
@@ -30,10 +30,10 @@ def csv(file: str, *, target: str | None = None, held_out: float = 0.2) -> Split
         raise unknown_name("column", target, frame, f"{file} has no column {target!r}")
     classes, labels = kinds(frame[target], f"the target {target!r} of {file}")
     if frame[target].isna().any():
-        raise ForetellError(f"{file} has rows without {target!r}; leave them out")
+        raise ForetellError(f"{file} has rows without a value of {target!r}; remove them")
     features = frame.drop(columns=target)
     if not features.shape[1]:
-        raise ForetellError(f"{file} has no column but {target!r}; there is nothing to learn from")
+        raise ForetellError(f"{file} has only the column {target!r}; expected features besides it")
     columns, numbers = [], []
     for name, column in features.items():
         if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
@@ -49,13 +49,13 @@ def csv(file: str, *, target: str | None = None, held_out: float = 0.2) -> Split
 
 
 def breast_cancer() -> Splits:
-    """Breast tumours, 30 measured numbers each, benign or malignant: 341, 114 and 114 of them.
+    """Breast tumours, 30 measurements each, benign or malignant: 343, 113 and 113 samples.
 
     >>> splits = breast_cancer()
     >>> splits.sample_shape, [len(labels) for _, labels in (splits.train, splits.val, splits.test)]
     ((30,), [343, 113, 113])
     """
-    from sklearn.datasets import load_breast_cancer  # seconds to import, needed nowhere else
+    from sklearn.datasets import load_breast_cancer  # slow to import, and needed only here
 
     raw = load_breast_cancer()
     values, labels = torch.as_tensor(raw.data), torch.as_tensor(raw.target, dtype=torch.int64)
@@ -83,17 +83,17 @@ def standardised(
 
 
 def kinds(column: "pd.Series[Any]", what: str) -> tuple[list[str], Tensor]:
-    """The different values in order, and each row's place among them; -1 where it is missing."""
+    """The categories in order, and the index of each row's category; -1 if it is missing."""
     codes, found = pd.factorize(column, sort=True)
     if not 2 <= len(found) <= MOST_KINDS:
         raise ForetellError(
-            f"{what} has {len(found)} different values; a kind or a class has 2 to {MOST_KINDS}"
+            f"{what} has {len(found)} different values; expected 2 to {MOST_KINDS} categories"
         )
     return [str(one) for one in found], torch.as_tensor(codes, dtype=torch.int64)
 
 
 def read_frame(path: Path) -> pd.DataFrame:
-    """The table. Raises ForetellError for a file that is none."""
+    """The table. Raises ForetellError if the file cannot be read as one."""
     if not path.is_file():
         raise ForetellError(f"there is no file {path}; give the path of a CSV or Parquet file")
     try:
@@ -102,5 +102,5 @@ def read_frame(path: Path) -> pd.DataFrame:
         reason = " ".join(str(error).split())[:100]
         raise ForetellError(f"{path} cannot be read as a table ({reason})") from error
     if len(frame) < 10:
-        raise ForetellError(f"{path} has {len(frame)} rows; a data set needs at least 10")
+        raise ForetellError(f"{path} has {len(frame)} rows; expected at least 10")
     return frame

@@ -1,4 +1,4 @@
-"""Text as sequences of tokens, each with the token that follows."""
+"""Text as sequences of tokens, each with the next token as its target."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -26,10 +26,10 @@ def text(
     held_out: float = 0.1,
     download: bool = False,
 ) -> Splits:
-    """Lines of a UTF-8 text file, for language models: a token a byte, or a `tokenizer`'s.
+    """Lines of a UTF-8 text file, for language models; tokens are bytes or those of `tokenizer`.
 
-    The lines, an end token after each, are joined and cut into sequences of `length` tokens, at
-    most so many `sequences`, so that nothing is padded and a large file is not read to its end.
+    The lines are concatenated, each followed by an end token, and cut into at most `sequences`
+    sequences of `length` tokens, so that there is no padding and a large file is not read entirely.
     """
     if not Path(file).is_file():
         raise ForetellError(f"there is no file {file}; give the path of a text file")
@@ -38,18 +38,20 @@ def text(
         with Path(file).open(encoding="utf-8") as lines:
             part = sequences_of(lines, tokens, length, sequences, file)
     except UnicodeDecodeError as error:
-        raise ForetellError(f"{file} is no UTF-8 text ({error.reason}); convert it") from error
+        raise ForetellError(
+            f"{file} is not UTF-8 text ({error.reason}); convert it to UTF-8"
+        ) from error
     return text_splits(f"text:{Path(file).name}", {"train": part}, tokens, held_out)
 
 
 def sequences_of(
     lines: Iterable[str], tokens: Tokenizer, length: int, sequences: int, where: str
 ) -> Split:
-    """Ids, int64 [N, length], and the id that follows each, of the same shape."""
+    """Token ids, int64 [N, length], and the id that follows each, of the same shape."""
     if length < 2 or sequences < 1:
         raise ForetellError(
-            f"length is {length} and sequences {sequences}; ask for at least 2 tokens in each of "
-            "at least 1"
+            f"length is {length} and sequences is {sequences}; expected a length of at least 2 and "
+            "at least 1 sequence"
         )
     joined = torch.tensor(
         list(itertools.islice(stream(lines, tokens), length * sequences + 1)), dtype=torch.int64
@@ -57,15 +59,15 @@ def sequences_of(
     count = (len(joined) - 1) // length
     if count < 1:
         raise ForetellError(
-            f"{where} has {len(joined)} tokens; a sequence of length={length} needs "
-            f"{length + 1}: give more text or a shorter length"
+            f"{where} has {len(joined)} tokens; a sequence of length={length} needs {length + 1}: "
+            "give more text or a shorter length"
         )
     end = count * length
     return joined[:end].reshape(count, length), joined[1 : end + 1].reshape(count, length)
 
 
 def stream(lines: Iterable[str], tokens: Tokenizer) -> Iterator[int]:
-    """The tokens of all lines that are not empty, an end token after each."""
+    """The tokens of all non-empty lines, each followed by an end token."""
     for line in lines:
         if stripped := line.strip():
             yield from tokens.encode(stripped)
@@ -73,7 +75,7 @@ def stream(lines: Iterable[str], tokens: Tokenizer) -> Iterator[int]:
 
 
 def labelled_texts(texts: Iterable[str], labels: Tensor, tokens: Tokenizer, length: int) -> Split:
-    """Ids, int64 [N, length], cut off or padded at the end, and the labels as they are."""
+    """Token ids, int64 [N, length], truncated or padded at the end, and the unchanged labels."""
     pad = tokens.vocabulary.pad
     rows = [tokens.encode(one)[:length] for one in texts]
     padded = [row + [pad] * (length - len(row)) for row in rows]
@@ -87,7 +89,7 @@ def text_splits(
     held_out: float,
     classes: int | None = None,
 ) -> Splits:
-    """Splits of what there is; what is missing is cut from the training part."""
+    """Splits of the given parts; missing parts are taken from the training part."""
     found = completed(parts, held_out, lambda ids, rows: ids[rows])
     size = tokens.vocabulary.size if classes is None else classes
     return Splits(name, size, found["train"], found["val"], found["test"], tokens.vocabulary)

@@ -1,4 +1,4 @@
-"""From text to numbers: a byte each, or the tokens of a tokenizer of transformers."""
+"""From text to token ids: bytes, or the tokens of a tokenizer of transformers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,20 +12,20 @@ __all__ = ["BYTES", "Tokenizer", "Vocabulary", "make_tokenizer"]
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """How many tokens there are, and which of them have a special meaning."""
+    """The number of tokens, and those with a special meaning."""
 
     size: int
     pad: int
-    """Fills up texts that are too short."""
+    """Pads texts that are too short."""
     end: int
     """Follows every line."""
     mask: int
-    """Stands where a token is hidden."""
+    """Replaces a masked token."""
 
 
 @dataclass(frozen=True, eq=False)
 class Tokenizer:
-    """Turns a line of text into numbers from 0 to the size of the vocabulary."""
+    """Converts a line of text into token ids below the size of the vocabulary."""
 
     encode: Callable[[str], list[int]]
     vocabulary: Vocabulary
@@ -36,7 +36,7 @@ def _bytes(text: str) -> list[int]:
 
 
 BYTES = Tokenizer(_bytes, Vocabulary(size=259, pad=256, end=257, mask=258))
-"""A token a byte of UTF-8, and three special ones: nothing has to be downloaded.
+"""One token per byte of UTF-8, and three special tokens; nothing has to be downloaded.
 
 >>> BYTES.encode("né")
 [110, 195, 169]
@@ -44,9 +44,9 @@ BYTES = Tokenizer(_bytes, Vocabulary(size=259, pad=256, end=257, mask=258))
 
 
 def make_tokenizer(name: str, download: bool = False) -> Tokenizer:
-    """`BYTES`, or the tokenizer that transformers loads from a folder or, if it may, downloads.
+    """`BYTES`, or the tokenizer that transformers loads from a folder or, if allowed, downloads.
 
-    Special tokens it lacks are added at the end. Raises ForetellError where it can't be had.
+    Missing special tokens are added at the end. Raises ForetellError if it cannot be loaded.
     """
     if name == "bytes":
         return BYTES

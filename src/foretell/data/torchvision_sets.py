@@ -1,4 +1,4 @@
-"""The labelled image sets that torchvision knows, downloaded only with the user's consent."""
+"""The labelled image data sets of torchvision, downloaded only with the user's consent."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ THREE: Parts = {**BY_SPLIT, "val": {"split": "val"}}
 
 @dataclass(frozen=True)
 class Known:
-    """A data set of torchvision: its class, and how that is asked for each part."""
+    """A data set of torchvision: its class, and the arguments for each split."""
 
     maker: str
     summary: str
@@ -69,9 +69,9 @@ def from_torchvision_set(
     size: int | None = None,
     held_out: float = 0.1,
 ) -> Splits:
-    """The set of this name in the folder `root`, from where torchvision put it.
+    """The data set of this name in the folder `root`, as stored by torchvision.
 
-    Validation images are cut from the training part where the set has none of its own.
+    If the data set has no validation split, it is taken from the training split.
     """
     sets = extra("torchvision.datasets", "torchvision")
     known = KNOWN[name]
@@ -80,7 +80,7 @@ def from_torchvision_set(
     for part, wanted in known.parts.items():
         dataset = found(partial(getattr(sets, known.maker), **wanted), name, root, download)
         if hasattr(dataset, "data"):
-            images = from_array(dataset.data, f"{name}'s {part} part")
+            images = from_array(dataset.data, f"the {part} split of {name}")
         else:
             images, note = opened_set(dataset, f"{name} {part}", size, parts)
         parts[part] = images, labels_of(dataset)
@@ -89,21 +89,21 @@ def from_torchvision_set(
 
 
 def found(make: partial[Any], name: str, root: str, download: bool) -> Any:
-    """The data set. Raises ForetellError where it is not there and may not, or can't, be got."""
+    """The data set. Raises ForetellError if it is missing and is not or cannot be downloaded."""
     try:
         return make(root=root, download=download)
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:150]
         if download:
-            raise ForetellError(f"{name} can't be downloaded to {root!r} ({reason})") from error
+            raise ForetellError(f"{name} cannot be downloaded to {root!r} ({reason})") from error
         raise ForetellError(
-            f"{name} can't be read from {root!r} ({reason.partition(' You can')[0]}); give "
-            f"root=FOLDER where it is, or allow its download with download=true"
+            f"{name} cannot be read from {root!r} ({reason.partition(' You can')[0]}); give its "
+            "folder with root=FOLDER, or allow the download with download=true"
         ) from error
 
 
 def opened_set(dataset: Any, source: str, size: int | None, parts: Found) -> tuple[LazyImages, str]:
-    """Images of a set that keeps files, all brought to the shape of its training part."""
+    """The images of a data set of files, all converted to the shape of its training split."""
 
     def open_(number: int) -> Any:
         return dataset[number][0]
@@ -117,7 +117,7 @@ def opened_set(dataset: Any, source: str, size: int | None, parts: Found) -> tup
 
 
 def labels_of(dataset: Any) -> Tensor:
-    """All labels, without opening an image where the set keeps them at hand."""
+    """All labels, without opening images if the data set stores the labels separately."""
     for name in ("targets", "labels", "_labels"):
         if hasattr(dataset, name):
             return torch.as_tensor(getattr(dataset, name), dtype=torch.int64)
