@@ -15,6 +15,7 @@ from foretell.data import Splits, Vocabulary
 from foretell.errors import ForetellError
 from foretell.models import SOURCES, load_model, space_for
 from foretell.names import parse_spec
+from foretell.searching.outcome import SHORT, short_name
 from foretell.spaces import SPACES, Space, make_space, sample
 from foretell.studies.read import read_study
 from foretell.tables import Table, write_table
@@ -153,6 +154,16 @@ def test_data_of_another_kind_is_refused_with_some_that_fits(
             refused()
         assert "\n" not in str(caught.value)
         assert DATA[reads].partition(":")[0] in str(caught.value) or reads == "image"
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_a_short_name_is_read_back_unless_it_is_cut_off(name: str) -> None:
+    space, rng = make_space(name), random.Random(0)
+    for _ in range(20):
+        arch = sample(space, rng)
+        short = short_name(space, arch)
+        assert len(short) <= SHORT
+        assert short.endswith("…") or space.parse(short) == arch
 
 
 def one_label_each(splits: Splits) -> Splits:

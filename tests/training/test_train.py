@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from foretell.data import Part, Split, Splits
+from foretell.data import Part, Split, Splits, load_data
 from foretell.data.digits import digits
 from foretell.errors import ForetellError
 from foretell.spaces.initialise import initialise
@@ -381,3 +381,12 @@ def test_what_a_model_draws_differs_from_epoch_to_epoch(few: Splits) -> None:
     drawn.clear()
     train(small_net(Spy()), few, settings, seed=1)
     assert not set(drawn) & set(first)
+
+
+def test_only_images_are_shifted(few: Splits) -> None:
+    """Refused before anything is trained."""
+    table = load_data("breast_cancer")
+    shifted = replace(QUICK, augmentation="shift")
+    with pytest.raises(ForetellError, match="moves images and the data has none"):
+        train(nn.Linear(30, 2), table, shifted, 0)
+    shifted.require(few.kind)

@@ -22,6 +22,7 @@ from foretell.spaces import Arch, Space
 __all__ = ["Outcome"]
 
 SCORED, UNSCORED = "scored", "unscored"
+SHORT = 40
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Outcome:
     scoring_seconds: float
     """What scoring the pool took, added up over the workers."""
     short: dict[str, str]
-    """A short name for each architecture of the table; the space's `parse` knows it too."""
+    """A name of at most `SHORT` characters for each architecture of the table. The space's `parse`
+    reads it, unless it is cut off and ends in …."""
     folder: Path
     notice: str
     """What was damaged in the run folder and is computed again; empty if nothing was."""
@@ -87,9 +89,11 @@ def front(table: pd.DataFrame, against: Sequence[str]) -> pd.DataFrame:
 
 
 def short_name(space: Space, arch: Arch) -> str:
-    """Its text, or where that is long its options' numbers, if they are digits."""
+    """Its text, or where that is long its options' numbers if they are digits, or its beginning."""
     text, digits = space.format(arch), "".join(map(str, arch))
-    return text if len(text) <= 40 or len(digits) > len(arch) else digits
+    if len(text) <= SHORT:
+        return text
+    return digits if len(digits) == len(arch) <= SHORT else f"{text[: SHORT - 1]}…"
 
 
 def validation(evaluator: Evaluator, arch: Arch) -> float:

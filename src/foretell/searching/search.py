@@ -122,6 +122,8 @@ class Job:
                 f"a pool of {self.pool} is too small to choose {self.trainings} networks from; "
                 "score at least as many as are trained"
             )
+        for stage in self.stages:
+            stage.training.require(loaded(stage.data).kind)
         for warmup in (self.pool, 0):
             self.aims.searcher(self.work.space, self.work.seed, warmup, None)
 

@@ -98,12 +98,7 @@ SPACES: dict[str, SpaceEntry] = {
         '"h_new_0": {"op": "activation_tanh", "input": ["sum"]}}',
         "tokens",
     ),
-    "asr": SpaceEntry(
-        NASBenchASR,
-        "Mehrotra et al. 2021, ICLR",
-        '[["linear", 1], ["conv5", 0, 1], ["zero", 1, 1, 0]]',
-        "audio",
-    ),
+    "asr": SpaceEntry(NASBenchASR, "Mehrotra et al. 2021, ICLR", "011015110", "audio"),
 }
 
 

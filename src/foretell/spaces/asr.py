@@ -8,6 +8,7 @@ networks.
 import functools
 import itertools
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import ClassVar, TypeAlias
@@ -23,7 +24,10 @@ __all__ = ["NASBenchASR"]
 
 _NODES = 3
 _ZERO = OPERATIONS.index("zero")
-_EXPECTED = 'expected [["linear", 1], ["conv5", 0, 1], ["zero", 1, 1, 0]] or the like'
+_EXPECTED = (
+    'expected [["linear", 1], ["conv5", 0, 1], ["zero", 1, 1, 0]] or the like, '
+    "or its nine numbers as digits, such as 011015110"
+)
 Graph: TypeAlias = tuple[tuple[int, ...], tuple[tuple[int, int], ...]]
 
 
@@ -121,8 +125,14 @@ class NASBenchASR:
     def parse(self, text: str) -> Arch:
         """The architecture from nested lists or tuples with names or numbers of operations.
 
-        Raises ForetellError, saying what is wrong, for any other text.
+        Or from its nine numbers as digits. Raises ForetellError, saying what is wrong, for any
+        other text.
+
+        >>> NASBenchASR().parse("011015110")
+        (0, 1, 1, 0, 1, 5, 1, 1, 0)
         """
+        if re.fullmatch("[0-9]{9}", text) and self.is_valid(arch := tuple(map(int, text))):
+            return arch
         plain = text.translate(str.maketrans("()'", '[]"'))
         try:
             nodes = json.loads(plain)

@@ -4,6 +4,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
+from foretell.batch import Kind
 from foretell.errors import ForetellError
 
 __all__ = ["TrainSettings"]
@@ -49,6 +50,13 @@ class TrainSettings:
         """
         added = {f.name: f.default for f in fields(self) if f.name in ("patience", "precision")}
         return {n: v for n, v in asdict(self).items() if n not in added or v != added[n]}
+
+    def require(self, kind: Kind) -> None:
+        """Raise ForetellError unless samples of this kind can be trained on so."""
+        if self.augmentation == "shift" and kind != "image":
+            raise ForetellError(
+                "augmentation 'shift' moves images and the data has none; give augmentation 'none'"
+            )
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):

@@ -94,6 +94,7 @@ def train(
         raise ForetellError(
             f"precision {settings.precision} needs a GPU; give bf16 or full on the CPU"
         )
+    settings.require(splits.kind)
     _check(model, splits, device, seed)
     _lay_out(model, torch.channels_last)
     course = _Course(model, splits, settings, seed, device)
