@@ -72,7 +72,8 @@ def networks(cell: str, batch: int, seed: int) -> Networks:
     space = NASBench201(variant="reference")
     ours = space.build(space.parse(cell), seed=seed)
     generator = torch.Generator().manual_seed(seed)
-    images = torch.randn(batch, *space.input_shape, generator=generator)
+    shape = (space.in_channels, space.resolution, space.resolution)
+    images = torch.randn(batch, *shape, generator=generator)
     labels = torch.randint(space.classes, (batch,), generator=generator)
     return ours, their_network(cell, ours), (images, labels)
 

@@ -138,7 +138,8 @@ def main() -> None:
     for cell in arguments.cells:
         model = space.build(space.parse(cell), seed=0)
         generator = torch.Generator().manual_seed(0)
-        images = torch.randn(arguments.batch, *space.input_shape, generator=generator)
+        shape = (space.in_channels, space.resolution, space.resolution)
+        images = torch.randn(arguments.batch, *shape, generator=generator)
         labels = torch.randint(space.classes, (arguments.batch,), generator=generator)
         floor, flops = floors(model, images, arguments.repeats)
         took = measured(model, (images, labels), arguments.repeats)

@@ -43,7 +43,8 @@ CORES = 2
 def images(batch: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Random images and labels."""
     space, generator = NASBench201(), torch.Generator().manual_seed(0)
-    pixels = torch.randn(batch, *space.input_shape, generator=generator)
+    shape = (space.in_channels, space.resolution, space.resolution)
+    pixels = torch.randn(batch, *shape, generator=generator)
     return pixels, torch.randint(space.classes, (batch,), generator=generator)
 
 

@@ -33,7 +33,8 @@ def rebuild(row: dict[str, Any]) -> tuple[nn.Module, Tensor, Tensor]:
             else:
                 parameter.copy_(0.1 * drawn + (1 if name.endswith("weight") else 0))
     generator.manual_seed(row["data_seed"])
-    images = torch.randn(row["batch"], *space.input_shape, generator=generator)
+    shape = (space.in_channels, space.resolution, space.resolution)
+    images = torch.randn(row["batch"], *shape, generator=generator)
     labels = torch.randint(space.classes, (row["batch"],), generator=generator)
     dtype = DTYPES[row["dtype"]]
     return model.to(dtype), images.to(dtype), labels

@@ -18,7 +18,8 @@ from torch import nn
 from foretell.errors import ForetellError, unknown_name
 from foretell.spaces.asr_network import OPERATIONS, network
 from foretell.spaces.initialise import initialise
-from foretell.spaces.space import Arch, Json, require_valid
+from foretell.spaces.settings import require_integers, require_rate
+from foretell.spaces.space import Arch, Json, is_chosen, require_valid
 
 __all__ = ["NASBenchASR"]
 
@@ -68,14 +69,10 @@ class NASBenchASR:
     )
 
     def __post_init__(self) -> None:
-        for setting in ("features", "phonemes", "groups", "group_width", "cells", "lstm"):
-            value, least = getattr(self, setting), 0 if setting == "lstm" else 1
-            if type(value) is not int or value < least:
-                raise ForetellError(
-                    f"asr: {setting} is {value!r}; give an integer of at least {least}"
-                )
-        if type(self.dropout) not in (int, float) or not 0 <= self.dropout < 1:
-            raise ForetellError(f"asr: dropout is {self.dropout!r}; give a rate in 0 <= rate < 1")
+        integers = {k: v for k, v in asdict(self).items() if k not in ("lstm", "dropout")}
+        require_integers(self.name, integers)
+        require_integers(self.name, {"lstm": self.lstm}, least=0)
+        require_rate(self.name, "dropout", self.dropout)
 
     def settings(self) -> dict[str, Json]:
         """Name -> value of every field."""
@@ -83,14 +80,7 @@ class NASBenchASR:
 
     def is_valid(self, arch: Arch) -> bool:
         """True for a tuple of nine integers within their ranges."""
-        return (
-            isinstance(arch, tuple)
-            and len(arch) == len(self.choices)
-            and all(
-                type(value) is int and 0 <= value < len(options)
-                for value, options in zip(arch, self.choices, strict=True)
-            )
-        )
+        return is_chosen(self.choices, arch)
 
     def canonical(self, arch: Arch) -> Arch:
         """Of those that have the same graph by the benchmark's rule, the one that it trained.

@@ -12,7 +12,7 @@ from torch import nn
 from foretell.errors import ForetellError, unknown_name
 from foretell.names import named_in_file, named_in_package, one_line
 from foretell.seeds import derived_seed, own_randomness
-from foretell.spaces.space import Arch, Json, Space, require_valid
+from foretell.spaces.space import Arch, Json, Space, is_chosen, require_valid
 
 __all__ = ["Choices", "own_space"]
 
@@ -78,10 +78,7 @@ class Choices:
 
     def is_valid(self, arch: Arch) -> bool:
         """Whether there are such options, and they go together."""
-        sizes = [len(options) for options in self.options.values()]
-        if len(arch) != len(sizes):
-            return False
-        if not all(type(i) is int and 0 <= i < n for i, n in zip(arch, sizes, strict=True)):
+        if not is_chosen([*self.options.values()], arch):
             return False
         return self.valid is None or bool(self.valid(**self.chosen(arch)))
 

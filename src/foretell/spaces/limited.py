@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from foretell.errors import ForetellError
-from foretell.spaces.space import Arch, Json, Space
+from foretell.spaces.part import Part
+from foretell.spaces.space import Arch, Space
 
 __all__ = ["Within"]
 
@@ -15,7 +16,7 @@ IN_A_ROW = 300
 
 
 @dataclass(frozen=True, eq=False)
-class Within:
+class Within(Part):
     """The architectures of a space whose `costs` are within `limits`, by name.
 
     An architecture whose isomorphs cost less may be left out while they stay. A space must not be
@@ -33,16 +34,6 @@ class Within:
     limits: Mapping[str, float]
     _known: dict[Arch, bool] = field(default_factory=dict, init=False)
     _least: dict[str, float] = field(default_factory=dict, init=False)
-
-    @property
-    def name(self) -> str:
-        """The whole space's."""
-        return self.space.name
-
-    @property
-    def choices(self) -> tuple[tuple[str, ...], ...]:
-        """The whole space's."""
-        return self.space.choices
 
     def is_valid(self, arch: Arch) -> bool:
         """Whether it is in the space and within every limit."""
@@ -78,11 +69,3 @@ class Within:
         if not self.is_valid(arch):
             raise ForetellError(f"{text} is not within the limits {dict(self.limits)}")
         return arch
-
-    def format(self, arch: Arch) -> str:
-        """As the whole space writes it."""
-        return self.space.format(arch)
-
-    def settings(self) -> dict[str, Json]:
-        """The whole space's."""
-        return self.space.settings()

@@ -13,7 +13,8 @@ from torch import nn
 from foretell.errors import ForetellError
 from foretell.spaces.initialise import initialise
 from foretell.spaces.macro_network import BLOCKS, STAGES, network
-from foretell.spaces.space import Arch, Json, require_valid
+from foretell.spaces.settings import require_integers
+from foretell.spaces.space import Arch, Json, is_chosen, require_valid
 
 __all__ = ["NASBenchMacro"]
 
@@ -45,14 +46,7 @@ class NASBenchMacro:
     choices: ClassVar[tuple[tuple[str, ...], ...]] = (BLOCKS,) * sum(STAGES)
 
     def __post_init__(self) -> None:
-        for setting, value in asdict(self).items():
-            if type(value) is not int or value < 1:
-                raise ForetellError(f"macro: {setting} is {value!r}; give an integer of at least 1")
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of one image."""
-        return self.in_channels, self.resolution, self.resolution
+        require_integers(self.name, asdict(self))
 
     def settings(self) -> dict[str, Json]:
         """Name -> value of every field."""
@@ -60,11 +54,7 @@ class NASBenchMacro:
 
     def is_valid(self, arch: Arch) -> bool:
         """True for a tuple of eight integers within 0..2."""
-        return (
-            isinstance(arch, tuple)
-            and len(arch) == sum(STAGES)
-            and all(type(block) is int and block in range(len(BLOCKS)) for block in arch)
-        )
+        return is_chosen(self.choices, arch)
 
     def canonical(self, arch: Arch) -> Arch:
         """The architecture with each stage's identities moved to its end, past its first layer.

@@ -29,7 +29,8 @@ from foretell.spaces.nb101_cells import (
     smallest,
 )
 from foretell.spaces.nb101_network import LEAST_CHANNELS, network
-from foretell.spaces.space import Arch, Json, require_valid
+from foretell.spaces.settings import require_integers
+from foretell.spaces.space import Arch, Json, is_chosen, require_valid
 
 __all__ = ["NASBench101"]
 
@@ -75,17 +76,8 @@ class NASBench101:
     )
 
     def __post_init__(self) -> None:
-        for setting, value in asdict(self).items():
-            least = LEAST_CHANNELS if setting == "channels" else 1
-            if type(value) is not int or value < least:
-                raise ForetellError(
-                    f"nb101: {setting} is {value!r}; give an integer of at least {least}"
-                )
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of one image."""
-        return self.in_channels, self.resolution, self.resolution
+        require_integers(self.name, {"channels": self.channels}, least=LEAST_CHANNELS)
+        require_integers(self.name, asdict(self))
 
     def settings(self) -> dict[str, Json]:
         """Name -> value of every field."""
@@ -93,15 +85,7 @@ class NASBench101:
 
     def is_valid(self, arch: Arch) -> bool:
         """True if a path leads from input to output and at most nine edges lie on such paths."""
-        return (
-            isinstance(arch, tuple)
-            and len(arch) == len(self.choices)
-            and all(
-                type(option) is int and 0 <= option < len(options)
-                for option, options in zip(arch, self.choices, strict=True)
-            )
-            and 0 < len(live_edges(_cell(arch))) <= MOST_EDGES
-        )
+        return is_chosen(self.choices, arch) and 0 < len(live_edges(_cell(arch))) <= MOST_EDGES
 
     def canonical(self, arch: Arch) -> Arch:
         """The cell that the benchmark lists for all that are isomorphic to this one.

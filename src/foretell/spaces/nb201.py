@@ -17,7 +17,8 @@ from foretell.errors import ForetellError, unknown_name
 from foretell.spaces.graph import Graph
 from foretell.spaces.initialise import initialise
 from foretell.spaces.nb201_network import EDGES, OPERATIONS, network
-from foretell.spaces.space import Arch, Json, require_valid
+from foretell.spaces.settings import require_integers
+from foretell.spaces.space import Arch, Json, is_chosen, require_valid
 
 __all__ = ["NASBench201"]
 
@@ -62,18 +63,10 @@ class NASBench201:
     choices: ClassVar[tuple[tuple[str, ...], ...]] = (OPERATIONS,) * len(EDGES)
 
     def __post_init__(self) -> None:
-        for setting in ("channels", "cells", "classes", "in_channels", "resolution"):
-            value = getattr(self, setting)
-            if type(value) is not int or value < 1:
-                raise ForetellError(f"nb201: {setting} is {value!r}; give an integer of at least 1")
+        require_integers(self.name, {k: v for k, v in asdict(self).items() if k != "variant"})
         if self.variant not in get_args(Variant):
             said = f"nb201: no variant is called {self.variant!r}"
             raise unknown_name("variant", self.variant, get_args(Variant), said)
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of one image."""
-        return self.in_channels, self.resolution, self.resolution
 
     def settings(self) -> dict[str, Json]:
         """Name -> value of every field."""
@@ -81,12 +74,7 @@ class NASBench201:
 
     def is_valid(self, arch: Arch) -> bool:
         """True for a tuple of six integers within 0..4."""
-        options = range(len(OPERATIONS))
-        return (
-            isinstance(arch, tuple)
-            and len(arch) == len(EDGES)
-            and all(type(operation) is int and operation in options for operation in arch)
-        )
+        return is_chosen(self.choices, arch)
 
     def canonical(self, arch: Arch) -> Arch:
         """The smallest architecture with the same unique string, by the benchmark's own rule.

@@ -26,6 +26,7 @@ from foretell.spaces.nlp_recipe import (
     state_count,
     write_recipe,
 )
+from foretell.spaces.settings import require_integers, require_rate
 from foretell.spaces.space import Arch, Json, require_valid
 
 __all__ = ["NASBenchNLP"]
@@ -83,12 +84,9 @@ class NASBenchNLP:
     name: ClassVar[str] = "nlp"
 
     def __post_init__(self) -> None:
-        for setting in ("nodes", "vocabulary", "embedding", "hidden", "layers"):
-            value = getattr(self, setting)
-            if type(value) is not int or value < 1:
-                raise ForetellError(f"nlp: {setting} is {value!r}; give an integer of at least 1")
-        if type(self.dropout) not in (int, float) or not 0 <= self.dropout < 1:
-            raise ForetellError(f"nlp: dropout is {self.dropout!r}; give a rate in 0 <= rate < 1")
+        integers = {k: v for k, v in asdict(self).items() if k not in ("dropout", "tied")}
+        require_integers(self.name, integers)
+        require_rate(self.name, "dropout", self.dropout)
         if type(self.tied) is not bool:
             raise ForetellError(f"nlp: tied is {self.tied!r}; give true or false")
 

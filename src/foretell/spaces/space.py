@@ -23,6 +23,7 @@ __all__ = [
     "Listed",
     "Space",
     "enumerate_space",
+    "is_chosen",
     "mutate",
     "neighbours",
     "require_valid",
@@ -171,6 +172,20 @@ def step(space: Space, arch: Arch, rng: random.Random) -> Arch:
     ]
     rng.shuffle(edits)
     return next((edit for edit in edits if space.is_valid(edit)), arch)
+
+
+def is_chosen(choices: Sequence[Sequence[object]], arch: Arch) -> bool:
+    """Whether `arch` is a tuple with the number of an option for each choice.
+
+    >>> is_chosen((("a", "b"), ("c",)), (1, 0)), is_chosen((("a", "b"), ("c",)), (0, 1))
+    (True, False)
+    """
+    if not isinstance(arch, tuple) or len(arch) != len(choices):
+        return False
+    for option, options in zip(arch, choices, strict=True):  # a loop takes half of `all`'s time
+        if type(option) is not int or not 0 <= option < len(options):
+            return False
+    return True
 
 
 def require_valid(space: Space, arch: Arch) -> None:

@@ -9,13 +9,14 @@ from torch import nn
 
 from foretell.errors import ForetellError
 from foretell.spaces.graph import Graph, graph_of
-from foretell.spaces.space import Arch, Json, Space, require_valid
+from foretell.spaces.part import Part
+from foretell.spaces.space import Arch, Space, require_valid
 
 __all__ = ["Subset"]
 
 
 @dataclass(frozen=True, eq=False)
-class Subset:
+class Subset(Part):
     """The space cut down to `archs`; one edit leads to one of the `edits` nearest of them.
 
     Nearest are those that differ at the fewest positions, the first listed of equals: where few
@@ -40,16 +41,6 @@ class Subset:
             )
         if len(self._numbers) < len(self.archs):
             raise ForetellError("a subset names an architecture twice; give each once")
-
-    @property
-    def name(self) -> str:
-        """The whole space's."""
-        return self.space.name
-
-    @property
-    def choices(self) -> tuple[tuple[str, ...], ...]:
-        """The whole space's."""
-        return self.space.choices
 
     @cached_property
     def _numbers(self) -> dict[Arch, int]:
@@ -99,11 +90,3 @@ class Subset:
         if not self.is_valid(arch):
             raise ForetellError(f"{text} is not among the {len(self.archs)} architectures listed")
         return arch
-
-    def format(self, arch: Arch) -> str:
-        """The whole space's text."""
-        return self.space.format(arch)
-
-    def settings(self) -> dict[str, Json]:
-        """The whole space's settings."""
-        return self.space.settings()

@@ -1,0 +1,27 @@
+"""What the settings of spaces must be."""
+
+from collections.abc import Mapping
+
+from foretell.errors import ForetellError
+
+__all__ = ["require_integers", "require_rate"]
+
+
+def require_integers(space: str, settings: Mapping[str, object], least: int = 1) -> None:
+    """Raise ForetellError for a setting that is not an integer, or is below the least.
+
+    >>> require_integers("nb201", {"channels": 16, "cells": 0})
+    Traceback (most recent call last):
+    foretell.errors.ForetellError: nb201: cells is 0; give an integer of at least 1
+    """
+    for name, value in settings.items():
+        if type(value) is not int or value < least:
+            raise ForetellError(
+                f"{space}: {name} is {value!r}; give an integer of at least {least}"
+            )
+
+
+def require_rate(space: str, name: str, value: object) -> None:
+    """Raise ForetellError for a rate that is not a number from 0 to below 1."""
+    if not (type(value) in (int, float) and 0 <= value < 1):  # type: ignore[operator]
+        raise ForetellError(f"{space}: {name} is {value!r}; give a rate in 0 <= rate < 1")
