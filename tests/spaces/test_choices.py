@@ -140,7 +140,7 @@ def test_what_are_no_choices_is_named(options: Any, message: str) -> None:
     [
         ("depth=1,width=8", "nothing is chosen for 'activation'"),
         ("depth=1,width=9,activation=ReLU", "width is 9; give one of 4, 8, 16"),
-        ("deep=1,width=8,activation=ReLU", "no choice 'deep'; did you mean 'depth'"),
+        ("deep=1,width=8,activation=ReLU", "no choice is called 'deep'; did you mean 'depth'"),
         ("depth=2,width=16,activation=ReLU", "not an architecture"),
     ],
 )
