@@ -1,5 +1,6 @@
 """Files from elsewhere execute nothing: tables, run folders, archives and columns of an enemy."""
 
+import bz2
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 
 from foretell import ForetellError, load_data
+from foretell.cli import main
 from foretell.files import file_name
 from foretell.models.sources import require_registered
 from foretell.report import Page, TableBlock, write_page
@@ -102,6 +104,21 @@ def test_a_column_names_a_file_in_the_folder_only(text: str, tmp_path: Path) -> 
 def test_different_columns_name_different_files() -> None:
     """Also where the same characters are left of them."""
     assert len({file_name(text) for text in ("a/b", "a-b", "a\\b", "a b", "a:b")}) == 5
+
+
+def test_official_pickles_are_read_only_if_trusted(tmp_path: Path) -> None:
+    """By their authors' package, which runs what is in them."""
+    pytest.importorskip("nats_bench")
+    marker = tmp_path / "TAKEN"
+    path = tmp_path / "NATS-tss-v1_0-3ffb9.pickle.pbz2"
+    path.write_bytes(bz2.compress(f"cos\nsystem\n(S'touch {marker}'\ntR.".encode()))
+    with pytest.raises(ForetellError, match="--trust-pickle"):
+        import_table("nats-tss", path)
+    assert main(["data", "import", "nats-tss", str(path)]) == 2
+    assert not marker.exists()
+    with pytest.raises(ForetellError, match="can't be read as the official archive"):
+        import_table("nats-tss", path, trust_pickle=True)
+    assert marker.exists()  # which is why it has to be asked for
 
 
 def test_a_pickle_for_the_speech_benchmark_runs_nothing(tmp_path: Path) -> None:

@@ -295,7 +295,7 @@ def make_nb201_file(path: Path) -> Path:
 )
 def test_nats(source: str, make: Make, tmp_path: Path) -> None:
     """Validation parts are for choosing, test parts for reporting, and seeds are averaged."""
-    table = import_table(source, make(tmp_path))
+    table = import_table(source, make(tmp_path), trust_pickle=True)
     assert list(table.frame.index) == [CELLS[0], CELLS[2]]
     assert set(table.choosing) == {
         f"{name}_xvalid_{budget}"
@@ -334,17 +334,17 @@ def test_nats_files_that_cannot_be(tmp_path: Path) -> None:
     file = folder / "000002.pickle.pbz2"
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(ForetellError, match="can't be read as the official archive"):
-        import_table("nats-tss", folder)
+        import_table("nats-tss", folder, trust_pickle=True)
     for made, source in ((make_nats_file, "nats-tss"), (make_nb201_file, "nb201-pth")):
         cut = made(tmp_path)
         cut.write_bytes(cut.read_bytes()[:-100])
         with pytest.raises(ForetellError, match="can't be read as the official archive"):
-            import_table(source, cut)
+            import_table(source, cut, trust_pickle=True)
         with pytest.raises(ForetellError, match="there is no"):
             import_table(source, tmp_path / "absent")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ForetellError, match="can't be read as the official archive"):
-        import_table("nats-tss", tmp_path / "empty")
+        import_table("nats-tss", tmp_path / "empty", trust_pickle=True)
     trap = tmp_path / "trap.pth"
     torch.save({"arch2infos": {}, "meta_archs": Trap(tmp_path / "sprung")}, trap)
     with pytest.raises(ForetellError, match="Unsupported global") as caught:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from foretell.errors import unknown_name
+from foretell.errors import ForetellError, unknown_name
 from foretell.tables.asr import import_asr
 from foretell.tables.check import Finding, check_table, summary
 from foretell.tables.folder import data_folder, read_table, stored, table_path
@@ -56,6 +56,8 @@ class Importer:
     read: Callable[[Path], Table]
     takes: str
     summary: str
+    unpickles: bool = False
+    """Whether reading it can run code that the file holds."""
 
 
 def _first_line(read: Callable[[Path], Table]) -> str:
@@ -66,7 +68,7 @@ IMPORTERS: dict[str, Importer] = {
     name: Importer(partial(import_recipe, recipe), ".parquet or .csv", recipe.summary)
     for name, recipe in RECIPES.items()
 } | {
-    name: Importer(read, takes, _first_line(read))
+    name: Importer(read, takes, _first_line(read), unpickles=read is import_nats)
     for name, read, takes in (
         ("nats-tss", import_nats, "NATS-tss-v1_0-3ffb9-simple or NATS-tss-v1_0-3ffb9.pickle.pbz2"),
         ("nb201-pth", import_nb201_pth, "NAS-Bench-201-v1_1-096897.pth"),
@@ -77,7 +79,7 @@ IMPORTERS: dict[str, Importer] = {
 }
 
 
-def import_table(source: str, path: str | Path) -> Table:
+def import_table(source: str, path: str | Path, *, trust_pickle: bool = False) -> Table:
     """The table that a known source's file holds. Raises ForetellError for what it can't be.
 
     >>> import_table("nb210", "x.parquet")
@@ -86,7 +88,13 @@ def import_table(source: str, path: str | Path) -> Table:
     """
     if source not in IMPORTERS:
         raise unknown_name("source", source, [OWN, *IMPORTERS])
-    return IMPORTERS[source].read(Path(path).expanduser())
+    importer, file = IMPORTERS[source], Path(path).expanduser()
+    if importer.unpickles and not trust_pickle and file.exists():
+        raise ForetellError(
+            f"{source} reads pickles, which can run any code; if {file} is the authors' own "
+            "archive, give --trust-pickle (trust_pickle=True)"
+        )
+    return importer.read(file)
 
 
 def import_columns(path: str | Path, columns: Columns, labels: Labels) -> Table:

@@ -107,6 +107,11 @@ foretell data import table mine.csv --space nb201 --key arch_str \\
 @option("--replace", is_flag=True, help="Replace a table of the same name.")
 @option("--source", "origin", metavar="TEXT", help="Where the values come from, for the record.")
 @option("--licence", metavar="TEXT", help="The licence under which the values may be used.")
+@option(
+    "--trust-pickle",
+    is_flag=True,
+    help="Read an archive of pickles, which can run any code: only one from its authors.",
+)
 @own("--space", help="The space of the keys, or models for names such as timm:resnet18.")
 @own("--key", metavar="COLUMN", help="The column with the text of the architecture.")
 @columns("choose", "Accuracies to choose networks by, such as validation accuracy")
@@ -128,6 +133,7 @@ def import_(
     replace: bool,
     origin: str | None,
     licence: str | None,
+    trust_pickle: bool,
     **own: Any,
 ) -> None:
     """Make a table of a benchmark's file, or of your own.
@@ -138,7 +144,8 @@ def import_(
 
     if name is not None:
         table_path(name)  # a bad name is refused before an hour of reading
-    table = relabelled(imported(source, file, name, own), name=name, source=origin, licence=licence)
+    found = imported(source, file, name, trust_pickle, own)
+    table = relabelled(found, name=name, source=origin, licence=licence)
     path = table_path(table.name)
     if path.exists() and not replace:
         raise ForetellError(
@@ -150,7 +157,9 @@ def import_(
     say(f"table {table.name}: {len(table.frame):,} rows, columns: {counts}\n{path}")
 
 
-def imported(source: str, file: str, name: str | None, own: dict[str, Any]) -> "Table":
+def imported(
+    source: str, file: str, name: str | None, trust_pickle: bool, own: dict[str, Any]
+) -> "Table":
     """The table that the file holds."""
     from foretell.tables import Labels, import_columns, import_table
 
@@ -164,7 +173,7 @@ def imported(source: str, file: str, name: str | None, own: dict[str, Any]) -> "
         raise ForetellError(
             f"--{given[0]} is for the source {OWN!r}; what the columns of {source} are for is known"
         )
-    return import_table(source, file)
+    return import_table(source, file, trust_pickle=trust_pickle)
 
 
 def described(own: dict[str, Any]) -> "Columns":
