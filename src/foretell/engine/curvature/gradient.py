@@ -36,6 +36,25 @@ __all__ = ["Curvature"]
 Use = Callable[..., None]
 
 
+class Roots:
+    """Places in a graph, and the gradient that goes in at each."""
+
+    def __init__(self) -> None:
+        self.edges: list[GradientEdge] = []
+        self.grads: list[Tensor] = []
+
+    def add(self, edge: GradientEdge, grad: Tensor) -> None:
+        """One more place."""
+        self.edges.append(edge)
+        self.grads.append(grad)
+
+    def by(self, sources: list[Tensor]) -> tuple[Tensor, ...]:
+        """The gradient of all of it by each source; raises Undefined where there is none."""
+        if not self.edges:
+            return tuple(torch.zeros_like(source) for source in sources)
+        return differentiated(self.edges, sources, keep_graph=True, grads=self.grads)
+
+
 class Curvature:
     """Collects, in a forward and a backward pass, what the gradient of wᵀg is made of.
 
@@ -48,8 +67,9 @@ class Curvature:
         """Time spent in the backward pass, which is not for its own sake."""
         self.fragile = WeakTensorKeyDictionary()
         """Views whose λ would be lost if they were overwritten."""
-        self._edges: list[GradientEdge] = []
-        self._grads: list[Tensor] = []
+        self._whole, self._apart = Roots(), Roots()
+        self._leaves: list[Tensor] = []
+        self._leaf_edges: list[GradientEdge] = []
         self._by_weight: dict[int, Tensor] = {}
         self._hooks: list[Any] = []
         self._listening: list[Any] = []
@@ -90,7 +110,14 @@ class Curvature:
 
         return listen
 
-    def cut(self, out: Tensor, tangent: Tensor) -> Tensor:
+    def apart(self, leaves: list[Tensor], edges: list[GradientEdge | None]) -> None:
+        """Tensors at which the graphs of tangents end, and where a gradient by each goes on."""
+        for leaf, edge in zip(leaves, edges, strict=True):
+            if edge is not None:
+                self._leaves.append(leaf)
+                self._leaf_edges.append(edge)
+
+    def cut(self, out: Tensor, tangent: Tensor, *, apart: bool = False) -> Tensor:
         """The tangent of `out` as a mere number; what it depends on is let in later.
 
         That of a weight, the weight itself, stays as it is.
@@ -98,13 +125,13 @@ class Curvature:
         if not tangent.requires_grad or out.grad_fn is None:
             return tangent
         edge = get_gradient_edge(tangent)
-        self.when_known(out, lambda grad: self.let_in(edge, grad))
+        into = self._apart if apart else self._whole
+        self.when_known(out, lambda grad: into.add(edge, grad))
         return tangent.detach()
 
     def let_in(self, edge: GradientEdge, grad: Tensor) -> None:
         """A gradient of Σ λᵀẏ by what the edge leads to."""
-        self._edges.append(edge)
-        self._grads.append(grad)
+        self._whole.add(edge, grad)
 
     def push(
         self, tangent: Tensor, weight: Tensor, out: Tensor, run: Callable[[Tensor], Tensor]
@@ -135,11 +162,9 @@ class Curvature:
 
         Raises Undefined where torch cannot differentiate an operation's tangent.
         """
-        sources = list(weights.values())
-        if self._edges:
-            both = differentiated(self._edges, sources, keep_graph=True, grads=self._grads)
-        else:
-            both = tuple(torch.zeros_like(weight) for weight in sources)
+        for edge, grad in zip(self._leaf_edges, self._apart.by(self._leaves), strict=True):
+            self._whole.add(edge, grad)
+        both = self._whole.by(list(weights.values()))
         found = {}
         for (name, weight), total in zip(weights.items(), both, strict=True):
             by_weight = self._by_weight.get(id(weight))
@@ -152,6 +177,7 @@ class Curvature:
             hook.remove()
         for node in self._listening:
             node.listener = None
-        self._hooks, self._listening, self._edges, self._grads = [], [], [], []
+        self._hooks, self._listening, self._leaves, self._leaf_edges = [], [], [], []
+        self._whole, self._apart = Roots(), Roots()
         self._by_weight.clear()
         self.fragile.clear()

@@ -16,6 +16,7 @@ usual operations; where one has none, two gradients of that operation alone take
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -78,6 +79,13 @@ class Pushed:
             own = y.detach() if self.bias is None else y.detach() - self.bias
             self.formed = own.clone() if self.u is None else own + self.u
         return self.formed
+
+
+@dataclass(frozen=True)
+class Apart:
+    """A tangent whose graph ends at stand-ins for what the operation was given."""
+
+    tangent: Tensor
 
 
 class Tangents(Observer):
@@ -193,7 +201,9 @@ class Tangents(Observer):
         tangents = tangent if several and tangent is not None else [tangent] * len(tensors)
         for tensor, its_tangent in zip(tensors, tangents, strict=True):
             if isinstance(tensor, Tensor):
-                if isinstance(its_tangent, Tensor):
+                if isinstance(its_tangent, Apart):
+                    its_tangent = self.curvature.cut(tensor, its_tangent.tangent, apart=True)
+                elif isinstance(its_tangent, Tensor):
                     its_tangent = self.curvature.cut(tensor, its_tangent)
                 self._tangents[tensor] = its_tangent
 
@@ -282,6 +292,7 @@ class Tangents(Observer):
         """Jẋ for an operation without a rule: the gradient by u of (uᵀJ)ẋ, which is linear in u."""
         aliases: list[Tensor] = []
         tangents: list[Tensor] = []
+        edges: list[Any] = []
 
         def alias(value: Any) -> Any:
             """A stand-in for each moving argument, so that none is reached through another."""
@@ -292,7 +303,8 @@ class Tangents(Observer):
             tangent = self.of(value)
             if tangent is None:
                 return value
-            aliases.append(value.view_as(value))
+            aliases.append(value.detach().requires_grad_())
+            edges.append(get_gradient_edge(value) if value.requires_grad else None)
             tangents.append(tangent)
             return aliases[-1]
 
@@ -306,12 +318,14 @@ class Tangents(Observer):
             outs, aliases, directions, create_graph=True, materialize_grads=True
         )
         slope = torch.stack([(r * t).sum() for r, t in zip(rows, tangents, strict=True)]).sum()
-        found = iter(
-            torch.autograd.grad(slope, directions, create_graph=True, materialize_grads=True)
-        )
+        found = torch.autograd.grad(slope, directions, create_graph=True, materialize_grads=True)
+        leaves = [*aliases, *(t for t in tangents if t.requires_grad)]
+        edges += [get_gradient_edge(t) for t in tangents if t.requires_grad]
+        self.curvature.apart(leaves, edges)
+        mine = (Apart(tangent) for tangent in found)
         if several:
-            return [next(found) if differentiable(out) else None for out in result]
-        return next(found, None)
+            return [next(mine) if differentiable(out) else None for out in result]
+        return next(mine)
 
 
 def differentiable(out: Any) -> bool:
