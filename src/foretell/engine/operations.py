@@ -185,8 +185,10 @@ def in_place(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     return bool(kwargs.get("inplace")) or name == "__setitem__"
 
 
-def out_of_place(func: Any, name: str, kwargs: dict[str, Any]) -> tuple[Any, str, dict[str, Any]]:
-    """The operation that returns what this one writes over its argument.
+def out_of_place(
+    func: Any, name: str, kwargs: dict[str, Any]
+) -> tuple[Any, str, dict[str, Any]] | None:
+    """The operation that returns what this one writes over its argument; None if there is none.
 
     >>> out_of_place(torch.relu_, "relu_", {})[1], out_of_place(Tensor.mul_, "mul_", {})[1]
     ('relu', 'mul')
@@ -194,7 +196,8 @@ def out_of_place(func: Any, name: str, kwargs: dict[str, Any]) -> tuple[Any, str
     if kwargs.get("inplace"):
         return func, name, {**kwargs, "inplace": False}
     plain = f"__{name[3:]}" if name.startswith("__i") else name.removesuffix("_")
-    return getattr(Tensor, plain, None) or getattr(F, plain), plain, kwargs
+    apart = getattr(Tensor, plain, None) or getattr(F, plain, None)
+    return None if apart is None else (apart, plain, kwargs)
 
 
 def origin(output: Tensor) -> Tensor:

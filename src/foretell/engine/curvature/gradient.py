@@ -20,6 +20,7 @@ For L = w³ at w = 2, g = 3w² = 12, H = 6w = 12 and Hw = 24:
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -31,9 +32,16 @@ from foretell.engine.faster.batch_norm import made_here
 from foretell.engine.operations import origin
 from foretell.engine.subject import differentiated
 
-__all__ = ["Curvature"]
+__all__ = ["Apart", "Curvature"]
 
 Use = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Apart:
+    """A tangent whose graph ends at stand-ins for what the operation was given."""
+
+    tangent: Tensor
 
 
 class Roots:
@@ -110,22 +118,24 @@ class Curvature:
 
         return listen
 
-    def apart(self, leaves: list[Tensor], edges: list[GradientEdge | None]) -> None:
+    def stand_for(self, leaves: list[Tensor], edges: list[GradientEdge | None]) -> None:
         """Tensors at which the graphs of tangents end, and where a gradient by each goes on."""
         for leaf, edge in zip(leaves, edges, strict=True):
             if edge is not None:
                 self._leaves.append(leaf)
                 self._leaf_edges.append(edge)
 
-    def cut(self, out: Tensor, tangent: Tensor, *, apart: bool = False) -> Tensor:
+    def cut(self, out: Tensor, tangent: Tensor | Apart) -> Tensor:
         """The tangent of `out` as a mere number; what it depends on is let in later.
 
         That of a weight, the weight itself, stays as it is.
         """
+        into = self._whole
+        if isinstance(tangent, Apart):
+            into, tangent = self._apart, tangent.tangent
         if not tangent.requires_grad or out.grad_fn is None:
             return tangent
         edge = get_gradient_edge(tangent)
-        into = self._apart if apart else self._whole
         self.when_known(out, lambda grad: into.add(edge, grad))
         return tangent.detach()
 

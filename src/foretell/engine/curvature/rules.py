@@ -32,7 +32,7 @@ from foretell.engine.operations import (
 
 __all__ = [
     *("LINEAR", "NEEDS_NO_COPY", "NORM_RULES", "SLOPES"),
-    *("draws_nothing", "frozen", "norm_of", "normalize", "relu", "total"),
+    *("draws_nothing", "frozen", "lying_as", "norm_of", "normalize", "relu", "total"),
 ]
 
 LINEAR = REARRANGEMENTS | AVERAGES
@@ -62,6 +62,11 @@ def frozen(
     """ẏ = γ·ẋ / √(var + ε), for a normalisation by given statistics."""
     scale = (running_var + eps).rsqrt() * (1 if weight is None else weight)
     return tangent * scale.view(-1, *[1] * (x.ndim - 2))
+
+
+def lying_as(tangent: Tensor, x: Tensor) -> Tensor:
+    """ẋ in memory as x is: random numbers, such as a dropout's mask, are drawn in that order."""
+    return tangent if tangent.stride() == x.stride() else torch.empty_like(x).copy_(tangent)
 
 
 def layer_norm(

@@ -15,8 +15,8 @@ a batch normalisation of y has no use for the second part. `rules.py` has a rule
 usual operations; where one has none, two gradients of that operation alone take its place.
 """
 
+import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from foretell.engine.curvature.gradient import Curvature
+from foretell.engine.curvature.gradient import Apart, Curvature
 from foretell.engine.curvature.normed import Normed, statistics_of
 from foretell.engine.curvature.rules import (
     LINEAR,
@@ -34,12 +34,16 @@ from foretell.engine.curvature.rules import (
     SLOPES,
     draws_nothing,
     frozen,
+    lying_as,
     norm_of,
     normalize,
     relu,
     total,
 )
+from foretell.engine.curvature.two_gradients import by_two_gradients
+from foretell.engine.failures import is_out_of_memory
 from foretell.engine.faster.pools import avg_pool2d
+from foretell.engine.graph import Given, Inside, inside, is_marked, unmarked
 from foretell.engine.observer import Observer, Then
 from foretell.engine.operations import (
     BATCH_NORMS,
@@ -57,6 +61,20 @@ from foretell.engine.operations import (
 )
 
 __all__ = ["Tangents"]
+
+HOOKED = "a hook changes a gradient"
+
+SMALL = 1024
+"""Numbers a sample, below which an operation takes less time than the keeping of its tangent."""
+
+MANY = 2000
+"""Small operations, such as the steps of a recurrence, from which a double backward is cheaper."""
+
+ROUNDING = {torch.float64: 1e-8, torch.float32: 1e-4}
+"""How far two sums may be apart, beside the sum of their terms' sizes."""
+
+LONG = 400
+"""Nodes of the graph in one operation without a rule, from which it is cheaper."""
 
 
 class Pushed:
@@ -81,24 +99,32 @@ class Pushed:
         return self.formed
 
 
-@dataclass(frozen=True)
-class Apart:
-    """A tangent whose graph ends at stand-ins for what the operation was given."""
-
-    tangent: Tensor
+class GivenUp(Exception):
+    """Tangents cannot be carried further, or are not worth it; the message says why."""
 
 
 class Tangents(Observer):
     """Within the block every operation also computes the tangent of what it returns.
 
     `failed` says why tangents could not be carried to the end, if they could not; the operations
-    themselves are run as ever, whether or not there are tangents.
+    themselves are run as ever, whether or not there are tangents. They are carried to the end only
+    if all of the loss's graph was made by operations that were seen here, from what these were
+    given. `hooked` is true once somebody has changed a gradient by a hook.
     """
 
-    def __init__(self, weights: dict[str, Tensor], failed: str = "") -> None:
+    def __init__(self, weights: dict[str, Tensor], samples: int = 1, failed: str = "") -> None:
+        """`samples` in a batch, by which an operation counts as small."""
         super().__init__()
         self.failed = failed
         self.curvature = Curvature()
+        self.hooked = False
+        if any(weight._backward_hooks for weight in weights.values()):
+            self._hooked()
+        self._slope: Tensor | None = None
+        self._mark = object()
+        self._few = SMALL * samples
+        self._cost, self._small = 0, False
+        self._inner = Inside()
         self._tangents = WeakTensorKeyDictionary()
         for weight in weights.values():
             self._tangents[weight] = weight  # d(t·w)/dt = w
@@ -124,59 +150,162 @@ class Tangents(Observer):
         self.forget()
         self.curvature.let_go()
 
+    def give_up(self, why: str) -> None:
+        """Carry tangents no further."""
+        self.failed = why
+        self.let_go()
+
+    def check(self, loss: Tensor) -> None:
+        """Give up if what the loss depends on was not all made by operations that were seen."""
+        if not self.failed and (node := unmarked([loss], self._mark)) is not None:
+            self.give_up(f"{node.name()} works out of sight")
+        self._slope = self.of(loss)
+
+    def check_gradient(self, grads: dict[str, Tensor], weights: dict[str, Tensor]) -> None:
+        """Give up if the loss's tangent is not wᵀg, which both a wrong tangent and a wrong g break.
+
+        Both are sums that may cancel, so they are compared beside Σ |w| |g|.
+        """
+        if self.failed:
+            return
+        pairs = [(weight.detach(), grads[name]) for name, weight in weights.items()]
+        along = sum(float((w * g).sum()) for w, g in pairs)
+        size = sum(float(w.norm() * g.norm()) for w, g in pairs)
+        slope = 0.0 if self._slope is None else float(self._slope)
+        allowed = ROUNDING.get(pairs[0][1].dtype, 0.1)
+        if abs(slope - along) > allowed * size:
+            self.give_up("the loss's tangent is not the gradient along the weights")
+
+    def run(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run the operation; a hook on a tensor is watched for what it does to the gradient."""
+        if func is not Tensor.register_hook or self.failed:
+            return func(*args, **kwargs)
+        tensor, hook = (*args, *kwargs.values())
+        return tensor.register_hook(lambda grad: self._watched(hook, grad))
+
+    def _watched(self, hook: Callable[[Tensor], Any], grad: Tensor) -> Any:
+        version = grad._version
+        changed = hook(grad)
+        if changed is not None or grad._version != version:
+            self._hooked()
+        return changed
+
+    def _hooked(self) -> None:
+        self.hooked = True
+        self.failed = self.failed or HOOKED
+
     def look(
         self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Then | None:
+        if func == GRAPH_OF and not asked_by_torch():
+            self._hooked()  # what it does there cannot be seen
         if self.failed:
             return None
-        given = [value for value in flat(args, kwargs) if isinstance(value, Tensor)]
-        self._check_seen(given)
-        if self.failed:
+        values = [value for value in flat(args, kwargs) if isinstance(value, Tensor)]
+        given = Given(values)
+        try:
+            self._check_seen(values)
+            compute = self._tangent_later(func, name, args, kwargs, given)
+        except GivenUp as reason:
+            self.give_up(str(reason))
             return None
-        moving = any(self._kept(value) is not None for value in given)
-        if moving and in_place(name, args, kwargs):
-            return self._overwriting(func, name, args, kwargs)
+        return lambda out: self._take(name, out, given, compute)
+
+    def _tangent_later(
+        self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], given: Given
+    ) -> Callable[[Any], Any] | None:
+        """What gives the tangent of an operation's result; None for a constant."""
+        moving = any(self._kept(value) is not None for value in given.tensors.values())
+        if in_place(name, args, kwargs):
+            given.include_bases()
+            if moving:
+                return self._overwriting(func, name, args, kwargs)
         if not moving or not torch.is_grad_enabled():  # without gradients, it is a constant
-            return lambda out: self._attach(out, lambda: None)
-        before = {} if draws_nothing(func, name) else random_state(given)
+            return None
+        before = {} if draws_nothing(func, name) else random_state(list(given.tensors.values()))
 
-        def then(out: Any) -> None:
+        def compute(out: Any) -> Any:
             with same_randomness(before):
-                self._attach(out, lambda: self._tangent(func, name, args, kwargs, out))
+                return self._tangent(func, name, args, kwargs, out)
 
-        return then
+        return compute
 
-    def _check_seen(self, given: list[Tensor]) -> None:
-        """Fail if an operation that was not seen here made one of these tensors."""
-        for tensor in given:
-            if tensor.grad_fn is not None and tensor not in self._tangents:
-                self.failed = f"{tensor.grad_fn.name()} works out of sight"
+    def _take(
+        self, name: str, out: Any, given: Given, compute: Callable[[Any], Any] | None
+    ) -> None:
+        """Account for what an operation has put into the graph, and keep its result's tangents."""
+        if self.failed or not floating(out):
+            return
+        several = isinstance(out, tuple | list)
+        tensors = out if several else [out]
+        try:
+            self._account(name, [one for one in tensors if isinstance(one, Tensor)], given)
+            tangent = None if compute is None else compute(out)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            self.give_up(str(error).partition("\n")[0])
+            return
+        tangents = tangent if several and tangent is not None else [tangent] * len(tensors)
+        for tensor, its_tangent in zip(tensors, tangents, strict=True):
+            if isinstance(tensor, Tensor):
+                if isinstance(its_tangent, Tensor | Apart):
+                    its_tangent = self.curvature.cut(tensor, its_tangent)
+                self._tangents[tensor] = its_tangent
+
+    def _account(self, name: str, outs: list[Tensor], given: Given) -> None:
+        """Mark what an operation has put into the graph; GivenUp if it is not all its own."""
+        self._inner = inner = inside(outs, given, self._mark)
+        if inner.foreign:
+            raise GivenUp(f"`{name}` has a derivative of its own")
+        if inner.stray:
+            raise GivenUp(f"`{name}` uses a tensor that it is not given")
+        if inner.chained:
+            raise GivenUp(f"the results of `{name}` depend on each other")
+        self._small = sum(out.numel() for out in outs) < self._few
+        self._cost += self._small
+        if self._cost > MANY:
+            raise GivenUp(f"it is cheaper for more than {MANY} small operations")
+
+    def _by_two_gradients(self, func: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
+        """The tangent of an operation without a rule, unless that is too much work."""
+        nodes = self._inner.nodes
+        if nodes > LONG:
+            raise GivenUp(f"it is cheaper for the {nodes} operations in one `{func.__name__}`")
+        self._cost += nodes if self._small else 0
+        return by_two_gradients(self.of, self.curvature, func, args, kwargs)
+
+    def _check_seen(self, values: list[Tensor]) -> None:
+        """GivenUp if an operation that was not seen here made one of these tensors."""
+        for tensor in values:
+            node = tensor.grad_fn
+            if node is not None and not (is_marked(node, self._mark) and tensor in self._tangents):
+                raise GivenUp(f"{node.name()} works out of sight")
 
     def _overwriting(
         self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Then | None:
+    ) -> Callable[[Any], Any]:
         """An operation that overwrites its first argument; the tangent is that of a copy of it."""
         target = args[0]
         self._forget_aliases(target)
         if name == "__setitem__" or kwargs.get("out") is not None:
-            self.failed = f"`{name}` writes into a tensor"
-            return None
+            raise GivenUp(f"`{name}` writes into a tensor")
         if name in NEEDS_NO_COPY and not kwargs.get("alpha"):
             tangents = (self.of(target), *(self.of(arg) for arg in args[1:]))
-            return lambda out: self._attach(out, lambda: NEEDS_NO_COPY[name](tangents, out))
+            return lambda out: NEEDS_NO_COPY[name](tangents, out)
+        apart = out_of_place(func, name, kwargs)
+        if apart is None:
+            raise GivenUp(f"`{name}` overwrites a tensor")
         copy = target.clone()
         self._tangents[copy] = self.of(target)
         before = random_state([target])
-        rest = (copy, *args[1:])
-        apart, its_name, its_kwargs = out_of_place(func, name, kwargs)
 
-        def then(out: Any) -> None:
+        def compute(out: Any) -> Any:
+            plain, its_name, its_kwargs = apart
             with same_randomness(before):
-                self._attach(
-                    out, lambda: self._tangent(apart, its_name, rest, its_kwargs, out.clone())
-                )
+                return self._tangent(plain, its_name, (copy, *args[1:]), its_kwargs, out.clone())
 
-        return then
+        return compute
 
     def _forget_aliases(self, target: Tensor) -> None:
         """Tensors that share memory with one that is overwritten change too; they become unseen."""
@@ -186,26 +315,7 @@ class Tangents(Observer):
                 del self._tangents[tensor]
         for tensor in self.curvature.fragile:
             if tensor.untyped_storage().data_ptr() == memory:
-                self.failed = "a view is overwritten"
-
-    def _attach(self, out: Any, compute: Callable[[], Any]) -> None:
-        if not floating(out):
-            return
-        try:
-            tangent = compute()
-        except (NotImplementedError, RuntimeError) as error:
-            self.failed = str(error).partition("\n")[0]
-            return
-        several = isinstance(out, tuple | list)
-        tensors = out if several else [out]
-        tangents = tangent if several and tangent is not None else [tangent] * len(tensors)
-        for tensor, its_tangent in zip(tensors, tangents, strict=True):
-            if isinstance(tensor, Tensor):
-                if isinstance(its_tangent, Apart):
-                    its_tangent = self.curvature.cut(tensor, its_tangent.tangent, apart=True)
-                elif isinstance(its_tangent, Tensor):
-                    its_tangent = self.curvature.cut(tensor, its_tangent)
-                self._tangents[tensor] = its_tangent
+                raise GivenUp("a view is overwritten")
 
     def _tangent(self, func: Any, name: str, args: tuple[Any, ...], kwargs: Any, out: Any) -> Any:
         """The tangent of `out`, which `func` returned."""
@@ -224,7 +334,7 @@ class Tangents(Observer):
         if func is F.normalize and x is not None and not others and norm_of(args, kwargs) == 2:
             return normalize(x, *args, **kwargs)
         if func in DROPOUTS and x is not None:
-            return func(x, *args[1:], **kwargs)
+            return func(lying_as(x, args[0]), *args[1:], **kwargs)
         if name in SLOPES and x is not None:
             return x * SLOPES[name](args[0])
         if name == "relu" and x is not None:
@@ -288,50 +398,6 @@ class Tangents(Observer):
         self.curvature.when_normed(out, use)
         return normed.tangent(u, own)
 
-    def _by_two_gradients(self, func: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
-        """Jẋ for an operation without a rule: the gradient by u of (uᵀJ)ẋ, which is linear in u."""
-        aliases: list[Tensor] = []
-        tangents: list[Tensor] = []
-        edges: list[Any] = []
-
-        def alias(value: Any) -> Any:
-            """A stand-in for each moving argument, so that none is reached through another."""
-            if isinstance(value, dict):
-                return {key: alias(item) for key, item in value.items()}
-            if isinstance(value, tuple | list):
-                return type(value)(alias(item) for item in value)
-            tangent = self.of(value)
-            if tangent is None:
-                return value
-            aliases.append(value.detach().requires_grad_())
-            edges.append(get_gradient_edge(value) if value.requires_grad else None)
-            tangents.append(tangent)
-            return aliases[-1]
-
-        result = func(*alias(args), **alias(kwargs))
-        several = isinstance(result, tuple | list)
-        outs = [out for out in (result if several else [result]) if differentiable(out)]
-        if not outs:
-            return [None] * len(result) if several else None
-        directions = [torch.zeros_like(out, requires_grad=True) for out in outs]
-        rows = torch.autograd.grad(
-            outs, aliases, directions, create_graph=True, materialize_grads=True
-        )
-        slope = torch.stack([(r * t).sum() for r, t in zip(rows, tangents, strict=True)]).sum()
-        found = torch.autograd.grad(slope, directions, create_graph=True, materialize_grads=True)
-        leaves = [*aliases, *(t for t in tangents if t.requires_grad)]
-        edges += [get_gradient_edge(t) for t in tangents if t.requires_grad]
-        self.curvature.apart(leaves, edges)
-        mine = (Apart(tangent) for tangent in found)
-        if several:
-            return [next(mine) if differentiable(out) else None for out in result]
-        return next(mine)
-
-
-def differentiable(out: Any) -> bool:
-    """Whether a gradient can be asked of it."""
-    return isinstance(out, Tensor) and out.requires_grad
-
 
 def floating(out: Any) -> bool:
     """Whether anything in the result can have a tangent."""
@@ -346,3 +412,14 @@ def flat(args: Iterable[Any], kwargs: dict[str, Any]) -> list[Any]:
     for arg in (*args, *kwargs.values()):
         found.extend(arg) if isinstance(arg, tuple | list) else found.append(arg)
     return found
+
+
+GRAPH_OF = vars(torch._C.TensorBase)["grad_fn"].__get__
+
+
+def asked_by_torch() -> bool:
+    """Whether it is torch's own code that called the operation in hand."""
+    frame = sys._getframe()
+    while frame.f_globals["__name__"].startswith("foretell.engine") and frame.f_back:
+        frame = frame.f_back
+    return bool(frame.f_globals["__name__"].startswith("torch."))

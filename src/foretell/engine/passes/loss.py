@@ -113,7 +113,7 @@ def curvature_path(subject: Subject) -> str:
 
 def curvature_path_on(subject: Subject, few: Batch) -> str:
     """The same, tried on these samples."""
-    tangents = tangents_of(subject)
+    tangents = tangents_of(subject, len(few))
     try:
         with (
             subject.undisturbed("explain"),
@@ -122,7 +122,8 @@ def curvature_path_on(subject: Subject, few: Batch) -> str:
             tangents,
         ):
             outputs = call(subject.model, {}, few.each(lambda t: t.detach().clone()))
-            subject.loss_of(outputs, few.targets)
+            loss = subject.loss_of(outputs, few.targets)
+        tangents.check(loss)
     finally:
         tangents.let_go()
     if tangents.failed:
@@ -130,9 +131,10 @@ def curvature_path_on(subject: Subject, few: Batch) -> str:
     return "tangents along the weights"
 
 
-def tangents_of(subject: Subject) -> Tangents:
+def tangents_of(subject: Subject, samples: int) -> Tangents:
     """The tangents along the weights; where no shortcut is wanted, they are given up at once."""
-    return Tangents(subject.weights, failed="" if subject.faster else "faster is False")
+    failed = "" if subject.faster else "faster is False"
+    return Tangents(subject.weights, samples, failed)
 
 
 @dataclass
@@ -178,7 +180,7 @@ def one_part(job: Job, index: int, part: Batch, layout: ChannelsLast | None = No
         only_these=subject.layers != "all",
         known_axes=job.axes,
     )
-    tangents = tangents_of(subject) if "hessian_weights" in wanted else None
+    tangents = tangents_of(subject, len(part)) if "hessian_weights" in wanted else None
     try:
         with (
             subject.undisturbed("loss", index),
@@ -234,6 +236,8 @@ def back(
         share = len(fed) / len(subject.batch)
         with tangents or nullcontext():
             loss = subject.loss_of(outputs, targets) * share
+        if tangents is not None:
+            tangents.check(loss)
         found |= backward(loss, watch, tangents, from_loss, seconds, subject.device)
     return Part(found, without_graph(outputs), None if loss is None else loss.item())
 
@@ -294,6 +298,7 @@ def backward(
     found: Found = {"grads": precise(grads), **tapped(watch)}
     if tangents is not None:
         tangents.curvature.armed = False
+        tangents.check_gradient(grads, weights)
         move_time(seconds, tangents.curvature.seconds)
         with timed(seconds, "curvature", device):
             product = hessian_product(loss, tangents, grads, weights)

@@ -1,0 +1,133 @@
+"""The autograd graph as a witness: what it holds that no observer saw.
+
+An operation that runs out of an observer's sight (in a torch.autograd.Function, a scripted or
+compiled part, a C++ extension, a hook, an inner torch.autograd.grad) leaves its nodes in the graph
+all the same. So an observer marks the nodes of each operation it sees, and what is found unmarked
+in the end was out of its sight.
+
+    >>> x, mark = torch.ones(2, requires_grad=True), object()
+    >>> seen, hidden = x * 2, x.exp()
+    >>> inside([seen], Given([x]), mark).nodes
+    1
+    >>> unmarked([seen], mark), unmarked([seen + hidden], mark).name()
+    (None, 'AddBackward0')
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from foretell.engine.faster.batch_norm import made_here
+
+__all__ = [
+    "Given",
+    "Inside",
+    "inside",
+    "is_foreign",
+    "is_leaf",
+    "is_marked",
+    "nodes_of",
+    "unmarked",
+]
+
+KEY = "foretell"
+"""Under which a node's metadata keep who has seen it."""
+
+
+class Given:
+    """What an operation is given, and the graph's nodes of it before the operation runs."""
+
+    def __init__(self, tensors: Iterable[Tensor]) -> None:
+        self.tensors = {id(tensor): tensor for tensor in tensors}
+        self.nodes = {tensor.grad_fn for tensor in self.tensors.values()}
+
+    def include_bases(self) -> None:
+        """Count what a view is a view of as given, too: writing to a view writes to that."""
+        bases = [t._base for t in self.tensors.values() if t._base is not None]
+        self.tensors |= {id(base): base for base in bases}
+        self.nodes |= {base.grad_fn for base in bases}
+
+
+@dataclass
+class Inside:
+    """What an operation has put into the graph between its results and what it was given."""
+
+    nodes: int = 0
+    stray: bool = False
+    """It depends on something that it was not given."""
+    chained: bool = False
+    """One of its results depends on another."""
+    foreign: bool = False
+    """Its derivative is code of somebody else than torch."""
+
+
+def inside(outs: Iterable[Tensor], given: Given, mark: object) -> Inside:
+    """Mark the nodes between an operation's results and what it was given; what they are."""
+    found = Inside()
+    roots = {out.grad_fn for out in outs} - given.nodes - {None}
+    waiting: list[Any] = list(roots)
+    here = set(waiting)
+    while waiting:
+        node = waiting.pop()
+        if is_leaf(node):
+            found.stray |= id(node.variable) not in given.tensors
+            continue
+        known = node.metadata
+        if known.get(KEY) is mark:  # of an earlier operation, and no way leads there
+            found.stray = True
+            continue
+        known[KEY] = mark
+        found.nodes += 1
+        found.foreign |= is_foreign(node)
+        for child, _ in node.next_functions:
+            if child is not None and child not in given.nodes:
+                found.chained |= child in roots
+                if child not in here:
+                    here.add(child)
+                    waiting.append(child)
+    return found
+
+
+def nodes_of(tensors: Iterable[Tensor]) -> Iterator[Any]:
+    """Every node of the graph that these tensors depend on, leaves included."""
+    waiting = [tensor.grad_fn for tensor in tensors if tensor.grad_fn is not None]
+    here = set(waiting)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for child, _ in node.next_functions:
+            if child is not None and child not in here:
+                here.add(child)
+                waiting.append(child)
+
+
+def unmarked(tensors: Iterable[Tensor], mark: object) -> Any:
+    """A node that these tensors depend on and that nobody has marked so; None if there is none."""
+    return next((n for n in nodes_of(tensors) if not is_leaf(n) and not is_marked(n, mark)), None)
+
+
+def is_marked(node: Any, mark: object) -> bool:
+    """Whether a node has been marked so."""
+    return node.metadata.get(KEY) is mark
+
+
+def is_leaf(node: Any) -> bool:
+    """Whether a node is where the gradient by a leaf ends; the leaf is its `variable`."""
+    return type(node) is LEAF
+
+
+def is_foreign(node: Any) -> bool:
+    """Whether a node's derivative is code of a user's or of a compiler's, rather than of torch.
+
+    >>> is_foreign(torch.ones(1, requires_grad=True).exp().grad_fn)
+    False
+    """
+    if isinstance(node, torch._C._FunctionBase):
+        return not made_here(node)
+    return type(node).__name__ == "CppFunction"  # what torch itself has in C++ has types of its own
+
+
+LEAF = type(torch.ones(1, requires_grad=True).view(1).grad_fn.next_functions[0][0])  # type: ignore[union-attr]
