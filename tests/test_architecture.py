@@ -9,7 +9,6 @@ from types import ModuleType
 
 import pytest
 
-import foretell
 from tests.support.paths import DOCS, ROOT
 
 PACKAGE = ROOT / "src" / "foretell"
@@ -92,11 +91,6 @@ def test_no_module_is_hidden_by_something_of_its_own_name(name: str) -> None:
     importlib.import_module(name)
     parent, _, leaf = name.rpartition(".")
     assert isinstance(getattr(importlib.import_module(parent), leaf), ModuleType)
-
-
-def test_the_public_face_is_small() -> None:
-    assert len(foretell.__all__) <= 30
-    assert all(hasattr(foretell, name) for name in foretell.__all__)
 
 
 def test_the_page_on_the_architecture_shows_the_floors_in_order() -> None:

@@ -4,13 +4,14 @@ import importlib
 import importlib.util
 import json
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from foretell.errors import ForetellError
 
-__all__ = ["extra", "named_in_file", "named_in_package", "one_line", "parse_spec"]
+__all__ = ["extra", "lazily", "named_in_file", "named_in_package", "one_line", "parse_spec"]
 
 
 def extra(module: str, name: str) -> ModuleType:
@@ -30,6 +31,25 @@ def extra(module: str, name: str) -> ModuleType:
         raise ForetellError(
             f"{module!r} can't be imported ({reason}); pip install 'foretell[{name}]'"
         ) from error
+
+
+def lazily(
+    package: str, homes: Mapping[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """A package's `__getattr__` and `__dir__`: each name is imported when it is first asked for.
+
+    `homes` gives the module of the package that defines a name, or that is called so (PEP 562).
+    """
+
+    def get(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        module = importlib.import_module(f"{package}.{homes[name]}")
+        value = module if homes[name] == name else getattr(module, name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return get, lambda: sorted(homes)
 
 
 def named_in_file(text: str) -> Any:

@@ -15,9 +15,10 @@ import pytest
 import torch
 from rich.progress import Progress
 
-from foretell import ForetellError, Outcome, load_chosen, load_data, search
+from foretell import ForetellError, load_chosen, load_data, search
 from foretell.cli import main
 from foretell.runs.store import read_rows
+from foretell.searching.outcome import Outcome
 from foretell.training.settings import TrainSettings
 from tests.support.processes import PATIENCE, environment, python
 

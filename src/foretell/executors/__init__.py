@@ -1,1 +1,18 @@
 """Where tasks are computed: this process, several processes, or a Ray cluster."""
+
+from typing import TYPE_CHECKING
+
+from foretell.names import lazily
+
+if TYPE_CHECKING:
+    from foretell.executors.own_memory import keep_memory
+    from foretell.executors.processes import Processes
+    from foretell.executors.ray import RayExecutor
+
+__all__ = ["Processes", "RayExecutor", "keep_memory"]
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {"Processes": "processes", "RayExecutor": "ray", "keep_memory": "own_memory"},
+    )

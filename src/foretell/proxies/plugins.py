@@ -17,7 +17,7 @@ from foretell.errors import ForetellError, unknown_name
 from foretell.proxies.proxy import PROXIES, Proxy
 from foretell.proxies.quantities import QUANTITIES
 
-__all__ = ["GROUP", "load_plugins", "register"]
+__all__ = ["GROUP", "load_plugins", "register", "unregister"]
 
 GROUP = "foretell.proxies"
 
@@ -46,7 +46,7 @@ def register(
     >>> _ = nn.init.constant_(model.weight, -3.0)
     >>> score(model, (ones(1, 2), zeros(1).long()), "mean_weight")["mean_weight"].value
     3.0
-    >>> _ = PROXIES.pop("mean_weight")
+    >>> unregister("mean_weight")
     """
 
     def add(function: Function) -> Function:
@@ -56,6 +56,16 @@ def register(
         return function
 
     return add
+
+
+def unregister(name: str) -> None:
+    """Forget a proxy that was registered, as a test does that leaves all as it found it.
+
+    Raises UnknownName if there is none of that name.
+    """
+    if name not in PROXIES:
+        raise unknown_name("proxy", name, PROXIES)
+    del PROXIES[name]
 
 
 def check(proxy: Proxy) -> None:

@@ -1,5 +1,6 @@
 """Hold a study's scores against the accuracies of its table."""
 
+import os
 import re
 from collections.abc import Sequence
 
@@ -7,7 +8,7 @@ import pandas as pd
 
 from foretell.errors import ForetellError, unknown_name
 from foretell.studies.published import PUBLISHED
-from foretell.studies.read import Rows
+from foretell.studies.read import Rows, read_study
 from foretell.studies.table import study_table
 from foretell.tables import Table
 
@@ -18,16 +19,20 @@ EARLY = "early@"
 SETS_SHOWN = 3
 
 
-def judge(rows: Rows, truths: Sequence[str] = ()) -> dict[str, pd.DataFrame]:
+def judge(
+    study: Rows | str | os.PathLike[str], truths: Sequence[str] = ()
+) -> dict[str, pd.DataFrame]:
     """For each column of truth the table of `study_table`, with a column `published`.
 
+    `study` is the folder of a study, as `run_study` returns it, or the rows read from one.
     Without `truths` the first three of the table's reporting columns are taken, or its last
     choosing column if it has none to report. Accuracies of fewer epochs of the same set, where the
     table has them to choose by, stand beside the scores as `early@E`.
 
-    Raises ForetellError for a column that the table does not have, or one that would be both
-    score and truth.
+    Raises RunStateError for a folder that is not a study, and ForetellError for a column that the
+    table does not have, or one that would be both score and truth.
     """
+    rows = study if isinstance(study, Rows) else read_study(study)
     return {truth: judged(rows, truth) for truth in truth_columns(rows.table, truths)}
 
 

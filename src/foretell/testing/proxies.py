@@ -1,6 +1,6 @@
 """The laws every proxy has to keep, to be run over a proxy of your own.
 
-from foretell.conformance import MODELS, check_proxy
+from foretell.testing import MODELS, check_proxy
 
 @pytest.mark.parametrize("model", MODELS)
 def test_my_proxy(model):
