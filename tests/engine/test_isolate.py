@@ -1,9 +1,11 @@
 """What a module keeps outside parameters and buffers comes back as it was."""
 
+import pytest
 import torch
 from torch import Tensor, nn
 
-from foretell import score
+from foretell import ForetellError, score
+from tests.support.portraits import portrait
 
 
 class Keeper(nn.Module):
@@ -41,3 +43,61 @@ def test_lists_dicts_counters_and_tensors_come_back() -> None:
     assert not seen
     assert model.plain is plain
     assert torch.equal(plain, torch.zeros(2))
+
+
+class MakesLate(nn.Module):
+    """Makes its classifier when it first sees how wide its features are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter, self.classify = nn.Linear(4, 5), None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        h = torch.relu(self.enter(x))
+        if self.classify is None:
+            self.classify = nn.Linear(h.shape[1], 3)
+        out: Tensor = self.classify(h)
+        return out
+
+
+class MakesAnew(nn.Module):
+    """Normalises its weight by putting another parameter in its place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        self.enter.weight = nn.Parameter(nn.functional.normalize(self.enter.weight.detach()))
+        out: Tensor = self.enter(x)
+        return out
+
+
+BATCH = (torch.randn(4, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 0]))
+
+
+@pytest.mark.parametrize("proxy", ["snip", "synflow", "zico", "zen", "flops"])
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (MakesLate, "makes the parameter classify.weight while it runs; run one batch"),
+        (MakesAnew, "puts a new parameter in the place of enter.weight"),
+    ],
+)
+def test_weights_that_are_made_on_the_way_are_refused(
+    build: type[nn.Module], message: str, proxy: str
+) -> None:
+    model = build()
+    before = portrait(model)
+    with pytest.raises(ForetellError, match=message):
+        score(model, BATCH, proxy)
+    assert portrait(model) == before
+
+
+def test_weights_that_are_written_to_are_not_scored_in_parts() -> None:
+    tokens = torch.randint(9, (4, 5), generator=torch.Generator().manual_seed(0))
+    model = nn.Sequential(nn.Embedding(9, 4, max_norm=0.5), nn.Flatten(), nn.Linear(20, 3))
+    with pytest.raises(ForetellError, match=r"micro_batch.* writes to its own weights"):
+        score(model, (tokens, BATCH[1]), "snip", micro_batch=2)

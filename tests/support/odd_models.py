@@ -5,10 +5,16 @@ over all of them.
 """
 
 import sys
+import warnings
+from array import array
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from random import Random
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -157,6 +163,146 @@ class NeedsAll(nn.Module):
         return self.classify(torch.relu(self.enter(x)))
 
 
+class Renormalised(nn.Module):
+    """Its forward pass writes to its weights, in the ways in which this is done."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(20, 40, max_norm=1.0)
+        self.mix, self.clipped = nn.Linear(40, 40), nn.Linear(40, 40)
+        self.classify = nn.Linear(40, CLASSES)
+
+    def forward(self, x: Tensor) -> Any:
+        """Logits of the mean token."""
+        self.mix.weight.data = torch.renorm(self.mix.weight.data, p=2, dim=0, maxnorm=0.5)
+        self.clipped.weight.data.clamp_(-0.1, 0.1)
+        with torch.no_grad():
+            self.classify.weight.mul_(1 / self.classify.weight.norm())
+        return self.classify(torch.relu(self.clipped(torch.relu(self.mix(self.table(x))))).mean(1))
+
+
+@dataclass
+class Notes:
+    """A record of the user's own."""
+
+    steps: int = 0
+    seen: list[int] = field(default_factory=list)
+
+
+class Slots:
+    """An object without a dict."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+class Remembers(nn.Module):
+    """Writes at every step into all that it holds."""
+
+    calls = 0
+    everywhere: ClassVar[list[int]] = []
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter, self.classify = nn.Linear(6, 40), nn.Linear(40, CLASSES)
+        self.memory: deque[Tensor] = deque(maxlen=3)
+        self.counter, self.order = Counter({"calls": 2}), OrderedDict(a=1, b=2)
+        self.lists: defaultdict[str, list[int]] = defaultdict(list)
+        self.nest = [[0], ({"deep": [0]},)]
+        self.numbers, self.bytes_, self.array = np.zeros(3), bytearray(2), array("d", [0.0])
+        self.notes, self.slots, self.space = Notes(), Slots(), SimpleNamespace(steps=[0])
+        self.members, self.dice = {0}, Random(1)
+        self.generator = torch.Generator().manual_seed(5)
+        self.aside = [nn.Linear(40, 40)]  # a module that is not registered
+        self.plain = torch.zeros(2)
+        self.stream = iter(())
+        self.hooked = self.counting()
+
+    def counting(self) -> Any:
+        """Let a hook count in its closure."""
+        calls, seen = 0, []
+
+        def hook(*_: Any) -> None:
+            nonlocal calls
+            calls += 1
+            seen.append(calls)
+
+        return self.enter.register_forward_hook(hook)
+
+    def noted(self, history: list[int] = []) -> None:  # noqa: B006
+        """Write into everything."""
+        type(self).calls += 1
+        self.everywhere.append(1)
+        history.append(1)
+        self.counter["calls"] += 1
+        self.order.move_to_end("a")
+        self.lists["new"].append(1)
+        self.nest[0][0] += 1
+        self.nest[1][0]["deep"].append(1)
+        self.numbers += 1
+        self.bytes_[0] += 1
+        self.array[0] += 0.5
+        self.notes.steps += 1
+        self.notes.seen.append(self.notes.steps)
+        self.slots.count += 1
+        self.space.steps[0] += 1
+        self.members.add(len(self.members))
+        self.dice.random()
+        torch.rand(1, generator=self.generator)
+        with torch.no_grad():
+            self.aside[0].weight.add_(1)
+            if self.enter.weight.requires_grad:
+                self.enter.weight.register_hook(lambda grad: None)
+        self.plain += 1
+        self.made_late = self.notes.steps
+        self.layer_of_no_use = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Any:
+        """Logits."""
+        self.noted()
+        h = torch.relu(self.enter(x))
+        self.memory.append(h.detach())
+        return self.classify(h)
+
+
+class FrozenInTraining(nn.Module):
+    """Its own `train` keeps the normalisation in evaluation mode and freezes a layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6)
+        self.fixed, self.classify = nn.Conv2d(6, 6, 1), nn.Linear(6, CLASSES)
+        self.norm.running_mean.normal_()
+        self.norm.running_var.uniform_(0.5, 2)
+
+    def train(self, mode: bool = True) -> "FrozenInTraining":
+        """As asked, but for what is frozen."""
+        super().train(mode)
+        self.norm.eval()
+        for parameter in self.fixed.parameters():
+            parameter.requires_grad = False
+        return self
+
+    def forward(self, x: Tensor) -> Any:
+        """Logits of the mean pixel."""
+        x = torch.relu(self.norm(self.conv(x)))
+        return self.classify(torch.relu(self.fixed(x)).mean((2, 3)))
+
+
+def parametrised() -> nn.Module:
+    """Weights that are computed from others, by hooks of before and by parametrizations."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # deprecated, and met all the same
+        old = nn.utils.weight_norm(nn.Linear(6, 40)), nn.utils.spectral_norm(nn.Linear(40, 40))
+    new = (
+        nn.utils.parametrizations.weight_norm(nn.Linear(40, 40)),
+        nn.utils.parametrizations.spectral_norm(nn.Linear(40, CLASSES)),
+    )
+    return nn.Sequential(old[0], nn.ReLU(), old[1], nn.ReLU(), new[0], nn.ReLU(), new[1])
+
+
 ON_ONE = "absolute weights on one sample of ones"
 FLOWS = ("synflow", "synflow_bn", "synflow_reference")
 NO_GRADIENT = (
@@ -171,6 +317,9 @@ def no_gradient(reason: str) -> dict[str, str]:
 
 
 TWO = ("enter.weight", "classify.weight")
+
+
+INTEGERS = dict.fromkeys(("jacob_cov", "epe_nas", "zen"), "the inputs are integers")
 
 
 ODD: dict[str, Odd] = {
@@ -194,7 +343,7 @@ ODD: dict[str, Odd] = {
         SparseTable,
         tokens,
         ("table.weight", "classify.weight"),
-        dict.fromkeys(("jacob_cov", "epe_nas", "zen"), "the inputs are integers"),
+        INTEGERS,
     ),
     "equilibrium": Odd(
         Equilibrium,
@@ -213,6 +362,24 @@ ODD: dict[str, Odd] = {
         normal(SAMPLES, 6),
         TWO,
         no_gradient("the backward pass raised SystemExit: 3"),
+    ),
+    "renormalised": Odd(
+        Renormalised,
+        tokens,
+        ("table.weight", "mix.weight", "clipped.weight", "classify.weight"),
+        INTEGERS,
+    ),
+    "remembers": Odd(Remembers, normal(SAMPLES, 6), TWO),
+    "frozen_in_training": Odd(
+        FrozenInTraining, normal(SAMPLES, 3, 5, 5), ("conv.weight", "classify.weight")
+    ),
+    "parametrised": Odd(
+        parametrised,
+        normal(SAMPLES, 6),
+        (
+            *("0.weight_v", "2.weight_orig", "4.parametrizations.weight.original1"),
+            "6.parametrizations.weight.original",
+        ),
     ),
     "needs_all": Odd(
         NeedsAll,

@@ -1,8 +1,10 @@
-"""The scores of the first derivative a second time, for any model: a copy, a loss, backward()."""
+"""The scores of the first derivative a second time, for any model: a loss, backward().
+
+The model is used up: its gradients are written, and it may write to itself.
+"""
 
 import math
 from collections.abc import Iterable
-from copy import deepcopy
 from typing import Any
 
 import torch
@@ -14,8 +16,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 def pairs(
     model: nn.Module, batch: tuple[Any, Tensor], weights: Iterable[str]
 ) -> list[tuple[Tensor, Tensor]]:
-    """Each weight of a copy in training mode, and ∂L/∂w as backward() leaves it."""
-    model, (inputs, labels) = deepcopy(model).train(), batch
+    """Each weight of the model in training mode, and ∂L/∂w as backward() leaves it."""
+    inputs, labels = batch
+    model.train()
     with sdpa_kernel(SDPBackend.MATH):
         F.cross_entropy(model(inputs), labels).backward()
     found = []

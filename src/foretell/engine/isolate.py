@@ -1,9 +1,8 @@
 """Run a model and leave it, and every random generator, exactly as found."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -13,9 +12,10 @@ from torch.func import functional_call
 from foretell.batch import Batch
 from foretell.engine.failures import ANY, ModelFailed, TooFewValues, complaint_of, is_out_of_memory
 from foretell.engine.observer import Observer
+from foretell.engine.state import check_parameters, parameters_of
 from foretell.errors import ForetellError, Undefined
 
-__all__ = ["BatchNorm", "call", "mode", "own_attributes"]
+__all__ = ["BatchNorm", "call", "mode"]
 
 BatchNorm = Literal["batch", "frozen"]
 """Statistics of batch normalisation: the minibatch's own, or the model's running ones."""
@@ -29,80 +29,46 @@ REENTRANT = (
 
 @contextmanager
 def mode(model: nn.Module, *, training: bool, batch_norm: BatchNorm = "batch") -> Iterator[None]:
-    """Put every module in training or evaluation mode; afterwards each has its own mode again."""
+    """Put the model in training or evaluation mode; afterwards each module has its own mode again.
+
+    The model's own `train` decides: one that keeps its normalisations frozen has them frozen.
+    """
     before = {module: module.training for module in model.modules()}
     try:
-        for module in before:
-            frozen = batch_norm == "frozen" and is_batch_norm(module)
-            module.training = training and not frozen
-            if frozen and getattr(module, "running_mean", None) is None:
-                raise ForetellError(
-                    "batch_norm='frozen' needs running statistics; "
-                    f"this {type(module).__name__} keeps none (track_running_stats=False)"
-                )
+        for module in before:  # a `train` of the user's may leave out some
+            module.training = training
+        try:
+            model.train(training)
+        except ANY as error:
+            complaint = complaint_of(error)
+            raise ModelFailed(
+                f"{type(model).__name__}.train({training}) raised {complaint}; the model cannot be "
+                "put in the mode to be scored in",
+                complaint,
+            ) from error
+        if batch_norm == "frozen":
+            freeze_statistics(before)
         yield
     finally:
         for module, training_before in before.items():
             module.training = training_before
 
 
+def freeze_statistics(modules: Iterable[nn.Module]) -> None:
+    """Let batch normalisations use their running statistics; ForetellError if one has none."""
+    for module in filter(is_batch_norm, modules):
+        module.training = False
+        if getattr(module, "running_mean", None) is None:
+            raise ForetellError(
+                "batch_norm='frozen' needs running statistics; "
+                f"this {type(module).__name__} keeps none (track_running_stats=False)"
+            )
+
+
 def is_batch_norm(module: nn.Module) -> bool:
     """True for a layer whose training mode couples the samples of a batch by their statistics."""
     instance = nn.modules.instancenorm._InstanceNorm
     return isinstance(module, nn.modules.batchnorm._NormBase) and not isinstance(module, instance)
-
-
-@contextmanager
-def own_attributes(model: nn.Module) -> Iterator[None]:
-    """Let modules write into attributes that are neither parameters nor buffers, then undo it.
-
-    Tensors, lists and dicts that a module holds (a cache, a counter) come back as they were.
-    """
-    before = {module: dict(module.__dict__) for module in model.modules()}
-    contents = [held for attributes in before.values() for held in contents_of(attributes)]
-    try:
-        yield
-    finally:
-        for module, attributes in before.items():
-            module.__dict__.clear()
-            module.__dict__.update(attributes)
-        for restore in contents:
-            restore()
-
-
-def contents_of(attributes: dict[str, Any]) -> Iterator[Callable[[], None]]:
-    """For each container or tensor among a module's own attributes, what puts its content back."""
-    for name, value in attributes.items():
-        if name in REGISTRIES:
-            continue
-        if isinstance(value, Tensor):
-            yield partial(put_back_tensor, value, value._version, value.detach().clone())
-        elif type(value) in (list, dict, set):
-            yield partial(put_back, value, value.copy())
-            items = value.values() if isinstance(value, dict) else value
-            for item in items:
-                if isinstance(item, Tensor) and not isinstance(item, nn.Parameter):
-                    yield partial(put_back_tensor, item, item._version, item.detach().clone())
-
-
-REGISTRIES = frozenset(nn.Module().__dict__)
-"""What torch itself keeps in a module; parameters and buffers are looked after elsewhere."""
-
-
-def put_back(container: Any, content: Any) -> None:
-    """Give a list, dict or set the content it had, if it changed."""
-    if isinstance(container, list):
-        container[:] = content
-    else:
-        container.clear()
-        container.update(content)
-
-
-def put_back_tensor(tensor: Tensor, version: int, content: Tensor) -> None:
-    """Give a tensor the values it had, if it was written to."""
-    if tensor._version != version:
-        with torch.no_grad():
-            tensor.copy_(content)
 
 
 def in_each_place(model: nn.Module, replacements: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -145,22 +111,46 @@ def saved_tensors_hooks_now() -> Any:
     return torch._C._autograd._top_saved_tensors_default_hooks(True)
 
 
-def call(model: nn.Module, replacements: dict[str, Tensor], batch: Batch) -> object:
+class Within(nn.Module):
+    """Runs something while the tensors of a model are replaced, by `functional_call` of this."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, run: Callable[[], Any]) -> Any:
+        """What `run` returns."""
+        return run()
+
+
+def call(
+    model: nn.Module,
+    replacements: dict[str, Tensor],
+    batch: Batch,
+    then: Callable[[Any], Any] | None = None,
+) -> Any:
     """The model's outputs with some parameters or buffers replaced; all other buffers are copies.
+
+    `then` makes something else of the outputs while the replacements still hold: a backward pass,
+    in which the model may run once more.
 
     Raises ModelFailed, with the model's own complaint, whatever its code raises; SystemExit, too.
     """
+
+    def run() -> Any:
+        known = parameters_of(model)
+        outputs = batch.feed(model)
+        check_parameters(known, parameters_of(model))
+        return outputs if then is None else then(outputs)
+
     with torch._C.DisableTorchFunction():
         buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
         places = in_each_place(model, {**buffers, **replacements})
     try:
         with warnings.catch_warnings(), Kept():
             warnings.filterwarnings("error", "None of the inputs have requires_grad")
-            return batch.feed(
-                lambda *args, **kwargs: functional_call(
-                    model, places, args, kwargs, tie_weights=False
-                )
-            )
+            within = {f"model.{name}": tensor for name, tensor in places.items()}
+            return functional_call(Within(model), within, (run,), tie_weights=False)
     except (ForetellError, Undefined, torch.OutOfMemoryError, MemoryError):
         raise
     except ANY as error:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -12,7 +13,8 @@ from torch.autograd.graph import GradientEdge
 
 from foretell.batch import Batch, tensors
 from foretell.engine.failures import ANY, LossFailed, complaint_of, is_out_of_memory
-from foretell.engine.isolate import REENTRANT, BatchNorm, mode, own_attributes
+from foretell.engine.isolate import REENTRANT, BatchNorm, mode
+from foretell.engine.state import State
 from foretell.engine.weights import Layers, counted_weights
 from foretell.errors import ForetellError, Undefined
 from foretell.losses import Loss, loss_name
@@ -51,16 +53,23 @@ class Subject:
     tf32: bool = False
     faster: bool = True
     """Whether shortcuts are taken that give the same values but for rounding."""
+    state: State | None = None
+    """What the model held before it was first run for this; a subject made from another has its."""
+
+    def __post_init__(self) -> None:
+        if self.state is None:
+            object.__setattr__(self, "state", State(self.model))
 
     @property
     def device(self) -> torch.device:
         """Where the batch, and so the computing, is."""
         return tensors(self.batch.inputs)[0].device
 
-    @property
+    @cached_property
     def weights(self) -> dict[str, Tensor]:
-        """The parameters that count as weights."""
-        return counted_weights(self.model, self.layers)
+        """The parameters that count as weights; a model's own `train` may freeze some."""
+        with own_randomness(self.seed, self.device), self._in_mode(training=True):
+            return counted_weights(self.model, self.layers)
 
     def loss_of(self, outputs: Any, targets: Any) -> Tensor:
         """The loss, a scalar; LossFailed if it is none or cannot be computed."""
@@ -85,11 +94,23 @@ class Subject:
 
     @contextmanager
     def undisturbed(self, *parts: object, training: bool = True) -> Iterator[None]:
-        """The model in the mode to be scored in, with a random stream that is the parts' own."""
+        """The model in the mode to be scored in, with a random stream that is the parts' own.
+
+        All that it holds is afterwards as it was before the first of them.
+        """
+        self.weights  # noqa: B018 - now: the model is put in a mode of its own to tell
         with (
-            own_attributes(self.model),
-            mode(self.model, training=training, batch_norm=self.batch_norm),
             own_randomness(derived_seed(self.seed, *parts), self.device),
+            self._in_mode(training=training),
+        ):
+            yield
+
+    @contextmanager
+    def _in_mode(self, *, training: bool) -> Iterator[None]:
+        assert self.state is not None
+        with (
+            self.state.kept(),
+            mode(self.model, training=training, batch_norm=self.batch_norm),
         ):
             yield
 

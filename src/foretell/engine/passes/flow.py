@@ -115,13 +115,9 @@ def normed_flow_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Fo
     if not subject.weights:
         return dict.fromkeys(NAMES, NO_WEIGHTS)
     flow = LinearFlow(bypass=DROPS)
-    with (
-        timed(seconds, "normed_flow", subject.device),
-        subject.undisturbed("normed_flow", training=False),
-    ):
-        for module in subject.model.modules():
-            if is_batch_norm(module):
-                module.training = subject.batch_norm == "batch"
+    with timed(seconds, "normed_flow", subject.device), subject.undisturbed("normed_flow"):
+        for module in subject.model.modules():  # in training mode normalisations alone
+            module.training &= is_batch_norm(module)
         try:
             return dict(zip(NAMES, flow_in(subject, flow, torch.float64), strict=True))
         except TooFewValues:

@@ -21,7 +21,7 @@ from foretell.engine.faster.channels_last import (
 from foretell.engine.faster.pools import QuickPools
 from foretell.engine.isolate import call
 from foretell.engine.memory import smaller, within_memory
-from foretell.engine.microbatch import check_exact, check_loss_is_a_mean, split
+from foretell.engine.microbatch import check_exact, check_loss_is_a_mean, refused, split
 from foretell.engine.observers.activation_codes import Codes
 from foretell.engine.observers.layer_outputs import Watch
 from foretell.engine.subject import (
@@ -239,7 +239,18 @@ def back(
         if tangents is not None:
             tangents.check(loss)
         found |= backward(loss, watch, tangents, from_loss, seconds, subject.device)
+        found |= weights_written_to(subject)
     return Part(found, without_graph(outputs), None if loss is None else loss.item())
+
+
+def weights_written_to(subject: Subject) -> Found:
+    """The weights as the forward pass left them, if it wrote to any: the gradients are at these."""
+    assert subject.state is not None
+    if not any(map(subject.state.wrote_to, subject.weights.values())):
+        return {}
+    if subject.micro_batch is not None and subject.micro_batch < len(subject.batch):
+        raise refused("the model writes to its own weights while it runs")
+    return {"weights": {name: w.detach().clone() for name, w in subject.weights.items()}}
 
 
 def output_width(outputs: Any) -> int | Unavailable:

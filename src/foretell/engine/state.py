@@ -1,0 +1,363 @@
+"""All that a model holds, so that it can be put back: tensors, attributes, and what hangs on them.
+
+A forward pass may write to anything: weights that it renormalises, a counter, a memory in a deque,
+the closure of a hook. Everything that can be reached from the modules is noted before the model is
+run, and what differs afterwards is put back, in place, so that it is the same objects again.
+"""
+
+import sys
+from argparse import Namespace
+from array import array
+from collections import OrderedDict, UserDict, UserList, deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from random import Random
+from types import CellType, FunctionType, MethodType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from foretell.errors import ForetellError
+
+__all__ = ["State", "check_parameters", "parameters_of"]
+
+Restore = Callable[[], None]
+"""Puts one thing back, if it has changed."""
+
+
+class State:
+    """A model's state, as it was when it was first kept."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._restores: list[Restore] | None = None
+        self._contents: dict[int, tuple[Tensor, Tensor]] = {}
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Let the model be run within the block; afterwards all it holds is as it was.
+
+        Raises ForetellError if by then the model has other parameters than before.
+        """
+        with torch._C.DisableTorchFunction():
+            if self._restores is None:
+                self._restores = [*self._noted()]
+        known = parameters_of(self._model)
+        try:
+            yield
+            check_parameters(known, parameters_of(self._model))
+        finally:
+            with torch._C.DisableTorchFunction():
+                for restore in self._restores:
+                    restore()
+
+    def wrote_to(self, tensor: Tensor) -> bool:
+        """Whether one of the model's tensors now holds other values than when it was kept."""
+        known = self._contents.get(id(tensor))
+        return known is not None and not same_bits(tensor.detach(), known[1])
+
+    def _noted(self) -> Iterator[Restore]:
+        """What puts back each thing that can be reached from the model."""
+        modules = list(self._model.modules())
+        waiting: list[Any] = [*modules, *own_classes(modules)]
+        seen: dict[int, Any] = {}  # holds them, or the number of one might be given to another
+        while waiting:
+            thing = waiting.pop()
+            if type(thing) in ATOMS or id(thing) in seen:
+                continue
+            seen[id(thing)] = thing
+            if isinstance(thing, Tensor):
+                if (content := copied(thing)) is not None:
+                    self._contents[id(thing)] = (thing, content)
+                yield from noted_tensor(thing, content)
+                waiting.append(thing.grad if thing.is_leaf else None)
+            elif isinstance(thing, type):
+                yield partial(put_back_class, thing, dict(vars(thing)))
+                waiting.extend(vars(thing).values())
+                continue
+            for restore, parts in (contents(thing), attributes(thing), behind(thing)):
+                waiting.extend(parts)
+                if restore is not None:
+                    yield restore
+
+
+def parameters_of(model: nn.Module) -> dict[str, Tensor]:
+    """Every parameter by each of its names."""
+    return dict(model.named_parameters(remove_duplicate=False))
+
+
+def check_parameters(before: dict[str, Tensor], now: dict[str, Tensor]) -> None:
+    """Raise ForetellError if a parameter is new: the gradients of those before it are lost."""
+    for name, parameter in now.items():
+        if name not in before:
+            raise ForetellError(
+                f"the model makes the parameter {name} while it runs; run one batch through it "
+                "first, so that it has all of its weights"
+            )
+        if parameter is not before[name]:
+            raise ForetellError(
+                f"the model puts a new parameter in the place of {name} while it runs, which loses "
+                "its gradient; let it write into the one that is there (under torch.no_grad)"
+            )
+
+
+ATOMS = {type(None), bool, int, float, complex, str, bytes, range, slice, type(Ellipsis)}
+ATOMS |= {torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format}
+"""Types of what cannot change."""
+
+
+Noted = tuple[Restore | None, Iterable[Any]]
+"""What puts a thing back, if anything can, and the things that hang on it."""
+
+NOTHING: Noted = (None, ())
+
+
+def contents(thing: Any) -> Noted:
+    """What a container holds."""
+    if isinstance(thing, dict):
+        items = list(thing.items())
+        return partial(put_back_dict, thing, items), [value for _, value in items]
+    if isinstance(thing, list | deque):
+        held = list(thing)
+        return partial(put_back_sequence, thing, held), held
+    if isinstance(thing, array | bytearray):
+        return partial(put_back_numbers, thing, thing[:]), ()
+    if isinstance(thing, set):
+        members = set(thing)
+        return partial(put_back_set, thing, members), members
+    if isinstance(thing, tuple | frozenset):
+        return None, thing
+    if isinstance(thing, np.ndarray):
+        inside = thing.ravel().tolist() if thing.dtype.hasobject else ()
+        return partial(put_back_array, thing, thing.copy()), inside
+    return generator_state(thing)
+
+
+def generator_state(thing: Any) -> Noted:
+    """Where a random generator is."""
+    if isinstance(thing, torch.Generator):
+        return partial(set_state, thing, thing.get_state()), ()
+    if isinstance(thing, Random):
+        return partial(thing.setstate, thing.getstate()), ()
+    if isinstance(thing, np.random.RandomState):
+        return partial(thing.set_state, thing.get_state()), ()
+    if isinstance(thing, np.random.Generator):
+        bits = thing.bit_generator
+        return partial(setattr, bits, "state", bits.state), ()
+    return NOTHING
+
+
+def set_state(generator: torch.Generator, state: Tensor) -> None:
+    """Put one of torch's generators where it was."""
+    generator.set_state(state)
+
+
+def attributes(thing: Any) -> Noted:
+    """The attributes of an object that is a module, a user's own, or a plain namespace."""
+    if not has_attributes(thing):
+        return NOTHING
+    own: dict[str, Any] = getattr(thing, "__dict__", {})
+    items = list(own.items())
+    names = [name for kind in type(thing).__mro__ for name in slots_of(kind)]
+    slots = {name: getattr(thing, name) for name in names if hasattr(thing, name)}
+    parts = [*(value for _, value in items), *slots.values()]
+    return partial(put_back_attributes, thing, own, items, slots), parts
+
+
+def behind(thing: Any) -> Noted:
+    """What a function can write to: its closure, its defaults, the object it is a method of."""
+    if isinstance(thing, FunctionType) and not is_library(thing.__module__):
+        cells = [(cell, cell.cell_contents) for cell in thing.__closure__ or () if filled(cell)]
+        held = [value for _, value in cells]
+        defaults = (thing.__defaults__, thing.__kwdefaults__, thing.__dict__)
+        return partial(put_back_cells, cells), [*held, *defaults]
+    if isinstance(thing, MethodType):
+        return None, (thing.__self__, thing.__func__)
+    if isinstance(thing, partial):
+        return None, (thing.func, thing.args, thing.keywords)
+    return NOTHING
+
+
+def filled(cell: CellType) -> bool:
+    """Whether a closure's variable has a value."""
+    try:
+        cell.cell_contents  # noqa: B018
+    except ValueError:
+        return False
+    return True
+
+
+def own_classes(modules: Iterable[nn.Module]) -> list[type]:
+    """The user's classes among the modules' own, whose attributes all of their modules share."""
+    kinds = {kind for module in modules for kind in type(module).__mro__}
+    return [kind for kind in kinds if not is_library(kind.__module__)]
+
+
+def is_library(module: str | None) -> bool:
+    """Whether a name is that of one of Python's own modules, of torch's or of numpy's."""
+    top = (module or "builtins").partition(".")[0]
+    return top in sys.stdlib_module_names or top in ("torch", "numpy")
+
+
+PLAIN = (nn.Module, Optimizer, SimpleNamespace, Namespace, UserDict, UserList, Tensor)
+
+
+def has_attributes(thing: Any) -> bool:
+    """Whether an object's attributes are state of the model rather than of a library."""
+    if isinstance(thing, PLAIN):
+        return True
+    kind = type(thing)
+    if isinstance(thing, type | FunctionType | MethodType):
+        return False
+    return kind.__module__.startswith("torch.nn.") or not is_library(kind.__module__)
+
+
+def slots_of(kind: type) -> tuple[str, ...]:
+    """The attributes a class has room for beside `__dict__`."""
+    if is_library(kind.__module__):
+        return ()
+    slots = kind.__dict__.get("__slots__", ())
+    names = (slots,) if isinstance(slots, str) else tuple(slots)
+    return tuple(name for name in names if name not in ("__dict__", "__weakref__"))
+
+
+def differ(now: Iterable[Any], before: Iterable[Any]) -> bool:
+    """Whether two rows are not the very same objects in the same order."""
+    mine, theirs = list(now), list(before)
+    return len(mine) != len(theirs) or any(a is not b for a, b in zip(mine, theirs, strict=True))
+
+
+def put_back_dict(container: dict[Any, Any], items: list[tuple[Any, Any]]) -> None:
+    """A dict's items, in their order."""
+    if differ(container, (key for key, _ in items)) or differ(
+        container.values(), (value for _, value in items)
+    ):
+        kind: Any = OrderedDict if isinstance(container, OrderedDict) else dict
+        kind.clear(container)
+        for key, value in items:  # not update, by which a Counter adds
+            kind.__setitem__(container, key, value)
+
+
+def put_back_sequence(container: list[Any] | deque[Any], held: list[Any]) -> None:
+    """What a list or a deque held."""
+    if differ(container, held):
+        kind: Any = deque if isinstance(container, deque) else list
+        kind.clear(container)
+        kind.extend(container, held)
+
+
+def put_back_numbers(container: Any, held: Any) -> None:
+    """What an array or a bytearray held."""
+    if container != held:
+        container[:] = held
+
+
+def put_back_set(container: set[Any], members: set[Any]) -> None:
+    """A set's members."""
+    if container != members:
+        set.clear(container)
+        set.update(container, members)
+
+
+def put_back_array(held: "np.ndarray[Any, Any]", before: "np.ndarray[Any, Any]") -> None:
+    """A NumPy array's numbers."""
+    same = held.shape == before.shape and held.tobytes() == before.tobytes()
+    if not same and held.flags.writeable:
+        held[...] = before
+
+
+def put_back_attributes(
+    thing: Any, own: dict[str, Any], items: list[tuple[str, Any]], slots: dict[str, Any]
+) -> None:
+    """An object's attributes, whatever its class does when one is set."""
+    put_back_dict(own, items)
+    for name, value in slots.items():
+        if getattr(thing, name, None) is not value:
+            object.__setattr__(thing, name, value)
+
+
+def put_back_class(kind: type, before: dict[str, Any]) -> None:
+    """A class's attributes."""
+    for name in [name for name in vars(kind) if name not in before]:
+        type.__delattr__(kind, name)
+    for name, value in before.items():
+        if vars(kind).get(name) is not value:
+            type.__setattr__(kind, name, value)
+
+
+def put_back_cells(cells: list[tuple[CellType, Any]]) -> None:
+    """The variables of a closure."""
+    for cell, value in cells:
+        if not filled(cell) or cell.cell_contents is not value:
+            cell.cell_contents = value
+
+
+def copied(tensor: Tensor) -> Tensor | None:
+    """A tensor's values; None where it holds none, or not in the usual way."""
+    if tensor.is_meta or tensor.layout != torch.strided or tensor.is_quantized:
+        return None
+    return tensor.detach().clone()
+
+
+def noted_tensor(tensor: Tensor, content: Tensor | None) -> Iterator[Restore]:
+    """What puts back a tensor's memory, values, gradient, hooks and whether it is trained."""
+    if content is not None:
+        count = None if tensor.is_inference() else preserved_version(tensor)
+        yield partial(put_back_values, tensor, tensor.detach(), content, count)
+    if tensor.is_leaf:
+        yield partial(put_back_gradient, tensor, tensor.grad, tensor.requires_grad)
+    hooks = tensor._backward_hooks
+    yield partial(put_back_hooks, tensor, dict(hooks) if hooks else {})
+
+
+def preserved_version(tensor: Tensor) -> Any:
+    """What sets torch's count of the writes to a tensor back to what it is now, by `__exit__`."""
+    return torch.autograd.grad_mode._unsafe_preserve_version_counter(tensor)
+
+
+def put_back_values(tensor: Tensor, memory: Tensor, content: Tensor, count: Any) -> None:
+    """A tensor's memory, and in it the numbers it had, as if nobody had written to it."""
+    if tensor.data_ptr() != memory.data_ptr() or tensor.shape != memory.shape:
+        tensor.data = memory
+    if not same_bits(memory, content):
+        with torch.inference_mode(memory.is_inference()), torch.no_grad():
+            memory.data.copy_(content)
+    if count is not None:
+        count.__exit__()
+
+
+def put_back_gradient(tensor: Tensor, grad: Tensor | None, requires_grad: bool) -> None:
+    """A leaf's gradient, and whether it has one."""
+    if tensor.requires_grad != requires_grad and tensor.is_leaf:
+        tensor.requires_grad_(requires_grad)
+    if tensor.grad is not grad:
+        tensor.grad = grad
+
+
+def put_back_hooks(tensor: Tensor, hooks: dict[int, Any]) -> None:
+    """A tensor's hooks."""
+    if now := tensor._backward_hooks:
+        put_back_dict(now, list(hooks.items()))
+
+
+INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+def same_bits(first: Tensor, second: Tensor) -> bool:
+    """Whether two tensors hold the same numbers to the last bit, NaN and −0 included.
+
+    >>> same_bits(torch.tensor([torch.nan]), torch.tensor([torch.nan]))
+    True
+    >>> same_bits(torch.tensor([0.0]), torch.tensor([-0.0]))
+    False
+    """
+    if first.shape != second.shape or first.dtype != second.dtype:
+        return False
+    if first.is_complex():
+        first, second = torch.view_as_real(first), torch.view_as_real(second)
+    kind = INTEGERS[first.element_size()]
+    return torch.equal(first.view(kind), second.view(kind))
