@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from foretell.batch import Batch, change_all, main_output, tensors
 from foretell.engine.curvature.tangents import Tangents
-from foretell.engine.failures import ModelFailed
+from foretell.engine.failures import Inexact, ModelFailed
 from foretell.engine.faster.channels_last import (
     ChannelsLast,
     LayoutGuard,
@@ -21,7 +21,7 @@ from foretell.engine.faster.channels_last import (
 from foretell.engine.faster.pools import QuickPools
 from foretell.engine.isolate import call
 from foretell.engine.memory import smaller, within_memory
-from foretell.engine.microbatch import check_exact, check_loss_is_a_mean, refused, split
+from foretell.engine.microbatch import check_exact, check_loss_is_a_mean, split
 from foretell.engine.observers.activation_codes import Codes
 from foretell.engine.observers.layer_outputs import Watch
 from foretell.engine.subject import (
@@ -249,7 +249,7 @@ def weights_written_to(subject: Subject) -> Found:
     if not any(map(subject.state.wrote_to, subject.weights.values())):
         return {}
     if subject.micro_batch is not None and subject.micro_batch < len(subject.batch):
-        raise refused("the model writes to its own weights while it runs")
+        raise Inexact("the model writes to its own weights while it runs")
     return {"weights": {name: w.detach().clone() for name, w in subject.weights.items()}}
 
 
