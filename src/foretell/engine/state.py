@@ -298,7 +298,9 @@ def put_back_cells(cells: list[tuple[CellType, Any]]) -> None:
 
 def copied(tensor: Tensor) -> Tensor | None:
     """A tensor's values; None where it holds none, or not in the usual way."""
-    if tensor.is_meta or tensor.layout != torch.strided or tensor.is_quantized:
+    if nn.parameter.is_lazy(tensor) or tensor.is_meta or tensor.is_quantized:
+        return None
+    if tensor.layout != torch.strided:
         return None
     return tensor.detach().clone()
 
