@@ -15,7 +15,7 @@ PACKAGE = ROOT / "src" / "foretell"
 
 FLOORS = (
     "errors progress version",
-    "seeds files names",
+    "seeds files names user_code",
     "batch",
     "losses",
     "proxies",

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Literal
 
 __all__ = [
+    "ANY",
     "ForetellError",
     "OutOfMemory",
     "RunState",
     "RunStateError",
     "Undefined",
     "UnknownName",
+    "complaint_of",
     "did_you_mean",
     "unknown_name",
 ]
@@ -65,6 +67,21 @@ class UnknownName(ForetellError):
     ) -> None:
         super().__init__(message)
         self.given, self.kind, self.near = given, kind, near
+
+
+ANY = (Exception, SystemExit)
+"""Whatever the code of a user's model, loss, proxy or file may raise; Ctrl-C is not among it."""
+
+
+def complaint_of(error: BaseException) -> str:
+    """An error of somebody else's code in one line: its type and the first 200 letters of it.
+
+    >>> complaint_of(KeyError("weight"))
+    "KeyError: 'weight'"
+    >>> complaint_of(SystemExit())
+    'SystemExit: no message'
+    """
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200] or 'no message'}"
 
 
 class Undefined(ArithmeticError):

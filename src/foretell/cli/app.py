@@ -88,6 +88,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         goes_on = root is not None and root.invoked_subcommand in RESUMED
         note("stopped; the same command continues from here" if goes_on else "stopped")
         return 130
+    except SystemExit as error:  # a user's code that no one else has blamed for it
+        note(f"your own code ended the command (sys.exit({error.code!r})); let it raise an error")
+        return 2
     except BrokenPipeError:  # the reader of the answer, such as `head`, has gone
         silence()
     except OSError as error:

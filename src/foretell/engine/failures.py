@@ -2,7 +2,7 @@
 
 import torch
 
-from foretell.errors import ForetellError
+from foretell.errors import ANY, ForetellError, complaint_of
 
 __all__ = [
     "ANY",
@@ -13,9 +13,6 @@ __all__ = [
     "complaint_of",
     "is_out_of_memory",
 ]
-
-ANY = (Exception, SystemExit)
-"""Whatever the code of a model, a loss or a proxy may raise; an interrupt is not among it."""
 
 
 class ModelFailed(ForetellError):
@@ -45,17 +42,6 @@ class Inexact(ForetellError):
         return (
             f"micro_batch would change the scores: {self.why}; use micro_batch=None{self.otherwise}"
         )
-
-
-def complaint_of(error: BaseException) -> str:
-    """An error of somebody else's code in one line: its type and the first 200 letters of it.
-
-    >>> complaint_of(KeyError("weight"))
-    "KeyError: 'weight'"
-    >>> complaint_of(SystemExit())
-    'SystemExit: no message'
-    """
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200] or 'no message'}"
 
 
 def is_out_of_memory(error: BaseException) -> bool:

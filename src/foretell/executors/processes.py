@@ -19,9 +19,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
-from foretell.errors import ForetellError
+from foretell.errors import ANY, ForetellError, complaint_of
 from foretell.executors.own_memory import keep_memory
-from foretell.names import one_line
 
 __all__ = ["DiedTwice", "Lost", "available_cores", "completed", "pool", "require_picklable"]
 
@@ -71,7 +70,7 @@ def require_picklable(what: str, value: object) -> None:
             raise pickle.PicklingError("it was typed into an interpreter")
     except Exception as error:  # pickling calls the value's own code
         raise ForetellError(
-            f"{what} cannot be sent to other processes ({one_line(error)}); "
+            f"{what} cannot be sent to other processes ({complaint_of(error)}); "
             "define it at the top of a module, or use workers=1"
         ) from error
 
@@ -123,7 +122,7 @@ class InThisProcess(Executor):
         future: Future[object] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
-        except Exception as error:
+        except ANY as error:
             future.set_exception(error)
         return future
 

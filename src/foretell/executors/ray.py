@@ -8,11 +8,11 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, complaint_of
 from foretell.executors.processes import available_cores
 from foretell.executors.ray_crew import Crew, Job, Needs
 from foretell.executors.ray_worker import Shipper
-from foretell.names import extra, one_line
+from foretell.names import extra
 
 __all__ = ["RayExecutor"]
 
@@ -159,7 +159,7 @@ NEXT = "give ray:HOST:PORT as `ray start --head` prints it"
 
 def one_line_of(error: BaseException) -> str:
     """Its message on one line."""
-    return one_line(error) if isinstance(error, Exception) else "it gave up"
+    return complaint_of(error) if isinstance(error, Exception) else "it gave up"
 
 
 def require_answer(where: str) -> None:

@@ -19,10 +19,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, complaint_of
 from foretell.executors.processes import DiedTwice
 from foretell.executors.ray_worker import Worker, versions
-from foretell.names import extra, one_line
+from foretell.names import extra
 
 __all__ = ["Crew", "Job", "Needs"]
 
@@ -145,7 +145,9 @@ class Crew:
                 with suppress(queue.Empty):
                     self._events.get(timeout=LOOK)()
         except Exception as error:  # whoever waits for a job must hear of it
-            self._fail(ForetellError(f"Ray failed ({one_line(error)}); what is finished is kept"))
+            self._fail(
+                ForetellError(f"Ray failed ({complaint_of(error)}); what is finished is kept")
+            )
         finally:
             with self._lock:
                 self._ended = True

@@ -5,9 +5,9 @@ from typing import Any
 
 from torch import nn
 
-from foretell.errors import ForetellError
+from foretell.errors import ANY, ForetellError, complaint_of
 from foretell.models.specs import Like
-from foretell.names import named_in_file, named_in_package, one_line
+from foretell.user_code import named_in_file, named_in_package
 
 __all__ = ["from_file", "from_package", "made"]
 
@@ -41,13 +41,13 @@ def made(
     """
     try:
         model = function(**settings)
-    except Exception as error:
+    except ANY as error:
         if pretrained:
             raise ForetellError(
-                f"{text!r} cannot be had with pretrained weights ({one_line(error)}); "
+                f"{text!r} cannot be had with pretrained weights ({complaint_of(error)}); "
                 "check the network, or leave pretrained out"
             ) from error
-        raise ForetellError(f"{text!r} cannot be made: {one_line(error)}") from error
+        raise ForetellError(f"{text!r} cannot be made: {complaint_of(error)}") from error
     if not isinstance(model, nn.Module):
         raise ForetellError(
             f"{text!r} made a {type(model).__name__}, not a torch.nn.Module; return the network"

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from foretell.errors import ForetellError, unknown_name
-from foretell.names import named_in_file, named_in_package, one_line
+from foretell.errors import ANY, ForetellError, complaint_of, unknown_name
 from foretell.seeds import derived_seed, own_randomness
 from foretell.spaces.space import Arch, Json, Space, is_chosen, require_valid
+from foretell.user_code import named_in_file, named_in_package
 
 __all__ = ["Choices", "own_space"]
 
@@ -97,9 +97,9 @@ class Choices:
         try:
             with own_randomness(derived_seed(seed, self.format(arch)), torch.device("cpu")):
                 model = self.make(**self.chosen(arch))
-        except Exception as error:
+        except ANY as error:
             raise ForetellError(
-                f"{self.format(arch)} of space {self.name} cannot be built: {one_line(error)}"
+                f"{self.format(arch)} of space {self.name} cannot be built: {complaint_of(error)}"
             ) from error
         if not isinstance(model, nn.Module):
             raise ForetellError(

@@ -1,0 +1,100 @@
+"""Users' own Python files and packages: imported as Python would, and blamed for what they do."""
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from foretell.errors import ANY, ForetellError, complaint_of
+
+__all__ = ["named_in_file", "named_in_package"]
+
+NEIGHBOURS: dict[str, dict[str, ModuleType]] = {}
+"""By folder the modules that files of it have imported from it."""
+
+
+def named_in_file(text: str) -> Any:
+    """What `FILE.py:NAME` names, or None if the file does not have it; the file is run.
+
+    While it runs, its folder comes first among those that modules are imported from, and
+    `sys.argv` holds the file alone, as with `python FILE.py`.
+
+    Raises ForetellError if there is no such file, or it fails.
+    """
+    path_text, _, name = text.rpartition(":")
+    path = Path(path_text)
+    if not path.is_file():
+        raise ForetellError(f"there is no file {path}; give the path of a Python file")
+    spec = importlib.util.spec_from_file_location(f"foretell_user_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # so that its classes can be found again by name
+    try:
+        with as_script(path):
+            spec.loader.exec_module(module)
+    except ANY as error:
+        raise ForetellError(f"{path} cannot be run: {complaint_of(error)}") from error
+    return getattr(module, name, None)
+
+
+@contextmanager
+def as_script(path: Path) -> Iterator[None]:
+    """Within the block Python imports and sees arguments as if it had been started with the file.
+
+    Afterwards the folder is the last to be searched, for what is imported only when it is used. A
+    module of another folder that has the same name is out of sight.
+    """
+    folder = str(path.resolve().parent)
+    before, argv = list(sys.path), sys.argv
+    forget_neighbours(but=folder)
+    known = set(sys.modules)
+    sys.path[:0], sys.argv = [folder], [str(path)]
+    try:
+        yield
+    finally:
+        sys.path[:] = [*(place for place in before if place != folder), folder]
+        sys.argv = argv
+        new = {name: sys.modules[name] for name in set(sys.modules) - known}
+        own = {name: one for name, one in new.items() if lies_in(one, folder)}
+        NEIGHBOURS.setdefault(folder, {}).update(own)
+
+
+def forget_neighbours(but: str) -> None:
+    """Hide the modules of other users' folders, and bring back those of this one."""
+    for folder, modules in NEIGHBOURS.items():
+        for name, module in modules.items():
+            if folder != but and sys.modules.get(name) is module:
+                del sys.modules[name]
+    sys.modules.update(NEIGHBOURS.get(but, {}))
+
+
+def lies_in(module: ModuleType, folder: str) -> bool:
+    """Whether a module was read from a file in the folder, or below it."""
+    file = getattr(module, "__file__", None)
+    return file is not None and Path(folder) in Path(file).resolve().parents
+
+
+def named_in_package(text: str) -> Any:
+    """What `PACKAGE.MODULE:NAME` names, or None if the module does not have it.
+
+    Raises ForetellError if it cannot be imported.
+    """
+    package, _, name = text.partition(":")
+    return getattr(imported(package), name, None)
+
+
+def imported(package: str) -> ModuleType:
+    """The module of that name."""
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise ForetellError(
+            f"cannot import {package!r} ({complaint_of(error)}); install it"
+        ) from error
+    except ANY as error:
+        raise ForetellError(f"{package!r} cannot be imported: {complaint_of(error)}") from error
