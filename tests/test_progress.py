@@ -18,6 +18,16 @@ def test_a_tally_counts_each_kind_of_work_alone() -> None:
     assert sorted(event.seconds for event in events) == [event.seconds for event in events]
 
 
+def test_a_fast_loop_is_counted_now_and_then_and_to_its_end() -> None:
+    events: list[Progress] = []
+    assert list(Tally(events.append).over("import", range(10_000))) == list(range(10_000))
+    assert 1 <= len(events) < 100
+    done = [event.done for event in events]
+    assert done[-1] == 10_000
+    assert done == sorted(done)
+    assert all(event.total is None for event in events)
+
+
 def test_more_than_was_expected_raises_the_total() -> None:
     """So that done is never more than total."""
     events: list[Progress] = []

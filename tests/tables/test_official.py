@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foretell.errors import ForetellError
+from foretell.progress import Progress
 from foretell.tables import Table, import_table, read_table
 from foretell.tables.tfrecord import crc32c, fields, masked
 from tests.support.cells import CELLS
@@ -295,7 +296,9 @@ def make_nb201_file(path: Path) -> Path:
 )
 def test_nats(source: str, make: Make, tmp_path: Path) -> None:
     """Validation parts are for choosing, test parts for reporting, and seeds are averaged."""
-    table = import_table(source, make(tmp_path), trust_pickle=True)
+    events: list[Progress] = []
+    table = import_table(source, make(tmp_path), trust_pickle=True, progress=events.append)
+    assert (events[-1].what, events[-1].done, events[-1].total) == ("import", 2, 2)
     assert list(table.frame.index) == [CELLS[0], CELLS[2]]
     assert set(table.choosing) == {
         f"{name}_xvalid_{budget}"
@@ -404,7 +407,10 @@ def make_asr(path: Path) -> Path:
 def test_asr(tmp_path: Path) -> None:
     """Error rates in percent, less is better, seeds averaged, costs joined by the hash."""
     folder = make_asr(tmp_path)
-    table = import_table("asr", folder)
+    events: list[Progress] = []
+    table = import_table("asr", folder, progress=events.append)
+    files = len([*folder.glob("nb-asr-e40-*.pickle")])
+    assert (events[-1].what, events[-1].done, events[-1].total) == ("import", files, files)
     assert table.frame.index[0] == '[["conv5", 0], ["conv5", 0, 0], ["conv5", 0, 0, 0]]'
     assert table.frame.index[1] == '[["linear", 1], ["conv7", 0, 1], ["zero", 1, 0, 1]]'
     assert table.choose("valid_per").tolist() == pytest.approx([21, 31])
@@ -492,7 +498,9 @@ def check_nlp(table: Table) -> None:
 def test_nlp(tmp_path: Path) -> None:
     """From a folder and from the ZIP file it comes in."""
     folder = make_nlp(tmp_path)
-    check_nlp(import_table("nlp", folder))
+    events: list[Progress] = []
+    check_nlp(import_table("nlp", folder, progress=events.append))
+    assert events[-1].done == len([*folder.rglob("*.json")])
     packed = tmp_path / "logs.zip"
     with zipfile.ZipFile(packed, "w") as archive:
         for file in folder.iterdir():

@@ -20,7 +20,13 @@ __all__ = ["Pace", "ShownProgress"]
 EVERY = 30.0
 """Seconds between two lines where there is no terminal."""
 
-DOING = {"score": "scoring", "train": "training", "search": "searching", "retrain": "training"}
+DOING = {
+    "score": "scoring",
+    "train": "training",
+    "search": "searching",
+    "retrain": "training",
+    "import": "importing",
+}
 
 
 class Pace:
@@ -79,7 +85,8 @@ class Pace:
         if self._event is None:
             return "starting"
         kind = self._event.what
-        return f"{DOING.get(kind, kind)} {self._done[kind]} of {self._totals[kind]}"
+        of = "" if self._event.total is None else f" of {self._totals[kind]}"
+        return f"{DOING.get(kind, kind)} {self._done[kind]}{of}"
 
     @property
     def name(self) -> str:

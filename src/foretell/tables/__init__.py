@@ -1,7 +1,7 @@
 """Benchmarks as tables: what each column may be used for, where tables are, how they get there.
 
-To add a source: a file beside this one with a function path -> Table, an import, and a line in
-`IMPORTERS`; a file whose columns only need naming is a line in recipes.py. docs/tables.md
+To add a source: a file beside this one with a function (path, tally) -> Table, an import, and a
+line in `IMPORTERS`; a file whose columns only need naming is a line in recipes.py. docs/tables.md
 describes the format.
 """
 
@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from foretell.errors import ForetellError, unknown_name
+from foretell.progress import ProgressCallback, Tally
 from foretell.tables.asr import import_asr
 from foretell.tables.check import Finding, check_table, summary
 from foretell.tables.folder import data_folder, read_table, stored, table_path
@@ -20,7 +21,7 @@ from foretell.tables.nats import import_nats, import_nb201_pth
 from foretell.tables.nb101_tfrecord import import_nb101_tfrecord
 from foretell.tables.nlp import import_nlp
 from foretell.tables.parquet import read_about, write_table
-from foretell.tables.recipes import RECIPES, import_recipe
+from foretell.tables.recipes import RECIPES, Recipe, import_recipe
 from foretell.tables.table import Table
 
 __all__ = [
@@ -53,19 +54,25 @@ OWN = "table"
 class Importer:
     """A file or folder that the world hands out, and what reads it."""
 
-    read: Callable[[Path], Table]
+    read: Callable[[Path, Tally], Table]
+    """Counts as "import" what it reads one by one."""
     takes: str
     summary: str
     unpickles: bool = False
     """Whether reading it can run code that the file holds."""
 
 
-def _first_line(read: Callable[[Path], Table]) -> str:
+def _first_line(read: Callable[[Path, Tally], Table]) -> str:
     return (inspect.getdoc(read) or "").partition("\n")[0]
 
 
+def _at_once(recipe: Recipe, path: Path, tally: Tally) -> Table:
+    """A file of one frame has no units to count."""
+    return import_recipe(recipe, path)
+
+
 IMPORTERS: dict[str, Importer] = {
-    name: Importer(partial(import_recipe, recipe), ".parquet or .csv", recipe.summary)
+    name: Importer(partial(_at_once, recipe), ".parquet or .csv", recipe.summary)
     for name, recipe in RECIPES.items()
 } | {
     name: Importer(read, takes, _first_line(read), unpickles=read is import_nats)
@@ -79,8 +86,17 @@ IMPORTERS: dict[str, Importer] = {
 }
 
 
-def import_table(source: str, path: str | Path, *, trust_pickle: bool = False) -> Table:
-    """The table that a known source's file holds. Raises ForetellError for what it can't be.
+def import_table(
+    source: str,
+    path: str | Path,
+    *,
+    trust_pickle: bool = False,
+    progress: ProgressCallback | None = None,
+) -> Table:
+    """The table that a known source's file holds.
+
+    `progress` is called with a `Progress` now and then while networks or files are read one by one.
+    Raises ForetellError for what it can't be.
 
     >>> import_table("nb210", "x.parquet")
     Traceback (most recent call last):
@@ -94,7 +110,7 @@ def import_table(source: str, path: str | Path, *, trust_pickle: bool = False) -
             f"{source} reads pickles, which can run any code; if {file} is the authors' own "
             "archive, give --trust-pickle (trust_pickle=True)"
         )
-    return importer.read(file)
+    return importer.read(file, Tally(progress))
 
 
 def import_columns(path: str | Path, columns: Columns, labels: Labels) -> Table:

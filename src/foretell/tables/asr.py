@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, NoReturn
 import pandas as pd
 
 from foretell.errors import ForetellError
+from foretell.progress import Tally
 from foretell.tables.mapping import Columns, Labels, tabulate
 from foretell.tables.reshape import numbered
 from foretell.tables.table import Table
@@ -25,7 +26,7 @@ KINDS = {"training": "nb-asr-e40-*.pickle", "static": "nb-asr-info.pickle"}
 BENCH = "nb-asr-bench-*.pickle"
 
 
-def import_asr(path: Path) -> Table:
+def import_asr(path: Path, tally: Tally) -> Table:
     """NAS-Bench-ASR's release: the folder with nb-asr-e40-*.pickle, or one such file.
 
     `valid_per` is the lowest phoneme error rate on validation speech over the epochs, `test_per`
@@ -37,7 +38,8 @@ def import_asr(path: Path) -> Table:
     files = sorted(path.glob(KINDS["training"])) if path.is_dir() else [path]
     if not files or not all(file.is_file() for file in files):
         raise ForetellError(f"there is no nb-asr-e40-*.pickle at {path}; give the release's folder")
-    runs = pd.concat([_training(file) for file in files], ignore_index=True)
+    counted = tally.over("import", files, len(files))
+    runs = pd.concat([_training(file) for file in counted], ignore_index=True)
     frame = numbered(runs.drop(columns="hash"), "arch", ["valid_per", "test_per"])
     hashes = runs.drop_duplicates("arch").set_index("arch")["hash"]
     frame = frame.assign(hash=frame["arch"].map(hashes))

@@ -19,6 +19,7 @@ import torch
 
 from foretell.errors import ForetellError
 from foretell.names import extra
+from foretell.progress import Tally
 from foretell.tables.mapping import Columns, Labels, tabulate
 from foretell.tables.table import Table
 
@@ -52,7 +53,7 @@ COSTS = {"params": "params_m_cifar10", "flops": "flops_m_cifar10"}
 Row = dict[str, Any]
 
 
-def import_nats(path: Path) -> Table:
+def import_nats(path: Path, tally: Tally) -> Table:
     """NATS-Bench's topology archive: the -simple folder, or the one .pickle.pbz2 file.
 
     The file is unpickled by the nats-bench package, and unpickling can run code: read only what
@@ -69,11 +70,11 @@ def import_nats(path: Path) -> Table:
             for file in path.glob(f"*{SUFFIX}")
             if file.name.removesuffix(SUFFIX).isdecimal()
         )
-        return _table(path, lambda: package.create(str(path), "tss", True, False), numbers)
-    return _table(path, lambda: package.create(str(path), "tss", False, False), None)
+        return _table(path, lambda: package.create(str(path), "tss", True, False), numbers, tally)
+    return _table(path, lambda: package.create(str(path), "tss", False, False), None, tally)
 
 
-def import_nb201_pth(path: Path) -> Table:
+def import_nb201_pth(path: Path, tally: Tally) -> Table:
     """NAS-Bench-201's .pth file (v1.0 or v1.1), opened without running any code in it.
 
     Raises ForetellError for a file that is absent, cut off, or of another kind.
@@ -91,7 +92,7 @@ def import_nb201_pth(path: Path) -> Table:
         }
         return package.create(held, "tss", False, False)
 
-    return _table(path, opened, None)
+    return _table(path, opened, None, tally)
 
 
 def _numbers() -> list[Any]:
@@ -102,11 +103,12 @@ def _numbers() -> list[Any]:
     return [np.dtype, *((scalar, name) for name in names), *kinds]
 
 
-def _table(path: Path, opened: Any, numbers: Iterable[int] | None) -> Table:
+def _table(path: Path, opened: Any, numbers: Iterable[int] | None, tally: Tally) -> Table:
     """The table of these networks of the archive, or of all it has read."""
     try:
         archive = opened()
-        rows = list(_rows(archive, archive.evaluated_indexes if numbers is None else numbers))
+        which = sorted(archive.evaluated_indexes if numbers is None else numbers)
+        rows = list(tally.over("import", _rows(archive, which), len(which)))
     except ForetellError:
         raise
     except Exception as error:  # what unpickling a damaged file raises is anyone's guess
@@ -124,7 +126,7 @@ def _table(path: Path, opened: Any, numbers: Iterable[int] | None) -> Table:
 
 
 def _rows(archive: Any, numbers: Iterable[int]) -> Iterator[Row]:
-    for number in sorted(numbers):
+    for number in numbers:
         row: Row = {"arch": archive.arch(number), "index": number}
         for budget in BUDGETS:
             results = archive.query_meta_info_by_index(number, budget)

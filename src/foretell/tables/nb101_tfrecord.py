@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from foretell.errors import ForetellError
+from foretell.progress import Tally
 from foretell.tables.keys import nb101_key
 from foretell.tables.mapping import Columns, Labels, tabulate
 from foretell.tables.reshape import numbered
@@ -30,7 +31,7 @@ EVALUATION, PARAMETERS = 1, 2
 SECONDS, VALID, TEST = 2, 4, 5
 
 
-def import_nb101_tfrecord(path: Path) -> Table:
+def import_nb101_tfrecord(path: Path, tally: Tally) -> Table:
     """NAS-Bench-101's .tfrecord, full or with 108 epochs only, read without TensorFlow.
 
     A column for each number of epochs: the mean of the runs' validation and test accuracies in
@@ -38,7 +39,7 @@ def import_nb101_tfrecord(path: Path) -> Table:
 
     Raises ForetellError for a file that is cut off, damaged, or holds other records.
     """
-    runs, cells = _read(path)
+    runs, cells = _read(path, tally)
     lengths = sorted(set(runs.epochs))
     each = pd.DataFrame({name: getattr(runs, name) for name in ("cell", "epochs", *MEASURED)})
     frame = pd.DataFrame({"arch": cells.keys, "hash": cells.hashes, "params": cells.parameters})
@@ -74,10 +75,10 @@ class _Cells:
         return list(self.number)
 
 
-def _read(path: Path) -> tuple[_Runs, _Cells]:
+def _read(path: Path, tally: Tally) -> tuple[_Runs, _Cells]:
     """Every record of the file."""
     runs, cells = _Runs(), _Cells()
-    for record in records(path):
+    for record in tally.over("import", records(path)):
         try:
             digest, epochs, adjacency, operations, metrics = json.loads(record)
             parameters, final = _final(base64.b64decode(metrics, validate=True))

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from foretell.errors import ForetellError
+from foretell.progress import Tally
 from foretell.tables.keys import official_keys
 from foretell.tables.mapping import Columns, Labels, read_frame, tabulate
 from foretell.tables.reshape import numbered
@@ -27,7 +28,7 @@ CURVES = ("val_losses", "test_losses", "wall_times")
 LOSSES = ("valid_loss", "test_loss")
 
 
-def import_nlp(path: Path) -> Table:
+def import_nlp(path: Path, tally: Tally) -> Table:
     """NAS-Bench-NLP's logs: a folder train_logs_*, its logs.zip, or a Parquet of such runs.
 
     `valid_loss` is the lowest validation loss over the epochs, `test_loss` that on test text at
@@ -40,7 +41,7 @@ def import_nlp(path: Path) -> Table:
     if path.suffix == ".parquet":
         runs = read_frame(path)
     else:
-        runs = pd.DataFrame(_log(name, text) for name, text in _texts(path))
+        runs = pd.DataFrame(_log(name, text) for name, text in tally.over("import", _texts(path)))
     if runs.empty:
         raise ForetellError(f"there are no .json logs in {path}; give train_logs_* or its logs.zip")
     try:

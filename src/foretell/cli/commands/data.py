@@ -161,6 +161,7 @@ def imported(
     source: str, file: str, name: str | None, trust_pickle: bool, own: dict[str, Any]
 ) -> "Table":
     """The table that the file holds."""
+    from foretell.cli.progress import ShownProgress
     from foretell.tables import Labels, import_columns, import_table
 
     if source == OWN:
@@ -173,7 +174,8 @@ def imported(
         raise ForetellError(
             f"--{given[0]} is for the source {OWN!r}; what the columns of {source} are for is known"
         )
-    return import_table(source, file, trust_pickle=trust_pickle)
+    with ShownProgress() as progress:
+        return import_table(source, file, trust_pickle=trust_pickle, progress=progress)
 
 
 def described(own: dict[str, Any]) -> "Columns":
