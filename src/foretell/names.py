@@ -1,6 +1,7 @@
 """Names as written in a shell: their settings, and the extras that they need."""
 
 import importlib
+import inspect
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -9,7 +10,16 @@ from typing import Any
 
 from foretell.errors import ForetellError
 
-__all__ = ["extra", "lazily", "parse_spec"]
+__all__ = ["extra", "first_line", "lazily", "parse_spec"]
+
+
+def first_line(thing: object) -> str:
+    """The first line of a docstring, which says what the thing is.
+
+    >>> first_line(first_line)
+    'The first line of a docstring, which says what the thing is.'
+    """
+    return (inspect.getdoc(thing) or "").partition("\n")[0]
 
 
 def extra(module: str, name: str) -> ModuleType:

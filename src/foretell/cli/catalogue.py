@@ -1,6 +1,5 @@
 """What there is to choose from, as tables."""
 
-import inspect
 from collections.abc import Callable, Iterable
 
 import pandas as pd
@@ -9,6 +8,7 @@ from foretell.data import DATA
 from foretell.errors import ForetellError
 from foretell.losses import LOSSES
 from foretell.models import SOURCES
+from foretell.names import first_line
 from foretell.proxies import PROXIES, load_plugins
 from foretell.proxies.quantities import QUANTITIES
 from foretell.scoring.vote import VOTERS
@@ -72,11 +72,6 @@ def _models() -> Iterable[Row]:
 def _losses() -> Iterable[Row]:
     for name, loss in LOSSES.items():
         yield {"name": name, "what": first_line(loss), "source": "torch.nn.functional"}
-
-
-def first_line(thing: object) -> str:
-    """The first line of a docstring."""
-    return (inspect.getdoc(thing) or "").partition("\n")[0]
 
 
 CATALOGUES: dict[str, Callable[[], Iterable[Row]]] = {

@@ -22,7 +22,7 @@ from foretell.data.tabular import breast_cancer, csv
 from foretell.data.tokens import Vocabulary
 from foretell.data.torchvision_sets import KNOWN, from_torchvision_set
 from foretell.errors import ForetellError, unknown_name
-from foretell.names import parse_spec
+from foretell.names import first_line, parse_spec
 
 __all__ = [
     "DATA",
@@ -52,7 +52,7 @@ class DataEntry:
     @property
     def summary(self) -> str:
         """A one-line description: `about`, or the first line of the loader's docstring."""
-        return self.about or (inspect.getdoc(self.load) or "").partition("\n")[0]
+        return self.about or first_line(self.load)
 
     @property
     def settings(self) -> list[str]:

@@ -54,18 +54,15 @@ def hf_dataset(
             f"{name} has neither an image nor a text column; name one of {columns(train)} "
             "with image= or text="
         )
-    tokens = make_tokenizer(tokenizer, download)
+    tokens, texts = make_tokenizer(tokenizer, download), {p: one[text] for p, one in parts.items()}
     if label is None:
         found = {
-            part: sequences_of(one[text], tokens, length, sequences, f"{name} {part}")
-            for part, one in parts.items()
+            part: sequences_of(lines, tokens, length, sequences, f"{name} {part}")
+            for part, lines in texts.items()
         }
         return text_splits(short, found, tokens, held_out)
-    labels = {part: labels_of(one, label) for part, one in parts.items()}
-    classes = check_labels(torch.cat([*labels.values()]), None, name)
-    found = {
-        part: labelled_texts(one[text], labels[part], tokens, length) for part, one in parts.items()
-    }
+    labels, classes = all_labels(parts, label, name)
+    found = {p: labelled_texts(one, labels[p], tokens, length) for p, one in texts.items()}
     return text_splits(short, found, tokens, held_out, classes)
 
 
@@ -136,6 +133,12 @@ def labels_of(part: Any, label: str) -> Tensor:
     return torch.tensor(values, dtype=torch.int64)
 
 
+def all_labels(parts: dict[str, Any], label: str, name: str) -> tuple[dict[str, Tensor], int]:
+    """The labels of each part, and how many classes there are."""
+    labels = {part: labels_of(one, label) for part, one in parts.items()}
+    return labels, check_labels(torch.cat([*labels.values()]), None, name)
+
+
 def images(
     name: str, parts: dict[str, Any], image: str, label: str, size: int | None, held_out: float
 ) -> Splits:
@@ -143,12 +146,12 @@ def images(
     shape, note = common_shape(
         partial(picture, parts["train"], image), len(parts["train"]), size, None, name
     )
+    labels, classes = all_labels(parts, label, name)
     found: Found = {}
     for part, one in parts.items():
         source = partial(str, f"{name} {part} {one._fingerprint}")
         made = from_pictures(partial(picture, one, image), len(one), shape, source)
-        found[part] = made, labels_of(one, label)
-    classes = check_labels(torch.cat([labels for _, labels in found.values()]), None, name)
+        found[part] = made, labels[part]
     return assemble(name, found, classes, held_out, note)
 
 

@@ -5,7 +5,6 @@ settings, like) -> nn.Module, an import, and a line in `SOURCES`; where they are
 its models want and what it has.
 """
 
-import inspect
 import re
 import shlex
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from foretell.models.hf import from_hf, hf_names, hf_wants
 from foretell.models.python import from_file, from_package
 from foretell.models.spaces import from_space, read_arch, space_wants
 from foretell.models.specs import Like, Wanted
-from foretell.names import parse_spec
+from foretell.names import first_line, parse_spec
 from foretell.spaces import SPACES, SpaceEntry
 
 __all__ = ["SOURCES", "Source", "require_registered", "resolved", "understood"]
@@ -51,7 +50,7 @@ class Source:
     @property
     def summary(self) -> str:
         """What it is, in one line: the first of the loader's docstring if nothing else is said."""
-        return self.about or (inspect.getdoc(self.load) or "").partition("\n")[0]
+        return self.about or first_line(self.load)
 
 
 def of_space(name: str, entry: SpaceEntry) -> Source:

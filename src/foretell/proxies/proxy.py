@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
+from foretell.names import first_line
+
 __all__ = ["PROXIES", "Proxy"]
 
 
@@ -32,7 +34,7 @@ class Proxy:
     @property
     def summary(self) -> str:
         """The first line of the function's docstring."""
-        return (inspect.getdoc(self.function) or "").partition("\n")[0]
+        return first_line(self.function)
 
     @cached_property
     def needs(self) -> tuple[str, ...]:

@@ -6,11 +6,12 @@ as it is listed, alone and within `Warmup`.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from foretell.errors import ForetellError, unknown_name
+from foretell.names import first_line
 from foretell.searchers.evolution import AgingEvolution
 from foretell.searchers.local import LocalSearch
 from foretell.searchers.nsga2 import Costs, Nsga2
@@ -56,7 +57,7 @@ class SearcherEntry:
     @property
     def summary(self) -> str:
         """The first line of the constructor's docstring."""
-        return (inspect.getdoc(self.constructor) or "").partition("\n")[0]
+        return first_line(self.constructor)
 
     @property
     def settings(self) -> tuple[str, ...]:
@@ -112,16 +113,10 @@ def make_searcher(
     Traceback (most recent call last):
     foretell.errors.UnknownName: searcher random has no setting 'moves'; there are none
     """
-    if name not in SEARCHERS:
-        raise unknown_name("searcher", name, SEARCHERS)
-    entry = SEARCHERS[name]
+    entry = _entry(name, settings)
     if costs is not None and not entry.costs:
         several = ", ".join(other for other in SEARCHERS if SEARCHERS[other].costs)
         raise ForetellError(f"searcher {name} weighs no costs; use {several}")
-    for setting in settings:
-        if setting not in entry.settings:
-            said = f"searcher {name} has no setting {setting!r}"
-            raise unknown_name("setting", setting, entry.settings, said)
     if type(warmup) is not int or warmup < 0:
         raise ForetellError(f"warmup is {warmup!r}; give the number of networks to score first")
     if costs is not None:
@@ -135,3 +130,15 @@ def make_searcher(
     if not warmup:
         return searcher
     return Warmup(searcher, space, pool=warmup, first=entry.first(warmup), seed=seed)
+
+
+def _entry(name: str, settings: Iterable[str]) -> SearcherEntry:
+    """What is known of the searcher. Raises ForetellError for an unknown name or setting."""
+    if name not in SEARCHERS:
+        raise unknown_name("searcher", name, SEARCHERS)
+    entry = SEARCHERS[name]
+    for setting in settings:
+        if setting not in entry.settings:
+            said = f"searcher {name} has no setting {setting!r}"
+            raise unknown_name("setting", setting, entry.settings, said)
+    return entry

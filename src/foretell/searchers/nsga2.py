@@ -184,10 +184,23 @@ def algorithm(
     pymoo: dict[str, ModuleType], space: Space, seed: int, size: int, first: Any, known: Any
 ) -> Any:
     """pymoo's NSGA-II for tuples of choices; `known`, which grows, is bred no more."""
+    made = pymoo["algorithms.moo.nsga2"].NSGA2(
+        pop_size=size,
+        sampling=first,
+        crossover=crossover(pymoo, space),
+        mutation=mutation(pymoo, space),
+        eliminate_duplicates=elimination(pymoo, space, known),
+        output=None,
+    )
+    problem = pymoo["core.problem"].Problem(n_var=1, n_obj=len(first[0].F), vtype=object)
+    termination = pymoo["core.termination"].NoTermination()
+    return made.setup(problem, termination=termination, seed=seed)
+
+
+def crossover(pymoo: dict[str, ModuleType], space: Space) -> Any:
+    """Each choice from one parent or the other; a child that is not valid is its parent."""
 
     class Cross(pymoo["core.crossover"].Crossover):  # type: ignore[misc]
-        """Each choice from one parent or the other; a child that is not valid is its parent."""
-
         def __init__(self) -> None:
             super().__init__(n_parents=2, n_offsprings=2)
 
@@ -206,9 +219,13 @@ def algorithm(
                         children[child, pair, 0] = parent
             return children
 
-    class Mutate(pymoo["core.mutation"].Mutation):  # type: ignore[misc]
-        """To a neighbour."""
+    return Cross()
 
+
+def mutation(pymoo: dict[str, ModuleType], space: Space) -> Any:
+    """To a neighbour."""
+
+    class Mutate(pymoo["core.mutation"].Mutation):  # type: ignore[misc]
         def _do(self, problem: Any, parents: Any, random_state: Any = None, **_: Any) -> Any:
             mutants = np.empty_like(parents)
             for row, arch in enumerate(parents[:, 0]):
@@ -216,9 +233,13 @@ def algorithm(
                 mutants[row, 0] = step(space, arch, rng)
             return mutants
 
-    class New(pymoo["core.duplicate"].DuplicateElimination):  # type: ignore[misc]
-        """Without what is known and what is there already, isomorphs among it."""
+    return Mutate()
 
+
+def elimination(pymoo: dict[str, ModuleType], space: Space, known: Any) -> Any:
+    """Without what is known and what is there already, isomorphs among it."""
+
+    class New(pymoo["core.duplicate"].DuplicateElimination):  # type: ignore[misc]
         def do(self, pop: Any, *others: Any, **_: Any) -> Any:
             children = others[1] if len(others) > 1 else []
             seen = {space.canonical(one.X[0]) for one in children} | known.keys()
@@ -230,14 +251,4 @@ def algorithm(
                     fresh.append(number)
             return pop[fresh]
 
-    problem = pymoo["core.problem"].Problem(n_var=1, n_obj=len(first[0].F), vtype=object)
-    made = pymoo["algorithms.moo.nsga2"].NSGA2(
-        pop_size=size,
-        sampling=first,
-        crossover=Cross(),
-        mutation=Mutate(),
-        eliminate_duplicates=New(),
-        output=None,
-    )
-    termination = pymoo["core.termination"].NoTermination()
-    return made.setup(problem, termination=termination, seed=seed)
+    return New()

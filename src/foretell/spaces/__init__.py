@@ -6,12 +6,12 @@ data decides go by the names in `foretell.models.spaces.DECIDED`; the space's ne
 models by name, and it is searched and studied by name. Its tests run as soon as it is listed.
 """
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from foretell.batch import Kind
 from foretell.errors import unknown_name
+from foretell.names import first_line
 from foretell.spaces.asr import NASBenchASR
 from foretell.spaces.choices import Choices, own_space
 from foretell.spaces.graph import Graph, Graphs, graph_of
@@ -79,7 +79,7 @@ class SpaceEntry:
     @property
     def summary(self) -> str:
         """The first line of the constructor's docstring."""
-        return (inspect.getdoc(self.constructor) or "").partition("\n")[0]
+        return first_line(self.constructor)
 
     @property
     def defaults(self) -> Mapping[str, Json]:

@@ -5,13 +5,13 @@ line in `IMPORTERS`; a file whose columns only need naming is a line in recipes.
 describes the format.
 """
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from foretell.errors import ForetellError, unknown_name
+from foretell.names import first_line
 from foretell.progress import ProgressCallback, Tally
 from foretell.tables.asr import import_asr
 from foretell.tables.check import Finding, check_table, summary
@@ -62,10 +62,6 @@ class Importer:
     """Whether reading it can run code that the file holds."""
 
 
-def _first_line(read: Callable[[Path, Tally], Table]) -> str:
-    return (inspect.getdoc(read) or "").partition("\n")[0]
-
-
 def _at_once(recipe: Recipe, path: Path, tally: Tally) -> Table:
     """A file of one frame has no units to count."""
     return import_recipe(recipe, path)
@@ -75,7 +71,7 @@ IMPORTERS: dict[str, Importer] = {
     name: Importer(partial(_at_once, recipe), ".parquet or .csv", recipe.summary)
     for name, recipe in RECIPES.items()
 } | {
-    name: Importer(read, takes, _first_line(read), unpickles=read is import_nats)
+    name: Importer(read, takes, first_line(read), unpickles=read is import_nats)
     for name, read, takes in (
         ("nats-tss", import_nats, "NATS-tss-v1_0-3ffb9-simple or NATS-tss-v1_0-3ffb9.pickle.pbz2"),
         ("nb201-pth", import_nb201_pth, "NAS-Bench-201-v1_1-096897.pth"),

@@ -3,7 +3,7 @@
 This is the importer of a user's CSV or Parquet, and every recipe goes through it too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,20 +87,10 @@ def tabulate(frame: pd.DataFrame, columns: Columns, labels: Labels) -> Table:
     ([70.0, 60.0], ['val'])
     """
     what = f"table {labels.name}"
-    if columns.key not in frame:
-        said = f"{what}: there is no key column {columns.key!r}"
-        raise unknown_name("column", columns.key, frame.columns, said)
-    known = dict.fromkeys((*SPACES, MODELS))
-    if labels.space not in known:
-        said = f"{what}: no space is called {labels.space!r}"
-        raise unknown_name("space", labels.space, known, said)
+    wanted = list(dict.fromkeys((*columns.judged, *columns.cost, *columns.keep)))
+    _require_known(frame, columns.key, wanted, labels.space, what)
     keys = pd.Index([_text(key) for key in frame[columns.key]], dtype=object)
     require_keys(keys, f"{what}, key column {columns.key!r}")
-    wanted = list(dict.fromkeys((*columns.judged, *columns.cost, *columns.keep)))
-    for column in wanted:
-        if column not in frame:
-            said = f"{what}: there is no column {column!r}"
-            raise unknown_name("column", column, frame.columns, said)
     chosen = frame[wanted].set_axis(official_keys(labels.space, keys, what), axis="index")
     if columns.scale != 1:
         chosen = chosen.astype(dict.fromkeys(_numeric(chosen, columns.judged), float))
@@ -118,6 +108,21 @@ def tabulate(frame: pd.DataFrame, columns: Columns, labels: Labels) -> Table:
         licence=labels.licence,
         lower_is_better=columns.lower,
     )
+
+
+def _require_known(
+    frame: pd.DataFrame, key: str, wanted: Sequence[str], space: str, what: str
+) -> None:
+    """Raise ForetellError for a column or a space that is not there."""
+    if key not in frame:
+        said = f"{what}: there is no key column {key!r}"
+        raise unknown_name("column", key, frame.columns, said)
+    if space not in (known := (*SPACES, MODELS)):
+        raise unknown_name("space", space, known, f"{what}: no space is called {space!r}")
+    for column in wanted:
+        if column not in frame:
+            said = f"{what}: there is no column {column!r}"
+            raise unknown_name("column", column, frame.columns, said)
 
 
 def _text(key: object) -> str | None:
