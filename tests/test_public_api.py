@@ -110,6 +110,11 @@ def test_documentation_uses_the_public_face_alone(page: Path) -> None:
     assert not deeper(page.read_text(encoding="utf-8"))
 
 
+def test_every_name_is_documented() -> None:
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert [name for name in foretell.__all__ if not re.search(rf"`{name}\b", text)] == []
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
