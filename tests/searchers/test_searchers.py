@@ -184,7 +184,7 @@ def test_learning_beats_drawing(name: str) -> None:
         ("local", {"initial": 0}, "at least 1"),
         ("predictor", {"block": 0}, "at least 1"),
         ("predictor", {"dropout": 1.0}, "dropout"),
-        ("aging_evolution", {"tournament": 99}, "tournament of 99"),
+        ("aging_evolution", {"tournament": 99}, "tournament is 99"),
         ("aging_evolution", {"mix": 2.0}, "probability"),
         ("reinforce", {"lr": 0.0}, "above 0"),
         ("random", {"warmup": -1}, "number of networks to score"),

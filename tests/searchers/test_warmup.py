@@ -73,7 +73,7 @@ def test_warmup_with_a_pool_beyond_the_space_takes_the_space() -> None:
 
 @pytest.mark.parametrize(("pool", "first"), [(0, 0), (4, 0), (4, 5), (-1, -1)])
 def test_warmup_refuses_sizes_that_make_no_sense(pool: int, first: int) -> None:
-    with pytest.raises(ForetellError, match=f"first {first} of a pool of {pool}; give"):
+    with pytest.raises(ForetellError, match=f"first is {first} and pool is {pool}; expected"):
         Warmup(RandomSearch(TOY, 0), TOY, pool=pool, first=first, seed=0)
 
 

@@ -69,11 +69,11 @@ def test_a_column_of_a_table_is_a_cost(tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--against", "params"], "searcher random weighs no costs; use nsga2"),
+        (["--against", "params"], "searcher random does not optimise costs; use nsga2"),
         (["--against", "parms", "--searcher", "nsga2"], "did you mean 'params'?"),
         (["--limit", "params"], "write COST=NUMBER"),
         (["--limit", "weight=3"], "no cost is called 'weight'"),
-        (["--searcher", "nsga2?population=1"], "has no pairs; give at least 2"),
+        (["--searcher", "nsga2?population=1"], "population is 1; expected"),
         (["--searcher", "nsga2?costs=3"], "has no setting 'costs' here; it is what `against` says"),
         (["--max-params", "10", "--pool", "3", "--trainings", "1"], "raise the limits"),
     ],

@@ -1,8 +1,8 @@
-"""The searchers: what each is called, where it comes from, what makes it.
+"""The registry of searchers: their names, sources and constructors.
 
-To add one: a file beside this one with a class that has the members of `Searcher` and is made from
-a space and a seed, an import, and a line in `SEARCHERS`. tests/test_searchers.py covers it as soon
-as it is listed, alone and within `Warmup`.
+To add one, create a file in this package with a class that implements `Searcher` and takes a space
+and a seed, import it here, and add an entry to `SEARCHERS`. The tests in tests/searchers cover it
+as soon as it is listed, alone and within `Warmup`.
 """
 
 import inspect
@@ -41,18 +41,19 @@ __all__ = [
 
 @dataclass(frozen=True)
 class SearcherEntry:
-    """A searcher and what is known of it."""
+    """A searcher and its metadata."""
 
     constructor: Callable[..., Searcher]
     source: str
     first: Callable[[int], int] | None = None
-    """How many of a warmup's pool it trains before it searches; None: it has its own warmup."""
+    """Maps the size of a warmup's pool to the number of networks that are trained before the search
+    starts; None for a searcher with its own warmup."""
 
     at_once: int = 4
-    """How many trainings it may have under way; more make it learn less from each."""
+    """The number of concurrent trainings; with more, it learns less from each."""
 
     costs: bool = False
-    """Whether it weighs accuracy against costs."""
+    """Whether it optimises costs besides accuracy."""
 
     @property
     def summary(self) -> str:
@@ -61,7 +62,7 @@ class SearcherEntry:
 
     @property
     def settings(self) -> tuple[str, ...]:
-        """The names of its settings that are numbers or switches."""
+        """The names of its settings."""
         names = tuple(inspect.signature(self.constructor).parameters)[2:]
         return tuple(name for name in names if name != "costs")
 
@@ -96,13 +97,13 @@ def make_searcher(
     costs: Costs | None = None,
     **settings: Any,
 ) -> Searcher:
-    """The registered searcher of this name, fresh, after a warmup on so many scores if any.
+    """A new searcher of this name, with a warmup on `warmup` scores.
 
-    The warmup has the form that arXiv:2101.08134 gives it for each algorithm: random search trains
-    the whole pool in the order of the scores, aging evolution begins with the best 64, local search
-    with the best 10, REINFORCE and the predictor are taught by the scores. `settings` are the
-    searcher's own, such as `moves` of aging evolution and REINFORCE. `costs` are the objectives
-    beside accuracy, for a searcher that weighs several.
+    The warmup takes the form that arXiv:2101.08134 describes for each algorithm: random search
+    trains the whole pool in the order of the scores, aging evolution starts from the best 64, local
+    search from the best 10, and REINFORCE and the predictor are pretrained on the scores.
+    `settings` are those of the searcher, such as `moves` of aging evolution and REINFORCE. `costs`
+    gives the objectives besides accuracy, for a searcher that supports several.
 
     Raises ForetellError for an unknown name, or a setting that the searcher does not have.
 
@@ -116,9 +117,9 @@ def make_searcher(
     entry = _entry(name, settings)
     if costs is not None and not entry.costs:
         several = ", ".join(other for other in SEARCHERS if SEARCHERS[other].costs)
-        raise ForetellError(f"searcher {name} weighs no costs; use {several}")
+        raise ForetellError(f"searcher {name} does not optimise costs; use {several}")
     if type(warmup) is not int or warmup < 0:
-        raise ForetellError(f"warmup is {warmup!r}; give the number of networks to score first")
+        raise ForetellError(f"warmup is {warmup!r}; expected the number of networks to score first")
     if costs is not None:
         settings["costs"] = costs
     try:

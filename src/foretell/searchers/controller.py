@@ -1,7 +1,7 @@
-"""The controller of REINFORCE: a small LSTM that draws options one after another, and learns.
+"""The controller of REINFORCE: a small LSTM that draws the options of an architecture in sequence.
 
-Its steps are so small that calling torch costs more than computing; so the passes are written out
-in numpy. tests/test_searchers.py holds its gradients against torch's.
+Its operations are so small that the overhead of PyTorch would dominate, so the passes are written
+in numpy. tests/searchers/test_controller.py compares its gradients with those of PyTorch.
 """
 
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ SHIFT = np.array([0.5, 0.5, 0.0, 0.5], dtype=np.float32)
 
 
 class Controller:
-    """An LSTM that reads the options so far and scores those at the next position.
+    """An LSTM that reads the options chosen so far and predicts those at the next position.
 
-    `options` are their numbers at each position. Where architectures are `listed`, it draws only
-    those. At first every option is as likely as the others that can follow; the other weights
-    follow from the seed. Adam moves them.
+    `options` is the number of options at each position. If `listed` is given, only these
+    architectures are drawn. Initially all possible options are equally likely; the other weights
+    are initialised from the seed. The optimiser is Adam.
 
     >>> controller = Controller((3, 2), hidden=4, lr=0.05, seed=0)
     >>> for _ in range(50):
@@ -58,14 +58,14 @@ class Controller:
         )
         self._steps = 0
         self.weights = views(self._flat, shapes)
-        """`read`: an option, or at first the start, to gates; `recall`: state to gates; `out`."""
+        """`read`: an option (or the start token) to gates; `recall`: state to gates; `out`."""
         self.gradients = views(self._slopes, shapes)
         rng = np.random.default_rng(seed)
         for name in ("read", "recall"):
             self.weights[name][:] = rng.uniform(-0.1, 0.1, shapes[name])
 
     def draw(self, rng: np.random.Generator, count: int) -> list[Arch]:
-        """So many architectures, each drawn one option after another."""
+        """`count` architectures, each drawn option by option."""
         words = np.full(count, self._start)
         state = memory = np.zeros((count, self._hidden), dtype=np.float32)
         chosen = np.empty((count, len(self._first)), dtype=int)
@@ -82,7 +82,7 @@ class Controller:
         return [tuple(row) for row in chosen.tolist()]
 
     def learn(self, archs: Sequence[Arch], advantages: Sequence[float], entropy: float) -> None:
-        """One step up the mean slope of advantage × log-probability + entropy × entropy."""
+        """A gradient ascent step on the mean of advantage × log-probability + entropy × entropy."""
         self.slopes(archs, advantages, entropy)
         self._steps += 1
         first, second = BETAS
@@ -93,7 +93,7 @@ class Controller:
         self._flat += np.float32(rate) * self._mean / (root + np.float32(1e-8))
 
     def slopes(self, archs: Sequence[Arch], advantages: Sequence[float], entropy: float) -> None:
-        """Fill `gradients` with that slope."""
+        """Compute the gradient of that objective into `gradients`."""
         chosen = np.array(archs).T
         words = np.full_like(chosen, self._start)
         words[1:] = chosen[:-1] + self._first[:-1, None]
@@ -115,14 +115,14 @@ class Controller:
         np.add.at(self.gradients["read"], words.reshape(-1), blame)
 
     def _nodes(self, chosen: Whole) -> Whole:
-        """Where in the tree each stands before each option."""
+        """The node of the tree at which each architecture is before each option."""
         nodes = np.zeros_like(chosen)
         for position in range(1, len(chosen)):
             nodes[position] = self._following[nodes[position - 1], chosen[position - 1]]
         return nodes
 
     def _read(self, words: Whole) -> tuple[Floats, Floats, Floats]:
-        """States and memories before and after each word, and the gates' values at it."""
+        """States and memories before and after each token, and the values of the gates."""
         count, width = words.shape
         states, memories = np.zeros((2, count + 1, width, self._hidden), dtype=np.float32)
         gates = np.empty((count, width, 4, self._hidden), dtype=np.float32)
@@ -134,7 +134,7 @@ class Controller:
     def _step(
         self, entered: Floats, state: Floats, memory: Floats
     ) -> tuple[Floats, Floats, Floats]:
-        """State and memory after one more word, and the gates: input, forget, content, output."""
+        """State and memory after another token, and the gates: input, forget, content, output."""
         gates = (entered + state @ self.weights["recall"]).reshape(-1, 4, self._hidden)
         gates *= SCALE[:, None]
         np.tanh(gates, out=gates)
@@ -144,7 +144,7 @@ class Controller:
         return gates[:, 3] * np.tanh(memory), memory, gates
 
     def _blame(self, into: Floats, memories: Floats, gates: Floats) -> Floats:
-        """The slope by the gates' sums of each word, from that by the states."""
+        """The gradient by the pre-activations of the gates, from the gradient by the states."""
         squashed = np.tanh(memories[1:])
         opened = gates[:, :, 3] * (1 - squashed * squashed)
         bent = gates * (1 - gates)
@@ -167,7 +167,7 @@ class Controller:
 
 
 def followed(options: tuple[int, ...]) -> Whole:
-    """The tree of all architectures: a node for each position, as `tree` writes it.
+    """The tree of all architectures in the format of `tree`, with one node per position.
 
     >>> followed((1, 2)).tolist()
     [[1, -1], [0, 0]]
@@ -177,7 +177,7 @@ def followed(options: tuple[int, ...]) -> Whole:
 
 
 def tree(archs: Sequence[Arch], most: int) -> Whole:
-    """A row for each beginning of an architecture: the row after each option, -1 where none is.
+    """One row per prefix of an architecture: the row that follows each option, or -1.
 
     >>> tree([(0, 1), (1, 1)], 2).tolist()
     [[1, 2], [-1, 0], [-1, 0]]
@@ -190,19 +190,19 @@ def tree(archs: Sequence[Arch], most: int) -> Whole:
                 rows[node][option] = len(rows)
                 rows.append([-1] * most)
             node = rows[node][option]
-        rows[node][arch[-1]] = 0  # whole: no row follows
+        rows[node][arch[-1]] = 0  # complete: no row follows
     return np.array(rows)
 
 
 def views(flat: Floats, shapes: dict[str, tuple[int, ...]]) -> dict[str, Floats]:
-    """Parts of one vector, in their shapes."""
+    """Views of consecutive parts of a vector, in the given shapes."""
     ends = np.cumsum([np.prod(shape) for shape in shapes.values()])
     parts = np.split(flat, ends[:-1])
     return {name: part.reshape(shapes[name]) for name, part in zip(shapes, parts, strict=True)}
 
 
 def softmax(logits: Floats) -> tuple[Floats, Floats]:
-    """Shares and their logarithms, which are finite where a share is 0."""
+    """Probabilities and their logarithms, which are finite where a probability is 0."""
     logs = logits - logits.max(axis=-1, keepdims=True)
     logs = logs - np.log(np.exp(logs).sum(axis=-1, keepdims=True))
     return np.exp(logs), np.maximum(logs, np.float32(-1e9))

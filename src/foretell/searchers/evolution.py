@@ -1,9 +1,9 @@
-"""Aging evolution: the oldest dies, whatever it was worth. A proxy may propose the moves.
+"""Aging evolution, in which the oldest network is removed, optionally with move proposal.
 
 Real et al. 2019, arXiv:1802.01548 (regularized evolution); population 64 and tournament 10 as in
-Abdelfattah et al. 2021, arXiv:2101.08134, whose move proposal this file has too: score all
-architectures one edit away from the parent and take the best; with probability 0.25 take one of
-them at random instead.
+Abdelfattah et al. 2021, arXiv:2101.08134, whose move proposal is also implemented here: all
+architectures one edit away from the parent are scored and the best is taken; with probability 0.25,
+one of them is taken at random instead.
 """
 
 import math
@@ -20,16 +20,16 @@ from foretell.spaces.space import Arch, Space, neighbours
 __all__ = ["AgingEvolution"]
 
 TRIES = 50
-"""Random steps on from a child whose class is trained already, before a random network is drawn."""
+"""Further mutations of a child whose class is already trained, before a random one is drawn."""
 
 
 class AgingEvolution:
-    """Mutates the best of a random few of the last `population` networks trained.
+    """Mutates the best of a random `tournament` among the last `population` trained networks.
 
-    The first `population` are random; what is told unasked is of the population too. No two
-    isomorphic architectures are trained: a child whose class is known is mutated on. With `moves`
-    the scores of all of a parent's neighbours are asked for and the best of them is trained, but
-    with probability `mix` one of them at random.
+    The first `population` networks are random; unsolicited results also join the population. No two
+    isomorphic architectures are trained: a child whose class is known is mutated again. With
+    `moves`, all neighbours of a parent are scored and the best is trained, except that with
+    probability `mix` a random one is trained.
 
     >>> from foretell.spaces import NASBench201
     >>> search = AgingEvolution(NASBench201(), seed=0, population=2, tournament=2)
@@ -49,14 +49,14 @@ class AgingEvolution:
         moves: bool = False,
         mix: float = 0.25,
     ) -> None:
-        """Raises ForetellError for numbers that make no evolution."""
+        """Raises ForetellError for a setting out of range."""
         if not 1 <= tournament <= population:
             raise ForetellError(
-                f"a tournament of {tournament} in a population of {population}: "
-                "give a tournament of 1 up to the population"
+                f"tournament is {tournament} and population is {population}; expected a tournament "
+                "of at least 1 and at most the population"
             )
         if not 0 <= mix <= 1:
-            raise ForetellError(f"mix is {mix}; give a probability from 0 to 1")
+            raise ForetellError(f"mix is {mix}; expected a probability between 0 and 1")
         self._space = space
         self._seed = seed
         self._tournament = tournament
@@ -70,14 +70,14 @@ class AgingEvolution:
         self._near: dict[Arch, list[Arch]] = {}
 
     def ask(self, n: int = 1) -> list[Question]:
-        """Random networks for the first population, then children, or scores of possible ones."""
+        """Random networks for the first population, then children, or scores of candidates."""
         missing = self._size - len(self._trained)
         if missing > 0:
             return self._random.ask(min(n, missing))
         return list(islice(self._wanted(n), n))
 
     def tell(self, question: Question, value: float) -> None:
-        """A training joins the population, and the oldest leaves it; undefined is worst."""
+        """Add a training to the population and remove the oldest; undefined counts as the worst."""
         canonical = self._space.canonical(question.arch)
         value = -math.inf if math.isnan(value) else value
         if question.kind == "score":
@@ -88,14 +88,14 @@ class AgingEvolution:
         self._alive.append((question.arch, value))
 
     def _wanted(self, n: int) -> Iterator[Question]:
-        """The questions of one child after another, each asked once."""
+        """The questions for one child after another, without repetition."""
         asked: set[Arch] = set()
         for number in range(n):
             rng = random.Random(f"{self._seed}/{len(self._trained)}/{number}")
             parent = self._parent(rng)
             if self._moves and rng.random() >= self._mix:
                 unscored = self._unscored(parent)
-                if unscored:  # one parent's at a time: the next may have moved by then
+                if unscored:  # one parent at a time: the next parent may be another one by then
                     yield from unscored
                     return
                 child = self._best(parent, asked)
@@ -112,7 +112,7 @@ class AgingEvolution:
         return max(rivals, key=lambda one: one[1])[0]
 
     def _unscored(self, parent: Arch) -> list[Question]:
-        """Scores that a move from the parent needs; none of what would not be trained."""
+        """The missing scores of the parent's neighbours that could be trained."""
         needed = {self._space.canonical(arch): arch for arch in reversed(self._around(parent))}
         return [
             Question(arch, "score")
@@ -125,7 +125,7 @@ class AgingEvolution:
         return max(free, key=lambda a: self._scores[self._space.canonical(a)], default=None)
 
     def _mutant(self, parent: Arch, asked: set[Arch], rng: random.Random) -> Arch | None:
-        """A neighbour, or where that is known a neighbour of it, and so on."""
+        """A new neighbour, or if it is known, a neighbour of it, and so on."""
         arch = parent
         for _ in range(TRIES):
             around = self._around(arch)
@@ -137,7 +137,7 @@ class AgingEvolution:
         return None
 
     def _stranger(self, asked: set[Arch]) -> Arch | None:
-        """The first random network that is neither trained nor asked for."""
+        """The first random network that is neither trained nor requested."""
         drawn = (question.arch for question in self._random.ask(len(asked) + 1))
         return next((arch for arch in drawn if self._is_new(arch, asked)), None)
 

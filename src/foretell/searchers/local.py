@@ -1,4 +1,4 @@
-"""Local search: climb from neighbour to neighbour, and start anew at the top.
+"""Local search: move to better neighbours, and restart at a local optimum.
 
 White, Nolen & Savani 2021, arXiv:2005.02960.
 """
@@ -16,10 +16,10 @@ __all__ = ["LocalSearch"]
 
 
 class LocalSearch:
-    """Trains all neighbours of the best network, moves to a better one, and starts anew if none is.
+    """Trains all neighbours of the current network and moves to the best, or restarts.
 
-    The first climb begins at the best of `initial` random networks, or of what was told unasked;
-    a later one at a random network. No two isomorphic architectures are trained.
+    The first climb starts from the best of `initial` random networks and unsolicited results, later
+    ones from a random network. No two isomorphic architectures are trained.
 
     >>> from foretell.spaces import NASBench201
     >>> search = LocalSearch(NASBench201(), seed=0, initial=1)
@@ -29,9 +29,9 @@ class LocalSearch:
     """
 
     def __init__(self, space: Space, seed: int, *, initial: int = 10) -> None:
-        """Raises ForetellError unless there is a network to begin with."""
+        """Raises ForetellError if `initial` is less than 1."""
         if initial < 1:
-            raise ForetellError(f"initial is {initial}; begin with at least 1 network")
+            raise ForetellError(f"initial is {initial}; expected at least 1")
         self._space = space
         self._seed = seed
         self._initial = initial
@@ -41,7 +41,7 @@ class LocalSearch:
         self._at: Arch | None = None  # None: a network to start from is wanted
 
     def ask(self, n: int = 1) -> list[Question]:
-        """Networks to begin with, or the untrained neighbours of where it is, in random order."""
+        """Initial networks, or the untrained neighbours of the current network in random order."""
         if len(self._value) < self._initial:
             return self._random.ask(min(n, self._initial - len(self._value)))
         if self._at is None:
@@ -49,7 +49,7 @@ class LocalSearch:
         return [Question(arch, "train") for arch in islice(self._untrained(self._at), n)]
 
     def tell(self, question: Question, value: float) -> None:
-        """Remember a training, and move where all neighbours are known; undefined is worst."""
+        """Record a training, and move if all neighbours are known; undefined counts as worst."""
         if question.kind != "train":
             return
         self._random.tell(question, value)
@@ -65,13 +65,13 @@ class LocalSearch:
         self._climb()
 
     def _climb(self) -> None:
-        """Move to the best neighbour as long as it is better and all are known."""
+        """Move to the best neighbour while it is better and all neighbours are known."""
         while self._at is not None and not self._untrained(self._at):
             best = max(neighbours(self._space, self._at), key=self._worth, default=self._at)
             self._at = best if self._worth(best) > self._worth(self._at) else None
 
     def _untrained(self, arch: Arch) -> list[Arch]:
-        """One of each untrained class around, in an order of its own for each place."""
+        """One neighbour of each untrained class, in a random order that depends on `arch`."""
         around = {self._space.canonical(near): near for near in neighbours(self._space, arch)}
         free = [near for canonical, near in around.items() if canonical not in self._value]
         random.Random(f"{self._seed}/{arch}").shuffle(free)

@@ -1,10 +1,11 @@
-"""NSGA-II: accuracy against what a network costs. Its operators and its order are pymoo's.
+"""NSGA-II: optimises the accuracy and the cost of a network together.
 
-Deb et al. 2002, IEEE Transactions on Evolutionary Computation 6(2), by pymoo (Blank & Deb 2020).
-What a network costs is known without training it, so it is no answer but a function given.
+Deb et al. 2002, IEEE Transactions on Evolutionary Computation 6(2), with the operators and the
+sorting of pymoo (Blank & Deb 2020). The cost of a network is known without training it, so it is a
+function passed to the searcher, not an answer.
 
-With a warmup the algorithm first runs on scores in the place of accuracies, and what it comes to
-is the first population that is trained.
+With a warmup, the algorithm first runs on scores in place of accuracies, and the resulting
+population is the first one that is trained.
 """
 
 import math
@@ -28,17 +29,17 @@ Costs = Callable[[Arch], Sequence[float]]
 
 
 def free(arch: Arch) -> Sequence[float]:
-    """Of no cost: then the search is for the best accuracy alone."""
+    """No costs: the search is for the best accuracy alone."""
     return ()
 
 
 class Nsga2:
-    """Breeds from what no other is better than in accuracy and in every cost.
+    """Evolves a population towards the Pareto front of accuracy and costs.
 
-    Parents win tournaments of two by front, then by how far they stand from others in it; a child
-    takes each choice from one of its two parents and is mutated once; the best `population` of
-    parents and children live on. No two isomorphic architectures are trained. `costs` gives the
-    further objectives of an architecture, less is better.
+    Parents win tournaments of two by front, then by crowding distance; a child takes each choice
+    from one of its two parents and is mutated once; the best `population` of parents and children
+    survive. No two isomorphic architectures are trained. `costs` returns the other objectives of an
+    architecture; lower is better.
 
     >>> from foretell.spaces import NASBench201
     >>> search = Nsga2(NASBench201(), seed=0, population=2, costs=lambda arch: [arch.count(3)])
@@ -51,11 +52,11 @@ class Nsga2:
     def __init__(
         self, space: Space, seed: int, *, population: int = 20, warmup: int = 0, costs: Costs = free
     ) -> None:
-        """Raises ForetellError for a population of less than two, or if pymoo is absent."""
+        """Raises ForetellError for a population of less than two, or if pymoo is not installed."""
         if type(population) is not int or population < 2:
-            raise ForetellError(f"a population of {population!r} has no pairs; give at least 2")
+            raise ForetellError(f"population is {population!r}; expected an integer of at least 2")
         if type(warmup) is not int or warmup < 0:
-            raise ForetellError(f"warmup is {warmup!r}; give a number of networks to score")
+            raise ForetellError(f"warmup is {warmup!r}; expected a number of networks to score")
         extra("pymoo", "moea")
         self._space = space
         self._seed = seed
@@ -68,7 +69,7 @@ class Nsga2:
         self._trained = Generations(space, seed, population, costs, first)
 
     def ask(self, n: int = 1) -> list[Question]:
-        """Scores as long as it warms up; then trainings of one generation after another."""
+        """Scores during the warmup, then the trainings of one generation after another."""
         if self._missing() and not self._trained.known:
             scores = self._scored.wanted(min(n, self._missing()))
             return [Question(arch, "score") for arch in scores]
@@ -77,7 +78,7 @@ class Nsga2:
         return self._random.ask(n)
 
     def tell(self, question: Question, value: float) -> None:
-        """Of several answers for one network or its isomorphs, the first told counts."""
+        """Record an answer; of several for one network or its isomorphs, the first counts."""
         if question.kind == "train":
             self._random.tell(question, value)
             self._trained.tell(question.arch, value)
@@ -89,13 +90,13 @@ class Nsga2:
             self._trained = Generations(self._space, self._seed, self._size, self._costs, first)
 
     def _missing(self) -> int:
-        """How many scores the warmup wants yet; none if it can breed nothing new."""
+        """The number of scores that the warmup still needs; 0 if no new network can be bred."""
         missing = max(self._warmup - len(self._scored.known), 0)
         return missing if self._scored.wanted(1) else 0
 
 
 class Generations:
-    """pymoo's NSGA-II, told one network after another."""
+    """pymoo's NSGA-II, which receives the results of single networks."""
 
     def __init__(
         self, space: Space, seed: int, size: int, costs: Costs, first: Sequence[Arch]
@@ -105,19 +106,19 @@ class Generations:
         self._size = size
         self._costs = costs
         self.known: dict[Arch, float] = {}  # by canonical form
-        self._fresh: list[Arch] = []  # told since the last generation
+        self._fresh: list[Arch] = []  # received since the last generation
         self._now = list(first)
         self._algorithm: Any = None
 
     def wanted(self, n: int) -> list[Arch]:
-        """What is not yet told of this generation; none if no new child could be bred."""
+        """Networks of this generation without a result; none if no new child could be bred."""
         untold = (arch for arch in self._now if self._space.canonical(arch) not in self.known)
-        if self._algorithm is None:  # what was told unasked is of the first population
+        if self._algorithm is None:  # unsolicited results belong to the first population
             n = min(n, self._size - len(self.known))
         return list(islice(untold, max(n, 0)))
 
     def tell(self, arch: Arch, value: float) -> None:
-        """Breed the next generation when all of this one are told."""
+        """Record a result, and breed the next generation when this one is complete."""
         canonical = self._space.canonical(arch)
         if canonical in self.known:
             return
@@ -139,13 +140,13 @@ class Generations:
         self._now = [] if bred is None else [one.X[0] for one in bred]
 
     def best(self) -> list[Arch]:
-        """The population that lives, best first; what is known of it, if it is not complete."""
+        """The current population, best first, or the part of the first one that is known."""
         if self._algorithm is None:
             return self._fresh
         return [one.X[0] for one in self._algorithm.pop]
 
     def _objectives(self, arch: Arch) -> list[float]:
-        """Less is better; an undefined accuracy is as the worst that is known, less one."""
+        """The objectives, lower is better; an undefined accuracy is 1 below the worst known one."""
         value = self.known[self._space.canonical(arch)]
         if not math.isfinite(value):
             finite = [one for one in self.known.values() if math.isfinite(one)]
@@ -154,7 +155,7 @@ class Generations:
 
 
 def modules() -> dict[str, ModuleType]:
-    """The parts of pymoo that are used, imported when they are."""
+    """The modules of pymoo that are used, imported on demand."""
     names = (
         "algorithms.moo.nsga2",
         "core.crossover",
@@ -170,7 +171,7 @@ def modules() -> dict[str, ModuleType]:
 def individuals(
     pymoo: dict[str, ModuleType], archs: Sequence[Arch], objectives: list[list[float]]
 ) -> Any:
-    """Architectures, each as one variable, evaluated."""
+    """A pymoo population of evaluated architectures, each as a single variable."""
     variables = np.empty((len(archs), 1), dtype=object)
     for row, arch in zip(variables, archs, strict=True):
         row[0] = arch
@@ -183,7 +184,7 @@ def individuals(
 def algorithm(
     pymoo: dict[str, ModuleType], space: Space, seed: int, size: int, first: Any, known: Any
 ) -> Any:
-    """pymoo's NSGA-II for tuples of choices; `known`, which grows, is bred no more."""
+    """pymoo's NSGA-II for tuples of choices, without offspring in `known`, which grows."""
     made = pymoo["algorithms.moo.nsga2"].NSGA2(
         pop_size=size,
         sampling=first,
@@ -198,7 +199,7 @@ def algorithm(
 
 
 def crossover(pymoo: dict[str, ModuleType], space: Space) -> Any:
-    """Each choice from one parent or the other; a child that is not valid is its parent."""
+    """Each choice from one of the parents; an invalid child is replaced by its parent."""
 
     class Cross(pymoo["core.crossover"].Crossover):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -223,7 +224,7 @@ def crossover(pymoo: dict[str, ModuleType], space: Space) -> Any:
 
 
 def mutation(pymoo: dict[str, ModuleType], space: Space) -> Any:
-    """To a neighbour."""
+    """Replaces an architecture by a neighbour."""
 
     class Mutate(pymoo["core.mutation"].Mutation):  # type: ignore[misc]
         def _do(self, problem: Any, parents: Any, random_state: Any = None, **_: Any) -> Any:
@@ -237,7 +238,7 @@ def mutation(pymoo: dict[str, ModuleType], space: Space) -> Any:
 
 
 def elimination(pymoo: dict[str, ModuleType], space: Space, known: Any) -> Any:
-    """Without what is known and what is there already, isomorphs among it."""
+    """Removes offspring that are isomorphic to known or other new ones."""
 
     class New(pymoo["core.duplicate"].DuplicateElimination):  # type: ignore[misc]
         def do(self, pop: Any, *others: Any, **_: Any) -> Any:

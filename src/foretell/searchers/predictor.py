@@ -1,14 +1,15 @@
-"""A graph network learns which of two architectures is better, and says what to train next.
+"""A graph network that learns which of two architectures is better selects what to train.
 
-The binary predictor of BRP-NAS, Dudziak et al. 2020, arXiv:2007.08668, with the settings of
-arXiv:2101.08134's code: four graph convolutions of 600 units, dropout 0.2, AdamW with learning rate
-3.5e-4 and weight decay 5e-4 along a cosine, 250 epochs with patience 35, networks in five
-iterations of 20. Half of an iteration's networks are the best predicted, half are drawn from the
-best 1/2, 1/4, ... of the candidates. Its warmup teaches the graph network by scores first.
+The binary predictor of BRP-NAS, Dudziak et al. 2020, arXiv:2007.08668, with the settings of the
+code of arXiv:2101.08134: four graph convolutions of 600 units, dropout 0.2, AdamW with learning
+rate 3.5e-4, weight decay 5e-4 and a cosine schedule, 250 epochs with patience 35, and five
+iterations of 20 networks. Half of the networks of an iteration are those predicted to be the best,
+half are drawn from the best 1/2, 1/4, ... of the candidates. A warmup pretrains the graph network
+on scores.
 
-An epoch here takes 64 graphs at a time and learns from all pairs among them, where the authors take
-64 pairs at a time: each graph is run once instead of once a pair. Patience is by the training loss,
-as no network is trained for validation.
+Here, a step uses 64 graphs and all pairs among them, whereas the authors use 64 pairs: each graph
+is processed once instead of once per pair. Patience applies to the training loss, since no networks
+are trained for validation.
 """
 
 import math
@@ -33,11 +34,11 @@ __all__ = ["Predictor"]
 
 
 class Predictor:
-    """Trains what a graph network ranks first; it learns from pairs of what is trained.
+    """Trains the networks that a graph network ranks first; it learns from pairs of trained ones.
 
-    The first `block` networks are random, or with `warmup` the best by a graph network that was
-    taught that many scores. After `iterations` blocks it trains on in the order predicted last.
-    Candidates are all classes of isomorphic architectures, or `candidates` random ones.
+    The first `block` networks are random, or with `warmup` the best according to a graph network
+    trained on that many scores. After `iterations` blocks, it continues in the order of the last
+    prediction. Candidates are all classes of isomorphic architectures, or `candidates` random ones.
 
     >>> from foretell.spaces import NASBench201
     >>> search = Predictor(NASBench201(), seed=0, block=2, hidden=8, epochs=2, candidates=50)
@@ -64,16 +65,16 @@ class Predictor:
         epochs: int = 250,
         patience: int = 35,
     ) -> None:
-        """Raises ForetellError for numbers that make no predictor."""
+        """Raises ForetellError for a setting out of range."""
         if warmup < 0 or min(block, iterations, candidates, layers, hidden, epochs, patience) < 1:
             raise ForetellError(
-                "predictor: warmup must be at least 0, and block, iterations, candidates, layers, "
-                "hidden, epochs and patience at least 1"
+                "a setting of the predictor is out of range; expected warmup of at least 0, and "
+                "block, iterations, candidates, layers, hidden, epochs and patience of at least 1"
             )
         if not (0 <= dropout < 1 and lr > 0 and weight_decay >= 0):
             raise ForetellError(
-                f"predictor: dropout {dropout}, lr {lr}, weight_decay {weight_decay}; give a "
-                "dropout from 0 to below 1, a learning rate above 0, a decay of at least 0"
+                f"dropout is {dropout}, lr is {lr} and weight_decay is {weight_decay}; expected a "
+                "dropout of at least 0 and below 1, lr above 0 and weight_decay of at least 0"
             )
         self._space, self._seed = space, seed
         self._warmup, self._block, self._iterations = warmup, block, iterations
@@ -88,7 +89,7 @@ class Predictor:
         self._fits = 0
 
     def ask(self, n: int = 1) -> list[Question]:
-        """Scores of the warmup, then the networks planned for this iteration."""
+        """The scores of the warmup, then the networks selected for this iteration."""
         scored, trained = self._known["score"], self._known["train"]
         if not trained and len(scored) < self._warmup:
             wanted = (arch for c, arch in self._candidates.items() if c not in scored)
@@ -100,7 +101,7 @@ class Predictor:
         return [Question(arch, "train") for arch in islice(planned, n)] or self._random.ask(n)
 
     def tell(self, question: Question, value: float) -> None:
-        """Remember an answer, and learn anew when the warmup or an iteration is complete."""
+        """Record an answer, and learn again when the warmup or an iteration is complete."""
         value = -math.inf if math.isnan(value) else value
         canonical = self._space.canonical(question.arch)
         known = self._known[question.kind]
@@ -117,7 +118,7 @@ class Predictor:
             self._replan()
 
     def _replan(self) -> None:
-        """Learn from all trainings, and plan the next iteration, or after the last all the rest."""
+        """Learn from all trainings, and select the next iteration, or the rest after the last."""
         self._fits += 1
         self._learn("train", min(self._fits / self._iterations, 1.0))
         ranked = self._ranked()
@@ -131,7 +132,7 @@ class Predictor:
         self._plan = [*best, *drawn]
 
     def _learn(self, kind: str, share: float) -> None:
-        """Fit the graph network, from what it knew before, for a share of the epochs."""
+        """Continue fitting the graph network for a share of the epochs."""
         encoder, _ = self._encoded
         archs = [arch for arch, _ in self._known[kind].values()]
         values = torch.tensor([value for _, value in self._known[kind].values()])
@@ -141,7 +142,7 @@ class Predictor:
         fit(self._network, batch, values, self._learning, share, self._seed + 7 * len(archs))
 
     def _ranked(self) -> list[Arch]:
-        """The candidates that are not trained, the best predicted first."""
+        """The candidates that are not trained, best prediction first."""
         trained = self._known["train"]
         if self._network is None:
             return []
@@ -155,14 +156,14 @@ class Predictor:
 
     @cached_property
     def _encoded(self) -> "tuple[Encoder, tuple[Tensor, Tensor]]":
-        """What encodes, and all candidates by it."""
+        """The encoder, and all candidates encoded by it."""
         archs = list(self._candidates.values())
         encoder = Encoder(self._space, archs)
         return encoder, encoder.encode(archs)
 
 
 class Encoder:
-    """Architectures as tensors: one-hot labels and adjacency, smaller graphs padded by nothing."""
+    """Encodes architectures as one-hot labels and adjacency matrices, padded with zeros."""
 
     def __init__(self, space: Space, archs: Sequence[Arch]) -> None:
         self._space = space
@@ -178,7 +179,7 @@ class Encoder:
         joined: list[tuple[int, int, int]] = []
         for index, arch in enumerate(archs):
             labels, pairs = self._graphs.get(arch) or graph_of(self._space, arch)
-            labelled += [  # a label that no candidate has says nothing
+            labelled += [  # a label that no candidate has carries no information
                 (index, node, number[label]) for node, label in enumerate(labels) if label in number
             ]
             joined += [(index, source, target) for source, target in pairs]
@@ -190,7 +191,7 @@ class Encoder:
 
 
 class GraphNetwork(nn.Module):
-    """Graph convolutions along the edges, against them and on the spot; one number a graph."""
+    """Graph convolutions along edges, against them and within nodes; one number per graph."""
 
     def __init__(self, labels: int, layers: int, hidden: int) -> None:
         super().__init__()
@@ -207,7 +208,7 @@ class GraphNetwork(nn.Module):
         keep: float = 1.0,
         rng: np.random.Generator | None = None,
     ) -> Tensor:
-        """The worth of each graph; with `keep` below 1 units are dropped by `rng`."""
+        """The predicted value of each graph; with `keep` below 1, `rng` drops units."""
         present = nodes.sum(dim=-1, keepdim=True)
         into = edges.transpose(1, 2)
         along = [m / m.sum(dim=-1, keepdim=True).clamp(min=1) for m in (into, edges)]
@@ -223,7 +224,7 @@ class GraphNetwork(nn.Module):
 
 @dataclass(frozen=True)
 class Learning:
-    """How the graph network learns."""
+    """The training settings of the graph network."""
 
     dropout: float
     lr: float
@@ -233,13 +234,13 @@ class Learning:
 
 
 AT_ONCE = 1024
-"""Graphs that are ranked at a time."""
+"""The number of graphs that are ranked at a time."""
 BATCH = 64
-"""Graphs at a time; the pairs among them are what is learned from."""
+"""The number of graphs in a step, which learns from all pairs among them."""
 
 
 def network_of(labels: int, layers: int, hidden: int, seed: int) -> GraphNetwork:
-    """An untrained graph network; its weights follow from the seed."""
+    """An untrained graph network, initialised from the seed."""
     network = GraphNetwork(labels, layers, hidden)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -257,7 +258,7 @@ def fit(
     share: float,
     seed: int,
 ) -> None:
-    """Learn which of two is better: KL divergence of the softmax of both from who is."""
+    """Learn which of two is better, by the KL divergence from the target distribution."""
     nodes, edges = batch
     epochs = max(round(by.epochs * share), 1)
     optimizer = torch.optim.AdamW(
@@ -284,7 +285,7 @@ def fit(
 
 
 def pairs_loss(worth: Tensor, values: Tensor) -> Tensor:
-    """The mean over all pairs; equals pull both to one half.
+    """The mean loss over all pairs; the target of equal values is one half.
 
     >>> round(float(pairs_loss(torch.tensor([50.0, 0.0]), torch.tensor([2.0, 1.0]))), 9)
     0.0

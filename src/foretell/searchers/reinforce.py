@@ -1,9 +1,9 @@
-"""REINFORCE: a recurrent controller learns to write architectures that are worth training.
+"""REINFORCE: a recurrent controller learns to generate architectures that are worth training.
 
-Zoph & Le 2017, arXiv:1611.01578: an LSTM draws one option after another; Williams 1992 is how it
-learns. The settings of arXiv:2101.08134 are unknown; learning rate and baseline are those of
-NAS-Bench-201's REINFORCE (arXiv:2001.00326). Its warmup and move proposal teach the controller by
-scores: `warmup` rewards before any training, `moves` rewards between two trainings.
+Zoph & Le 2017, arXiv:1611.01578: an LSTM draws the options in sequence and learns by the algorithm
+of Williams 1992. The settings of arXiv:2101.08134 are unknown; the learning rate and baseline are
+those of NAS-Bench-201's REINFORCE (arXiv:2001.00326). With warmup and move proposal, the controller
+also learns from scores: `warmup` rewards before any training, `moves` rewards between trainings.
 """
 
 import bisect
@@ -23,23 +23,24 @@ from foretell.spaces.space import Arch, Listed, Space
 __all__ = ["Reinforce"]
 
 TRIES = 20
-"""Draws at a time; if none of them is new, a random network is asked for instead."""
+"""Architectures drawn at a time; if none of them is new, a random one is requested instead."""
 SCORED = 20
-"""Networks to score at a time, so that it draws by what the last ones taught."""
+"""Networks to score at a time, so that draws depend on recent rewards."""
 FREE = 5
-"""Draws after each answer, of which those that are known teach it for nothing."""
+"""Architectures drawn after each answer; it learns from the known ones at no cost."""
 
 
 class Reinforce:
-    """A controller that draws options by an LSTM and is moved towards what paid.
+    """A controller that generates architectures by an LSTM and learns from their rewards.
 
-    A reward is the share of the earlier answers of its kind that were lower, so accuracies and
-    scores of any scale teach alike; the baseline is their moving average. After each answer it
-    draws five: those before the first whose class is not known teach their known rewards again, in
-    one step, and are not trained or scored again. `warmup` and `moves` count what scores teach,
-    these included, so that fewer are computed when it draws what it knows. `entropy` weighs a
-    reward for drawing evenly: without it the controller soon writes the same few forever. Of a
-    space that is listed it draws what is listed. Equal seeds and tells give an equal controller.
+    A reward is the share of earlier answers of the same kind that were lower, so that accuracies
+    and scores of any scale are comparable; the baseline is the moving average of rewards. After
+    each answer, the controller draws five architectures, and learns in one step from the known
+    rewards of those before the first unknown one, without training or scoring them again. `warmup`
+    and `moves` count the scores it learns from, including these, so that fewer are computed if it
+    draws known architectures. `entropy` is the weight of an entropy bonus, without which the
+    controller soon generates only a few architectures. In a listed space, only listed architectures
+    are drawn. Equal seeds and answers give equal controllers.
 
     >>> from foretell.spaces import NASBench201
     >>> search = Reinforce(NASBench201(), seed=0, warmup=1)
@@ -62,12 +63,12 @@ class Reinforce:
         momentum: float = 0.9,
         entropy: float = 0.2,
     ) -> None:
-        """Raises ForetellError for settings below zero or a controller without units."""
+        """Raises ForetellError for a setting out of range."""
         if min(warmup, moves, entropy) < 0 or hidden < 1 or not lr > 0 or not 0 <= momentum < 1:
             raise ForetellError(
-                f"reinforce: warmup {warmup}, moves {moves}, hidden {hidden}, lr {lr}, momentum "
-                f"{momentum}, entropy {entropy}; give numbers of at least 0, units and a learning "
-                "rate above 0, a momentum below 1"
+                f"reinforce has warmup {warmup}, moves {moves}, hidden {hidden}, lr {lr}, momentum "
+                f"{momentum} and entropy {entropy}; expected numbers of at least 0, hidden of at "
+                "least 1, lr above 0 and a momentum below 1"
             )
         self._space = space
         self._seed = seed
@@ -79,15 +80,15 @@ class Reinforce:
         self._random = {"train": Unknown(space, seed), "score": Unknown(space, seed)}
         self._told = 0
         self._asked: dict[tuple[str, int], list[Question]] = {}
-        self._since = 0  # steps by scores since the last training
+        self._since = 0  # steps on scores since the last training
 
     def ask(self, n: int = 1) -> list[Question]:
-        """Networks that the controller draws: to score while scores teach, then to train."""
+        """Networks drawn by the controller, to score if scores are due, otherwise to train."""
         scores = self._drawn("score", min(self._scores_wanted(), SCORED))
         return scores[:n] or self._drawn("train", n)
 
     def tell(self, question: Question, value: float) -> None:
-        """Teach the controller; then what it draws and is known teaches it again."""
+        """Learn from an answer, then again from known architectures that the controller draws."""
         self._told += 1
         self._asked = {}
         rewards = self._rewards[question.kind]
@@ -101,7 +102,7 @@ class Reinforce:
         return max(wanted - self._since, 0)
 
     def _drawn(self, kind: Literal["score", "train"], n: int) -> list[Question]:
-        """Distinct networks that have no answer of this kind yet, drawn once between two tells."""
+        """Distinct networks without an answer of this kind, drawn once between two answers."""
         if n and (kind, n) not in self._asked:
             self._asked[kind, n] = self._draw(kind, n)
         return list(self._asked.get((kind, n), []))
@@ -116,12 +117,12 @@ class Reinforce:
                 canonical = self._space.canonical(arch) if self._space.is_valid(arch) else None
                 if canonical is not None and canonical not in known:
                     found.setdefault(canonical, arch)
-        if not found:  # it draws the same few; the space may have others
+        if not found:  # the controller draws only known networks; the space may have others
             found = self._random[kind].first(known)
         return [Question(arch, kind) for arch in islice(found.values(), n)]
 
     def _learn_from_known(self, kind: Literal["score", "train"]) -> None:
-        """Draw, and learn from what is drawn before the first network that is not known."""
+        """Draw, and learn from the known networks that are drawn before the first unknown one."""
         rewards, rng = self._rewards[kind], generator(self._seed, -self._told)
         rounds = 1 if kind == "train" else -(-self._scores_wanted() // FREE)
         for _ in range(rounds):
@@ -140,14 +141,14 @@ class Reinforce:
 
 
 class Unknown:
-    """Random architectures, to find one in that is not known."""
+    """Random architectures, to find one that is not known."""
 
     def __init__(self, space: Space, seed: int) -> None:
         self._drawn = distinct(space, seed)
         self._next: tuple[Arch, Arch] | None = None
 
     def first(self, known: Mapping[Arch, float]) -> dict[Arch, Arch]:
-        """The first not known by its canonical form, none if all are; what is known only grows."""
+        """The first unknown one by its canonical form, or none; `known` may only grow."""
         while self._next is None or self._next[1] in known:
             self._next = next(self._drawn, None)
             if self._next is None:
@@ -158,7 +159,7 @@ class Unknown:
 
 @dataclass
 class Rewards:
-    """What was told, and what of it is better than usual."""
+    """The answers so far, and their advantages."""
 
     momentum: float
     known: dict[Arch, float] = field(default_factory=dict)
@@ -166,13 +167,13 @@ class Rewards:
     _baseline: float | None = None
 
     def add(self, canonical: Arch, value: float) -> None:
-        """Remember an answer; undefined is worst."""
+        """Record an answer; undefined counts as the worst."""
         value = -math.inf if math.isnan(value) else value
         self.known[canonical] = value
         bisect.insort(self._sorted, value)
 
     def advantage(self, canonical: Arch) -> float:
-        """The share of answers below it, less the moving average of such shares."""
+        """The share of answers below this one, minus the moving average of such shares."""
         value = self.known[canonical]
         below = bisect.bisect_left(self._sorted, value)
         up_to = bisect.bisect_right(self._sorted, value)
@@ -183,12 +184,12 @@ class Rewards:
 
 
 def generator(seed: int, told: int) -> np.random.Generator:
-    """Draws for each seed and each number of answers."""
+    """A random generator for each seed and number of answers."""
     return np.random.default_rng(hash_of(seed, told))
 
 
 def hash_of(seed: int, told: int) -> int:
-    """A generator's seed for each seed and each number of answers.
+    """A seed of a generator for each seed and number of answers.
 
     >>> hash_of(1, 2) != hash_of(2, 1)
     True

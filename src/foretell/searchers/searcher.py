@@ -1,11 +1,12 @@
-"""What a search is: it asks questions and is told answers, nothing else.
+"""The interface of search algorithms: `ask` for questions, `tell` the answers.
 
-A searcher knows no evaluation, no storage and no time. Asking never changes what it knows;
-telling does. So any result may be told, asked for or not, and resuming a run is telling a fresh
-searcher what the store holds, in the order it was written. Equal seeds and tells, equal asks.
+A searcher is independent of evaluation, storage and time. `ask` does not change its state; `tell`
+does. Therefore any result may be passed to `tell`, requested or not, and resuming a run means
+passing the stored results to a new searcher in the order in which they were written. Equal seeds
+and answers give equal questions.
 
-An algorithm that lets a proxy propose its moves asks to score the candidates first and, once told,
-to train the best of them.
+With move proposal, an algorithm asks to score the candidates first and, when it has the scores, to
+train the best of them.
 """
 
 import random
@@ -16,14 +17,14 @@ from typing import Literal, Protocol
 from foretell.spaces.space import Arch, Space, enumerate_space, sample, size
 
 PATIENCE = 1_000
-"""After so many isomorphs in a row, random draws give way to listing what is left."""
+"""The number of consecutive isomorphs after which the rest of the space is enumerated."""
 LISTABLE = 1_000_000
-"""Spaces of more tuples than this are not listed: there, the draws end instead."""
+"""Spaces with more tuples are not enumerated; drawing ends instead."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What a searcher wants to know: the proxy score or the trained accuracy of a network."""
+    """A request for the score or for the trained accuracy of an architecture."""
 
     arch: Arch
     kind: Literal["score", "train"]
@@ -33,21 +34,21 @@ class Searcher(Protocol):
     """An algorithm that decides what to evaluate next."""
 
     def ask(self, n: int = 1) -> list[Question]:
-        """The next questions, at most `n`, most wanted first; the same until something is told.
+        """The next questions, at most `n`, in order of priority; the same until the next `tell`.
 
-        Whoever works on several at once asks for that many and leaves out what is under way.
-        None at all means that answers are awaited or the search is over.
+        To work on several questions at a time, ask for that many and leave out those in progress.
+        An empty list means that answers are pending or the search is over.
         """
 
     def tell(self, question: Question, value: float) -> None:
-        """Make an answer known; higher is better, nan is undefined."""
+        """Pass an answer to the searcher; higher is better, nan is undefined."""
 
 
 def distinct(space: Space, seed: int) -> Iterator[tuple[Arch, Arch]]:
-    """Random architectures of which no two are isomorphic, each with its canonical form.
+    """Random architectures, no two of them isomorphic, each with its canonical form.
 
-    It ends when the space has no more, or, in a space too large to list, after many
-    isomorphs in a row.
+    Ends when the space is exhausted or, in a space too large to enumerate, after `PATIENCE`
+    consecutive isomorphs.
     """
     rng = random.Random(seed)
     seen: set[Arch] = set()

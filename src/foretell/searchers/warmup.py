@@ -1,8 +1,8 @@
-"""Warmup: let a proxy choose what is trained first, then search as usual.
+"""Warmup: train the networks with the best scores first, then search as usual.
 
 Abdelfattah et al. 2021, arXiv:2101.08134. The paper scores N random networks; random search then
-trains all of them in decreasing order (`first` = `pool` = N), aging evolution begins with the 64
-best (`first` = 64, `pool` = N).
+trains all of them in decreasing order of their scores (`first` = `pool` = N), aging evolution
+starts from the best 64 (`first` = 64, `pool` = N).
 """
 
 import math
@@ -14,9 +14,9 @@ from foretell.spaces.space import Arch, Space
 
 
 class Warmup:
-    """Scores `pool` random networks, trains the `first` best, then does what `searcher` does.
+    """Scores `pool` random networks, trains the best `first`, then follows `searcher`.
 
-    The searcher is told every answer, so it continues from what the warmup trained.
+    The searcher receives every answer, so it continues from the trainings of the warmup.
 
     >>> from foretell.searchers import RandomSearch
     >>> from foretell.spaces import NASBench201
@@ -33,8 +33,8 @@ class Warmup:
         """Raises ForetellError unless 1 <= first <= pool."""
         if not 1 <= first <= pool:
             raise ForetellError(
-                f"warmup would train the first {first} of a pool of {pool}; "
-                "give a pool of at least 1 and a first of 1 up to the pool"
+                f"first is {first} and pool is {pool}; expected a pool of at least 1 and a first "
+                "of at least 1 and at most the pool"
             )
         self._searcher = searcher
         self._space = space
@@ -45,7 +45,7 @@ class Warmup:
         self._trained: set[Arch] = set()
 
     def ask(self, n: int = 1) -> list[Question]:
-        """Scores until the pool is scored, trainings of its best until they are told, then on."""
+        """Scores of the pool, then trainings of its best, then the questions of the searcher."""
         unscored = (c for c in self._pool if c not in self._scores)
         if scores := [Question(self._pool[c], "score") for c in islice(unscored, n)]:
             return scores
@@ -54,7 +54,7 @@ class Warmup:
         return trainings or self._searcher.ask(n)
 
     def tell(self, question: Question, value: float) -> None:
-        """Pass it on; of several scores for one network or its isomorphs, the first told counts."""
+        """Record an answer and pass it on; of several scores for one class, the first counts."""
         canonical = self._space.canonical(question.arch)
         if question.kind == "train":
             self._trained.add(canonical)
@@ -65,6 +65,6 @@ class Warmup:
         self._searcher.tell(question, value)
 
     def _rank(self, canonical: Arch) -> tuple[bool, float]:
-        """Sorts the highest score first, nan last, equals in the order they were drawn."""
+        """A sort key: highest score first, nan last, equal scores in the order of drawing."""
         score = self._scores[canonical]
         return (True, 0.0) if math.isnan(score) else (False, -score)
