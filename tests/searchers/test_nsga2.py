@@ -78,6 +78,6 @@ def test_what_is_told_unasked_is_of_the_population() -> None:
 
 def test_a_population_has_pairs() -> None:
     for population in (1, 0, 2.0):
-        with pytest.raises(ForetellError, match=f"population of {population} has no pairs"):
+        with pytest.raises(ForetellError, match=f"population is {population}; expected"):
             make_searcher("nsga2", NB201, 0, population=population)
     assert len(make_searcher("nsga2", NB201, 0, population=2).ask(9)) == 2
