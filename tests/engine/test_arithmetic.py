@@ -195,7 +195,7 @@ def test_rows_of_a_gpu_are_rows_of_their_own(tmp_path: Path) -> None:
 
 def test_tf32_is_refused_for_a_training_on_the_cpu() -> None:
     splits = load_data("digits")
-    with pytest.raises(ForetellError, match="tf32 needs a GPU"):
+    with pytest.raises(ForetellError, match="tf32 requires a GPU"):
         train(torch.nn.Linear(64, 10), splits, TrainSettings(precision="tf32"), 0)
 
 

@@ -253,17 +253,17 @@ def test_the_network_comes_back_as_it_was_laid_out_and_without_gradients(few: Sp
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"epochs": 0}, "epochs is 0; give an integer of at least 1"),
-        ({"batch_size": 2.5}, "batch_size is 2.5; give an integer"),
-        ({"lr": 0.0}, "lr is 0.0; give a learning rate above 0"),
+        ({"epochs": 0}, "epochs is 0; expected an integer of at least 1"),
+        ({"batch_size": 2.5}, "batch_size is 2.5; expected an integer"),
+        ({"lr": 0.0}, "lr is 0.0; expected a learning rate above 0"),
         ({"lr": math.nan}, "lr is nan"),
         ({"lr": math.inf}, "lr is inf"),
         ({"weight_decay": math.inf}, "weight_decay is inf"),
-        ({"momentum": 1.0}, "momentum is 1.0; give a number from 0 to below 1"),
-        ({"momentum": 0.0}, "nesterov needs momentum"),
-        ({"weight_decay": -1e-4}, "weight_decay is -0.0001; give 0 or more"),
-        ({"augmentation": "flip"}, "augmentation is 'flip'; give none or shift"),
-        ({"optimizer": "adam"}, "optimizer is 'adam'; give sgd or adamw"),
+        ({"momentum": 1.0}, "momentum is 1.0; expected at least 0 and below 1"),
+        ({"momentum": 0.0}, "nesterov requires momentum"),
+        ({"weight_decay": -1e-4}, "weight_decay is -0.0001; expected at least 0"),
+        ({"augmentation": "flip"}, "augmentation is 'flip'; expected none or shift"),
+        ({"optimizer": "adam"}, "optimizer is 'adam'; expected sgd or adamw"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(change: dict[str, Any], said: str) -> None:
@@ -276,7 +276,7 @@ def test_a_model_that_does_not_fit_the_data_is_refused(few: Splits) -> None:
     with pytest.raises(ForetellError, match="Sequential does not accept the batch"):
         train(three_channels, few, QUICK, seed=0)
     two_classes = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
-    with pytest.raises(ForetellError, match=r"shape \(2, 2\); give a model whose .* \(2, 10\)"):
+    with pytest.raises(ForetellError, match=r"shape \(2, 2\); expected \(2, 10\)"):
         train(two_classes, few, QUICK, seed=0)
 
 
@@ -345,7 +345,7 @@ def test_mixed_precision_trains_too(few: Splits) -> None:
     half, full = fresh(few, settings), fresh(few, replace(QUICK, epochs=3))
     assert half.history != full.history
     assert half.val_accuracy > 0.8 * full.val_accuracy
-    with pytest.raises(ForetellError, match="needs a GPU"):
+    with pytest.raises(ForetellError, match="requires a GPU"):
         fresh(few, replace(QUICK, precision="fp16"))
 
 

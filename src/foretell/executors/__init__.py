@@ -1,4 +1,4 @@
-"""Where tasks are computed: this process, several processes, or a Ray cluster."""
+"""Executors of tasks: this process, several processes, or a Ray cluster."""
 
 from typing import TYPE_CHECKING
 

@@ -1,8 +1,8 @@
-"""Memory that a process keeps for its next network instead of giving it back after each.
+"""Keep freed memory for the next network instead of returning it to the operating system.
 
-glibc gives large blocks back to the system as soon as they are free, and has each page of the next
-one cleared and mapped again: for networks of this size that takes as long as computing with them.
-Only processes that are foretell's own do this, the command line and its workers.
+glibc returns large blocks to the system as soon as they are freed, and the pages of the next block
+have to be cleared and mapped again. For networks of this size, that takes as long as the
+computation. Only foretell's own processes keep memory: the command line and its workers.
 """
 
 import ctypes
@@ -29,11 +29,11 @@ OVERCOMMIT, NEVER = Path("/proc/sys/vm/overcommit_memory"), "2"
 
 
 def keep_memory() -> bool:
-    """Let this process keep the memory that it frees, in huge pages; False where that is unknown.
+    """Make this process keep the memory that it frees, in huge pages; False if unsupported.
 
-    It stays so until the process ends. What a process has at most does not change, and addresses
-    alone are reserved: half of the machine's memory, 4 GiB at most. Works with glibc on Linux. From
-    Python, call it before the first network if the process has nothing else to do with the memory.
+    The effect lasts until the process ends. Peak memory does not change; only addresses are
+    reserved, for half of the machine's memory but at most 4 GiB. Requires glibc on Linux. In your
+    own program, call it before the first network, if nothing else in the process needs the memory.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
@@ -62,7 +62,7 @@ def keep_memory() -> bool:
 
 
 def reserve() -> int:
-    """How many bytes of addresses to take; none where the system counts them as memory in use."""
+    """The bytes of addresses to reserve; 0 if the system counts them as used memory."""
     import resource  # not on Windows
 
     limited = resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY

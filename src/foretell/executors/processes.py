@@ -1,4 +1,4 @@
-"""Run tasks in this process or in several, and hand over each result as soon as it is there."""
+"""Run tasks in this process or in several, and yield each result as soon as it is available."""
 
 import multiprocessing
 import os
@@ -28,21 +28,21 @@ Key = TypeVar("Key")
 
 
 def available_cores() -> int:
-    """How many cores this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
 def pool(workers: int | Executor) -> Iterator[Executor]:
-    """An executor of so many processes; of this one alone if it is one. Another's is left open.
+    """An executor with `workers` processes, or this process if it is 1; an Executor is left open.
 
-    When the block is left by an error or Ctrl-C, unfinished tasks are dropped at once.
+    If the block is left by an exception or Ctrl-C, unfinished tasks are cancelled immediately.
     """
     if isinstance(workers, Executor):
         yield workers
         return
     if workers < 1:
-        raise ForetellError(f"workers is {workers}; give at least 1")
+        raise ForetellError(f"workers is {workers}; expected at least 1")
     if workers == 1:
         yield InThisProcess()
         return
@@ -56,7 +56,7 @@ def pool(workers: int | Executor) -> Iterator[Executor]:
 
 
 def require_picklable(what: str, value: object) -> None:
-    """Raise ForetellError unless a process of `pool` can be given this value.
+    """Raise ForetellError unless this value can be sent to the processes of `pool`.
 
     >>> require_picklable("the loss", lambda outputs, targets: outputs.sum())
     Traceback (most recent call last):
@@ -67,8 +67,8 @@ def require_picklable(what: str, value: object) -> None:
         pickle.dumps(value)
         typed_in = getattr(value, "__module__", None) == "__main__"
         if typed_in and not hasattr(sys.modules["__main__"], "__file__"):
-            raise pickle.PicklingError("it was typed into an interpreter")
-    except Exception as error:  # pickling calls the value's own code
+            raise pickle.PicklingError("it was defined in an interactive session")
+    except Exception as error:  # pickling executes code of the value
         raise ForetellError(
             f"{what} cannot be sent to other processes ({complaint_of(error)}); "
             "define it at the top of a module, or use workers=1"
@@ -76,25 +76,25 @@ def require_picklable(what: str, value: object) -> None:
 
 
 class DiedTwice(BrokenExecutor):
-    """What a future fails with if its executor itself has tried the task again, alone."""
+    """The exception of a future whose executor has already retried the task alone."""
 
 
 class Processes(Executor):
-    """So many processes, started anew where one has died."""
+    """A pool of processes that is restarted if one of them dies."""
 
     dies_as_one: ClassVar[bool] = True
-    """Whether all tasks under way fail where one kills its process, and others can follow."""
+    """Whether all running tasks fail if one kills its process, while new ones can be submitted."""
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
         self._pool = self._started()
 
     def _started(self) -> ProcessPoolExecutor:
-        context = multiprocessing.get_context("spawn")  # a fork inherits torch's broken threads
+        context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
         return ProcessPoolExecutor(self._workers, mp_context=context, initializer=begin)
 
     def submit(self, fn, /, *args, **kwargs):  # type: ignore[no-untyped-def]
-        """A future; it fails with BrokenExecutor where a process dies before it is done."""
+        """A future; it fails with BrokenExecutor if a process dies before it is done."""
         try:
             return self._pool.submit(fn, *args, **kwargs)
         except BrokenExecutor:
@@ -103,11 +103,11 @@ class Processes(Executor):
             return self._pool.submit(fn, *args, **kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End the processes when their tasks are done."""
+        """End the processes when their tasks are finished."""
         self._pool.shutdown(wait, cancel_futures=cancel_futures)
 
     def kill(self) -> None:
-        """Drop all tasks and end the processes now."""
+        """Cancel all tasks and end the processes immediately."""
         processes = list((self._pool._processes or {}).values())
         self._pool.shutdown(wait=False, cancel_futures=True)
         for process in processes:
@@ -115,7 +115,7 @@ class Processes(Executor):
 
 
 class InThisProcess(Executor):
-    """Runs a task when it is submitted."""
+    """Runs each task in this process when it is submitted."""
 
     def submit(self, fn, /, *args, **kwargs):  # type: ignore[no-untyped-def]
         """A finished future."""
@@ -128,9 +128,9 @@ class InThisProcess(Executor):
 
 
 def begin() -> None:
-    """Leave Ctrl-C to the process that started the workers, and end when that has ended.
+    """Ignore Ctrl-C, which is handled by the parent process, and end when the parent ends.
 
-    Memory stays with the worker: it has nothing else to do with it.
+    The worker keeps freed memory, since it has no other use for it.
     """
     keep_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -138,7 +138,7 @@ def begin() -> None:
 
 
 def end_with_parent() -> None:
-    """A killed process cannot end its workers, and their queue never tells them."""
+    """End this worker when its parent ends; a killed parent cannot notify its workers."""
     if (parent := multiprocessing.parent_process()) is not None:
         parent.join()
         os._exit(1)
@@ -146,7 +146,7 @@ def end_with_parent() -> None:
 
 @dataclass(frozen=True)
 class Lost:
-    """Stands for the result of a task whose process died, and died again with it alone."""
+    """The result of a task whose process died twice, the second time while it ran alone."""
 
     why: str = "the process that computed it died twice, the second time alone (out of memory?)"
 
@@ -154,11 +154,12 @@ class Lost:
 def completed(
     executor: Executor, tasks: Mapping[Key, Callable[[], Any]], at_once: int
 ) -> Iterator[tuple[Key, Any]]:
-    """The key of each task with its result, in the order in which they finish.
+    """The key of each task with its result, in order of completion.
 
-    A task whose process dies is tried once more, with no other beside it; where that dies too,
-    its result is `Lost`, and the others go on. An executor that has an `at_once` says itself how
-    many tasks it wants at a time. Raises ForetellError if the executor is broken.
+    A task whose process dies is retried once while no other task runs; if it dies again, its result
+    is `Lost`, and the others continue. The attribute `at_once` of an executor, if any, overrides
+    the number of tasks that are submitted at a time. Raises ForetellError if the executor is
+    broken.
     """
     running: dict[Future[Any], Key] = {}
     try:
@@ -170,19 +171,18 @@ def completed(
             yield from finished(executor, tasks, running)
     except BrokenExecutor:
         raise ForetellError(
-            "the executor that was given is broken; run again with another, "
-            "what is finished is kept"
+            "the executor is broken; run again with another one (finished results are kept)"
         ) from None
 
 
 def finished(
     executor: Executor, tasks: Mapping[Key, Callable[[], Any]], running: dict[Future[Any], Key]
 ) -> Iterator[tuple[Key, Any]]:
-    """Wait for one or more, and take them out."""
+    """Wait for at least one running task, and remove and yield the finished ones."""
     done, _ = wait(running, return_when=FIRST_COMPLETED)
     as_one = getattr(executor, "dies_as_one", False)
     if as_one and any(map(died, done)):
-        done, _ = wait(running)  # all that ran beside it died too: which one did it shows alone
+        done, _ = wait(running)  # all running tasks failed; retrying them alone shows the cause
     again = []
     for future in done:
         key = running.pop(future)
@@ -199,5 +199,5 @@ def finished(
 
 
 def died(future: Future[Any]) -> bool:
-    """Whether the process of a finished task died of it, or of one beside it."""
+    """Whether the process of a task died, because of this task or of another one."""
     return isinstance(future.exception(), BrokenExecutor)

@@ -17,26 +17,26 @@ from foretell.names import extra
 __all__ = ["RayExecutor"]
 
 GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
-"""HTTP/2's preface and empty settings; a server that speaks it answers with its own."""
+"""The preface of HTTP/2 with empty settings; an HTTP/2 server answers with its settings."""
 
 
 PATIENCE = 5.0
-"""Seconds for an address to answer."""
+"""Seconds to wait for an address to answer."""
 
 
 PORTS = {"": 6379, "ray://": 10001}
 
 
 class RayExecutor(Executor):
-    """A worker for each CPU of a Ray cluster, or for each GPU, while nodes come and go.
+    """One worker per CPU of a Ray cluster, or per GPU, while nodes may join and leave.
 
-    A task whose node is lost runs again on another. A task whose worker dies while its node lives
-    on is tried once more with no other beside it on the node; if that dies too, its future fails
-    with `DiedTwice`. Left by an error or Ctrl-C, a `with` block drops all tasks at once.
+    A task whose node is lost runs again on another node. If a worker dies while its node survives,
+    the task is retried once, alone on a node; if it dies again, the future fails with `DiedTwice`.
+    If a `with` block is left by an exception or Ctrl-C, all tasks are cancelled immediately.
     """
 
     gpus_per_task: float
-    """What each worker has; its device is then `cuda`, or `cpu` where it is 0."""
+    """The GPUs of each worker; its device is `cuda`, or `cpu` if this is 0."""
 
     def __init__(
         self,
@@ -48,12 +48,14 @@ class RayExecutor(Executor):
     ) -> None:
         """Connect to the cluster at `address`.
 
-        That is `HOST:PORT`, `ray://HOST:PORT`, `auto` for the one that runs on this machine, or by
-        default RAY_ADDRESS or else a Ray on this machine alone, which ends with the executor. A
-        Ray that this process is connected to already is used, and left connected.
-        `gpus_per_task=None` is 1 where the cluster has GPUs. `runtime_env` is as in `ray.init`.
+        The address is `HOST:PORT`, `ray://HOST:PORT`, or `auto` for the cluster of this machine. By
+        default, it is that of RAY_ADDRESS, or else a local Ray instance is started that ends with
+        the executor. If this process is already connected to Ray, that connection is used and left
+        open. `gpus_per_task=None` means 1 if the cluster has GPUs, otherwise 0. `runtime_env` is
+        that of `ray.init`.
 
-        Raises ForetellError without Ray, without an answer, or where no worker fits in a node.
+        Raises ForetellError if Ray is not installed, if no cluster answers, or if no node can run a
+        worker.
         """
         ray = extra("ray", "ray")
         ours = connect(address, dict(runtime_env or {}))
@@ -65,7 +67,7 @@ class RayExecutor(Executor):
             if needs.slots() < 1:
                 raise ForetellError(
                     f"no node of the Ray cluster has {cpus_per_task:g} CPUs and "
-                    f"{gpus_per_task:g} GPUs; start one, or ask for less (--device cpu)"
+                    f"{gpus_per_task:g} GPUs; add such a node, or request less (--device cpu)"
                 )
             self._shipper = Shipper()
             self._closed = False
@@ -77,13 +79,13 @@ class RayExecutor(Executor):
 
     @property
     def at_once(self) -> int:
-        """How many tasks it wants to have: one for each worker to do, and one to do next."""
+        """The number of tasks to submit at a time: one to run and one to follow per worker."""
         return max(1, 2 * self._crew.slots)
 
     def submit(self, fn, /, *args, **kwargs):  # type: ignore[no-untyped-def]
-        """A future; it fails with `DiedTwice` where the task's worker dies twice.
+        """A future; it fails with `DiedTwice` if the worker of the task dies twice.
 
-        It fails with ForetellError where no worker can be started.
+        It fails with ForetellError if no worker can be started.
         """
         if self._closed:
             raise RuntimeError("cannot schedule new futures after shutdown")
@@ -93,14 +95,14 @@ class RayExecutor(Executor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End the workers when their tasks are done."""
+        """End the workers when their tasks are finished."""
         self._closed = True
         self._crew.close(cancel=cancel_futures)
         if wait:
             self._crew.join()
 
     def kill(self) -> None:
-        """Drop all tasks and end the workers now."""
+        """Cancel all tasks and end the workers immediately."""
         self._closed = True
         self._crew.abandon()
         self._crew.join()
@@ -119,16 +121,16 @@ class RayExecutor(Executor):
 
 
 def connect(address: str | None, runtime_env: dict[str, Any]) -> bool:
-    """Whether it was done here: not where this process was connected before.
+    """Connect to Ray; returns False if this process was connected before.
 
-    Raises ForetellError where no cluster answers, in seconds.
+    Raises ForetellError within seconds if no cluster answers.
     """
     ray = extra("ray", "ray")
     if ray.is_initialized():
         if address is not None:
             raise ForetellError(
-                f"Ray is connected already, so {address!r} can't be; "
-                "leave the address out, or call ray.shutdown() first"
+                f"address is {address!r}, but this process is already connected to Ray; leave out "
+                "the address, or call ray.shutdown() first"
             )
         return False
     where = address or os.environ.get("RAY_ADDRESS") or "local"
@@ -145,11 +147,11 @@ def connect(address: str | None, runtime_env: dict[str, Any]) -> bool:
             logging_level="CRITICAL",
             **options,
         )
-    except (Exception, SystemExit) as error:  # Ray exits where it gives up
+    except (Exception, SystemExit) as error:  # Ray exits if it gives up
         if ray.is_initialized():
             ray.shutdown()
         raise ForetellError(f"no Ray cluster at {where} ({one_line_of(error)}); {NEXT}") from error
-    # Ray would print of each death, to where the tables go
+    # otherwise Ray would print a message for each death to standard output
     extra("ray._private.worker", "ray").__dict__["_worker_logs_enabled"] = False
     return True
 
@@ -158,27 +160,27 @@ NEXT = "give ray:HOST:PORT as `ray start --head` prints it"
 
 
 def one_line_of(error: BaseException) -> str:
-    """Its message on one line."""
-    return complaint_of(error) if isinstance(error, Exception) else "it gave up"
+    """The message of an error on one line."""
+    return complaint_of(error) if isinstance(error, Exception) else "Ray gave up"
 
 
 def require_answer(where: str) -> None:
-    """Raise ForetellError unless something at `HOST:PORT` speaks HTTP/2, as Ray does.
+    """Raise ForetellError unless an HTTP/2 server, such as Ray's, answers at `HOST:PORT`.
 
-    Ray itself takes over a minute to find out.
+    Ray itself needs more than a minute to detect this.
     """
     kind = "ray://" if where.startswith("ray://") else ""
     host, _, port = where.removeprefix(kind).rpartition(":")
     if not host and not port.isdecimal():
         host, port = port, str(PORTS[kind])
     if not host or not port.isdecimal():
-        raise ForetellError(f"{where!r} is no address of a Ray cluster; {NEXT}")
+        raise ForetellError(f"{where!r} is not an address of a Ray cluster; {NEXT}")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE) as other:
             other.settimeout(PATIENCE)
             if os.environ.get("RAY_USE_TLS", "0") == "0":
                 other.sendall(GREETING)
                 if other.recv(9)[3:4] != b"\x04":
-                    raise OSError("something else than Ray answers")
+                    raise OSError("the server is not Ray")
     except (OSError, OverflowError) as error:
         raise ForetellError(f"no Ray cluster answers at {where} ({error}); {NEXT}") from error

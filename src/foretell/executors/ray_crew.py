@@ -1,8 +1,8 @@
-"""A worker for each slot of a Ray cluster: hand out tasks, and tell a task's fault from a node's.
+"""The workers of a Ray cluster: assigns tasks, and tells failures of tasks from those of nodes.
 
-Ray tells how a worker was lost. Where its node went, the task is no worse than another: it runs
-again elsewhere. Where the node lives on, the task may have killed it: it is tried once more on a
-node where nothing else runs meanwhile, another one if there is one.
+Ray reports how a worker was lost. If its node was lost, the task is not to blame and runs again
+elsewhere. If the node survives, the task may have killed the worker: it is retried once on a node
+where nothing else runs at the same time, a different one if possible.
 """
 
 import os
@@ -27,23 +27,23 @@ from foretell.names import extra
 __all__ = ["Crew", "Job", "Needs"]
 
 LOOK = 2.0
-"""Seconds between looks at which nodes there are."""
+"""Seconds between checks of the available nodes."""
 
 
 STARTS = 3
-"""How many starts may fail for each slot, with none that succeeds, before the run ends."""
+"""The number of consecutive failed starts per slot after which the run ends."""
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What a worker takes of a node, and the environment that Ray makes for it."""
+    """The resources of a worker, and its Ray runtime environment."""
 
     cpus: float = 1
     gpus: float = 0
     runtime_env: dict[str, Any] = field(default_factory=dict)
 
     def slots(self) -> int:
-        """How many workers the living nodes have room for."""
+        """The number of workers that fit on the live nodes."""
         return sum(
             int(
                 min(
@@ -57,7 +57,7 @@ class Needs:
         )
 
     def environment(self) -> dict[str, Any]:
-        """With foretell found where it is found here, unless it is installed for good."""
+        """The runtime environment, with foretell on PYTHONPATH unless it is installed."""
         root = str(Path(__file__).parents[2])
         if root == sysconfig.get_path("purelib"):
             return self.runtime_env
@@ -67,31 +67,31 @@ class Needs:
 
 @dataclass(eq=False)
 class Job:
-    """A task on its way."""
+    """A submitted task."""
 
     pickled: bytes
     refs: dict[int, Any]
     future: "Future[Any]" = field(default_factory=Future)
     started: bool = False
     died_on: str = ""
-    """The node that lived on when this job's worker died; empty if none has died of it."""
+    """The surviving node on which a worker died running this job; empty if none died."""
 
 
 @dataclass(eq=False)
 class Seat:
-    """A worker, and what it does."""
+    """A worker and its current job."""
 
     actor: Any
     node: str = ""
-    """Empty until the worker has started."""
+    """The worker's node; empty until the worker has started."""
     job: Job | None = None
 
 
 class Crew:
-    """Workers and jobs. All is done on one thread; others only post events to it."""
+    """Workers and jobs. Everything is done on one thread; other threads only send events to it."""
 
     slots: int
-    """How many workers there are, or are about to be."""
+    """The number of workers that exist or are being started."""
 
     def __init__(self, needs: Needs, at_end: Callable[[], object]) -> None:
         """`at_end` is called when the last worker has ended."""
@@ -102,7 +102,7 @@ class Crew:
         self._seats: list[Seat] = []
         self._waiting: deque[Job] = deque()
         self._alone: deque[Job] = deque()
-        self._kept_free: dict[str, Job] = {}  # nodes whose workers pause, each for one job alone
+        self._kept_free: dict[str, Job] = {}  # nodes reserved for running one job alone
         self._failed_starts = 0
         self._looked = 0.0
         self._closing = False
@@ -116,7 +116,7 @@ class Crew:
         self._thread.start()
 
     def add(self, job: Job) -> None:
-        """Have it done; its future tells."""
+        """Enqueue a job; its future receives the result."""
         with self._lock:
             if not self._ended:
                 self._unsettled.add(job)
@@ -125,15 +125,15 @@ class Crew:
         job.future.set_exception(self._failure or BrokenExecutor("the executor has ended"))
 
     def close(self, *, cancel: bool = False) -> None:
-        """End when all is done, or without what has not begun."""
+        """End when all jobs are finished; with `cancel`, without those that have not started."""
         self._events.put(partial(self._close, cancel))
 
     def abandon(self) -> None:
-        """End now; what is unfinished fails with BrokenExecutor."""
+        """End immediately; unfinished jobs fail with BrokenExecutor."""
         self._events.put(partial(self._fail, BrokenExecutor("the executor was stopped")))
 
     def join(self) -> None:
-        """Wait for the end."""
+        """Wait until the thread has ended."""
         self._thread.join()
 
     def _work(self) -> None:
@@ -144,16 +144,16 @@ class Crew:
                 self._hand_out()
                 with suppress(queue.Empty):
                     self._events.get(timeout=LOOK)()
-        except Exception as error:  # whoever waits for a job must hear of it
+        except Exception as error:  # must reach those who wait for a job
             self._fail(
-                ForetellError(f"Ray failed ({complaint_of(error)}); what is finished is kept")
+                ForetellError(f"Ray failed ({complaint_of(error)}); finished results are kept")
             )
         finally:
             with self._lock:
                 self._ended = True
             for job in list(self._unsettled):
                 self._settle(job, error=self._failure)
-            with suppress(Exception):  # where Ray is gone, so are the workers
+            with suppress(Exception):  # if Ray is gone, so are the workers
                 for seat in list(self._seats):
                     self._end(seat)
             self._at_end()
@@ -176,7 +176,7 @@ class Crew:
             job.future.set_exception(error)
 
     def _resize(self) -> None:
-        """A worker for each slot that there is now, and none on a node that is gone."""
+        """Start a worker for each available slot, and end those on lost nodes."""
         self._looked = time.monotonic()
         alive = self._alive()
         self.slots = self._needs.slots()
@@ -200,12 +200,12 @@ class Crew:
         self._ray.kill(seat.actor)
 
     def _tell(self, method: Any, then: "Callable[[Future[Any]], None]", *arguments: Any) -> None:
-        """Call an actor, and have what comes of it told as an event."""
+        """Call an actor, and post its result as an event."""
         future = method.remote(*arguments).future()
         future.add_done_callback(lambda done: self._events.put(partial(then, done)))
 
     def _begun(self, seat: Seat, done: "Future[Any]") -> None:
-        """A worker has started, or has not."""
+        """Handle the start, or the failed start, of a worker."""
         if seat not in self._seats:
             return
         error = done.exception()
@@ -215,8 +215,8 @@ class Crew:
             if there != versions():
                 self._fail(
                     ForetellError(
-                        f"a node has {in_words(there)}, here is {in_words(versions())}; "
-                        "install the same on all"
+                        f"a node has {in_words(there)}, this machine has {in_words(versions())}; "
+                        "install the same versions on all machines"
                     )
                 )
             return
@@ -227,12 +227,12 @@ class Crew:
             self._fail(
                 ForetellError(
                     f"a Ray worker could not start ({why}); "
-                    "every node needs the same Python and foretell"
+                    "install the same Python and foretell on every node"
                 )
             )
 
     def _hand_out(self) -> None:
-        """Give work to who has none."""
+        """Assign jobs to idle workers."""
         ready = [seat for seat in self._seats if seat.node]
         while self._alone and (free := {s.node for s in ready} - self._kept_free.keys()):
             job = self._alone.popleft()
@@ -258,7 +258,7 @@ class Crew:
         self._tell(seat.actor.run, partial(self._done, seat, job), job.pickled, job.refs)
 
     def _done(self, seat: Seat, job: Job, done: "Future[Any]") -> None:
-        """A job has its result, or its worker is lost."""
+        """Handle the result of a job, or the loss of its worker."""
         seat.job = None
         alone = self._kept_free.get(seat.node) is job
         error = done.exception()
@@ -278,11 +278,11 @@ class Crew:
                 job.died_on = seat.node
                 self._alone.append(job)
             self._resize()
-        else:  # what it gave cannot be pickled, for one
+        else:  # for example, the result cannot be pickled
             self._settle(job, error=getattr(error, "cause", None) or error)
 
     def _by_node(self, error: BaseException, node: str) -> bool:
-        """Whether a worker was lost with its node, or out of reach: no fault of its task."""
+        """Whether a worker was lost with its node or is unreachable: not the fault of the task."""
         known = self._ray.exceptions
         away = (known.ActorUnavailableError, known.NodeDiedError, known.ObjectLostError)
         if isinstance(error, away) or getattr(error, "preempted", False):

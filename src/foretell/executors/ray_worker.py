@@ -1,4 +1,4 @@
-"""What runs on a Ray worker, and how a task gets there: data is sent to a worker once."""
+"""The code that runs on a Ray worker, and the transfer of tasks; data is sent once per worker."""
 
 import io
 import os
@@ -16,11 +16,11 @@ from foretell.names import extra
 __all__ = ["Seen", "Shipper", "Worker", "versions"]
 
 Seen = tuple[str, dict[str, str]]
-"""A worker's node, and the versions that are installed there."""
+"""The node of a worker, and the versions installed there."""
 
 
 def versions() -> dict[str, str]:
-    """What a score may depend on, by package."""
+    """The versions of the packages that a score may depend on."""
     import torch
 
     from foretell.version import __version__
@@ -29,14 +29,14 @@ def versions() -> dict[str, str]:
 
 
 class Shipper:
-    """Pickles tasks; data that they hold goes into Ray's object store, once for all of them."""
+    """Pickles tasks; the data in them is put into Ray's object store, once for all tasks."""
 
     def __init__(self) -> None:
-        self._put: dict[int, tuple[Splits, Any]] = {}  # holding the data keeps its id its own
+        self._put: dict[int, tuple[Splits, Any]] = {}  # keeps ids from being reused
         self._lock = threading.Lock()
 
     def pickled(self, task: Callable[[], Any]) -> tuple[bytes, dict[int, Any]]:
-        """The task, and a reference into the object store for each `Splits` that it holds."""
+        """The pickled task, and an object reference for each `Splits` that it contains."""
         ray = extra("ray", "ray")
         refs: dict[int, Any] = {}
 
@@ -56,11 +56,11 @@ class Shipper:
 
 
 class Worker:
-    """A Ray actor: does one task after another, and keeps what data they share."""
+    """A Ray actor that runs one task after another and caches the data that they share."""
 
     def __init__(self, folder: str) -> None:
-        """Relative paths begin at `folder`, if this machine has it and Ray set no other."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started the run
+        """Change to `folder`, if it exists on this machine and Ray did not set another one."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the driver
         keep_memory()
         ray = extra("ray", "ray")
         self._context = ray.get_runtime_context()
@@ -69,11 +69,11 @@ class Worker:
             os.chdir(folder)
 
     def seen(self) -> Seen:
-        """Where this is."""
+        """The node of this worker and the versions installed there."""
         return self._context.get_node_id(), versions()
 
     def run(self, pickled: bytes, refs: Mapping[int, Any]) -> tuple[bool, Any]:
-        """True and what the task gives, or False and what it raised."""
+        """True and the result of the task, or False and its exception."""
         try:
             return True, Unpickler(pickled, refs, self._data).load()()
         except Exception as error:
@@ -81,14 +81,14 @@ class Worker:
 
 
 class Unpickler(pickle.Unpickler):
-    """Takes data from the object store where this worker does not have it yet."""
+    """Unpickles a task; data that this worker does not have yet is read from the object store."""
 
     def __init__(self, pickled: bytes, refs: Mapping[int, Any], data: dict[int, Any]) -> None:
         super().__init__(io.BytesIO(pickled))
         self._refs, self._data = refs, data
 
     def persistent_load(self, number: Any) -> Any:
-        """The data of that number."""
+        """The data with this id."""
         if number not in self._data:
             self._data[number] = extra("ray", "ray").get(self._refs[number])
         return self._data[number]

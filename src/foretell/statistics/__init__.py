@@ -1,1 +1,1 @@
-"""How one order agrees with another, and how sure one can be; knows nothing of networks."""
+"""Rank statistics of scores and accuracies, with confidence intervals; independent of PyTorch."""

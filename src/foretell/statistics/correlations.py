@@ -1,13 +1,13 @@
-"""How well a score ranks networks: every number a study reports, signed.
+"""How well a score ranks networks: signed rank correlations and pairwise accuracies.
 
-Each function takes `scores` and `truth`, one value a network, the higher the better; a score for
-which lower is better is negated first. Nothing takes an absolute value: a score that ranks
-backwards gets a negative correlation. An undefined score (nan) ranks last, equal to minus
-infinity; a network with undefined truth is left out.
+Each function takes `scores` and `truth`, one value per network, where higher is better; negate a
+score for which lower is better first. No absolute values are taken: a score that ranks in the wrong
+direction has a negative correlation. An undefined score (nan) is ranked last, equal to minus
+infinity; networks with undefined truth are left out.
 
-A statistic that does not exist is nan, and `why_undefined` says why. The last argument, `sample`,
-says how often each network is there, in one draw or in many; once each by default. For many draws
-the result is an array, one value a draw.
+An undefined statistic is nan, and `why_undefined` gives the reason. The last argument, `sample`,
+says how often each network is included, in one or many draws; by default, once. For many draws, the
+result is an array with one value per draw.
 """
 
 from typing import Protocol
@@ -38,27 +38,27 @@ __all__ = [
 ]
 
 FEWEST = 3
-"""Networks below which no correlation is given: two points are always in perfect order."""
+"""The fewest networks with a correlation: two points always correlate perfectly."""
 
 
 class Statistic(Protocol):
-    """A number made of scores and truth."""
+    """A function of scores and truth."""
 
     def __call__(
         self, scores: ArrayLike, truth: ArrayLike, /, *, sample: Sample | None = None
     ) -> Number:
-        """The statistic, or one for each draw of the sample."""
+        """The statistic, or one value for each draw of the sample."""
 
 
 def spearman(scores: ArrayLike, truth: ArrayLike, *, sample: Sample | None = None) -> Number:
-    """Spearman's ρ: the correlation of the ranks, from −1 (backwards) to 1.
+    """Spearman's ρ: the correlation of the ranks, from −1 (reverse order) to 1 (same order).
 
-    Equal values share their mean rank. nan for fewer than three networks, or where all scores or
-    all truths are equal.
+    Equal values share their mean rank. nan for fewer than three networks, or if all scores or all
+    truths are equal.
 
     >>> float(spearman([1, 2, 3, 4], [10, 30, 20, 40]))
     0.8
-    >>> float(spearman([-1, -2, -3, -4], [10, 30, 20, 40]))  # backwards is negative
+    >>> float(spearman([-1, -2, -3, -4], [10, 30, 20, 40]))  # reverse order is negative
     -0.8
     """
     x, y, sample = prepared(scores, truth, sample)
@@ -66,7 +66,7 @@ def spearman(scores: ArrayLike, truth: ArrayLike, *, sample: Sample | None = Non
 
 
 def kendall(scores: ArrayLike, truth: ArrayLike, *, sample: Sample | None = None) -> Number:
-    """Kendall's τ-b: (concordant − discordant pairs) / √(pairs apart in scores · in truth).
+    """Kendall's τ-b: (concordant − discordant pairs) / √(pairs untied in scores · in truth).
 
     From −1 to 1; nan as in `spearman`. Kendall 1945, Biometrika 33(3).
 
@@ -82,10 +82,11 @@ def kendall(scores: ArrayLike, truth: ArrayLike, *, sample: Sample | None = None
 def pairwise_accuracy(
     scores: ArrayLike, truth: ArrayLike, *, sample: Sample | None = None
 ) -> Number:
-    """Of the pairs that differ in truth, the share the score puts in order; equal scores: half.
+    """The share of the pairs with different truth that the score orders correctly.
 
-    From 0 to 1, a coin gives 0.5; without ties it is (τ + 1) / 2. The code of arXiv:2101.08134
-    computes this for its vote and draws it on an axis of Spearman's ρ.
+    Equal scores count half. From 0 to 1; 0.5 for a random score; without ties it is (τ + 1) / 2.
+    The code of arXiv:2101.08134 computes this for its vote, and shows it on an axis of Spearman's
+    ρ.
 
     >>> round(float(pairwise_accuracy([1, 2, 3, 4], [10, 30, 20, 40])), 4)
     0.8333
@@ -98,10 +99,10 @@ def pairwise_accuracy(
 def partial_spearman(
     scores: ArrayLike, truth: ArrayLike, given: ArrayLike, *, sample: Sample | None = None
 ) -> Number:
-    """Spearman's ρ of scores and truth with `given` (the number of parameters) held fixed.
+    """Spearman's ρ of scores and truth controlled for `given`, such as the number of parameters.
 
-    (ρ_st − ρ_sg ρ_tg) / √((1 − ρ_sg²)(1 − ρ_tg²)): near 0 for a score that knows no more than
-    `given` does. nan also where scores or truth have the very ranks of `given`.
+    (ρ_st − ρ_sg ρ_tg) / √((1 − ρ_sg²)(1 − ρ_tg²)): near 0 for a score that contains no more
+    information than `given`. nan also if scores or truth have exactly the ranks of `given`.
 
     >>> score, size = [2, 1, 4, 3], [1, 2, 3, 4]
     >>> round(float(partial_spearman(score, [2, 1, 4, 3], size)), 4)
@@ -119,10 +120,11 @@ def partial_spearman(
 def majority_accuracy(
     ballots: ArrayLike, truth: ArrayLike, *, sample: Sample | None = None
 ) -> Number:
-    """Of the pairs that differ in truth, the share in the order that most columns vote for.
+    """The share of the pairs with different truth that the majority of columns orders correctly.
 
-    `ballots` are networks × scores. Where neither network has the majority: half. This is the vote
-    of arXiv:2101.08134 as its code measures it; its 0.82 is this, not a correlation.
+    `ballots` has shape [networks, scores]. A pair without a majority counts half. This is how the
+    code of arXiv:2101.08134 evaluates its vote; the published 0.82 is this share, not a
+    correlation.
 
     >>> ballots = [[1, 3, 5], [2, 1, 6], [3, 2, 4]]  # the second beats the first, and so on
     >>> round(float(majority_accuracy(ballots, [1, 2, 3])), 4)
@@ -134,7 +136,7 @@ def majority_accuracy(
     order = np.argsort(y, kind="stable")
     columns, target, counts = columns[order].T.copy(), y[order], exact(sample.counts[order])
     right = np.zeros(counts.shape[1:])
-    for start in range(0, len(y), 256):  # all pairs, but never all at once
+    for start in range(0, len(y), 256):  # all pairs, in blocks to limit memory
         rows, upto = slice(start, start + 256), slice(start + 256)
         voted = majority(columns[:, rows, None], columns[:, None, upto])
         voted *= target[rows, None] > target[None, upto]
@@ -145,7 +147,7 @@ def majority_accuracy(
 
 
 def why_undefined(scores: ArrayLike, truth: ArrayLike) -> str:
-    """Why these have no rank correlation; empty where they have one.
+    """Why the rank correlation of these is undefined; empty if it is defined.
 
     >>> why_undefined([7, 7, 7], [1, 2, 3])
     'the score is the same for every network'
@@ -153,7 +155,7 @@ def why_undefined(scores: ArrayLike, truth: ArrayLike) -> str:
     x, y, _ = prepared(scores, truth, None)
     x, y = x[~np.isnan(y)], y[~np.isnan(y)]
     if len(y) < FEWEST:
-        return f"fewer than {FEWEST} networks have a truth to compare with"
+        return f"fewer than {FEWEST} networks have a defined truth"
     if np.isnan(x).all():
         return "the score is undefined for every network"
     if (x == x[0]).all():
@@ -162,7 +164,7 @@ def why_undefined(scores: ArrayLike, truth: ArrayLike) -> str:
 
 
 def majority(first: Floats, second: Floats) -> NDArray[np.int16]:
-    """2 where most scores (first axis) prefer the first, 0 the second, 1 where neither."""
+    """2 if most scores (first axis) prefer the first, 0 if the second, 1 without a majority."""
     shape = np.broadcast_shapes(first.shape, second.shape)[1:]
     ahead, behind = np.zeros(shape, dtype=np.int16), np.zeros(shape, dtype=np.int16)
     for one, other in zip(first, second, strict=True):
@@ -175,10 +177,10 @@ def majority(first: Floats, second: Floats) -> NDArray[np.int16]:
 
 
 def correlation(x: Ranked, y: Ranked) -> Floats:
-    """Pearson's correlation of the ranks; nan where one is constant."""
+    """Pearson's correlation of the ranks; nan if one of them is constant."""
     return ratio(product(x, y), np.sqrt(product(x, x) * product(y, y)))
 
 
 def product(x: Ranked, y: Ranked) -> Floats:
-    """The sum of products of centred ranks."""
+    """The sum of the products of centred ranks."""
     return np.asarray(np.einsum("n...,n...,n...->...", x.sample.counts, x.ranks, y.ranks))

@@ -1,13 +1,14 @@
-"""Intervals: where a statistic lies on the population that the networks were drawn from.
+"""Confidence intervals of statistics of a population from which the networks were drawn.
 
-Each is a grouped jackknife. The networks are dealt into groups, the statistic is computed once
-without each group, and the spread of those values gives a standard error. A correlation is first
-put on Fisher's scale, where its error hardly depends on its value, so an interval never leaves the
-range of the statistic and is never of width zero.
+They are grouped jackknife intervals: the networks are divided into groups, the statistic is
+computed once without each group, and the spread of these values gives a standard error.
+Correlations are first transformed to Fisher's scale, where their error hardly depends on their
+value, so that an interval never exceeds the range of the statistic and never has width zero.
 
-The percentile bootstrap is not used: it draws networks with replacement, and copies of one network
-agree with each other perfectly. Of 95 % intervals so made, 71 to 91 % held for statistics of the
-top. tests/statistics/test_intervals.py holds every interval here to 92 to 98 % by simulation.
+The percentile bootstrap is not used, because it draws networks with replacement, and copies of the
+same network agree perfectly with each other: its 95 % intervals covered statistics of the top in
+only 71 to 91 % of cases. tests/statistics/test_intervals.py checks by simulation that every
+interval here covers 92 to 98 %.
 """
 
 import math
@@ -37,30 +38,30 @@ __all__ = [
 ]
 
 Counted = Callable[..., Any]
-"""A statistic that takes `sample` by keyword: how often each network is there."""
+"""A statistic that takes the keyword `sample`: how often each network is included."""
 
 Name = TypeVar("Name", bound=Hashable)
 
 CELLS = 1 << 20
-"""Networks × groups that a thread works on at a time, so that any number fits into memory."""
+"""Networks × groups that a thread processes at a time, which limits the memory needed."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """The range of a statistic, and how its interval is found."""
+    """The range of a statistic, and how its interval is computed."""
 
     low: float
     high: float
     fewest: int
-    """Networks below which no interval that holds is known; then there is none."""
+    """The fewest networks for which the interval is known to hold; below, there is none."""
     groups: int = 200
     part: float = 1.0
-    """The share of the networks that the statistic is about, such as the top 10 %."""
+    """The share of the networks that the statistic depends on, such as the top 10 %."""
     fisher: bool = True
-    """Whether errors are even on Fisher's scale, arctanh of the value put between −1 and 1."""
+    """Whether errors are uniform on Fisher's scale: arctanh of the value mapped to [−1, 1]."""
 
     def fitted(self, values: Floats, n: int) -> Floats:
-        """Values on the scale on which errors are even; the ends of the range kept finite."""
+        """Values on the scale on which errors are uniform; the ends of the range stay finite."""
         if not self.fisher:
             return values
         most = 1 - 1 / max(self.part * n, 2)
@@ -68,27 +69,27 @@ class Scale:
         return np.asarray(np.arctanh(np.clip(unit, -most, most)))
 
     def value(self, fitted: float) -> float:
-        """The value at a place of that scale."""
+        """The inverse of `fitted`."""
         if self.fisher:
             fitted = self.low + (math.tanh(fitted) + 1) / 2 * (self.high - self.low)
         return min(max(fitted, self.low), self.high)
 
     def least_error(self, n: int) -> float:
-        """An error below what any statistic of n networks has, for values that do not vary."""
+        """A lower bound of the error of a statistic of n networks, for values that do not vary."""
         about = max(self.part * n, 4)
         return 0.5 / (about - 3) ** 0.5 if self.fisher else 1.5 / about
 
 
 CORRELATION = Scale(-1, 1, fewest=10)
-"""Of a rank correlation over all networks."""
+"""The scale of a rank correlation over all networks."""
 
 SHARE = Scale(0, 1, fewest=10)
-"""Of a share of pairs of networks."""
+"""The scale of a share of pairs of networks."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A statistic of `n` networks, and where it lies on their population; nan if not known."""
+    """A statistic of `n` networks and the interval of its population value; nan if unknown."""
 
     value: float
     low: float
@@ -96,7 +97,7 @@ class Interval:
     n: int
 
     def __str__(self) -> str:
-        """For a table: value, low and high, signed.
+        """Value, low and high with signs, for tables.
 
         >>> print(Interval(-0.1, -0.25, 0.5, 20))
         -0.100 [-0.250, +0.500]
@@ -111,16 +112,16 @@ def interval(
     seed: int = 0,
     level: float = 0.95,
 ) -> Interval:
-    """The statistic of the arrays, one value a network in each, and its jackknife interval.
+    """The statistic of the arrays, with one value per network each, and its jackknife interval.
 
     With G groups, values z₍₁₎ … z₍G₎ without each of them, z of all and s² = (G − 1)/G ·
-    Σ (z₍ⱼ₎ − mean)², the interval is z ± t·s, t of Student's distribution with G − 1 degrees of
-    freedom; z is on Fisher's scale. Groups are of one network up to 200 networks, and drawn by
-    `seed` beyond. There is no interval (nan) of fewer networks than the scale asks for, or where
-    the statistic does not exist without some group.
+    Σ (z₍ⱼ₎ − mean)², the interval is z ± t·s, where t is a quantile of Student's distribution with
+    G − 1 degrees of freedom and z is on Fisher's scale. Up to 200 networks, each is a group;
+    otherwise groups are drawn by `seed`. There is no interval (nan) for fewer networks than the
+    scale requires, or if the statistic is undefined without one of the groups.
 
-    Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapter 11. Raises ForetellError for
-    arrays of different lengths, and for a level that is not between 0 and 1.
+    Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapter 11. Raises ForetellError if
+    the arrays differ in length, or if `level` is not between 0 and 1.
 
     >>> from foretell.studies import spearman
     >>> print(interval(spearman, range(20), [*range(10, 20), *range(10)]))
@@ -129,7 +130,7 @@ def interval(
     sizes = {len(np.asarray(array)) for array in arrays}
     if len(sizes) != 1:
         raise ForetellError(
-            f"the arrays are of {sorted(sizes)} networks; give one value a network in each"
+            f"the arrays have lengths {sorted(sizes)}; expected one value per network in each"
         )
     asked = {0: partial(statistic, *arrays)}
     return intervals(asked, sizes.pop(), {0: scale}, seed=seed, level=level)[0]
@@ -143,12 +144,12 @@ def intervals(
     seed: int = 0,
     level: float = 0.95,
 ) -> dict[Name, Interval]:
-    """The values of many functions of `sample` alone, with intervals of those that have a scale.
+    """The values of several functions of `sample`, with intervals for those that have a scale.
 
-    All are of the same n networks, dealt into the same groups.
+    All are computed on the same n networks, divided into the same groups.
     """
     if not 0 < level < 1:
-        raise ForetellError(f"level is {level!r}; give a number between 0 and 1, such as 0.95")
+        raise ForetellError(f"level is {level!r}; expected a number between 0 and 1, such as 0.95")
     with np.errstate(invalid="ignore"):
         values = {
             name: float(statistic(sample=Sample.once(n))) for name, statistic in statistics.items()
@@ -170,7 +171,7 @@ def intervals(
 
 
 def dealt(n: int, groups: int, seed: int) -> Groups:
-    """The group of each network, from 0; of nearly equal size, or one a network."""
+    """The group of each network, from 0; groups have nearly equal sizes, or one network each."""
     if n <= groups:
         return np.arange(n, dtype=np.intp)
     places = np.random.default_rng(seed).permutation(n)
@@ -178,7 +179,7 @@ def dealt(n: int, groups: int, seed: int) -> Groups:
 
 
 def values_without(statistics: list[Counted], group: Groups, threads: int) -> list[Floats]:
-    """Each statistic without each group."""
+    """The values of each statistic without each group."""
 
     def found_in(sample: Sample) -> list[Any]:
         return [statistic(sample=sample) for statistic in statistics]
@@ -189,7 +190,7 @@ def values_without(statistics: list[Counted], group: Groups, threads: int) -> li
 
 
 def samples_without(group: Groups) -> Iterator[Sample]:
-    """All networks but those of a group, a column for each group, some groups at a time."""
+    """Samples of all networks except those of a group, one draw per group, in batches."""
     count = int(group.max()) + 1
     step = max(1, CELLS // len(group))
     for start in range(0, count, step):
@@ -198,7 +199,7 @@ def samples_without(group: Groups) -> Iterator[Sample]:
 
 
 def around(value: float, without: Floats, scale: Scale, n: int, level: float) -> Interval:
-    """The interval around a value, from those without each group."""
+    """The interval around a value, from the values without each group."""
     if np.isnan(without).any():
         return Interval(value, np.nan, np.nan, n)
     groups = len(without)
@@ -211,7 +212,7 @@ def around(value: float, without: Floats, scale: Scale, n: int, level: float) ->
 
 
 def with_interval(value: float, low: float, high: float, digits: int = 3) -> str:
-    """A number and its interval for a cell of a table, without one where none is known.
+    """A number with its interval, if known, for a cell of a table.
 
     >>> with_interval(0.737, 0.71, 0.76), with_interval(2.5, np.nan, np.nan, digits=1)
     ('0.737 [0.710, 0.760]', '2.5')

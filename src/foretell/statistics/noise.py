@@ -1,4 +1,4 @@
-"""The benchmark's own noise: no score can rank networks better than training repeats itself."""
+"""The noise of a benchmark: how well one training of the networks ranks another one."""
 
 from functools import partial
 from itertools import permutations
@@ -21,11 +21,12 @@ def noise_ceiling(
     seed: int = 0,
     level: float = 0.95,
 ) -> Interval:
-    """How well one training of the networks ranks another one: the mean over all pairs of seeds.
+    """The mean of the statistic over all pairs of training seeds, with its interval.
 
-    `repeats` has a row a network and a column a seed, nan where that seed is missing. What ranks
-    networks as well as this cannot be told from training them once. It bounds a score from above
-    only where the truth is a single training: truth averaged over seeds is less noisy.
+    `repeats` has one row per network and one column per seed, nan if that seed is missing. A score
+    that ranks networks equally well is indistinguishable from training them once. It is an upper
+    bound for scores only if the truth is a single training: truth averaged over seeds is less
+    noisy.
 
     Raises ForetellError for fewer than two seeds.
 
@@ -35,7 +36,7 @@ def noise_ceiling(
     """
     if repeats.shape[1] < 2:
         raise ForetellError(
-            f"{repeats.shape[1]} seeds have no noise to show; give a column a seed, two or more"
+            f"repeats has {repeats.shape[1]} columns; expected one per seed, at least two"
         )
     return interval(
         partial(seed_against_seed, statistic),
@@ -46,7 +47,7 @@ def noise_ceiling(
 
 
 def seed_against_seed(statistic: Statistic, *seeds: Floats, sample: Sample) -> Number:
-    """The mean of the statistic over pairs of seeds, one as the scores, one as the truth."""
+    """The mean of the statistic over pairs of seeds, one as scores and one as truth."""
     found = [
         statistic(one, other, sample=sample.with_truth(one))
         for one, other in permutations(seeds, 2)

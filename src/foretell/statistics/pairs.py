@@ -1,4 +1,4 @@
-"""Pairs of networks: how many two orders agree on, where a network may be there several times."""
+"""Counts the pairs of networks that two orders agree on, in weighted samples."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +10,12 @@ from foretell.statistics.sample import Floats, Groups, Sample, running, weights
 __all__ = ["Orders", "exact", "orders_of"]
 
 BLOCK = 256
-"""Networks that are compared with one another outright."""
+"""The number of networks within which all pairs are compared directly."""
 
 
 @dataclass(frozen=True)
 class Orders:
-    """How many pairs of networks x and y order alike, in each draw."""
+    """The numbers of pairs of networks in each draw, by how x and y order them."""
 
     alike: Floats  # the same strict order in both
     both_apart: Floats  # different in x and different in y
@@ -24,7 +24,7 @@ class Orders:
 
 
 def orders_of(sample: Sample, x: Floats, y: Floats) -> Orders:
-    """The pairs, counted."""
+    """The pairs of a sample, counted."""
     gx, gy, counts = sample.ranked(x).groups, sample.ranked(y).groups, sample.counts
     everything = sample.size * (sample.size - 1) / 2
     x_equal, y_equal = pairs(sample.ranked(x).weight), pairs(sample.ranked(y).weight)
@@ -35,12 +35,13 @@ def orders_of(sample: Sample, x: Floats, y: Floats) -> Orders:
 
 
 def concordant(x: Groups, y: Groups, counts: Floats) -> Floats:
-    """How many pairs have the same strict order in x and in y; O(n log n) for each draw.
+    """The number of pairs with the same strict order in x and in y; O(n log n) for each draw.
 
-    Sorted by y, and against x where y is equal, such a pair is one whose later member has the
-    larger x. Within blocks all pairs are compared, for all draws by one matrix product. Merging
-    ever longer halves then finds each pair across blocks once, as in Knight 1966; which network
-    meets which does not depend on the draw, so each merge is a running sum read at fixed places.
+    When the networks are sorted by y, and by decreasing x where y is equal, these are the pairs
+    whose later member has the larger x. Within blocks, all pairs are compared, for all draws by one
+    matrix product. Merging increasingly long halves then finds each pair across blocks once, as in
+    Knight 1966. Which networks are compared does not depend on the draw, so each merge is a running
+    sum read at fixed positions.
     """
     order = np.lexsort((-x, y))
     x, counts = x[order], exact(counts[order])
@@ -63,7 +64,7 @@ def concordant(x: Groups, y: Groups, counts: Floats) -> Floats:
 
 
 def within_blocks(x: Groups, counts: Floats) -> Floats:
-    """How many pairs there are, in each block of networks, whose later member has the larger x."""
+    """The number of pairs within blocks of networks whose later member has the larger x."""
     total = np.zeros(counts.shape[1:])
     for start in range(0, len(x), BLOCK):
         block = slice(start, start + BLOCK)
@@ -75,11 +76,11 @@ def within_blocks(x: Groups, counts: Floats) -> Floats:
 
 
 def exact(counts: Floats) -> Any:
-    """The counts in numbers half as long, where these hold all products of sums, and halves."""
+    """The counts in float32 if it represents all products of sums exactly, otherwise unchanged."""
     largest = float(counts.max(initial=0) * counts.sum(axis=0).max(initial=0))
     return counts.astype(np.float32) if largest < 1 << 23 else counts
 
 
 def pairs(weight: Floats) -> Floats:
-    """How many pairs there are within the groups."""
+    """The number of pairs within the groups."""
     return np.asarray((np.einsum("n...,n...->...", weight, weight) - weight.sum(axis=0)) / 2)

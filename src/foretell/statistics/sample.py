@@ -1,9 +1,9 @@
-"""Ranks and places at the top, where a network may be there several times.
+"""Ranks and top positions in weighted samples of networks.
 
-An interval asks for a statistic again and again, each time of other networks. What matters of a
-draw is only how often each network is in it, so everything here takes counts: row i says how often
-network i is there, and a further axis, if any, holds one draw after another. One sort of the
-networks then serves all draws, and a sample remembers what it has sorted, for the next statistic.
+An interval requires a statistic of many different samples of networks. A sample is fully described
+by how often it contains each network, so everything here works on counts: row i says how often
+network i is included, and an optional second axis runs over many samples ("draws"). One sort of the
+networks then serves all draws, and a sample caches its sorted arrays for the next statistic.
 """
 
 from bisect import bisect_left as bisect
@@ -39,23 +39,23 @@ Groups = NDArray[np.intp]
 
 
 Number = float | Floats
-"""A statistic; for a sample of many draws, one a draw."""
+"""A statistic; for a sample of many draws, one value per draw."""
 
 
 Made = TypeVar("Made")
 
 
 BLOCK = 32
-"""Rows summed at a time."""
+"""The number of rows that are summed at a time."""
 
 
 KEPT = 12
-"""What a sample remembers: enough for all statistics of one score, or of three seeds."""
+"""The number of cached results: enough for all statistics of one score, or of three seeds."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Networks drawn: `counts[i]` is how often network i is there, `counts[i, d]` in draw d."""
+    """A sample of networks: `counts[i]`, or `counts[i, d]` in draw d, of each network i."""
 
     counts: Floats
     known: dict[Any, Any] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class Sample:
 
     @cached_property
     def size(self) -> Floats:
-        """How many networks there are, in each draw."""
+        """The number of networks in each draw."""
         return np.asarray(self.counts.sum(axis=0))
 
     def with_truth(self, truth: Floats) -> "Sample":
@@ -75,14 +75,14 @@ class Sample:
         return self.remembered(drop_missing, truth) if np.isnan(truth).any() else self
 
     def ranked(self, values: Floats) -> "Ranked":
-        """What is known of the order of these values."""
+        """The order of these values."""
         return self.remembered(Ranked, values)
 
     def remembered(self, make: Callable[..., Made], *arrays: Floats) -> Made:
-        """What `make` gives for this sample and these very arrays; the latest are kept."""
+        """The cached result of `make` for this sample and these array objects."""
         key = (make, *map(id, arrays))
         kept = self.known.pop(key, None)
-        if kept is None:  # kept with the arrays: a freed one would lend its id to another
+        if kept is None:  # kept with the arrays, since the id of a freed array may be reused
             kept = arrays, make(self, *arrays)
         self.known[key] = kept
         if len(self.known) > KEPT:
@@ -93,29 +93,29 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Ranked:
-    """The order of some values, one a network; an undefined one is minus infinity."""
+    """The order of some values, one per network; undefined values count as minus infinity."""
 
     sample: Sample
     given: Floats
 
     @cached_property
     def values(self) -> Floats:
-        """The values, all comparable."""
+        """The values, with minus infinity for nan."""
         return np.where(np.isnan(self.given), -np.inf, self.given)
 
     @cached_property
     def groups(self) -> Groups:
-        """The place of each value among the distinct ones, from 0 for the lowest."""
+        """The position of each value among the distinct ones, starting with 0 for the lowest."""
         return np.unique(self.values, return_inverse=True)[1].reshape(-1)
 
     @cached_property
     def weight(self) -> Floats:
-        """How many networks have each distinct value."""
+        """The number of networks with each distinct value."""
         return weights(self.groups, self.sample.counts)
 
     @cached_property
     def ranks(self) -> Floats:
-        """The rank of each network less the mean rank; equal values share their mean.
+        """The rank of each network minus the mean rank; equal values share their mean rank.
 
         >>> Sample.once(3).ranked(np.array([3.0, 1.0, 3.0])).ranks
         array([ 0.5, -1. ,  0.5])
@@ -124,18 +124,18 @@ class Ranked:
 
     @cached_property
     def upto(self) -> Floats:
-        """How many networks have each distinct value or a lower one."""
+        """The number of networks with each distinct value or a lower one."""
         return running(self.weight)[1:]
 
     @cached_property
     def higher(self) -> Floats:
-        """How many networks have a higher value than each."""
+        """For each network, the number of networks with a higher value."""
         return (self.sample.size - self.upto)[self.groups]
 
     def best(self, best: float | Floats) -> tuple[Groups, Floats]:
-        """The networks that can be among the `best` highest, and the chance of each.
+        """The networks that can be among the `best` highest, and the probability of each.
 
-        Ties are broken by lot.
+        Ties are broken at random.
 
         >>> Sample.once(4).ranked(np.array([3.0, 1.0, 2.0, 2.0])).best(2)
         (array([0, 2, 3]), array([1. , 0.5, 0.5]))
@@ -154,7 +154,7 @@ def weights(groups: Groups, counts: Floats) -> Floats:
     """How many there are in each group."""
     order = np.argsort(groups, kind="stable")
     starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
-    if len(starts) == len(groups):  # a group each, as for most scores
+    if len(starts) == len(groups):  # all values differ, as for most scores
         return counts[order]
     return np.asarray(np.add.reduceat(counts[order], starts, axis=0), dtype=np.float64)
 
@@ -185,28 +185,28 @@ def drop_missing(sample: Sample, truth: Floats) -> Sample:
 
 
 def numbers(values: ArrayLike) -> Floats:
-    """The values as numbers; the very array where it is one."""
+    """The values as a float64 array; the same object if it is one already."""
     return np.asarray(values, dtype=np.float64)
 
 
 def prepared(
     scores: ArrayLike, truth: ArrayLike, sample: Sample | None
 ) -> tuple[Floats, Floats, Sample]:
-    """Scores and truth as arrays, and the sample without what has no truth."""
+    """Scores and truth as arrays, and the sample without networks whose truth is undefined."""
     x, y = numbers(scores), numbers(truth)
     if x.ndim != 1 or x.shape != y.shape:
         raise ForetellError(
-            f"scores of shape {x.shape} and truth of shape {y.shape}: give one number a network "
-            "in each, in the same order"
+            f"scores has shape {x.shape} and truth has shape {y.shape}; expected one number per "
+            "network in each, in the same order"
         )
     return x, y, (sample or Sample.once(len(y))).with_truth(y)
 
 
 def ratio(above: Floats, below: Floats) -> Floats:
-    """The quotient, nan where it has none."""
+    """The quotient; nan unless the divisor is positive."""
     return np.asarray(np.divide(above, below, out=np.full_like(below, np.nan), where=below > 0))
 
 
 def enough(values: Floats, sample: Sample, fewest: int) -> Number:
-    """The values, nan where there are too few networks."""
+    """The values; nan for draws of fewer than `fewest` networks."""
     return np.where(sample.size >= fewest, values, np.nan)[()]

@@ -1,8 +1,8 @@
-"""How well a score finds the best networks, which is what a search needs of it.
+"""How well a score finds the best networks, which is what matters for a search.
 
-As in `foretell.statistics.correlations`: higher is better, undefined scores rank last, nan where
-there is no answer. Where a cut goes through equal values, the result is the mean over all ways to
-break the tie, so no order of the rows is better than another.
+The conventions are those of `foretell.statistics.correlations`: higher is better, undefined scores
+are ranked last, and undefined statistics are nan. If a cut-off separates equal values, the result
+is the mean over all ways to break the tie, so that it does not depend on the order of the rows.
 """
 
 import numpy as np
@@ -25,8 +25,8 @@ def within_top(
 ) -> Number:
     """The statistic among the networks that are in the best `share` by truth.
 
-    All that are as good as the last of them are in. This is where a search ends up, and where
-    scores that look good over the whole space often fail.
+    Networks tied with the last one are included. A search ends up among these networks, and scores
+    that are good on the whole space often fail there.
 
     >>> from foretell.studies import spearman
     >>> scores, truth = [1, 2, 3, 6, 5, 4], [1, 2, 3, 4, 5, 6]
@@ -42,7 +42,7 @@ def within_top(
 def top_overlap(
     scores: ArrayLike, truth: ArrayLike, share: float = 0.1, *, sample: Sample | None = None
 ) -> Number:
-    """Of the best `share` by score, the part that is in the best `share` by truth.
+    """The fraction of the best `share` by score that is in the best `share` by truth.
 
     From 0 to 1; a random order gives `share`.
 
@@ -62,10 +62,10 @@ def best_in_top(
     *,
     sample: Sample | None = None,
 ) -> Number:
-    """How many of the `best` networks by score are in the top `share` by truth.
+    """How many of the `best` networks by score are in the best `share` by truth.
 
-    From 0 to `best`; a random order gives `best` · `share`. It says what a search's warmed-up
-    pool holds. nan for fewer than `best` networks.
+    From 0 to `best`; a random order gives `best` · `share`. It describes the networks with which a
+    search starts after a warmup. nan for fewer than `best` networks.
 
     >>> float(best_in_top([4, 3, 2, 1], [4, 1, 3, 2], best=3, share=0.5))
     2.0
@@ -78,7 +78,7 @@ def best_in_top(
 def precision_at(
     scores: ArrayLike, truth: ArrayLike, k: int, *, sample: Sample | None = None
 ) -> Number:
-    """Of the k best by score, the share that is among the k best by truth.
+    """The fraction of the k best by score that is among the k best by truth.
 
     From 0 to 1; a random order gives k / n. nan for fewer than k networks.
 
@@ -90,41 +90,41 @@ def precision_at(
 
 
 def regret(scores: ArrayLike, truth: ArrayLike, *, sample: Sample | None = None) -> Number:
-    """How much truth is lost by taking the network of the best score: 0 is best, in truth's unit.
+    """The truth lost by choosing the network with the best score, in units of truth; 0 is best.
 
     >>> float(regret([3, 9, 4], [94.0, 91.5, 90.0]))
     2.5
     """
     x, y, sample = prepared(scores, truth, sample)
-    with np.errstate(invalid="ignore"):  # infinite less infinite is undefined
+    with np.errstate(invalid="ignore"):  # infinity minus infinity is undefined
         return enough(mean_of_best(y, y, sample) - mean_of_best(x, y, sample), sample, 1)
 
 
 def in_both(
     x: Floats, y: Floats, sample: Sample, best: float | Floats, top: float | Floats
 ) -> Floats:
-    """How many networks are among the `best` by x and the `top` by y."""
+    """The number of networks that are among the `best` by x and the `top` by y."""
     (by_x, p), (by_y, q) = sample.ranked(x).best(best), sample.ranked(y).best(top)
     both, i, j = np.intersect1d(by_x, by_y, assume_unique=True, return_indices=True)
     return np.asarray(np.einsum("n...,n...,n...->...", sample.counts[both], p[i], q[j]))
 
 
 def mean_of_best(x: Floats, y: Floats, sample: Sample) -> Floats:
-    """What y is where x is highest."""
+    """The mean of y over the networks with the highest x."""
     there, chance = sample.ranked(x).best(1)
     weight, values = chance * sample.counts[there], y[there].reshape(-1, *[1] * (chance.ndim - 1))
     return np.asarray((weight * np.where(weight > 0, values, 0)).sum(axis=0))  # no 0 · infinity
 
 
 def at_least_one(best: int) -> int:
-    """The number of networks to pick, if it is one."""
+    """`best`, checked. Raises ForetellError if it is less than 1."""
     if best < 1:
-        raise ForetellError(f"the best {best} networks: give a number from 1")
+        raise ForetellError(f"the number of best networks is {best}; expected at least 1")
     return best
 
 
 def share_of(sample: Sample, share: float) -> Floats:
-    """How many networks a share of all is: rounded, at least one."""
+    """The number of networks in a share of all: rounded, at least 1."""
     if not 0 < share <= 1:
-        raise ForetellError(f"a share of {share}: give a part of the whole, such as 0.1")
+        raise ForetellError(f"share is {share}; expected more than 0 and at most 1, such as 0.1")
     return np.maximum(1, np.round(share * sample.size))

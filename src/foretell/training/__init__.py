@@ -1,4 +1,4 @@
-"""Training: how a network is trained, in full or reduced, and what came of it."""
+"""Training of networks, in full or reduced."""
 
 from foretell.training.settings import TrainSettings
 

@@ -1,4 +1,4 @@
-"""Reduced training, EcoNAS's: fewer pixels, channels, samples and epochs.
+"""EcoNAS's reduced training: fewer pixels, channels, samples and epochs.
 
 EcoNAS, Zhou et al. 2020, arXiv:2001.01233; the two settings are those of arXiv:2101.08134."""
 
@@ -20,20 +20,20 @@ __all__ = ["REDUCED", "Reduced", "reduced_splits"]
 
 @dataclass(frozen=True)
 class Reduced:
-    """What is left of a full training along EcoNAS's four axes: r, c, s, e."""
+    """The reductions of a full training along the four axes of EcoNAS: r, c, s, e."""
 
     resolution: int
-    """Pixels of an image's side."""
+    """Height and width of an image in pixels."""
     channels: int
-    """Of the network's first stage."""
+    """The channels of the first stage of the network."""
     samples: float
-    """The share of the training samples."""
+    """The share of the training samples that is used."""
     training: TrainSettings
-    """Its `stop_after` epochs of a schedule of `epochs`."""
+    """Trains for `stop_after` epochs of a schedule of `epochs`."""
 
 
 def schedule(stop: int) -> TrainSettings:
-    """So many epochs of forty, by SGD with Nesterov momentum and a cosine."""
+    """The first `stop` of forty epochs, by SGD with Nesterov momentum and a cosine schedule."""
     return TrainSettings(epochs=40, stop_after=stop, lr=0.1, augmentation="shift")
 
 
@@ -41,21 +41,26 @@ REDUCED: Mapping[str, Reduced] = {
     "econas": Reduced(8, 4, 1.0, schedule(20)),
     "econas+": Reduced(16, 8, 1.0, schedule(15)),
 }
-"""By name. The paper's batch of 2,048 images is 64 here, for samples of a thousand images."""
+"""By name. The batch size is 64 instead of the paper's 2,048, for sets of a thousand images."""
 
 
 def reduced_space(space: Space, by: Reduced) -> Space:
-    """The space with fewer channels, for fewer pixels."""
+    """The space with fewer channels, for images with fewer pixels.
+
+    Raises ForetellError for a space without these settings.
+    """
     settings = space.settings()
     if "channels" not in settings or "resolution" not in settings:
-        raise ForetellError(f"space {space.name} has no channels and resolution to reduce")
+        raise ForetellError(
+            f"space {space.name} cannot be reduced; expected the settings channels and resolution"
+        )
     return make_space(
         space.name, {**settings, "channels": by.channels, "resolution": by.resolution}
     )
 
 
 def reduced_splits(splits: Splits, by: Reduced) -> Splits:
-    """The images in fewer pixels, and the first share of those to train on.
+    """The images with fewer pixels, and only the first part of the training images.
 
     >>> from foretell.data import load_data
     >>> few = reduced_splits(load_data("digits"), Reduced(4, 4, 0.5, TrainSettings()))
@@ -70,6 +75,6 @@ def reduced_splits(splits: Splits, by: Reduced) -> Splits:
 
 
 def smaller(part: Part, side: int) -> Part:
-    """The images with `side` pixels in height and width."""
+    """The images resized to `side` pixels in height and width."""
     images: Tensor = part[0][torch.arange(len(part[1]))]
     return F.interpolate(images, [side, side], mode="bilinear", antialias=True), part[1]

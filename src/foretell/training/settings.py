@@ -1,4 +1,4 @@
-"""How a network is trained: the one home of that choice."""
+"""The settings of training."""
 
 import math
 from dataclasses import asdict, dataclass, fields
@@ -20,14 +20,15 @@ Precision = Literal["full", "tf32", "bf16", "fp16"]
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """How a network is trained. Raises ForetellError for a value that makes no sense.
+    """How a network is trained. Raises ForetellError for a value out of range.
 
-    An epoch is cut into the fewest batches of at most `batch_size` images, equal in size to
-    within one. `shift` moves each image by up to a pixel each way, repeating its border.
-    Momentum is for SGD alone. `stop_after` ends a training early on the schedule of `epochs`;
-    `patience` does after so many epochs in a row without a better validation accuracy, and is off
-    by default. `precision` of "bf16" or "fp16" is automatic mixed precision, the latter with
-    scaled gradients; "tf32" lets float32 be multiplied so. "fp16" and "tf32" are for GPUs alone.
+    An epoch consists of the fewest batches of at most `batch_size` images, whose sizes differ by at
+    most one. The augmentation "shift" moves each image by up to one pixel in each direction and
+    repeats its border. `momentum` applies to SGD only. `stop_after` ends a training after this
+    epoch of the schedule of `epochs`. `patience` ends it after this number of consecutive epochs
+    without a better validation accuracy; by default it is off. A `precision` of "bf16" or "fp16" is
+    automatic mixed precision, the latter with gradient scaling; "tf32" multiplies float32 in TF32.
+    "fp16" and "tf32" require a GPU.
     """
 
     epochs: int = 10
@@ -43,7 +44,7 @@ class TrainSettings:
     precision: Precision = "full"
 
     def key(self) -> dict[str, Any]:
-        """What is said of it in a row's key: all but the additions that are off.
+        """The settings as part of a row key; newer settings are included only if they are on.
 
         >>> TrainSettings(patience=3).key().keys() - TrainSettings().key().keys()
         {'patience'}
@@ -62,22 +63,22 @@ class TrainSettings:
         for name in ("epochs", "batch_size"):
             value = getattr(self, name)
             if type(value) is not int or value < 1:
-                raise ForetellError(f"{name} is {value!r}; give an integer of at least 1")
+                raise ForetellError(f"{name} is {value!r}; expected an integer of at least 1")
         stop = self.stop_after
         if stop is not None and (type(stop) is not int or not 1 <= stop <= self.epochs):
-            raise ForetellError(f"stop_after is {stop!r}; give an epoch from 1 to {self.epochs}")
+            raise ForetellError(f"stop_after is {stop!r}; expected 1 to {self.epochs}")
         if self.patience is not None and (type(self.patience) is not int or self.patience < 1):
-            raise ForetellError(f"patience is {self.patience!r}; give a number of epochs, or None")
+            raise ForetellError(f"patience is {self.patience!r}; expected at least 1, or None")
         named = {"augmentation": Augmentation, "optimizer": Optimizer, "precision": Precision}
         for name, allowed in named.items():
             if (given := getattr(self, name)) not in get_args(allowed):
                 known = " or ".join(get_args(allowed))
-                raise ForetellError(f"{name} is {given!r}; give {known}")
+                raise ForetellError(f"{name} is {given!r}; expected {known}")
         if not 0 < self.lr < math.inf:
-            raise ForetellError(f"lr is {self.lr!r}; give a learning rate above 0")
+            raise ForetellError(f"lr is {self.lr!r}; expected a learning rate above 0")
         if not 0 <= self.momentum < 1:
-            raise ForetellError(f"momentum is {self.momentum!r}; give a number from 0 to below 1")
+            raise ForetellError(f"momentum is {self.momentum!r}; expected at least 0 and below 1")
         if self.nesterov and self.momentum == 0:
-            raise ForetellError("nesterov needs momentum and momentum is 0; set nesterov to False")
+            raise ForetellError("nesterov requires momentum, and momentum is 0; use nesterov=False")
         if not 0 <= self.weight_decay < math.inf:
-            raise ForetellError(f"weight_decay is {self.weight_decay!r}; give 0 or more")
+            raise ForetellError(f"weight_decay is {self.weight_decay!r}; expected at least 0")

@@ -1,8 +1,8 @@
-"""Training a network for real: the answer that proxies try to foretell.
+"""Train a network, which yields the accuracy that proxies try to predict.
 
-A short, plain recipe: cross entropy, SGD with momentum or AdamW, a learning rate that falls along
-a cosine to zero. Validation accuracy is for choosing; test accuracy is computed once, at the end,
-and nothing here depends on it.
+The recipe is simple: cross-entropy, SGD with momentum or AdamW, and a cosine schedule of the
+learning rate that ends at zero. Validation accuracy is for choosing networks; test accuracy is
+computed once, at the end, and nothing depends on it.
 """
 
 import hashlib
@@ -32,23 +32,23 @@ from foretell.training.settings import Precision, TrainSettings
 __all__ = ["Epoch", "Trained", "train"]
 
 EVALUATION_BATCH = 2048
-"""Images evaluated at once; the value changes the memory taken, not the result."""
+"""The number of images that are evaluated at a time; affects memory, not results."""
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one pass over the training images gave."""
+    """The results of one epoch."""
 
     number: int  # from 1
-    train_loss: float  # mean over its batches, taken while the weights moved
+    train_loss: float  # mean over the batches, computed while the weights change
     val_accuracy: float  # %
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of a training. An accuracy that is undefined is nan, and `why` says the reason.
+    """The results of a training. An undefined accuracy is nan, with the reason in `why`.
 
-    Of texts, an accuracy is the share of the tokens.
+    For texts, accuracies are shares of tokens.
     """
 
     val_accuracy: float  # %, after the last epoch
@@ -59,7 +59,7 @@ class Trained:
 
     @property
     def epochs(self) -> int:
-        """How many were finished: all, unless it diverged."""
+        """The number of finished epochs: all of them, unless the training diverged."""
         return len(self.history)
 
 
@@ -73,26 +73,27 @@ def train(
     checkpoint: str | os.PathLike[str] | None = None,
     keep_checkpoint: bool = False,
 ) -> Trained:
-    """Train `model` in place and measure it; it stays on `device`, in evaluation mode.
+    """Train `model` in place and evaluate it; it remains on `device`, in evaluation mode.
 
-    `progress` is called after every epoch. Shuffling, augmentation and what the model draws itself
-    (dropout) follow from `seed` alone; the global generators come back as they were. On one CPU
-    with one number of threads, equal models and seeds give equal accuracies.
+    `progress` is called after every epoch. Shuffling, augmentation and the random numbers of the
+    model (dropout) depend on `seed` only; the global generators are restored. On the same CPU with
+    the same number of threads, equal models and seeds give equal accuracies.
 
-    With a `checkpoint`, a file is kept there after every epoch, a training that was stopped goes
-    on from it to the same end, and it is deleted at the end, unless `keep_checkpoint` leaves that
-    to whoever first has to put the trained model away. It holds tensors and numbers, and loading it
-    executes nothing; one of another training, or a damaged one, is begun anew.
+    With a `checkpoint`, the state is saved to this file after every epoch, and an interrupted
+    training resumes from it with the same result. The file is deleted at the end unless
+    `keep_checkpoint` is set, for callers that have to save the trained model first. It contains
+    only tensors and numbers, and loading it executes no code. A checkpoint that is damaged or
+    belongs to another training is ignored.
 
-    Raises ForetellError if the model does not take the samples or has not one output a class, and
-    OutOfMemory where memory does not suffice.
+    Raises ForetellError if the model does not accept the samples or does not have one output per
+    class, and OutOfMemory if the memory is insufficient.
     """
     start = time.perf_counter()
     device = torch.device(device)
     model.to(device)
     if settings.precision in ("fp16", "tf32") and device.type == "cpu":
         raise ForetellError(
-            f"precision {settings.precision} needs a GPU; give bf16 or full on the CPU"
+            f"precision {settings.precision} requires a GPU; use bf16 or full on the CPU"
         )
     settings.require(splits.kind)
     _check(model, splits, device, seed)
@@ -121,15 +122,15 @@ def train(
 
 
 def too_large(settings: TrainSettings) -> OutOfMemory:
-    """The error for a training that does not fit; what fits would be another training."""
+    """The error for a training that does not fit into memory; smaller batches change the result."""
     return OutOfMemory(
-        f"out of memory while training with a batch_size of {settings.batch_size}; give a smaller "
-        "batch_size or use a larger device"
+        f"out of memory while training with batch_size {settings.batch_size}; use a smaller "
+        "batch_size or a larger device"
     )
 
 
 class _Course:
-    """A training between two epochs: all that the next one depends on."""
+    """The state of a training between two epochs."""
 
     def __init__(
         self,
@@ -151,7 +152,7 @@ class _Course:
         self._shifting = torch.Generator().manual_seed(derived_seed(seed, "shift"))
 
     def over(self) -> bool:
-        """Whether all epochs are done, or none of the last few was better than those before."""
+        """Whether all epochs are finished, or the last `patience` ones brought no improvement."""
         settings, accuracies = self.settings, [epoch.val_accuracy for epoch in self.history]
         if len(accuracies) >= (settings.stop_after or settings.epochs):
             return True
@@ -159,7 +160,7 @@ class _Course:
         return settings.patience is not None and since >= settings.patience
 
     def epoch(self) -> Epoch:
-        """Train for another epoch. Raises Undefined where it diverges."""
+        """Train for another epoch. Raises Undefined if the training diverges."""
         settings, number = self.settings, len(self.history) + 1
         batches = _batches(self._training, self._steps, self._shuffling)
         if settings.augmentation == "shift":
@@ -176,7 +177,7 @@ class _Course:
         return self.history[-1]
 
     def _one_pass(self, batches: Iterator[Split], rates: list[float]) -> float:
-        """Take one step per batch, at one rate each; return the mean loss."""
+        """Take one step per batch with the given learning rates; returns the mean loss."""
         self.model.train()
         losses = []
         for (samples, labels), rate in zip(batches, rates, strict=True):
@@ -192,7 +193,7 @@ class _Course:
         return torch.stack(losses).mean().item()
 
     def save(self, path: str | os.PathLike[str], seconds: float) -> None:
-        """Write all of it, so that a kill leaves the old file or the new one."""
+        """Write the state atomically, so that either the old or the new file survives a kill."""
         state = {
             "about": self._about,
             "seconds": seconds,
@@ -234,14 +235,14 @@ def _autocast(precision: Precision, device: torch.device) -> torch.autocast:
 
 
 def _one_a_row(outputs: Tensor, labels: Tensor) -> Split:
-    """Of texts, [N, length, V] and [N, length]: a row a token."""
+    """For texts, [N, length, V] and [N, length] are flattened to one row per token."""
     if labels.ndim == 1:
         return outputs, labels
     return outputs.flatten(0, 1), labels.flatten()
 
 
 def _accuracy(model: nn.Module, split: Split, what: str, seed: int) -> float:
-    """Per cent of the samples, or tokens, whose largest output is that of their class."""
+    """The percentage of samples, or tokens, whose largest output is that of their class."""
     model.eval()
     samples, labels = split
     right = 0
@@ -273,16 +274,16 @@ def _optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimiz
 
 
 def _cosine(settings: TrainSettings, steps: int, number: int) -> list[float]:
-    """The learning rates of an epoch's steps, on the way from `lr` to 0 at the end of the last."""
+    """The learning rates of the steps of an epoch, in a schedule from `lr` to 0."""
     total = steps * settings.epochs
     places = range(steps * (number - 1), steps * number)
     return [settings.lr * (1 + math.cos(math.pi * place / total)) / 2 for place in places]
 
 
 def _batches(split: Split, steps: int, generator: torch.Generator) -> Iterator[Split]:
-    """All images once, in random order, in `steps` batches of nearly equal size.
+    """All images once in random order, in `steps` batches of nearly equal size.
 
-    Equal sizes leave no last batch of one image, which BatchNorm could not normalise.
+    This avoids a last batch of one image, which BatchNorm cannot normalise.
     """
     images, labels = split
     order = torch.randperm(len(labels), generator=generator).to(labels.device)
@@ -290,7 +291,7 @@ def _batches(split: Split, steps: int, generator: torch.Generator) -> Iterator[S
 
 
 def _shifted(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Each image moved by -1, 0 or 1 pixels down and across, its border repeated."""
+    """Each image shifted by -1, 0 or 1 pixels vertically and horizontally, repeating its border."""
     count, _, height, width = images.shape
     moves = torch.randint(-1, 2, (2, count, 1), generator=generator).to(images.device)
     rows = (torch.arange(height, device=images.device) + moves[0]).clamp(0, height - 1)
@@ -300,7 +301,7 @@ def _shifted(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _check(model: nn.Module, splits: Splits, device: torch.device, seed: int) -> None:
-    """Raise ForetellError unless the model maps the samples to one output a class."""
+    """Raise ForetellError unless the model returns one output per class."""
     few = Batch(splits.train[0][:2].to(device))
     wanted = (*splits.train[1][:2].shape, splits.classes)
     try:
@@ -311,7 +312,7 @@ def _check(model: nn.Module, splits: Splits, device: torch.device, seed: int) ->
     if shape != wanted:
         raise ForetellError(
             f"{type(model).__name__} maps {len(few)} samples of {splits.name} to outputs of shape "
-            f"{shape}; give a model whose outputs are {wanted}, one a class"
+            f"{shape}; expected {wanted}, one output per class"
         )
 
 
@@ -323,7 +324,7 @@ def _at(part: Part, device: torch.device) -> Split:
 
 
 def _lay_out(model: nn.Module, memory_format: torch.memory_format) -> None:
-    """Order the convolutions' weights in memory; channels last trains up to a third faster."""
+    """Set the memory format of convolution weights; channels-last trains up to a third faster."""
     for parameter in model.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=memory_format)
