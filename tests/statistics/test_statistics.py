@@ -219,7 +219,7 @@ def test_what_makes_no_sense_is_refused() -> None:
         precision_at([1, 2], [1, 2], 0)
     with pytest.raises(ForetellError, match="at least two"):
         noise_ceiling(pd.DataFrame({"seed 0": [1.0, 2]}))
-    with pytest.raises(ForetellError, match="one value a network in each"):
+    with pytest.raises(ForetellError, match="one value per network in each"):
         interval(spearman, [1, 2, 3], [1, 2])
     with pytest.raises(ForetellError, match="level is 95"):
         interval(spearman, [1, 2, 3], [1, 2, 3], level=95)
