@@ -14,6 +14,7 @@ from foretell.proxies.quantities import QUANTITIES
 from foretell.scoring.vote import VOTERS
 from foretell.searchers import SEARCHERS, Warmup
 from foretell.spaces import SPACES
+from foretell.tables import IMPORTERS, OWN
 
 __all__ = ["CATALOGUES", "catalogue"]
 
@@ -74,6 +75,13 @@ def _losses() -> Iterable[Row]:
         yield {"name": name, "what": first_line(loss), "source": "torch.nn.functional"}
 
 
+def _tables() -> Iterable[Row]:
+    about = "Any table of your own; options of `foretell data import` name its columns."
+    yield {"name": OWN, "what": about, "source": "a .csv or .parquet file"}
+    for name, importer in IMPORTERS.items():
+        yield {"name": name, "what": importer.summary, "source": importer.takes}
+
+
 CATALOGUES: dict[str, Callable[[], Iterable[Row]]] = {
     "proxies": _proxies,
     "quantities": _quantities,
@@ -82,6 +90,7 @@ CATALOGUES: dict[str, Callable[[], Iterable[Row]]] = {
     "searchers": _searchers,
     "models": _models,
     "losses": _losses,
+    "tables": _tables,
 }
 
 

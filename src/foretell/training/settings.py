@@ -2,10 +2,12 @@
 
 import math
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from foretell.batch import Kind
 from foretell.errors import ForetellError
+
+if TYPE_CHECKING:
+    from foretell.batch import Kind
 
 __all__ = ["TrainSettings"]
 
@@ -52,7 +54,7 @@ class TrainSettings:
         added = {f.name: f.default for f in fields(self) if f.name in ("patience", "precision")}
         return {n: v for n, v in asdict(self).items() if n not in added or v != added[n]}
 
-    def require(self, kind: Kind) -> None:
+    def require(self, kind: "Kind") -> None:
         """Raise ForetellError unless samples of this kind can be trained on so."""
         if self.augmentation == "shift" and kind != "image":
             raise ForetellError(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from foretell.cli.command import Command, Commands, option
+from foretell.cli.command import Commands, option
 from foretell.cli.options import form_options
 from foretell.cli.output import note, say
 from foretell.cli.values import Names, Number, quoted
@@ -62,24 +62,10 @@ def list_(form: str | None) -> None:
     columns = ["name", "space", "rows", "choose by", "report", "licence", "source"]
     folder = str(data_folder())
     if not rows and form is None:
-        say(f"no tables in {folder}; `foretell data import --help` says what can be read")
+        say(f"no tables in {folder}; `foretell list tables` shows what can be imported")
         return
     frame = pd.DataFrame(rows, columns=columns).set_index("name")
     show(frame, form, f"Tables in {folder}", folder=folder)
-
-
-class Import(Command):
-    """Its help lists the sources, which are looked up when it is asked for."""
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The sources with what each takes, and examples."""
-        from foretell.tables import IMPORTERS
-
-        rows = [(OWN, "Any .csv or .parquet file, its columns named by the options above.")]
-        rows += [(name, f"{one.summary} Takes {one.takes}.") for name, one in IMPORTERS.items()]
-        with formatter.section("Sources"):
-            formatter.write_dl(rows)
-        super().format_epilog(ctx, formatter)
 
 
 def own(*names: str, **attributes: Any) -> Callable[[Function], Function]:
@@ -95,7 +81,6 @@ def columns(name: str, about: str) -> Callable[[Function], Function]:
 
 @data.command(
     "import",
-    cls=Import,
     epilog="""Examples:
 foretell data import nb201 nb201_accuracy.parquet
 foretell data import table mine.csv --space nb201 --key arch_str \\
@@ -138,7 +123,8 @@ def import_(
 ) -> None:
     """Make a table of a benchmark's file, or of your own.
 
-    SOURCE is one of those below; FILE is the file or folder that it takes.
+    FILE is the file or folder that the SOURCE takes: `foretell list tables` shows them all. The
+    source `table` is any .csv or .parquet file, whose columns are named by the options below.
     """
     from foretell.tables import relabelled, table_path, write_table
 

@@ -12,7 +12,7 @@ foretell list
 foretell list proxies
 foretell list models --json"""
 
-KINDS = ("proxies", "quantities", "spaces", "data", "searchers", "models", "losses")
+KINDS = ("proxies", "quantities", "spaces", "data", "searchers", "models", "losses", "tables")
 
 
 @click.command(cls=Command, epilog=EXAMPLES)
@@ -22,7 +22,8 @@ def list_(what: str | None, form: str | None) -> None:
     """List proxies, spaces, data, models and more.
 
     Each has a line that says what it is and where it comes from. WHAT is one of proxies,
-    quantities, spaces, data, searchers, models and losses; without it, all are listed.
+    quantities, spaces, data, searchers, models, losses and tables, which are the benchmarks that
+    `foretell data import` reads; without it, all are listed.
     """
     import pandas as pd
 
