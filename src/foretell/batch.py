@@ -229,4 +229,6 @@ def check_module(model: object) -> nn.Module:
     if isinstance(model, nn.Module):
         return model
     hint = "; call it to make one" if isinstance(model, type) else ""
+    if type(model).__name__ == "ExportedProgram":
+        hint = "; give the module from before torch.export"
     raise ForetellError(f"model is a {type(model).__name__}, not a torch.nn.Module{hint}")

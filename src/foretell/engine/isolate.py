@@ -42,8 +42,8 @@ def mode(model: nn.Module, *, training: bool, batch_norm: BatchNorm = "batch") -
         except ANY as error:
             complaint = complaint_of(error)
             raise ModelFailed(
-                f"{type(model).__name__}.train({training}) raised {complaint}; the model cannot be "
-                "put in the mode to be scored in",
+                f"{type(model).__name__}.train({training}) raised {complaint}; if the model was "
+                "exported or converted, give the module that it was made from",
                 complaint,
             ) from error
         if batch_norm == "frozen":

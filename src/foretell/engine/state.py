@@ -64,6 +64,7 @@ class State:
         """What puts back each thing that can be reached from the model."""
         modules = list(self._model.modules())
         waiting: list[Any] = [*modules, *own_classes(modules)]
+        waiting += [*self._model.parameters(), *self._model.buffers()]  # a scripted part's as well
         seen: dict[int, Any] = {}  # holds them, or the number of one might be given to another
         while waiting:
             thing = waiting.pop()

@@ -16,6 +16,7 @@ from foretell.engine.failures import ANY, LossFailed, complaint_of, is_out_of_me
 from foretell.engine.isolate import REENTRANT, BatchNorm, mode
 from foretell.engine.state import State
 from foretell.engine.weights import Layers, counted_weights
+from foretell.engine.wrappers import as_written
 from foretell.errors import ForetellError, Undefined
 from foretell.losses import Loss, loss_name
 from foretell.seeds import derived_seed, own_randomness
@@ -110,6 +111,7 @@ class Subject:
         assert self.state is not None
         with (
             self.state.kept(),
+            as_written(self.model),
             mode(self.model, training=training, batch_norm=self.batch_norm),
         ):
             yield

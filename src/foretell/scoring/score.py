@@ -15,6 +15,7 @@ from foretell.engine.memory import within_memory
 from foretell.engine.passes import found_by
 from foretell.engine.plan import DEFAULT, Plan, Request, make_plan
 from foretell.engine.subject import Seconds, Subject, Unavailable
+from foretell.engine.wrappers import unwrapped
 from foretell.errors import OutOfMemory, Undefined
 from foretell.losses import resolve_loss
 from foretell.proxies import Proxy
@@ -92,7 +93,7 @@ def as_subject(
     scoring: ScoreSettings = ScoreSettings(),
 ) -> Subject:
     """Check the model and the batch at the boundary, and put all that is scored together."""
-    module = check_module(model)
+    module = unwrapped(check_module(model))
     checked = as_batch(batch)
     own = [*module.parameters(), *module.buffers()]
     device = own[0].device if own else None

@@ -13,6 +13,7 @@ from foretell.engine.passes.gaussian import gaussian_pass
 from foretell.engine.passes.halves import halves_pass
 from foretell.engine.passes.loss import loss_pass
 from foretell.engine.subject import NO_WEIGHTS, Found, Seconds, Subject, Unavailable, timed
+from foretell.engine.wrappers import check_seen
 from foretell.errors import OutOfMemory, Undefined
 
 __all__ = ["PASSES", "Pass", "found_by"]
@@ -59,6 +60,10 @@ HOW = {
 """In which way each pass runs the model, to say why it could not."""
 
 
+REPLACING = {"flow", "reference_flow", "normed_flow", "gaussian"}
+"""They run the model with other tensors or operations in the place of its own."""
+
+
 def found_by(name: str, subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
     """The wanted quantities of one pass; where it cannot run, the reason in place of each.
 
@@ -78,6 +83,8 @@ def found_by(name: str, subject: Subject, wanted: set[str], seconds: Seconds) ->
 def found_or_why(name: str, subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
     """The wanted quantities of one pass; where it cannot run, the reason in place of each."""
     try:
+        if name in REPLACING:
+            check_seen(subject.model)
         return PASSES[name](subject, wanted, seconds)
     except Undefined as error:
         why = str(error)

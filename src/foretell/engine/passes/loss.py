@@ -34,11 +34,16 @@ from foretell.engine.subject import (
     gradient,
     timed,
 )
+from foretell.engine.wrappers import check_seen
 from foretell.errors import Undefined
 
 __all__ = ["loss_pass"]
 
 NO_OUTPUT = Unavailable("the model returns its loss and no output for each sample")
+
+
+WATCHED = {"taylor", "fan_in", "codes_kernel"}
+"""What is noted of each operation that passes by."""
 
 
 FROM_LOSS = {"grads", "taylor", "fan_in", "hessian_weights"}
@@ -49,9 +54,15 @@ def loss_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
 
     Raises OutOfMemory where memory does not suffice, saying which micro-batch would fit.
     """
-    return within_memory(
-        lambda: in_parts(subject, wanted, seconds),
-        lambda: smaller(subject, lambda part: in_parts(part, wanted, {})),
+    found: Found = {}
+    try:
+        check_seen(subject.model)
+    except Undefined as error:
+        found = dict.fromkeys(wanted & WATCHED, Unavailable(str(error)))
+    seen = wanted - set(found)
+    return found | within_memory(
+        lambda: in_parts(subject, seen, seconds),
+        lambda: smaller(subject, lambda part: in_parts(part, seen, {})),
     )
 
 

@@ -1,0 +1,104 @@
+"""Models that are wrapped, compiled or scripted: run as the Python they were made from."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from foretell.errors import ForetellError, Undefined
+
+__all__ = ["as_written", "check_seen", "unwrapped"]
+
+PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The module inside torch.compile, DataParallel or DistributedDataParallel: it scores the same.
+
+    Raises ForetellError for a scripted, traced or sharded model, whose inside cannot be seen.
+
+    >>> unwrapped(nn.DataParallel(nn.Linear(2, 3)))
+    Linear(in_features=2, out_features=3, bias=True)
+    """
+    while (inner := inside(model)) is not None:
+        model = inner
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ForetellError(
+            f"the model is a {type(model).__name__}, whose operations cannot be seen; give the "
+            "module that it was made from, before torch.jit.script or torch.jit.trace"
+        )
+    if type(model).__name__ == "FullyShardedDataParallel":
+        raise ForetellError(
+            "the model is a FullyShardedDataParallel, whose weights are in pieces; give the module "
+            "that it was made from, before it was sharded"
+        )
+    return model
+
+
+def inside(wrapper: nn.Module) -> nn.Module | None:
+    """What a wrapper was put around; None for any other module."""
+    if isinstance(wrapper, PARALLEL):
+        module: nn.Module = wrapper.module
+        return module
+    dynamo: Any = sys.modules.get("torch._dynamo.eval_frame")  # imported by whoever compiled
+    if dynamo is not None and isinstance(wrapper, dynamo.OptimizedModule):
+        original: nn.Module = wrapper._orig_mod
+        return original
+    return None
+
+
+@contextmanager
+def as_written(model: nn.Module) -> Iterator[None]:
+    """Let what a model has inside run as the Python it was made from, where operations are seen.
+
+    That is any function or module that was compiled, any function that was scripted, and whatever
+    is to run in parallel, which then runs where its input is.
+    """
+    for module in model.modules():
+        if isinstance(module, PARALLEL):
+            vars(module)["forward"] = module.module  # the model's attributes are put back later
+    SCRIPTED.__call__ = as_python
+    try:
+        with eagerly():
+            yield
+    finally:
+        SCRIPTED.__call__ = scripted_call
+
+
+@contextmanager
+def eagerly() -> Iterator[None]:
+    """Within the block what torch.compile compiled runs uncompiled."""
+    if "torch._dynamo" not in sys.modules:  # nothing can have been compiled
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
+SCRIPTED: Any = torch.jit.ScriptFunction
+scripted_call = SCRIPTED.__call__
+
+
+def as_python(function: Any, *args: Any, **kwargs: Any) -> Any:
+    """Run the Python that a scripted function was made from; a traced one as it is.
+
+    A trace has forgotten the branches that its function did not take.
+    """
+    source = getattr(function, "_torchdynamo_inline", None)
+    jit: Any = torch.jit
+    if source is not None and jit._state._try_get_jit_cached_function(source) is not None:
+        return source(*args, **kwargs)
+    return scripted_call(function, *args, **kwargs)
+
+
+def check_seen(model: nn.Module) -> None:
+    """Raise Undefined if a module within the model is scripted: its operations cannot be seen."""
+    for name, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            raise Undefined(
+                f"the operations of {name}, which is scripted, cannot be seen; put the module that "
+                "it was made from in its place"
+            )

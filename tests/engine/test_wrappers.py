@@ -1,0 +1,141 @@
+"""Models that are wrapped, compiled or scripted: the same scores, or a line with the next step."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from foretell import ForetellError, score
+from foretell.proxies import PROXIES
+from tests.support.portraits import portrait
+
+ALL = list(PROXIES)
+IMAGES = torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(0)).double()
+BATCH = (IMAGES, torch.arange(8) % 4)
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """Scripting and tracing are deprecated, and met all the same."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def net(act: Callable[[Tensor], Tensor] = torch.relu) -> nn.Module:
+    """A convolution, an activation of the caller's, a normalisation, a classifier."""
+
+    class Act(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return act(x)
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        body = [nn.Conv2d(3, 6, 3), Act(), nn.Conv2d(6, 6, 3), nn.BatchNorm2d(6), Act()]
+        head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 4)]
+        return nn.Sequential(*body, *head).double()
+
+
+def relu(x: Tensor) -> Tensor:
+    """A function to be scripted."""
+    return torch.relu(x)
+
+
+def compiled(model: Any) -> Any:
+    """torch.compile without code of its own."""
+    return torch.compile(model, backend="eager")
+
+
+@contextmanager
+def one_process() -> Iterator[None]:
+    """A process group of this process alone."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+WRAPPERS: dict[str, Callable[[nn.Module], nn.Module]] = {
+    "compiled": compiled,
+    "parallel": nn.DataParallel,
+    "distributed": nn.parallel.DistributedDataParallel,
+    "compiled and parallel": lambda model: nn.DataParallel(compiled(model)),
+}
+
+
+def values(scores: Any) -> dict[str, str]:
+    """Values to the last bit."""
+    return {name: one.value.hex() for name, one in scores.items()}
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_a_wrapped_model_scores_as_the_model_itself(wrapper: str) -> None:
+    expected = values(score(net(), BATCH, ALL))
+    with one_process():
+        wrapped = WRAPPERS[wrapper](net())
+        before = portrait(wrapped)
+        assert values(score(wrapped, BATCH, ALL)) == expected
+        assert portrait(wrapped) == before
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_so_does_a_model_of_which_a_part_is_wrapped(wrapper: str) -> None:
+    expected = values(score(nn.Sequential(net(), nn.Tanh()), BATCH, ALL))
+    with one_process():
+        model = nn.Sequential(WRAPPERS[wrapper](net()), nn.Tanh())
+        before = portrait(model)
+        assert values(score(model, BATCH, ALL)) == expected
+        assert portrait(model) == before
+
+
+@pytest.mark.parametrize("make", [torch.jit.script, compiled], ids=["scripted", "compiled"])
+def test_functions_run_as_the_python_they_were_made_from(make: Callable[[Any], Any]) -> None:
+    call, act = torch.jit.ScriptFunction.__call__, make(relu)
+    assert values(score(net(act), BATCH, ALL)) == values(score(net(), BATCH, ALL))
+    assert torch.jit.ScriptFunction.__call__ is call
+
+
+REFUSED: dict[str, Callable[[nn.Module], Any]] = {
+    "scripted": torch.jit.script,
+    "traced": lambda model: torch.jit.trace(model, IMAGES),
+    "exported": lambda model: torch.export.export(model, (IMAGES,)),
+    "exported module": lambda model: torch.export.export(model, (IMAGES,)).module(),
+}
+
+
+@pytest.mark.parametrize("wrapper", REFUSED)
+def test_others_are_refused_with_what_to_give_instead(wrapper: str) -> None:
+    plain = nn.Sequential(nn.Conv2d(3, 4, 8), nn.ReLU(), nn.Flatten()).double()
+    with pytest.raises(ForetellError, match=r"; .*give the module (that|from)") as caught:
+        score(REFUSED[wrapper](plain), BATCH)
+    assert "\n" not in str(caught.value)
+
+
+HIDDEN = {"fisher", "fisher_reference", "nwot", "synflow", "synflow_bn", "synflow_reference", "zen"}
+
+
+def test_what_has_to_see_a_scripted_part_is_undefined_and_the_rest_is_right() -> None:
+    model = net()
+    model[3] = torch.jit.script(model[3])
+    found, expected = score(model, BATCH, ALL), score(net(), BATCH, ALL)
+    assert {name for name, one in found.items() if one.why} == HIDDEN
+    for name, one in found.items():
+        if name in HIDDEN:
+            assert "the operations of 3, which is scripted, cannot be seen" in str(one.why)
+        else:
+            assert one.value == pytest.approx(expected[name].value, rel=1e-9), name
+
+
+def test_a_scripted_part_comes_back_as_it_was() -> None:
+    model = net()
+    model[3] = torch.jit.script(model[3])
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    score(model.eval(), BATCH, ALL)
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    assert not any(module.training for module in model.modules())
