@@ -15,7 +15,7 @@ __all__ = ["Batch", "Inputs", "Kind", "as_batch", "main_output"]
 Inputs = Tensor | tuple[Any, ...] | list[Any] | dict[str, Any]
 
 Kind = Literal["image", "tokens", "audio", "table"]
-"""What samples are: images [N, C, H, W], ids of tokens [N, length], frames of sound
+"""What samples are: images [N, C, H, W], ids of tokens [N, length], frames of audio
 [N, time, features], or rows of numbers [N, columns]."""
 
 

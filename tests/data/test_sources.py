@@ -19,6 +19,7 @@ from foretell.cli import main
 from foretell.data import DATA, Splits, first_batch, with_settings
 from foretell.data.lazy import LazyImages
 from foretell.data.tokens import BYTES
+from foretell.models import load_model
 
 RNG = np.random.default_rng(0)
 
@@ -119,6 +120,26 @@ def test_npz_files_that_hold_something_else(
     """What is there is said."""
     with pytest.raises(ForetellError, match=re.escape(message)):
         load_data(f"npz:{save_npz(tmp_path / 'a.npz', **change)}")
+
+
+def test_frames_of_audio_in_an_npz_file(tmp_path: Path) -> None:
+    """As they are, with a label for every fourth; a network of the space asr reads them."""
+    frames = np.random.default_rng(0).normal(size=(20, 9, 5))
+    labels = np.arange(60).reshape(20, 3) % 4
+    file = save_npz(tmp_path / "a.npz", images=frames, labels=labels)
+    splits = load_data(f"npz:{file}")
+    assert (splits.kind, splits.classes, splits.labelled) == ("audio", 4, False)
+    assert [len(part[1]) for part in (splits.train, splits.val, splits.test)] == [16, 2, 2]
+    whole = load_data(f"npz:{file}?held_out=0,classes=7")
+    assert np.array_equal(whole.train[0][:].numpy(), frames.astype(np.float32))
+    assert whole.classes == 7
+    text = "asr:011015110?groups=2,group_width=1,cells=1"
+    assert load_model(text, splits)(splits.train[0][:2]).shape == (2, 3, 4)
+    with pytest.raises(ForetellError, match=r"labels are int64 of shape \[20\]; .*shape \[20, 3\]"):
+        load_data(f"npz:{save_npz(tmp_path / 'b.npz', images=frames, labels=labels[:, 0])}")
+    frames[0, 0, 0] = np.nan
+    with pytest.raises(ForetellError, match="some frames are not finite"):
+        load_data(f"npz:{save_npz(tmp_path / 'c.npz', images=frames, labels=labels)}")
 
 
 def test_npz_files_that_are_none(tmp_path: Path) -> None:

@@ -177,7 +177,7 @@ def test_networks_that_answer_for_every_token_refuse_one_label_a_sample(
     name: str, folder: Path
 ) -> None:
     splits = one_label_each(load_data(data_of(name, folder)))
-    with pytest.raises(ForetellError, match=f"{name} predicts .* has one label a sample; give "):
+    with pytest.raises(ForetellError, match=f"{name} predicts .* has one label per sample; give "):
         space_for(name, {}, splits)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from foretell.data.audio import audio_splits, is_audio
 from foretell.data.lazy import LazyImages, assemble, check_labels
 from foretell.data.splits import Splits
 from foretell.errors import ForetellError
@@ -28,9 +29,12 @@ def npz(
 ) -> Splits:
     """A NumPy file with arrays `images`, uint8 [N, H, W, C] or [N, C, H, W], and `labels`, [N].
 
-    `images=` and `labels=` are the names of the arrays, if they differ.
+    `images=` and `labels=` are the names of the arrays, if they differ. Floating-point `images`
+    [N, time, features] are frames of audio; their labels are [N, time / 4 rounded up].
     """
-    arrays = read_npz(Path(file), images, labels)
+    arrays, name = read_npz(Path(file), images, labels), f"npz:{Path(file).name}"
+    if is_audio(arrays[0]):
+        return audio_splits(name, file, arrays[0], arrays[1], classes, held_out)
     if arrays[1].dtype.kind not in "iu" or arrays[1].ndim != 1 or not len(arrays[1]):
         raise ForetellError(
             f"{file}: {labels!r} is {describe(arrays[1])}; expected one integer label per image"
@@ -43,7 +47,7 @@ def npz(
     targets = torch.as_tensor(arrays[1].astype(np.int64))
     found = check_labels(targets, classes, file)
     parts = {"train": (from_array(arrays[0], f"{file}: {images!r}"), targets)}
-    return assemble(f"npz:{Path(file).name}", parts, found, held_out)
+    return assemble(name, parts, found, held_out)
 
 
 def read_npz(path: Path, *names: str) -> list[np.ndarray[Any, Any]]:

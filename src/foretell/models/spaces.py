@@ -47,15 +47,18 @@ def space_like(name: str, settings: Mapping[str, Json], like: Like) -> Space:
     require_kind(name, reads, like)
     if reads in PREDICTED and like.labelled:
         raise ForetellError(
-            f"{name} predicts {PREDICTED[reads]} and the data has one label a sample; "
+            f"{name} predicts {PREDICTED[reads]} and the data has one label per sample; "
             f"give {FITTING[reads]}"
         )
     decided = {key: value for key, value in DECIDED[reads](like).items() if key in known}
     return make_space(name, decided | dict(settings))
 
 
-PREDICTED: Mapping[Kind, str] = {"tokens": "every next token", "audio": "the sound of each frame"}
-"""What networks predict where it is not one class a sample."""
+PREDICTED: Mapping[Kind, str] = {
+    "tokens": "every next token",
+    "audio": "the sound of every fourth frame",
+}
+"""What networks predict if it is not one class per sample."""
 
 DECIDED: Mapping[Kind, Callable[[Like], Settings]] = {
     "image": lambda like: {

@@ -67,7 +67,7 @@ NOUN = {"image": "images", "tokens": "text", "audio": "audio", "table": "a table
 FITTING = {
     "image": "images, such as digits",
     "tokens": "lines of text, such as text:FILE",
-    "audio": "frames of sound, such as random:64x80",
+    "audio": "frames of audio, such as random:64x80",
     "table": "a table, such as csv:FILE",
 }
 """What to give instead, by the kind that is read."""
