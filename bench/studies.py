@@ -20,7 +20,7 @@ from foretell.report.page import Code, Figure, Page, Prose, TableBlock, cell
 from foretell.report.simulations import searches_page
 from foretell.report.study import study_page
 from foretell.report.write import write_page
-from foretell.runs.store import read_config
+from foretell.runs.config import read_config
 from foretell.studies.curves import bands
 from foretell.studies.judging import judge
 from foretell.studies.read import read_study

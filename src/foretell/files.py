@@ -1,6 +1,7 @@
 """Writing files so that neither a kill nor a power cut leaves half of one."""
 
 import errno
+import fcntl
 import hashlib
 import os
 import re
@@ -24,20 +25,36 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     b'new'
     """
     path = Path(path)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     with os_errors_told(path):
+        delete_drafts(path.parent)
+        draft, file = new_draft(path)
         try:
-            file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
             try:
                 write_through(file, content)
+                os.replace(draft, path)
             finally:
                 os.close(file)
-            os.replace(draft, path)
         except BaseException:
             with suppress(OSError):
                 draft.unlink()
             raise
         sync_folder(path.parent)
+
+
+DRAFT = ".foretell.tmp"
+"""Ends the name of a file that is being written; until it is whole it has another name."""
+
+
+def new_draft(path: Path) -> tuple[Path, int]:
+    """A file beside `path` to write, and its open handle, which locks it while its writer lives."""
+    while True:
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}{DRAFT}")
+        file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if draft.exists():  # else another writer took it for an orphan before it was locked
+            return draft, file
+        os.close(file)
 
 
 def file_name(text: str) -> str:
@@ -60,10 +77,16 @@ def file_name(text: str) -> str:
 LONGEST = 110
 
 
-def delete_drafts(folder: Path) -> None:
-    """Delete what killed writers left in a folder; call it while there is none."""
-    for draft in folder.glob(".*.tmp"):
-        draft.unlink(missing_ok=True)
+def delete_drafts(folder: Path, ending: str = DRAFT) -> None:
+    """Delete what killed writers left in a folder; what a living one writes stays."""
+    for draft in folder.glob(f".*{ending}"):
+        with suppress(OSError):  # it is locked, has just been finished, or another deleted it
+            file = os.open(draft, os.O_RDONLY)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                draft.unlink()
+            finally:
+                os.close(file)
 
 
 def write_through(file: int, data: bytes) -> None:

@@ -26,7 +26,9 @@ import torch
 from torch import nn
 
 from foretell import ForetellError, load_chosen, load_data
-from foretell.runs.store import DAMAGED, ROWS, Store, read_config, read_rows
+from foretell.runs.config import read_config
+from foretell.runs.kept import KEPT
+from foretell.runs.store import DAMAGED, ROWS, Store, read_rows
 from foretell.searching.retrain import retrain
 from foretell.tables import Table, write_table
 from foretell.training.settings import TrainSettings
@@ -325,6 +327,7 @@ def test_rows_cut_at_any_byte_are_kept_up_to_there(
     ends = [at + 1 for at, byte in enumerate(whole) if byte == ord("\n")]
     for size in range(len(whole) - 1024, len(whole) + 1):
         path.write_bytes(whole[:size])
+        (path.parent / KEPT).unlink()  # a killed writer counts no rows
         kept = sum(end - 1 <= size for end in ends)  # the newline alone may be missing
         with Store.open(tmp_path / "run", config) as store:
             assert store.rows() == rows[:kept]
@@ -333,7 +336,12 @@ def test_rows_cut_at_any_byte_are_kept_up_to_there(
             for row in rows:
                 store.add(row)
         assert path.read_bytes() == whole
-    assert sorted(entry.name for entry in path.parent.iterdir()) == [".lock", ROWS, "run.json"]
+    assert sorted(entry.name for entry in path.parent.iterdir()) == [
+        ".lock",
+        KEPT,
+        ROWS,
+        "run.json",
+    ]
 
 
 @pytest.mark.parametrize("job", JOBS)
@@ -471,24 +479,33 @@ def test_chosen_weights_of_an_enemy_are_refused(calm: dict[str, Path], tmp_path:
         assert not (tmp_path / "sprung").exists()
 
 
-def test_a_search_over_weights_of_an_enemy_is_refused(
-    forks: Forks, calm: dict[str, Path], tmp_path: Path
+@pytest.mark.parametrize("recorded", [True, False])
+def test_weights_of_an_enemy_are_trained_again(
+    recorded: bool, forks: Forks, calm: dict[str, Path], tmp_path: Path
 ) -> None:
-    """All that lies in the folder of the trained networks."""
+    """All that lies in the folder of the trained networks; in a folder of before, too."""
     folder = shutil.copytree(calm["search"], tmp_path / "run")
     for content in traps(tmp_path / "sprung"):
         for path in (folder / "networks").iterdir():
             path.write_bytes(content)
-        assert_one_line(forks.run(command("search", folder), folder), ".pt is damaged; ")
+        if not recorded:
+            (folder / KEPT).unlink()
+        ended = forks.run(command("search", folder), folder)
+        assert ended.code == 0, ended.err
+        assert ".pt is damaged; the network is trained again" in ended.err
         assert not (tmp_path / "sprung").exists()
+        assert_as_undisturbed(folder, calm["search"])
 
 
-def test_trained_weights_that_are_gone_are_told(
+def test_trained_weights_that_are_gone_are_trained_again(
     forks: Forks, calm: dict[str, Path], tmp_path: Path
 ) -> None:
     folder = shutil.copytree(calm["search"], tmp_path / "run")
     shutil.rmtree(folder / "networks")
-    assert_one_line(forks.run(command("search", folder), folder), ".pt", "--run")
+    ended = forks.run(command("search", folder), folder)
+    assert ended.code == 0, ended.err
+    assert ".pt is gone; the network is trained again" in ended.err
+    assert_as_undisturbed(folder, calm["search"])
 
 
 def test_a_checkpoint_of_an_enemy_is_begun_anew(

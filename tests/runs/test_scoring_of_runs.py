@@ -11,7 +11,8 @@ from torch import Tensor
 from foretell import ForetellError, load_data, score, search
 from foretell.batch import Batch
 from foretell.data import minibatch
-from foretell.runs.store import read_config, read_rows
+from foretell.runs.config import read_config
+from foretell.runs.store import read_rows
 from foretell.scoring.settings import ScoreSettings
 from foretell.spaces import make_space
 from foretell.studies.run import run_study

@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 
 import foretell
 from foretell.errors import ForetellError
-from foretell.files import write_atomically
-from foretell.runs.store import DAMAGED, ROWS, RUN, Store, read_config, read_rows
+from foretell.files import new_draft, write_atomically
+from foretell.runs.config import RUN, read_config
+from foretell.runs.kept import KEPT
+from foretell.runs.store import DAMAGED, ROWS, Store, read_rows
 from tests.support.processes import PATIENCE
 
 CONFIG = {"seed": 0, "train": {"epochs": 3, "lr": 0.1}}
@@ -116,6 +118,7 @@ def test_a_torn_end_is_cut_off_wherever_it_tears(tmp_path: Path) -> None:
     ends = [at + 1 for at, byte in enumerate(whole) if byte == ord("\n")]
     for size in range(ends[1], len(whole) + 1):
         (tmp_path / ROWS).write_bytes(whole[:size])
+        (tmp_path / KEPT).unlink()  # a killed writer counts no rows
         # a line that lacks only its newline is whole
         kept = sum(size >= end - 1 for end in ends)
         assert read_rows(tmp_path) == made[:kept]
@@ -221,6 +224,7 @@ def test_a_run_file_that_is_not_ours_to_read_is_refused(
     tmp_path: Path, text: str, said: str
 ) -> None:
     write(tmp_path, 1)
+    (tmp_path / KEPT).unlink()
     (tmp_path / RUN).write_text(text)
     for use in (lambda: Store.open(tmp_path, CONFIG), lambda: read_rows(tmp_path)):
         with pytest.raises(ForetellError, match=said):
@@ -427,9 +431,32 @@ def test_write_atomically_leaves_the_old_file_or_the_new_one(
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.bin"]
 
 
+def test_a_lost_end_is_counted_in_a_run_that_was_closed(tmp_path: Path) -> None:
+    """Unlike a writer that was killed, whose rows are no fewer than were acknowledged."""
+    made = write(tmp_path, 4)
+    whole = (tmp_path / ROWS).read_bytes()
+    for size in range(len(whole) - 1):
+        (tmp_path / ROWS).write_bytes(whole[:size])
+        with pytest.raises(ForetellError, match=rf"{ROWS} lacks \d of its 4 rows; continue"):
+            read_rows(tmp_path)
+    with Store.open(tmp_path, CONFIG) as store:
+        assert store.notice == f"{tmp_path / ROWS} lacks 1 of its 4 rows; computed again"
+        store.add(made[3])
+    assert read_rows(tmp_path) == made
+
+
+def test_what_a_living_writer_has_begun_is_not_swept_up(tmp_path: Path) -> None:
+    draft, file = new_draft(tmp_path / "a.pt")
+    write_atomically(tmp_path / "b.pt", b"other")
+    assert draft.exists()
+    os.close(file)  # as a kill does
+    write_atomically(tmp_path / "b.pt", b"another")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["b.pt"]
+
+
 def test_drafts_of_a_killed_writer_are_swept_up(tmp_path: Path) -> None:
     (tmp_path / f".{RUN}.0badcafe.tmp").write_text("{")
     write(tmp_path, 1)
     (tmp_path / f".{ROWS}.0badcafe.tmp").write_text("{")
     write(tmp_path, 1)
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == [".lock", ROWS, RUN]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [".lock", KEPT, ROWS, RUN]

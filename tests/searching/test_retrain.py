@@ -10,7 +10,7 @@ import torch
 from foretell import ForetellError, search
 from foretell.cli import main
 from foretell.progress import Progress
-from foretell.runs.store import read_config
+from foretell.runs.config import read_config
 from foretell.searching.retrain import retrain
 from foretell.spaces import make_space
 from foretell.training.settings import TrainSettings

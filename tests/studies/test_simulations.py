@@ -16,8 +16,9 @@ from foretell.runs.store import read_rows
 from foretell.spaces import Subset, enumerate_space, make_space
 from foretell.studies.curves import bands, needed, speedups
 from foretell.studies.run import run_study
+from foretell.studies.searches import benchmark_of, run_simulations
 from foretell.studies.simulate import Benchmark, best_so_far, simulate
-from foretell.studies.simulations import benchmark_of, read_simulations, run_simulations
+from foretell.studies.simulations import read_simulations
 from foretell.tables import Table, write_table
 
 SPACE = make_space("nb201")

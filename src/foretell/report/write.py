@@ -12,7 +12,7 @@ from foretell.report.page import Chart, Figure, Page, TableBlock, as_html
 from foretell.report.search import search_page
 from foretell.report.simulations import searches_page
 from foretell.report.study import study_page, with_truth
-from foretell.runs.store import read_config
+from foretell.runs.config import read_config
 from foretell.searching.read import read_search
 from foretell.studies.judging import judge
 from foretell.studies.read import read_study

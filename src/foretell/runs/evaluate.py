@@ -11,13 +11,14 @@ from typing import Any, TypeVar
 
 from foretell.errors import ForetellError
 from foretell.executors.processes import Lost, completed
-from foretell.files import os_errors_told, write_atomically
+from foretell.files import os_errors_told
 from foretell.progress import Tally
 from foretell.proxies import PROXIES
+from foretell.runs.kept import UNFINISHED
 from foretell.runs.rowlog import canonical
 from foretell.runs.rows import Declared, Network, ReducedRow, ScoreRow, TrainRow, add, find
 from foretell.runs.store import Store
-from foretell.runs.tasks import ScoreTask, TrainTask, loaded
+from foretell.runs.tasks import ScoreTask, TrainTask, fill, loaded
 from foretell.runs.work import Work
 from foretell.scoring.score import Score
 from foretell.searchers import Question
@@ -87,16 +88,41 @@ class Evaluator:
             self._networks[arch] = Network(space.name, self._settings, space.format(arch), seed)
         return self._networks[arch]
 
-    def weights_file(self, arch: Arch) -> Path:
-        """Where the trained weights of this architecture are kept."""
+    def weights(self, arch: Arch) -> tuple[bytes, Trained]:
+        """A trained network's weights, as `torch.save` writes a state_dict, and their training.
+
+        Where their file is gone or damaged the network is trained again, and `store.notice` says
+        so. Raises ForetellError if that fails.
+        """
+        name = self._weights_name(arch)
+        try:
+            content = self.store.kept(name)
+            fill(self.work.space.build(arch, self.work.seed), content)
+        except FileNotFoundError:
+            state = "is gone"
+        except Exception:  # what torch raises of a damaged file is anyone's guess
+            state = "is damaged"
+        else:
+            return content, self.training(arch)
+        (_, result), *_ = completed(self.executor, {arch: self._train_task(arch)}, 1)
+        trained, content = untrained(result.why) if isinstance(result, Lost) else result
+        path = self.store.folder / name
+        if not trained.history:
+            raise ForetellError(f"{path} {state} and can't be trained again: {trained.why}")
+        self.store.keep(name, content)
+        self._checkpoint(arch).unlink(missing_ok=True)
+        self.store.tell(f"{path} {state}; the network is trained again")
+        return content, trained
+
+    def _weights_name(self, arch: Arch) -> str:
+        """Of the file in the run's folder that keeps the trained weights of this architecture."""
         key = canonical(self._train_row(arch).key())
-        name = hashlib.sha256(key.encode()).hexdigest()[:16]
-        return self.store.folder / "networks" / f"{name}.pt"
+        return f"networks/{hashlib.sha256(key.encode()).hexdigest()[:16]}.pt"
 
     def _checkpoint(self, arch: Arch) -> Path:
         """Where a stopped training of this architecture goes on from."""
-        weights = self.weights_file(arch)
-        return weights.with_name(f"{weights.stem}.unfinished.pt")
+        weights = self.store.folder / self._weights_name(arch)
+        return weights.with_name(f"{weights.stem}{UNFINISHED}")
 
     @cached_property
     def _networks(self) -> dict[Arch, Network]:
@@ -124,22 +150,26 @@ class Evaluator:
 
     def _task(self, question: Question) -> Task | None:
         """What has to be computed for an answer; None if it is all there."""
-        return (self._train_task if question.kind == "train" else self._score_task)(question.arch)
+        missing = self._missing_training if question.kind == "train" else self._missing_scores
+        return missing(question.arch)
 
-    def _train_task(self, arch: Arch) -> TrainTask | None:
+    def _missing_training(self, arch: Arch) -> TrainTask | None:
+        if self._training_row(arch).key() not in self.store:
+            return self._train_task(arch)
+        if not self.reduced:
+            self._checkpoint(arch).unlink(missing_ok=True)  # a kill may have come before
+        return None
+
+    def _train_task(self, arch: Arch) -> TrainTask:
         work = self.work
         checkpoint = None if self.reduced else self._checkpoint(arch)
-        if self._training_row(arch).key() in self.store:
-            if checkpoint is not None:
-                checkpoint.unlink(missing_ok=True)  # a kill may have come before
-            return None
         if checkpoint is not None:
             with os_errors_told(checkpoint.parent):
                 checkpoint.parent.mkdir(exist_ok=True)
         how = (work.training, work.seed, work.device)
         return TrainTask(work.space, arch, work.data, *how, checkpoint)
 
-    def _score_task(self, arch: Arch) -> ScoreTask | None:
+    def _missing_scores(self, arch: Arch) -> ScoreTask | None:
         work = self.work
         missing = {
             proxy.name: work.plan.settings.get(proxy.name, {})
@@ -160,7 +190,7 @@ class Evaluator:
         if self.reduced:
             add(self.store, reduced_row(self._reduced_row(arch), trained, self._minibatches))
             return
-        write_atomically(self.weights_file(arch), weights)
+        self.store.keep(self._weights_name(arch), weights)
         add(self.store, replace(self._train_row(arch), trained=trained))
         self._checkpoint(arch).unlink(missing_ok=True)
 
@@ -214,8 +244,13 @@ class Refusing:
 def lost(task: Task, why: str) -> Any:
     """A result for a network that could not be computed: undefined, for this reason."""
     if isinstance(task, TrainTask):
-        return Trained(math.nan, math.nan, 0.0, (), why), b""
+        return untrained(why)
     return dict.fromkeys(task.proxies, Score(math.nan, 0.0, why))
+
+
+def untrained(why: str) -> tuple[Trained, bytes]:
+    """The result of a training that could not be computed."""
+    return Trained(math.nan, math.nan, 0.0, (), why), b""
 
 
 def reduced_row(asked: ReducedRow, trained: Trained, minibatches: int) -> ReducedRow:

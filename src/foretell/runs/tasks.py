@@ -23,7 +23,7 @@ from foretell.spaces import Arch, Fits, Space
 from foretell.training.settings import TrainSettings
 from foretell.training.train import Trained, train
 
-__all__ = ["Data", "ScoreTask", "TrainTask", "loaded"]
+__all__ = ["Data", "ScoreTask", "TrainTask", "fill", "loaded", "weights_of"]
 
 Data = str | Splits
 """Data by name, which each process loads for itself, or the images themselves."""
@@ -80,9 +80,22 @@ class TrainTask:
                 checkpoint=kept,
                 keep_checkpoint=True,
             )
-        weights = io.BytesIO()
-        torch.save({name: tensor.cpu() for name, tensor in model.state_dict().items()}, weights)
-        return trained, weights.getvalue()
+        return trained, weights_of(model)
+
+
+def weights_of(model: nn.Module) -> bytes:
+    """Its state_dict, on the CPU, as `torch.save` writes it."""
+    content = io.BytesIO()
+    torch.save({name: tensor.cpu() for name, tensor in model.state_dict().items()}, content)
+    return content.getvalue()
+
+
+def fill(model: nn.Module, weights: bytes) -> None:
+    """Load a state_dict that `torch.save` wrote; nothing in it is executed.
+
+    Raises whatever torch does where it is none, or one of another network.
+    """
+    model.load_state_dict(torch.load(io.BytesIO(weights), weights_only=True, map_location="cpu"))
 
 
 def built(task: ScoreTask | TrainTask) -> nn.Module:

@@ -2,85 +2,103 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from foretell.errors import ForetellError, RunStateError
-from foretell.files import write_atomically
 from foretell.runs.evaluate import Evaluator
+from foretell.runs.kept import damaged, keep_pair, kept
+from foretell.runs.rows import finite_or_null
+from foretell.runs.tasks import fill
 from foretell.spaces import SPACES, Arch, Space, make_space, own_space
 from foretell.version import __version__
 
 __all__ = ["load_chosen"]
 
 
+CHOSEN, RETRAINED = "chosen", "retrained"
+"""Before `.pt`, the weights of a network, and `.json`, what rebuilds it."""
+ABOUT = {"space": str, "settings": dict, "arch": str, "seed": int, "weights": str}
+"""What the description of a network says at least."""
+
+
 def save_chosen(arch: Arch, evaluator: Evaluator) -> None:
-    """Write chosen.pt, a state_dict, and chosen.json, what rebuilds the network it fits."""
-    folder = evaluator.store.folder
-    training = evaluator.training(arch)
+    """Write chosen.pt, a state_dict, and chosen.json, what rebuilds the network it fits.
+
+    Weights that are gone or damaged are trained again.
+    """
+    content, trained = evaluator.weights(arch)
     about = evaluator.network(arch).key() | {
-        "weights": "chosen.pt",
-        "val_accuracy": training.val_accuracy,
-        "test_accuracy": training.test_accuracy,
-        "foretell": __version__,
+        "val_accuracy": trained.val_accuracy,
+        "test_accuracy": trained.test_accuracy,
     }
-    weights = evaluator.weights_file(arch)
-    try:
-        content = weights.read_bytes()
-    except OSError as error:
-        raise RunStateError(
-            f"cannot read {weights}, which this run has trained: {error.strerror}; "
-            "restore it or give another --run folder",
-            folder,
-            "damaged",
-        ) from error
-    write_atomically(folder / "chosen.pt", content)
-    write_atomically(folder / "chosen.json", f"{json.dumps(about, indent=2)}\n".encode())
+    save_network(evaluator.store.folder, CHOSEN, content, about)
 
 
-def load_chosen(run: str | os.PathLike[str], space: str | Space | None = None) -> nn.Module:
+def save_network(folder: Path, name: str, weights: bytes, about: Mapping[str, Any]) -> None:
+    """Write the weights of a network and what they are."""
+    said = finite_or_null({**about, "weights": f"{name}.pt", "foretell": __version__})
+    text = f"{json.dumps(said, indent=2)}\n"
+    keep_pair(folder, (f"{name}.pt", weights), (f"{name}.json", text.encode()))
+
+
+def load_chosen(
+    run: str | os.PathLike[str], space: str | Space | None = None, *, retrained: bool = False
+) -> nn.Module:
     """The trained network that a search chose, in evaluation mode, on the CPU.
 
-    A space of your own is given again, as an object or `FILE.py:NAME`: nothing in the run folder
-    is executed. Raises RunStateError if the search has not finished.
+    With `retrained` its weights are those of `foretell.retrain`. A space of your own is given
+    again, as an object or `FILE.py:NAME`: nothing in the run folder is executed. Raises
+    RunStateError if the search or the retraining has not finished, or a file is damaged.
     """
-    folder = Path(run)
-    about = read_chosen(folder)
+    folder, name = Path(run), RETRAINED if retrained else CHOSEN
+    about = read_network(folder, name)
     built = space_of(about, space)
     model = built.build(built.parse(about["arch"]), about["seed"])
-    path = folder / about["weights"]
+    path = folder / f"{name}.pt"
     try:
-        model.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
+        content = kept(folder, path.name, again(name))
+    except FileNotFoundError:
+        raise damaged(path, folder, again(name)) from None
+    try:
+        fill(model, content)
     except Exception as error:  # torch raises what it likes
-        raise RunStateError(f"{path} is damaged; {REDO}", folder, "damaged") from error
+        raise damaged(path, folder, again(name)) from error
     return model.eval()
 
 
-REDO = "delete it and run the same command again"
-
-
-CHOSEN = {"space": str, "settings": dict, "arch": str, "seed": int, "weights": str}
-"""What chosen.json says at least of what rebuilds a network."""
+def again(name: str) -> str:
+    """How to have a network's files again."""
+    return f"run the {'retraining' if name == RETRAINED else 'search'} again"
 
 
 def read_chosen(folder: Path) -> dict[str, Any]:
     """What chosen.json says. Raises RunStateError if the search has not finished."""
+    return read_network(folder, CHOSEN)
+
+
+def read_network(folder: Path, name: str) -> dict[str, Any]:
+    """What the description of a network says. Raises RunStateError if it is not there yet."""
+    path = folder / f"{name}.json"
     try:
-        about: dict[str, Any] = json.loads((folder / "chosen.json").read_bytes())
-        kinds = {name: type(about[name]) for name in CHOSEN}
+        about: dict[str, Any] = json.loads(kept(folder, path.name, again(name)))
+        kinds = {field: type(about[field]) for field in ABOUT}
     except FileNotFoundError:
+        command = "retrain" if name == RETRAINED else "search --run"
         raise RunStateError(
-            f"{folder} holds no chosen network yet; let `foretell search --run {folder}` finish",
+            f"{folder} holds no {name} network yet; let `foretell {command} {folder}` finish",
             folder,
             "unfinished",
         ) from None
-    except (ValueError, KeyError, TypeError):
+    except RunStateError:
+        raise
+    except (ValueError, KeyError, TypeError, RecursionError):
         kinds = {}
-    if kinds != CHOSEN:
-        raise RunStateError(f"{folder / 'chosen.json'} is damaged; {REDO}", folder, "damaged")
+    if kinds != ABOUT or about["weights"] != f"{name}.pt":
+        raise damaged(path, folder, again(name))
     return about
 
 

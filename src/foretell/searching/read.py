@@ -9,9 +9,10 @@ from typing import Any
 import pandas as pd
 
 from foretell.errors import RunStateError
+from foretell.runs.config import read_config
 from foretell.runs.rowlog import Row
 from foretell.runs.rows import CostRow, PickRow, ScoreRow, TrainRow, rows_of, versions
-from foretell.runs.store import read_config, read_rows
+from foretell.runs.store import read_rows
 
 __all__ = ["Found", "read_search"]
 

@@ -1,30 +1,24 @@
 """Train the network that a search chose in full."""
 
-import io
-import json
 import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from foretell.errors import ForetellError, RunStateError
-from foretell.files import write_atomically
 from foretell.progress import Progress, ProgressCallback
-from foretell.runs.store import locked, read_config
-from foretell.runs.tasks import Data, loaded
-from foretell.searching.chosen import read_chosen, space_of
+from foretell.runs.config import locked, read_config
+from foretell.runs.kept import UNFINISHED
+from foretell.runs.tasks import Data, loaded, weights_of
+from foretell.searching.chosen import RETRAINED, read_chosen, save_network, space_of
 from foretell.spaces import Space
 from foretell.training.settings import TrainSettings
 from foretell.training.train import Epoch, Trained, train
-from foretell.version import __version__
 
 __all__ = ["Retrained", "retrain"]
-
-WEIGHTS, ABOUT, UNFINISHED = "retrained.pt", "retrained.json", "retrained.unfinished.pt"
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +63,7 @@ def retrain(
         )
     built = space_of(about, space)
     model = built.build(built.parse(about["arch"]), seed)
-    checkpoint = folder / UNFINISHED
+    checkpoint = folder / f"{RETRAINED}{UNFINISHED}"
     start, epochs = time.perf_counter(), training.stop_after or training.epochs
 
     def finished(epoch: Epoch) -> None:
@@ -84,7 +78,7 @@ def retrain(
             raise ForetellError(f"the training failed: {trained.why}; try a smaller learning rate")
         keep(model, trained, training, about, seed, folder)
         checkpoint.unlink(missing_ok=True)
-    return Retrained(model, trained, folder / WEIGHTS)
+    return Retrained(model, trained, folder / f"{RETRAINED}.pt")
 
 
 def keep(
@@ -96,10 +90,6 @@ def keep(
     folder: Path,
 ) -> None:
     """Write the weights, and what they are."""
-    buffer = io.BytesIO()
-    torch.save({name: tensor.cpu() for name, tensor in model.state_dict().items()}, buffer)
-    write_atomically(folder / WEIGHTS, buffer.getvalue())
-    kept = {name: about[name] for name in ("space", "settings", "arch")}
-    kept |= {"seed": seed, "weights": WEIGHTS, "training": training.key(), "foretell": __version__}
-    kept |= asdict(trained)
-    write_atomically(folder / ABOUT, f"{json.dumps(kept, indent=2)}\n".encode())
+    said = {name: about[name] for name in ("space", "settings", "arch")}
+    said |= {"seed": seed, "training": training.key(), **asdict(trained)}
+    save_network(folder, RETRAINED, weights_of(model), said)

@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 
 from foretell.errors import RunStateError
+from foretell.runs.config import read_config
 from foretell.runs.rows import ReducedRow, ScoreRow, rows_of, versions
-from foretell.runs.store import read_config, read_rows
+from foretell.runs.store import read_rows
 from foretell.spaces import Space, make_space
-from foretell.tables import Table, read_table
+from foretell.studies.kept import kept_table
+from foretell.tables import Table
 
 __all__ = ["Rows", "read_study"]
-
-TABLE = "table.parquet"
 
 
 def drawn(table: Table, space: Space, seed: int, count: int | None) -> Iterator[tuple[str, str]]:
@@ -66,7 +66,7 @@ def read_study(run: str | os.PathLike[str]) -> Rows:
     if config.get("job") != "study":
         said = f"{run} is a run of another kind; give the folder of a study"
         raise RunStateError(said, Path(run), "not a run")
-    table = read_table(Path(run) / TABLE)
+    table = kept_table(Path(run))
     every = read_rows(run)
     rows, trained = rows_of(ScoreRow, every), rows_of(ReducedRow, every)
     if not rows:

@@ -23,9 +23,10 @@ from foretell.runs.work import Work, suited
 from foretell.scoring.settings import ScoreSettings
 from foretell.searchers import Question
 from foretell.spaces import Space
-from foretell.studies.read import TABLE, drawn
+from foretell.studies.kept import keep_table
+from foretell.studies.read import drawn
 from foretell.studies.zoo import ModelZoo
-from foretell.tables import Table, read_table, write_table
+from foretell.tables import Table, read_table
 from foretell.training.settings import TrainSettings
 
 __all__ = ["STUDIED", "run_study"]
@@ -90,8 +91,7 @@ def run_study(
     with Store.open(run, config) as store, pool(executor or workers) as pooled:
         if store.notice:
             told(store.notice)
-        if not (store.folder / TABLE).exists():
-            keep(known, store.folder)
+        keep_table(store, known)
         archs = [built.parse(text) for text, _ in drawn(known, built, seed, sample)]
         canonical = [built.canonical(arch) for arch in archs]
         count = len(canonical)
@@ -135,8 +135,3 @@ def configuration(table: Table, splits: Splits, work: Work) -> dict[str, Any]:
         "loss": work.score_key["loss"],
         **work.unusual_scoring,
     }
-
-
-def keep(table: Table, folder: Path) -> None:
-    """Put the table beside the rows, so that they can be judged anywhere."""
-    write_table(table, folder / TABLE)

@@ -1,197 +1,22 @@
-"""Search many times on a table, a row a search, and read the rows back as curves."""
+"""What simulated searches found: their rows read back as curves."""
 
-import hashlib
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from foretell.errors import ForetellError, RunStateError, unknown_name
-from foretell.executors.processes import Lost, completed, pool
-from foretell.progress import ProgressCallback, Tally
-from foretell.proxies import PROXIES
-from foretell.runs.costs import column_of
-from foretell.runs.rows import SimulatedRow, add, rows_of, versions
-from foretell.runs.store import Store, read_config, read_rows
-from foretell.runs.tasks import one_thread
-from foretell.studies.read import TABLE, read_study
-from foretell.studies.run import keep
-from foretell.studies.simulate import (
-    Benchmark,
-    Simulated,
-    best_so_far,
-    make_strategy,
-    simulate,
-)
-from foretell.tables import Table, read_table
+from foretell.errors import RunStateError
+from foretell.runs.config import read_config
+from foretell.runs.rows import SimulatedRow, rows_of, versions
+from foretell.runs.store import read_rows
+from foretell.studies.kept import kept_benchmark, kept_seconds
+from foretell.studies.simulate import Benchmark, best_so_far
 
-__all__ = ["STRATEGIES", "Simulations", "read_simulations", "run_simulations"]
-
-STRATEGIES = (
-    "random",
-    "random?warmup=1000",
-    "random?warmup=3000",
-    "aging_evolution",
-    "aging_evolution?warmup=1000",
-    "aging_evolution?warmup=3000",
-    "aging_evolution?moves=1",
-    "reinforce",
-    "reinforce?warmup=3000",
-    "reinforce?moves=10",
-    "reinforce?moves=100",
-    "local",
-    "local?warmup=3000",
-)
-"""The paper's algorithms with and without help, and local search; the predictor takes longer."""
-SCORES = "scores.parquet"
-SECONDS = "seconds.parquet"
-TIME = "train_time_s"
-"""The column of a table that says how long a training took."""
-
-
-def run_simulations(
-    scored: str | os.PathLike[str],
-    *,
-    run: str | os.PathLike[str],
-    by: str = "synflow",
-    strategies: Sequence[str] = STRATEGIES,
-    told: Sequence[str] = (),
-    seconds: str | None = None,
-    trainings: int = 300,
-    seeds: int = 100,
-    workers: int = 1,
-    progress: ProgressCallback | None = None,
-) -> Path:
-    """Search the table of the study `scored` with its scores, and return the run's folder.
-
-    Each strategy searches once for each seed and each column of `told`, by default the table's
-    first to choose by: its values are what the searcher is told of a training. A column of the
-    table's `reporting` may be named too, since the paper told its searchers test accuracies; the
-    curves say so. `seconds`, a TABLE:COLUMN of costs, is what trainings take where the table does
-    not say; it is kept with the run and changes no search. `progress` is called with a `Progress`
-    after each search.
-
-    Called again with more strategies, columns or seeds, it does what is missing; the rows are the
-    same whatever the number of workers.
-
-    Raises ForetellError for a bad argument, or a folder that holds something else.
-    """
-    rows = read_study(scored)
-    benchmark = benchmark_of(rows.table, rows.runs[0], by, rows.config["space"]["settings"])
-    columns = columns_told(rows.table, told)
-    if trainings < 1 or seeds < 1:
-        raise ForetellError(f"{trainings} trainings with {seeds} seeds: give at least 1 of each")
-    for strategy in strategies:
-        make_strategy(strategy, benchmark.space, 0)
-    taken = None if seconds is None else column_of(seconds, benchmark.space).rename(seconds)
-    config = configuration(benchmark, by, float(rows.seconds[by]), rows.config)
-    with Store.open(run, config) as store, pool(workers) as executor:
-        if not (store.folder / TABLE).exists():
-            keep(rows.table, store.folder)
-            benchmark.scores.rename("score").to_frame().to_parquet(store.folder / SCORES)
-        if taken is not None:
-            taken.to_frame().to_parquet(store.folder / SECONDS)
-        tasks = {
-            (strategy, column, seed): Search(str(store.folder), strategy, column, trainings, seed)
-            for seed in range(seeds)
-            for strategy in strategies
-            for column in columns
-        }
-        missing = {k: task for k, task in tasks.items() if task.row.key() not in store}
-        tally = Tally(progress, {"search": len(tasks)})
-        for name in (name for name in tasks if name not in missing):
-            tally.add("search", searched(*name), cached=True)
-        for name, found in completed(executor, missing, workers):
-            if isinstance(found, Lost):
-                raise ForetellError(f"the search {missing[name].row.key()}: {found.why}")
-            add(store, replace(missing[name].row, trained=found.trained, scored=found.scored))
-            tally.add("search", searched(*name))
-        return store.folder
-
-
-def searched(strategy: str, column: str, seed: int) -> str:
-    """One of the searches in words."""
-    return f"{strategy} by {column}, seed {seed}"
-
-
-def benchmark_of(table: Table, scores: pd.DataFrame, by: str, settings: Any) -> Benchmark:
-    """The table with the scores by which a search is helped, higher being better."""
-    if by not in scores:
-        raise unknown_name("proxy", by, scores, f"the study has no scores {by!r}")
-    if table.space == "models":
-        raise ForetellError(f"table {table.name} is a zoo: there is no space to search")
-    sign = 1 if PROXIES[by].higher_is_better else -1
-    return Benchmark(table, sign * scores[by], settings)
-
-
-def columns_told(table: Table, asked: Sequence[str]) -> list[str]:
-    """The columns that searchers are told, each in searches of its own."""
-    known = [*table.choosing, *table.reporting]
-    for column in asked:
-        if column not in known:
-            said = f"table {table.name} has no accuracy {column!r}"
-            raise unknown_name("column", column, known, said)
-    if not (asked or table.choosing):
-        raise ForetellError(f"table {table.name} has nothing to choose by; name a column to tell")
-    return list(asked or table.choosing[:1])
-
-
-def configuration(
-    benchmark: Benchmark, by: str, seconds: float, study: dict[str, Any]
-) -> dict[str, Any]:
-    """What a run folder is for; more strategies, columns or seeds go into the same one."""
-    table = benchmark.table
-    text = benchmark.scores.sort_index().to_csv()
-    return {
-        "job": "simulation",
-        "table": {"name": table.name, "checksum": table.checksum},
-        "space": study["space"],
-        "by": by,
-        "scores": {
-            "fingerprint": hashlib.sha256(text.encode()).hexdigest()[:16],
-            "count": len(benchmark.scores),
-            "data": study["data"],
-            "batch_size": study["batch_size"],
-            "seed": study["seed"],
-            "seconds": seconds,
-        },
-    }
-
-
-@dataclass(frozen=True)
-class Search:
-    """One search, for any process that can read the run folder."""
-
-    folder: str
-    strategy: str
-    told: str
-    trainings: int
-    seed: int
-
-    @property
-    def row(self) -> SimulatedRow:
-        """Its row, not finished."""
-        return SimulatedRow(self.strategy, self.told, self.trainings, self.seed)
-
-    def __call__(self) -> Simulated:
-        """What it trained."""
-        with one_thread():
-            return simulate(
-                benchmark_in(self.folder), self.strategy, self.told, self.trainings, self.seed
-            )
-
-
-@lru_cache(maxsize=2)
-def benchmark_in(folder: str) -> Benchmark:
-    """The benchmark that a run folder keeps, read once a process."""
-    scores = pd.read_parquet(Path(folder) / SCORES)["score"]
-    settings = read_config(folder)["space"]["settings"]
-    return Benchmark(read_table(Path(folder) / TABLE), scores, settings)
+__all__ = ["Simulations", "read_simulations"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,13 +101,6 @@ def read_simulations(run: str | os.PathLike[str]) -> Simulations:
     if not (rows := rows_of(SimulatedRow, stored)):
         said = f"{run} holds no searches yet; let `foretell study search` run"
         raise RunStateError(said, Path(run), "unfinished")
-    benchmark = benchmark_in(os.fspath(run))
-    seconds = seconds_in(Path(run), benchmark.table)
+    benchmark = kept_benchmark(Path(run), config)
+    seconds = kept_seconds(Path(run), benchmark.table)
     return Simulations(config, benchmark, rows, versions(stored), seconds)
-
-
-def seconds_in(folder: Path, table: Table) -> "pd.Series[float] | None":
-    """What each row of the table takes to train: as was given with the run, or the table says."""
-    if (folder / SECONDS).exists():
-        return pd.read_parquet(folder / SECONDS).iloc[:, 0].reindex(table.frame.index)
-    return table.frame.get(TIME)

@@ -16,7 +16,7 @@ from foretell.files import write_atomically
 from foretell.names import extra
 from foretell.tables.table import Table, about
 
-__all__ = ["read_about", "read_parquet_file", "read_table_file", "write_table"]
+__all__ = ["read_about", "read_parquet_file", "read_table_file", "table_bytes", "write_table"]
 
 METADATA = b"foretell"
 FORMAT = 1
@@ -36,22 +36,28 @@ def write_table(table: Table, path: str | Path) -> None:
     ...     read_table_file(Path(folder, "mine.parquet")).checksum == table.checksum
     True
     """
-    arrow, parquet = extra("pyarrow", "studies"), extra("pyarrow.parquet", "studies")
-    content = arrow.Table.from_pandas(table.frame, preserve_index=True)
-    said = {"format": FORMAT, **about(table), "checksum": table.checksum}
-    metadata = {**(content.schema.metadata or {}), METADATA: json.dumps(said).encode()}
-    buffer = io.BytesIO()
-    parquet.write_table(content.replace_schema_metadata(metadata), buffer, compression="zstd")
+    content = table_bytes(table)
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, buffer.getvalue())
+        write_atomically(path, content)
     except (OSError, ForetellError) as error:
         reason = error if isinstance(error, OSError) else error.__cause__
         raise ForetellError(
             f"cannot write {path}: {getattr(reason, 'strerror', reason)}; make room or set "
             f"FORETELL_DATA to another folder"
         ) from error
+
+
+def table_bytes(table: Table) -> bytes:
+    """The table as the content of a Parquet file."""
+    arrow, parquet = extra("pyarrow", "studies"), extra("pyarrow.parquet", "studies")
+    content = arrow.Table.from_pandas(table.frame, preserve_index=True)
+    said = {"format": FORMAT, **about(table), "checksum": table.checksum}
+    metadata = {**(content.schema.metadata or {}), METADATA: json.dumps(said).encode()}
+    buffer = io.BytesIO()
+    parquet.write_table(content.replace_schema_metadata(metadata), buffer, compression="zstd")
+    return buffer.getvalue()
 
 
 def read_table_file(path: Path) -> Table:

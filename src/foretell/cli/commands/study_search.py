@@ -70,7 +70,8 @@ def study_search(
     table, so that it takes minutes.
     """
     from foretell.cli.progress import ShownProgress
-    from foretell.studies.simulations import STRATEGIES, read_simulations, run_simulations
+    from foretell.studies.searches import STRATEGIES, run_simulations
+    from foretell.studies.simulations import read_simulations
 
     with ShownProgress() as progress:
         folder = run_simulations(

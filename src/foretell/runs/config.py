@@ -1,0 +1,161 @@
+"""A run's folder and `run.json`, the configuration that made it and that never changes."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from foretell.errors import RunStateError
+from foretell.files import delete_drafts, os_errors_told
+from foretell.runs.kept import KEPT, damaged, digest_of, keep, kept, read_record, record_anew
+from foretell.runs.rowlog import canonical
+
+__all__ = ["LOCK", "RUN", "acquired", "locked", "read_config", "refuse_foreign", "settle"]
+
+FORMAT = 1
+RUN, LOCK = "run.json", ".lock"
+MEND = "run the command that made it again, or give another --run folder"
+
+
+def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """The configuration that made the run. Raises RunStateError if this is not a run."""
+    folder = Path(folder)
+    try:
+        return configuration(kept(folder, RUN, MEND), folder)
+    except FileNotFoundError:
+        raise RunStateError(
+            f"{folder} is not a run: it has no {RUN}; give a run's folder", folder, "not a run"
+        ) from None
+
+
+def configuration(content: bytes, folder: Path) -> dict[str, Any]:
+    """What run.json says. Raises RunStateError if it is damaged or of another format."""
+    try:
+        run = json.loads(content)
+        version, config = run["format"], run["config"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise damaged(folder / RUN, folder, "restore it or give another --run folder") from None
+    if version != FORMAT or not isinstance(config, dict):
+        raise RunStateError(
+            f"{folder} is a run in format {version!r}, this foretell knows format {FORMAT}; "
+            "use the foretell that wrote it or give another --run folder",
+            folder,
+            "other version",
+        )
+    return config
+
+
+def settle(path: Path, config: Mapping[str, Any]) -> str:
+    """Write run.json, or compare it if it is there; a line that says what was damaged, or nothing.
+
+    Raises RunStateError if the run was made with another configuration.
+    """
+    for below in (path, path / "networks"):
+        delete_drafts(below, ".tmp")  # drafts ended so before, too
+    text = json.dumps({"format": FORMAT, "config": config}, indent=2, allow_nan=False)
+    content = f"{text}\n".encode()
+    try:
+        record = read_record(path)
+    except RunStateError:
+        if (path / RUN).exists():
+            require_equal(path, configuration((path / RUN).read_bytes(), path), config)
+        record_anew(path)
+        return f"{path / KEPT} was damaged and is written anew"
+    if not (path / RUN).exists():
+        keep(path, RUN, content)
+        return ""
+    try:
+        require_equal(path, read_config(path), config)
+    except RunStateError as error:
+        if error.reason != "damaged" or digest_of(content) not in record.files.get(RUN, ()):
+            raise
+        keep(path, RUN, content)
+        return f"{path / RUN} was damaged and is written anew"
+    return ""
+
+
+def require_equal(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise RunStateError, naming what differs, unless both are the same configuration."""
+    old, new = flat(before), flat(now)
+    differing = [
+        f"{name} was {short(old.get(name))}, now {short(new.get(name))}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]
+    if differing:
+        raise RunStateError(
+            f"{path} was made with other settings ({'; '.join(differing)}); "
+            "give another --run folder or the settings of before",
+            path,
+            "other settings",
+        )
+
+
+def flat(config: Mapping[str, Any], above: str = "") -> dict[str, str]:
+    """Every single setting as JSON text, by its dotted name.
+
+    >>> flat({"seed": 0, "train": {"lr": 0.1}})
+    {'seed': '0', 'train.lr': '0.1'}
+    """
+    found: dict[str, str] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping) and value:
+            found |= flat(value, f"{above}{name}.")
+        else:
+            found[f"{above}{name}"] = canonical(value)
+    return found
+
+
+def short(text: str | None) -> str:
+    """A setting's text as an error shows it."""
+    if text is None:
+        return "absent"
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def refuse_foreign(path: Path) -> None:
+    """Raise RunStateError for a folder of something that is not a run: never write among it."""
+    if (path / RUN).exists():
+        return
+    for entry in sorted(path.iterdir()):
+        if not entry.name.startswith((LOCK, KEPT, f".{RUN}.", f".{KEPT}.")):
+            raise RunStateError(
+                f"{path} is not a run: it has no {RUN} but holds {entry.name}; "
+                "give a new or empty --run folder",
+                path,
+                "not a run",
+            )
+
+
+def acquired(path: Path) -> filelock.BaseFileLock:
+    """The lock of a run folder, held. Raises RunStateError if it has a writer already."""
+    lock = filelock.FileLock(path / LOCK, timeout=0, thread_local=False)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise RunStateError(
+            f"another process is writing to {path}; wait until it ends or give another --run "
+            "folder",
+            path,
+            "locked",
+        ) from None
+    return lock
+
+
+@contextmanager
+def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Be the one writer of a run's files other than its rows.
+
+    Raises RunStateError if it has a writer already, ForetellError if it cannot be written.
+    """
+    path = Path(folder)
+    with os_errors_told(path):
+        lock = acquired(path)
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,182 @@
+"""The files that a run keeps: written whole or not at all, and checked whenever they are read.
+
+`kept.json` in the run's folder records the SHA-256 of each file beside the rows, and how many rows
+there were when the run was last closed, so that neither a changed byte nor a lost end goes
+unnoticed. Before a file changes, the digest that it will have is recorded beside the one that it
+has: a kill at any instant leaves a file that is as recorded.
+
+A file that is not recorded, as in the folders of foretell before there was a `kept.json`, is read
+as it is.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from foretell.errors import ForetellError, RunStateError
+from foretell.files import write_atomically
+
+__all__ = [
+    "KEPT",
+    "UNFINISHED",
+    "Record",
+    "damaged",
+    "keep",
+    "keep_pair",
+    "kept",
+    "read_record",
+    "record_anew",
+    "record_rows",
+]
+
+KEPT = "kept.json"
+AGAIN = "run the command that made it again"
+READS = 3
+"""A writer may change file and record between two reads of theirs."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What `kept.json` says."""
+
+    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By name within the folder, the digests that the file may have: two while it is changed."""
+    rows: int = 0
+    """How many there were when the run was last closed."""
+
+
+def keep(folder: Path, name: str, content: bytes) -> None:
+    """Write a file of a run whose one writer is the caller, and record it.
+
+    Raises ForetellError if it cannot be written; then what was there still is.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     keep(Path(folder), "a.pt", b"new")
+    ...     kept(Path(folder), "a.pt")
+    b'new'
+    """
+    path, digest, record = folder / name, digest_of(content), read_record(folder)
+    final = with_file(record, name, digest)
+    present = path.read_bytes() if path.is_file() else None
+    if present != content:
+        before = record.files.get(name) or (() if present is None else (digest_of(present),))
+        if record != (both := with_file(record, name, *before, digest)):
+            write_record(folder, record := both)
+        write_atomically(path, content)
+    if record != final:
+        write_record(folder, final)
+
+
+def keep_pair(folder: Path, weights: tuple[str, bytes], about: tuple[str, bytes]) -> None:
+    """Write a network's weights and the file that describes them, each a name and its content.
+
+    At no instant do weights stand beside the description of others.
+    """
+    described = folder / about[0]
+    if described.is_file() and described.read_bytes() != about[1]:
+        described.unlink()
+    keep(folder, *weights)
+    keep(folder, *about)
+
+
+def kept(folder: Path, name: str, mend: str = AGAIN) -> bytes:
+    """The content of a file of a run.
+
+    Raises FileNotFoundError where there is none, RunStateError if it is not as it was written;
+    `mend` says in the message how to have it again.
+    """
+    path = folder / name
+    for _ in range(READS):
+        record = read_record(folder)
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise ForetellError(f"cannot read {path}: {error.strerror}; {mend}") from error
+        if name not in record.files or digest_of(content) in record.files[name]:
+            return content
+    raise damaged(path, folder, mend)
+
+
+def read_record(folder: Path) -> Record:
+    """What is recorded of a run's files; of none in a folder without a record.
+
+    Raises RunStateError if the record is damaged.
+    """
+    try:
+        content = (folder / KEPT).read_bytes()
+    except FileNotFoundError:
+        return Record()
+    except OSError as error:
+        raise ForetellError(f"cannot read {folder / KEPT}: {error.strerror}; {AGAIN}") from error
+    if (record := parsed(content)) is None:
+        raise damaged(folder / KEPT, folder, AGAIN)
+    return record
+
+
+def record_rows(folder: Path, count: int) -> None:
+    """Record that the run has so many rows."""
+    if (record := read_record(folder)).rows != count:
+        write_record(folder, replace(record, rows=count))
+
+
+def record_anew(folder: Path) -> None:
+    """Record the files as they are, where the record itself was damaged."""
+    names = [path for pattern in KINDS for path in sorted(folder.glob(pattern))]
+    files = {
+        path.relative_to(folder).as_posix(): (digest_of(path.read_bytes()),)
+        for path in names
+        if path.name != KEPT and not path.name.endswith(UNFINISHED)
+    }
+    write_record(folder, Record(files))
+
+
+KINDS = ("*.json", "*.parquet", "*.pt", "networks/*.pt")
+UNFINISHED = ".unfinished.pt"
+"""Ends the name of a checkpoint, which holds its own digest."""
+
+
+def damaged(path: Path, folder: Path, mend: str) -> RunStateError:
+    """The error for a file that is not as it was written."""
+    return RunStateError(f"{path} is damaged; {mend}", folder, "damaged")
+
+
+def digest_of(content: bytes) -> str:
+    """As `sha256sum` prints it."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def with_file(record: Record, name: str, *digests: str) -> Record:
+    """The record with these digests of a file."""
+    return replace(record, files={**record.files, name: tuple(dict.fromkeys(digests))})
+
+
+def write_record(folder: Path, record: Record) -> None:
+    """Write `kept.json`."""
+    write_atomically(folder / KEPT, written(record))
+
+
+def written(record: Record) -> bytes:
+    """A record as JSON, its own digest first.
+
+    >>> parsed(written(Record({"a.pt": ("0f",)}, rows=3)))
+    Record(files={'a.pt': ('0f',)}, rows=3)
+    """
+    said = {"files": record.files, "rows": record.rows}
+    body = json.dumps(said, indent=1, sort_keys=True).encode()
+    return b'{\n "sha256": "%b",%b\n' % (digest_of(body).encode(), body[1:])
+
+
+def parsed(content: bytes) -> Record | None:
+    """The record that was written so, byte for byte, or None."""
+    try:
+        said = json.loads(content)
+        files = {str(name): tuple(map(str, digests)) for name, digests in said["files"].items()}
+        record = Record(files, int(said["rows"]))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return record if written(record) == content else None

@@ -1,0 +1,200 @@
+"""Search many times on a table, a row a search."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from foretell.errors import ForetellError, unknown_name
+from foretell.executors.processes import Lost, completed, pool
+from foretell.progress import ProgressCallback, Tally
+from foretell.proxies import PROXIES
+from foretell.runs.costs import column_of
+from foretell.runs.rowlog import canonical
+from foretell.runs.rows import SimulatedRow, add
+from foretell.runs.store import Store
+from foretell.runs.tasks import one_thread
+from foretell.studies.kept import (
+    fingerprint_of,
+    keep_scores,
+    keep_seconds,
+    keep_table,
+    kept_benchmark,
+)
+from foretell.studies.read import read_study
+from foretell.studies.simulate import (
+    Benchmark,
+    Simulated,
+    make_strategy,
+    simulate,
+)
+from foretell.tables import Table
+
+__all__ = ["STRATEGIES", "run_simulations"]
+
+STRATEGIES = (
+    "random",
+    "random?warmup=1000",
+    "random?warmup=3000",
+    "aging_evolution",
+    "aging_evolution?warmup=1000",
+    "aging_evolution?warmup=3000",
+    "aging_evolution?moves=1",
+    "reinforce",
+    "reinforce?warmup=3000",
+    "reinforce?moves=10",
+    "reinforce?moves=100",
+    "local",
+    "local?warmup=3000",
+)
+"""The paper's algorithms with and without help, and local search; the predictor takes longer."""
+
+
+def run_simulations(
+    scored: str | os.PathLike[str],
+    *,
+    run: str | os.PathLike[str],
+    by: str = "synflow",
+    strategies: Sequence[str] = STRATEGIES,
+    told: Sequence[str] = (),
+    seconds: str | None = None,
+    trainings: int = 300,
+    seeds: int = 100,
+    workers: int = 1,
+    progress: ProgressCallback | None = None,
+) -> Path:
+    """Search the table of the study `scored` with its scores, and return the run's folder.
+
+    Each strategy searches once for each seed and each column of `told`, by default the table's
+    first to choose by: its values are what the searcher is told of a training. A column of the
+    table's `reporting` may be named too, since the paper told its searchers test accuracies; the
+    curves say so. `seconds`, a TABLE:COLUMN of costs, is what trainings take where the table does
+    not say; it is kept with the run and changes no search. `progress` is called with a `Progress`
+    after each search.
+
+    Called again with more strategies, columns or seeds, it does what is missing; the rows are the
+    same whatever the number of workers.
+
+    Raises ForetellError for a bad argument, or a folder that holds something else.
+    """
+    rows = read_study(scored)
+    benchmark = benchmark_of(rows.table, rows.runs[0], by, rows.config["space"]["settings"])
+    columns = columns_told(rows.table, told)
+    if trainings < 1 or seeds < 1:
+        raise ForetellError(f"{trainings} trainings with {seeds} seeds: give at least 1 of each")
+    for strategy in strategies:
+        make_strategy(strategy, benchmark.space, 0)
+    taken = None if seconds is None else column_of(seconds, benchmark.space).rename(seconds)
+    config = configuration(benchmark, by, float(rows.seconds[by]), rows.config)
+    with Store.open(run, config) as store, pool(workers) as executor:
+        keep_table(store, rows.table)
+        keep_scores(store, benchmark.scores, config["scores"]["fingerprint"])
+        if taken is not None:
+            keep_seconds(store, taken)
+        given = Given(str(store.folder), canonical(config))
+        tasks = {
+            (strategy, column, seed): Search(given, strategy, column, trainings, seed)
+            for seed in range(seeds)
+            for strategy in strategies
+            for column in columns
+        }
+        missing = {k: task for k, task in tasks.items() if task.row.key() not in store}
+        tally = Tally(progress, {"search": len(tasks)})
+        for name in (name for name in tasks if name not in missing):
+            tally.add("search", searched(*name), cached=True)
+        for name, found in completed(executor, missing, workers):
+            if isinstance(found, Lost):
+                raise ForetellError(f"the search {missing[name].row.key()}: {found.why}")
+            add(store, replace(missing[name].row, trained=found.trained, scored=found.scored))
+            tally.add("search", searched(*name))
+        return store.folder
+
+
+def searched(strategy: str, column: str, seed: int) -> str:
+    """One of the searches in words."""
+    return f"{strategy} by {column}, seed {seed}"
+
+
+def benchmark_of(table: Table, scores: pd.DataFrame, by: str, settings: Any) -> Benchmark:
+    """The table with the scores by which a search is helped, higher being better."""
+    if by not in scores:
+        raise unknown_name("proxy", by, scores, f"the study has no scores {by!r}")
+    if table.space == "models":
+        raise ForetellError(f"table {table.name} is a zoo: there is no space to search")
+    sign = 1 if PROXIES[by].higher_is_better else -1
+    return Benchmark(table, sign * scores[by], settings)
+
+
+def columns_told(table: Table, asked: Sequence[str]) -> list[str]:
+    """The columns that searchers are told, each in searches of its own."""
+    known = [*table.choosing, *table.reporting]
+    for column in asked:
+        if column not in known:
+            said = f"table {table.name} has no accuracy {column!r}"
+            raise unknown_name("column", column, known, said)
+    if not (asked or table.choosing):
+        raise ForetellError(f"table {table.name} has nothing to choose by; name a column to tell")
+    return list(asked or table.choosing[:1])
+
+
+def configuration(
+    benchmark: Benchmark, by: str, seconds: float, study: dict[str, Any]
+) -> dict[str, Any]:
+    """What a run folder is for; more strategies, columns or seeds go into the same one."""
+    table = benchmark.table
+    return {
+        "job": "simulation",
+        "table": {"name": table.name, "checksum": table.checksum},
+        "space": study["space"],
+        "by": by,
+        "scores": {
+            "fingerprint": fingerprint_of(benchmark.scores),
+            "count": len(benchmark.scores),
+            "data": study["data"],
+            "batch_size": study["batch_size"],
+            "seed": study["seed"],
+            "seconds": seconds,
+        },
+    }
+
+
+@dataclass(frozen=True)
+class Given:
+    """What all searches of a run have in common."""
+
+    folder: str
+    config: str
+    """The run's configuration as JSON."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """One search, for any process that can read the run folder."""
+
+    given: Given
+    strategy: str
+    told: str
+    trainings: int
+    seed: int
+
+    @property
+    def row(self) -> SimulatedRow:
+        """Its row, not finished."""
+        return SimulatedRow(self.strategy, self.told, self.trainings, self.seed)
+
+    def __call__(self) -> Simulated:
+        """What it trained."""
+        benchmark = benchmark_of_run(self.given)
+        with one_thread():
+            return simulate(benchmark, self.strategy, self.told, self.trainings, self.seed)
+
+
+@lru_cache(maxsize=2)
+def benchmark_of_run(given: Given) -> Benchmark:
+    """The benchmark that a run folder keeps, read once a process."""
+    return kept_benchmark(Path(given.folder), json.loads(given.config))
