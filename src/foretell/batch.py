@@ -176,24 +176,52 @@ def as_batch(batch: Batch | Sequence[Any]) -> Batch:
             "give a tensor, a tuple or a dict of tensors"
         )
     if any(isinstance(part, Tensor) and part.ndim == 0 for part in parts):
-        raise ForetellError("an input is a single number; its first dimension must be the samples")
+        raise ForetellError(
+            f"an input is a single number; its first dimension must be the samples; {SAMPLELESS}"
+        )
     if len(parts[0]) == 0:
         raise ForetellError("the batch is empty: it needs at least one sample")
     if len(sizes := {len(part) for part in parts}) > 1:
-        raise ForetellError(f"the inputs disagree on the number of samples: {sorted(sizes)}")
-    if (
-        isinstance(batch.targets, Tensor)
-        and batch.targets.ndim
-        and len(batch.targets) != len(batch)
-    ):
-        raise ForetellError(f"{len(batch)} inputs but {len(batch.targets)} targets; give one each")
+        raise ForetellError(
+            f"the inputs disagree on the number of samples: {sorted(sizes)}; {SAMPLELESS}"
+        )
+    check_targets(batch)
     for part in every:
-        if part.is_floating_point() and not part.isfinite().all():
-            raise ForetellError(
-                f"the inputs hold {int((~part.isfinite()).sum())} values that are NaN or infinite; "
-                "remove or replace them"
-            )
+        check_finite(part)
     return batch
+
+
+SAMPLELESS = (
+    "repeat for each sample what has no samples (a mask, a graph, a time step), or hold it in the "
+    "model as a buffer or a default argument"
+)
+"""What to do with an input that is the same for all samples."""
+
+
+def check_targets(batch: Batch) -> None:
+    """Raise ForetellError if the targets are not as many as the inputs."""
+    targets, samples = batch.targets, len(batch)
+    if not isinstance(targets, Tensor) or not targets.ndim or len(targets) == samples:
+        return
+    if isinstance(batch.inputs, list) and whole_tensors(batch.inputs, len(targets)):
+        raise ForetellError(
+            f"a list holds one entry a sample, and the inputs are a list of {samples} for "
+            f"{len(targets)} targets; put tensors of all samples in a tuple, each a positional "
+            "argument (wrap a model that wants them in a list)"
+        )
+    raise ForetellError(f"{samples} inputs but {len(targets)} targets; give one each")
+
+
+def check_finite(part: Tensor) -> None:
+    """Raise ForetellError if an input holds NaN or infinity."""
+    if not part.is_floating_point() or part.isfinite().all():
+        return
+    masks = bool((part[~part.isfinite()] == -torch.inf).all())
+    mask = "; hold a mask that is the same for all samples in the model, as a buffer"
+    raise ForetellError(
+        f"the inputs hold {int((~part.isfinite()).sum())} values that are NaN or infinite; "
+        f"remove or replace them{mask if masks else ''}"
+    )
 
 
 def main_output(outputs: Any) -> Tensor:

@@ -257,6 +257,14 @@ def test_it_can_be_wrapped_itself() -> None:
     assert {params["depth"] for params in run(fixed, 8)} == {2}
 
 
+@pytest.mark.parametrize("fixed", [{"depth": 2}, {"depth": 3, "width1": 5}])
+def test_the_warmup_keeps_fixed_what_the_sampler_holds_fixed(fixed: dict[str, int]) -> None:
+    with pytest.warns(optuna.exceptions.ExperimentalWarning):
+        inner = PartialFixedSampler(fixed, TPESampler(seed=0))
+    for params in run(around(inner, first=6), 9):
+        assert {name: params[name] for name in fixed} == fixed
+
+
 def test_it_survives_being_pickled() -> None:
     sampler = around(RandomSampler(seed=0))
     first = run(sampler, 2)

@@ -61,6 +61,22 @@ REQUESTS: dict[str, tuple[Callable[[], Any], str]] = {
     "wrong shape": (lambda: score(net(), (IMAGES[:, :1], LABELS)), "does not accept the batch"),
     "label too high": (lambda: score(net(), (IMAGES, LABELS + 1)), "label 3 is out of range"),
     "label negative": (lambda: score(net(), (IMAGES, LABELS - 1)), "label -1 is out of range"),
+    "a list of views": (
+        lambda: score(net(), Batch([IMAGES, IMAGES], LABELS)),
+        "list of 2 for 4 targets; put tensors of all samples in a tuple",
+    ),
+    "a mask without samples": (
+        lambda: score(net(), Batch((IMAGES, torch.ones(6, 6)), LABELS)),
+        r"number of samples: \[4, 6\]; repeat .* in the model as a buffer",
+    ),
+    "a time step": (
+        lambda: score(net(), Batch((IMAGES, torch.tensor(3.0)), LABELS)),
+        "single number; .*; repeat .* in the model as a buffer",
+    ),
+    "an additive mask": (
+        lambda: score(net(), Batch((IMAGES, torch.full((4, 4), -torch.inf)), LABELS)),
+        "NaN or infinite; .*; hold a mask .* in the model, as a buffer",
+    ),
     "empty batch": (lambda: score(net(), (IMAGES[:0], LABELS[:0])), "the batch is empty"),
     "no pair": (lambda: score(net(), IMAGES), "give a pair"),
     "numbers differ": (lambda: score(net(), (IMAGES, LABELS[:3])), "4 inputs but 3 targets"),

@@ -54,18 +54,22 @@ def inside(wrapper: nn.Module) -> nn.Module | None:
 def as_written(model: nn.Module) -> Iterator[None]:
     """Let what a model has inside run as the Python it was made from, where operations are seen.
 
-    That is any function or module that was compiled, any function that was scripted, and whatever
-    is to run in parallel, which then runs where its input is.
+    That is any function or module that was compiled, any function that was scripted, whatever is
+    to run in parallel, which then runs where its input is, and attention that would run as one
+    operation.
     """
     for module in model.modules():
         if isinstance(module, PARALLEL):
             vars(module)["forward"] = module.module  # the model's attributes are put back later
+    one_operation = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
     SCRIPTED.__call__ = as_python
     try:
         with eagerly():
             yield
     finally:
         SCRIPTED.__call__ = scripted_call
+        torch.backends.mha.set_fastpath_enabled(one_operation)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ drafts of a trial, which note what it asks for.
 import copy
 import math
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,7 @@ from typing import Any, Unpack
 import torch
 
 from foretell.batch import Batch, as_batch
+from foretell.engine.failures import ANY, complaint_of
 from foretell.engine.plan import make_plan
 from foretell.errors import ForetellError, Undefined
 from foretell.names import extra
@@ -32,7 +34,12 @@ from optuna.distributions import (  # noqa: E402
     FloatDistribution,
     IntDistribution,
 )
-from optuna.samplers import BaseSampler, RandomSampler  # noqa: E402
+from optuna.exceptions import ExperimentalWarning  # noqa: E402
+from optuna.samplers import (  # noqa: E402
+    BaseSampler,
+    PartialFixedSampler,
+    RandomSampler,
+)
 from optuna.trial import (  # noqa: E402
     BaseTrial,
     FixedTrial,
@@ -262,7 +269,8 @@ class ZeroCostSampler(BaseSampler):
     def _warm_up(self, study: Study) -> list[Candidate]:
         """The best of the random candidates, which are scored at the first call."""
         if self._best is None:
-            sampler = RandomSampler(derived_seed(self._seed, "warmup") % 2**32)
+            seed = derived_seed(self._seed, "warmup") % 2**32
+            sampler = keeping_fixed(self._sampler, RandomSampler(seed))
             pool: dict[str, Candidate] = {}
             misses = 0
             while len(pool) < self._warmup and misses < PATIENCE:
@@ -303,9 +311,8 @@ class ZeroCostSampler(BaseSampler):
                 value = float(self._score(defined))
                 if not math.isfinite(value):
                     value, why = math.nan, f"the score is {value}"
-            except Exception as error:  # whatever the user's code raises for an impossible model
-                reason = " ".join(str(error).split())
-                why = f"{type(error).__name__}: {reason}"
+            except ANY as error:  # whatever the user's code raises for an impossible model
+                why = complaint_of(error)
         key = key_of(draft.params)
         candidate = Candidate(draft.params, draft.distributions, value, why)
         return key, self._scored.setdefault(key, candidate)
@@ -344,6 +351,17 @@ def value_of(
     if one.why is not None:
         raise Undefined(one.why)
     return one.value if found.higher_is_better else -one.value
+
+
+def keeping_fixed(sampler: BaseSampler, other: BaseSampler) -> BaseSampler:
+    """The other sampler, with what a partially fixed sampler holds fixed."""
+    if not isinstance(sampler, PartialFixedSampler):
+        return other
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # the user has seen it
+        return PartialFixedSampler(
+            sampler._fixed_params, keeping_fixed(sampler._base_sampler, other)
+        )
 
 
 def all_trials(study: Study) -> list[FrozenTrial]:

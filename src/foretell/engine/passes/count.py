@@ -1,6 +1,9 @@
 """FLOPs of a forward pass, from shapes alone where the model runs without values."""
 
+import math
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from foretell.batch import Batch
 from foretell.engine.failures import ModelFailed
 from foretell.engine.isolate import call
+from foretell.engine.observers.layer_outputs import differentiable_recurrence
 from foretell.engine.subject import Found, Seconds, Subject, timed
 
 __all__ = ["count_pass", "shape_only"]
@@ -42,8 +46,91 @@ def shape_only(tensor: Tensor) -> Tensor:
 
 
 def flops_of(subject: Subject, batch: Batch, replacements: dict[str, Tensor]) -> int:
-    """FLOPs a sample of one forward pass."""
-    counter = FlopCounterMode(display=False)
-    with subject.undisturbed("count"), torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
+    """FLOPs a sample of one forward pass.
+
+    Gradients are on, as in training: some models differentiate on their way.
+    """
+    counter = FlopCounterMode(display=False, custom_mapping=MORE)
+    with (
+        subject.undisturbed("count"),
+        torch.enable_grad(),
+        sdpa_kernel(SDPBackend.MATH),
+        differentiable_recurrence(),  # by the products it is made of
+        counter,
+    ):
         call(subject.model, replacements, batch)
     return int(counter.get_total_flops()) // len(batch)
+
+
+Shape = torch.Size
+
+
+def vector_flops(first: Shape, second: Shape, *_: Any, **__: Any) -> int:
+    """Of a matrix–vector or an inner product: 2 for each number of the larger.
+
+    >>> vector_flops(Shape([4, 3]), Shape([3]))
+    24
+    """
+    return 2 * max(first.numel(), second.numel())
+
+
+def added_vector_flops(_: Shape, matrix: Shape, vector: Shape, *__: Any, **___: Any) -> int:
+    """Of a matrix–vector product that is added to something."""
+    return vector_flops(matrix, vector)
+
+
+def added_products_flops(_: Shape, first: Shape, second: Shape, *__: Any, **___: Any) -> int:
+    """Of a batch of matrix products that are added up."""
+    return 2 * first.numel() * second[-1]
+
+
+def trilinear_flops(
+    first: Shape,
+    second: Shape,
+    third: Shape,
+    expand_first: list[int],
+    expand_second: list[int],
+    expand_third: list[int],
+    summed: list[int],
+    *_: Any,
+    **__: Any,
+) -> int:
+    """Of a bilinear layer: the first product, summed where the third factor has no axis, then it.
+
+    >>> trilinear_flops(  # two samples, 4 outputs of 6 times 5 features
+    ...     Shape([2, 6]), Shape([4, 6, 5]), Shape([2, 5]), [1, 3], [0], [1, 2], [2, 3])
+    560
+    """
+    count = len(first) + len(expand_first)
+
+    def spread(shape: Shape, expanded: list[int]) -> list[int]:
+        sizes = iter(shape)
+        return [1 if axis in expanded else next(sizes) for axis in range(count)]
+
+    last = spread(third, expand_third)
+    pairs = zip(spread(first, expand_first), spread(second, expand_second), strict=True)
+    joint = [max(pair) for pair in pairs]
+    gone = [axis in summed and last[axis] == 1 for axis in range(count)]
+    rest = [1 if gone[axis] else max(joint[axis], last[axis]) for axis in range(count)]
+    return 2 * math.prod(joint) + 2 * math.prod(rest)
+
+
+def sparse_flops(_: Any, sparse: Tensor, dense: Tensor, *__: Any, **___: Any) -> int:
+    """Of a sparse matrix times a dense one: its entries alone."""
+    return 2 * sparse._nnz() * dense.shape[-1]
+
+
+sparse_flops._get_raw = True  # type: ignore[attr-defined]  # it is given tensors, not shapes
+
+
+aten = torch.ops.aten
+MORE: dict[Any, Callable[..., int]] = {
+    aten.mv: vector_flops,
+    aten.dot: vector_flops,
+    aten.vdot: vector_flops,
+    aten.addmv: added_vector_flops,
+    aten.addbmm: added_products_flops,
+    aten._trilinear: trilinear_flops,
+    aten._sparse_addmm: sparse_flops,
+}
+"""Products that torch's counter leaves out, and their FLOPs by the arguments' shapes."""

@@ -1,0 +1,95 @@
+"""FLOPs of the same product, however it is written and whatever runs it, by hand."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from foretell import score
+
+N, T, C, K = 4, 5, 6, 3
+BATCH = (torch.randn(N, T, C, generator=torch.Generator().manual_seed(0)), torch.arange(N) % K)
+
+
+class Product(nn.Module):
+    """Something done with a weight, then a mean over all but the samples and the classes."""
+
+    def __init__(self, weight: Tensor, product: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.weight, self.product = nn.Parameter(weight), product
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        return self.product(x, self.weight).reshape(len(x), -1).mean(1, keepdim=True).expand(-1, K)
+
+
+MATRIX, VECTOR, THREE = torch.ones(K, C), torch.ones(C), torch.ones(K, C, C)
+WAYS: dict[str, tuple[Tensor, Callable[[Tensor, Tensor], Tensor], int]] = {
+    "linear": (MATRIX, F.linear, 2 * T * C * K),
+    "matmul": (MATRIX, lambda x, w: x @ w.T, 2 * T * C * K),
+    "einsum": (MATRIX, lambda x, w: torch.einsum("ntc,kc->ntk", x, w), 2 * T * C * K),
+    "tensordot": (MATRIX, lambda x, w: torch.tensordot(x, w, ([2], [1])), 2 * T * C * K),
+    "inner": (MATRIX, torch.inner, 2 * T * C * K),
+    "addmm": (MATRIX, lambda x, w: torch.addmm(x[:, 0, :K], x[:, 0], w.T), 2 * C * K),
+    "baddbmm": (
+        MATRIX,
+        lambda x, w: torch.baddbmm(x[:, :, :K], x, w.T.expand(len(x), C, K)),
+        2 * T * C * K,
+    ),
+    "addbmm": (
+        MATRIX,
+        lambda x, w: torch.addbmm(x[0, :, :K], x, w.T.expand(len(x), C, K)).expand(len(x), T, K),
+        2 * T * C * K,
+    ),
+    "vector": (VECTOR, torch.matmul, 2 * T * C),
+    "linear to one": (VECTOR, F.linear, 2 * T * C),
+    "mv": (VECTOR, lambda x, w: torch.mv(x[:, 0], w), 2 * C),
+    "addmv": (VECTOR, lambda x, w: torch.addmv(x[:, 0, 0], x[:, 0], w), 2 * C),
+    "dot": (VECTOR, lambda x, w: torch.stack([torch.dot(row, w) for row in x[:, 0]]), 2 * C),
+    "bilinear": (THREE, lambda x, w: F.bilinear(x[:, 0], x[:, 1], w), 2 * K * C * C + 2 * K * C),
+    "sparse": (
+        MATRIX,
+        lambda x, w: torch.sparse.mm(w[:2].to_sparse(), x[:, 0].T).T,
+        2 * 2 * C,
+    ),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_product_counts_however_it_is_written(way: str) -> None:
+    weight, product, expected = WAYS[way]
+    assert score(Product(weight, product), BATCH, "flops")["flops"].value == expected
+
+
+class OnItsDevice(nn.Module):
+    """Makes a tensor on the processor, and so does not run on shapes alone."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Any:
+        """What the inner module gives."""
+        out = self.inner(x + torch.zeros(C))
+        return out[0] if isinstance(out, tuple) else out
+
+
+INNER: dict[str, tuple[Callable[[], nn.Module], int]] = {
+    "lstm": (lambda: nn.LSTM(C, K, batch_first=True), T * 2 * 4 * K * (C + K)),
+    "gru": (lambda: nn.GRU(C, K, batch_first=True), T * 2 * 3 * K * (C + K)),
+    "attention": (
+        lambda: nn.TransformerEncoderLayer(C, 1, 8, batch_first=True).requires_grad_(False).eval(),
+        2 * T * 4 * C * C + 2 * 2 * T * T * C + 2 * 2 * T * C * 8,
+    ),
+}
+
+
+@pytest.mark.parametrize("shapes", [True, False], ids=["on shapes", "on samples"])
+@pytest.mark.parametrize("kind", INNER)
+def test_a_layer_counts_by_the_products_it_is_made_of(kind: str, shapes: bool) -> None:
+    build, expected = INNER[kind]
+    model = build() if shapes else OnItsDevice(build())
+    assert score(model, BATCH, "flops")["flops"].value == expected
