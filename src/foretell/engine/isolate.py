@@ -11,7 +11,7 @@ from torch.func import functional_call
 
 from foretell.batch import Batch
 from foretell.engine.failures import ANY, ModelFailed, TooFewValues, complaint_of, is_out_of_memory
-from foretell.engine.observer import Observer
+from foretell.engine.kept import Kept
 from foretell.engine.state import check_parameters, parameters_of
 from foretell.errors import ForetellError, Undefined
 
@@ -85,30 +85,6 @@ def in_each_place(model: nn.Module, replacements: dict[str, Tensor]) -> dict[str
         for leaf, tensor in (*module._parameters.items(), *module._buffers.items())
         if id(tensor) in new
     }
-
-
-class Kept(Observer):
-    """Within the block activations are kept even where the model would have them recomputed.
-
-    torch.utils.checkpoint would run a part of the model again in the backward pass, out of sight
-    of whatever watches or replaces its operations.
-    """
-
-    def __enter__(self) -> "Kept":
-        self._before = saved_tensors_hooks_now()
-        super().__enter__()  # type: ignore[no-untyped-call]
-        return self
-
-    def run(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if saved_tensors_hooks_now() == self._before:
-            return func(*args, **kwargs)
-        with torch.autograd.graph.saved_tensors_hooks(lambda kept: kept, lambda kept: kept):
-            return func(*args, **kwargs)
-
-
-def saved_tensors_hooks_now() -> Any:
-    """The innermost hooks on what autograd saves; None if there are none."""
-    return torch._C._autograd._top_saved_tensors_default_hooks(True)
 
 
 class Within(nn.Module):

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -158,16 +158,34 @@ def differentiated(
     create_graph: bool = False,
     grads: list[Tensor] | None = None,
 ) -> tuple[Tensor, ...]:
-    """What `torch.autograd.grad` gives, dense, zeros included; raises Undefined where it cannot."""
+    """What `torch.autograd.grad` gives, dense, zeros included; raises Undefined where it cannot.
+
+    A backward pass of the model's own within this one adds to the `grad` of its leaves, as it does
+    in training; that is part of the gradient, and the `grad` of before is left alone.
+    """
     try:
-        found = torch.autograd.grad(
-            value,
-            sources,
-            grads,
-            retain_graph=keep_graph,
-            create_graph=create_graph,
-            allow_unused=True,
-            materialize_grads=True,
+        with ExitStack() as back:
+            for leaf in sources:
+                if leaf.is_leaf:
+                    back.callback(setattr, leaf, "grad", leaf.grad)
+                    leaf.grad = None
+            found = torch.autograd.grad(
+                value,
+                sources,
+                grads,
+                retain_graph=keep_graph,
+                create_graph=create_graph,
+                allow_unused=True,
+                materialize_grads=True,
+            )
+            added = [leaf.grad if leaf.is_leaf else None for leaf in sources]
+        if create_graph and any(grad is not None for grad in added):
+            raise Undefined(
+                "the model runs a backward pass of its own within its backward pass, which cannot "
+                "be differentiated"
+            )
+        found = tuple(
+            grad if own is None else grad + own for grad, own in zip(found, added, strict=True)
         )
         return tuple(grad.to_dense() if grad.is_sparse else grad for grad in found)
     except (ForetellError, Undefined):

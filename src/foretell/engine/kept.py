@@ -1,0 +1,90 @@
+"""What autograd saves for the backward pass is kept, even where a model would have it recomputed.
+
+torch.utils.checkpoint runs a part of the model again in the backward pass, out of sight of whatever
+watches or replaces its operations; hooks on saved tensors may pack them to other values.
+
+    >>> from torch.utils.checkpoint import checkpoint
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> runs = []
+    >>> def part(h):
+    ...     runs.append(1)
+    ...     return h.exp()
+    >>> with Kept():
+    ...     y = checkpoint(part, x, use_reentrant=False).sum()
+    >>> y.backward()
+    >>> len(runs)
+    1
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+
+from foretell.engine.observer import Observer, Then
+from foretell.engine.operations import in_place
+
+__all__ = ["Kept"]
+
+
+@dataclass
+class Saved:
+    """A tensor that autograd has saved, and the count of writes to it at that time."""
+
+    tensor: Tensor
+    version: int
+
+
+class Kept(Observer):
+    """Within the block whoever sets hooks on saved tensors gets hooks that keep them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._saved: dict[int, list[Saved]] = {}
+
+    def __enter__(self) -> "Kept":
+        self._theirs = saved_tensors_hooks.__enter__
+        saved_tensors_hooks.__enter__ = lambda _: self._push()  # type: ignore[method-assign]
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        super().__exit__(*raised)  # type: ignore[no-untyped-call]
+        saved_tensors_hooks.__enter__ = self._theirs  # type: ignore[method-assign]
+        self._saved.clear()
+
+    def look(
+        self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Then | None:
+        if self._saved and args and in_place(name, args, kwargs):
+            self._copy(args[0])
+        if self._saved and isinstance(target := kwargs.get("out"), Tensor):
+            self._copy(target)
+        return None
+
+    def _push(self) -> None:
+        torch._C._autograd._push_saved_tensors_default_hooks(self._pack, unpacked)
+
+    def _pack(self, tensor: Tensor) -> Saved:
+        """Not the tensor itself, unless it is a leaf: it holds its node, which holds this."""
+        saved = Saved(tensor if tensor.is_leaf else tensor.detach(), tensor._version)
+        self._saved.setdefault(tensor.untyped_storage()._cdata, []).append(saved)
+        return saved
+
+    def _copy(self, target: Any) -> None:
+        """Copy what has been saved of a tensor that is about to be overwritten."""
+        if isinstance(target, Tensor):
+            for saved in self._saved.pop(target.untyped_storage()._cdata, ()):
+                saved.tensor = saved.tensor.detach().clone()
+                saved.version = saved.tensor._version
+
+
+def unpacked(saved: Saved) -> Tensor:
+    """The tensor; RuntimeError, as torch has it, if it was overwritten out of sight."""
+    if saved.tensor._version != saved.version:
+        raise RuntimeError(
+            "a tensor that is needed for the gradient was overwritten in place, out of sight"
+        )
+    return saved.tensor
