@@ -33,9 +33,6 @@ __all__ = [
     "unmarked",
 ]
 
-KEY = "foretell"
-"""Under which a node's metadata keep who has seen it."""
-
 
 class Given:
     """What an operation is given, and the graph's nodes of it before the operation runs."""
@@ -76,10 +73,10 @@ def inside(outs: Iterable[Tensor], given: Given, mark: object) -> Inside:
             found.stray |= id(node.variable) not in given.tensors
             continue
         known = node.metadata
-        if known.get(KEY) is mark:  # of an earlier operation, and no way leads there
+        if mark in known:  # of an earlier operation, and no way leads there
             found.stray = True
             continue
-        known[KEY] = mark
+        known[mark] = True
         found.nodes += 1
         found.foreign |= is_foreign(node)
         for child, _ in node.next_functions:
@@ -111,7 +108,7 @@ def unmarked(tensors: Iterable[Tensor], mark: object) -> Any:
 
 def is_marked(node: Any, mark: object) -> bool:
     """Whether a node has been marked so."""
-    return node.metadata.get(KEY) is mark
+    return mark in node.metadata
 
 
 def is_leaf(node: Any) -> bool:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from foretell.batch import tensors
+from foretell.engine.graph import Given, inside, is_leaf, is_marked, nodes_of
 from foretell.engine.observer import Observer, Then
 from foretell.engine.operations import (
     CONVOLUTIONS,
@@ -93,6 +94,7 @@ class Watch(Observer):
         self._tapped: dict[int, tuple[Tap, Tensor]] = {}
         self._hooks: list[Any] = []
         self._armed_for: int | None = None
+        self._mark = object()
         self._fed = WeakTensorKeyDictionary(dict.fromkeys(self.inputs, True))
 
     def look(
@@ -104,9 +106,13 @@ class Watch(Observer):
             self.batch_statistics = True
         if not self.tapping:
             return None
-        fed = any(tensor in self._fed for tensor in tensors([args, kwargs]))
+        values = tensors([args, kwargs])
+        fed = any(tensor in self._fed for tensor in values)
+        given = Given(values) if any(id(tensor) in self._names for tensor in values) else None
 
         def then(out: Any) -> None:
+            if given is not None:
+                inside(tensors(out), given, self._mark)
             if fed:
                 self._fed.update(dict.fromkeys(tensors(out), True))
             self._tap(func, args, kwargs, out, name in RECURRENT, fed)
@@ -136,6 +142,22 @@ class Watch(Observer):
         finally:
             self._armed_for = None
             hook.remove()
+
+    def out_of_sight(self, loss: Tensor, grads: dict[str, Tensor]) -> str:
+        """What used a weight without being seen, so that its output is not tapped; else empty."""
+        seen = set()
+        for node in nodes_of([loss]):
+            for child, _ in node.next_functions:
+                if child is None or not is_leaf(child) or id(child.variable) not in self._names:
+                    continue
+                name = self._names[id(child.variable)]
+                seen.add(name)
+                if not is_marked(node, self._mark):
+                    return f"{node.name()} uses the weight {name} out of sight"
+        for name, grad in grads.items():
+            if name not in seen and grad.any():
+                return f"a backward pass of the model's own uses the weight {name}"
+        return ""
 
     def let_go(self) -> None:
         """Take the hooks away and forget what was tapped."""

@@ -1,9 +1,12 @@
 """The network with weights, inputs and a small disturbance of the inputs all drawn from N(0, 1)."""
 
+from contextlib import suppress
+
 import torch
 from torch import Generator, Tensor, nn
 
 from foretell.batch import Batch, main_output, tensors
+from foretell.engine.failures import ModelFailed
 from foretell.engine.isolate import call
 from foretell.engine.memory import smaller, within_memory
 from foretell.engine.microbatch import check_exact, split
@@ -98,10 +101,22 @@ def pooled_features(
 ) -> tuple[Tensor, list[Tensor]]:
     """The last features before they are pooled, and the variances BatchNorm divided by.
 
-    Dropout draws the same for the same index, so that it does not count as a disturbance.
+    Dropout draws the same for the same index, so that it does not count as a disturbance. A model
+    that differentiates while it runs, such as a force field, runs with gradients.
     """
+    with suppress(ModelFailed), torch.no_grad():
+        return features_now(subject, drawn, part, index)
+    with torch.enable_grad():
+        features, variances = features_now(subject, drawn, part, index)
+    return features.detach(), [variance.detach() for variance in variances]
+
+
+def features_now(
+    subject: Subject, drawn: dict[str, Tensor], part: Batch, index: int
+) -> tuple[Tensor, list[Tensor]]:
+    """The same, with gradients or without, as they are switched."""
     watch = FeatureWatch()
     buffers = {name: drawn[name].clone() for name, _ in subject.model.named_buffers()}
-    with subject.undisturbed("gaussian", index), torch.no_grad(), watch:
+    with subject.undisturbed("gaussian", index), watch:
         output = main_output(call(subject.model, drawn | buffers, part.each(torch.clone)))
     return output if watch.features is None else watch.features, watch.variances

@@ -317,7 +317,7 @@ def backward(
             grads = gradient(loss, weights, keep_graph=tangents is not None)
     except Undefined as error:
         return dict.fromkeys(wanted, Unavailable(str(error)))
-    found: Found = {"grads": precise(grads), **tapped(watch)}
+    found: Found = {"grads": precise(grads), **tapped(watch, loss, grads)}
     if tangents is not None:
         tangents.curvature.armed = False
         tangents.check_gradient(grads, weights)
@@ -368,16 +368,18 @@ def by_double_backward(
     return gradient(slope, weights)
 
 
-def tapped(watch: Watch) -> Found:
+def tapped(watch: Watch, loss: Tensor, grads: dict[str, Tensor]) -> Found:
     """`taylor` and `fan_in` of the layers that were tapped."""
+    if not watch.tapping:
+        return {}
+    why = watch.out_of_sight(loss, grads)
     lost = [tap.name for tap in watch.taps if tap.overwritten]
-    if lost or not watch.taps:
-        reason = (
-            Unavailable(f"the output of {lost[0]} was overwritten before it could be read")
-            if lost
-            else Unavailable("no layer that counts has an output for each sample")
-        )
-        return {"taylor": reason, "fan_in": reason}
+    if lost and not why:
+        why = f"the output of {lost[0]} was overwritten before it could be read"
+    if not watch.taps and not why:
+        why = "no layer that counts has an output for each sample"
+    if why:
+        return dict.fromkeys(("taylor", "fan_in"), Unavailable(why))
     return {
         "taylor": {tap.name: tap.terms() for tap in watch.taps},
         "fan_in": {tap.name: tap.fan_in for tap in watch.taps},
