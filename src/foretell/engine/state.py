@@ -9,9 +9,10 @@ import sys
 from argparse import Namespace
 from array import array
 from collections import OrderedDict, UserDict, UserList, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
+from operator import is_
 from random import Random
 from types import CellType, FunctionType, MethodType, SimpleNamespace
 from typing import Any
@@ -118,38 +119,58 @@ NOTHING: Noted = (None, ())
 
 
 def contents(thing: Any) -> Noted:
-    """What a container holds."""
-    if isinstance(thing, dict):
-        items = list(thing.items())
-        return partial(put_back_dict, thing, items), [value for _, value in items]
-    if isinstance(thing, list | deque):
-        held = list(thing)
-        return partial(put_back_sequence, thing, held), held
-    if isinstance(thing, array | bytearray):
-        return partial(put_back_numbers, thing, thing[:]), ()
-    if isinstance(thing, set):
-        members = set(thing)
-        return partial(put_back_set, thing, members), members
-    if isinstance(thing, tuple | frozenset):
-        return None, thing
-    if isinstance(thing, np.ndarray):
-        inside = thing.ravel().tolist() if thing.dtype.hasobject else ()
-        return partial(put_back_array, thing, thing.copy()), inside
-    return generator_state(thing)
+    """What a container holds, or where a random generator is."""
+    note = note_of(type(thing))  # type: ignore[arg-type]  # a class is hashable
+    return NOTHING if note is None else note(thing)
 
 
-def generator_state(thing: Any) -> Noted:
-    """Where a random generator is."""
-    if isinstance(thing, torch.Generator):
-        return partial(set_state, thing, thing.get_state()), ()
-    if isinstance(thing, Random):
-        return partial(thing.setstate, thing.getstate()), ()
-    if isinstance(thing, np.random.RandomState):
-        return partial(thing.set_state, thing.get_state()), ()
-    if isinstance(thing, np.random.Generator):
-        bits = thing.bit_generator
-        return partial(setattr, bits, "state", bits.state), ()
-    return NOTHING
+@lru_cache(maxsize=1024)
+def note_of(kind: type) -> Callable[[Any], Noted] | None:
+    """How the content of such containers and generators is noted; a model has thousands of them."""
+    for known, note in NOTES.items():
+        if issubclass(kind, known):
+            return note
+    return None
+
+
+def noted_dict(thing: dict[Any, Any]) -> Noted:
+    keys, values = list(thing), list(thing.values())
+    return partial(put_back_dict, thing, keys, values), values
+
+
+def noted_sequence(thing: list[Any] | deque[Any]) -> Noted:
+    held = list(thing)
+    return partial(put_back_sequence, thing, held), held
+
+
+def noted_set(thing: set[Any]) -> Noted:
+    members = set(thing)
+    return partial(put_back_set, thing, members), members
+
+
+def noted_array(thing: "np.ndarray[Any, Any]") -> Noted:
+    inside = thing.ravel().tolist() if thing.dtype.hasobject else ()
+    return partial(put_back_array, thing, thing.copy()), inside
+
+
+def noted_bits(thing: np.random.Generator) -> Noted:
+    bits = thing.bit_generator
+    return partial(setattr, bits, "state", bits.state), ()
+
+
+NOTES: dict[Any, Callable[[Any], Noted]] = {
+    dict: noted_dict,
+    (list, deque): noted_sequence,
+    (array, bytearray): lambda thing: (partial(put_back_numbers, thing, thing[:]), ()),
+    set: noted_set,
+    (tuple, frozenset): lambda thing: (None, thing),
+    np.ndarray: noted_array,
+    torch.Generator: lambda thing: (partial(set_state, thing, thing.get_state()), ()),
+    Random: lambda thing: (partial(thing.setstate, thing.getstate()), ()),
+    np.random.RandomState: lambda thing: (partial(thing.set_state, thing.get_state()), ()),
+    np.random.Generator: noted_bits,
+}
+"""By kind, how its content is noted."""
 
 
 def set_state(generator: torch.Generator, state: Tensor) -> None:
@@ -159,14 +180,14 @@ def set_state(generator: torch.Generator, state: Tensor) -> None:
 
 def attributes(thing: Any) -> Noted:
     """The attributes of an object that is a module, a user's own, or a plain namespace."""
-    if not has_attributes(thing):
+    if not has_attributes(type(thing)):  # type: ignore[arg-type]
         return NOTHING
     own: dict[str, Any] = getattr(thing, "__dict__", {})
-    items = list(own.items())
-    names = [name for kind in type(thing).__mro__ for name in slots_of(kind)]
+    keys, values = list(own), list(own.values())
+    if not (names := slots_of(type(thing))):  # type: ignore[arg-type]
+        return partial(put_back_dict, own, keys, values), values
     slots = {name: getattr(thing, name) for name in names if hasattr(thing, name)}
-    parts = [*(value for _, value in items), *slots.values()]
-    return partial(put_back_attributes, thing, own, items, slots), parts
+    return partial(put_back_attributes, thing, own, keys, values, slots), [*values, *slots.values()]
 
 
 def behind(thing: Any) -> Noted:
@@ -207,45 +228,45 @@ def is_library(module: str | None) -> bool:
 PLAIN = (nn.Module, Optimizer, SimpleNamespace, Namespace, UserDict, UserList, Tensor)
 
 
-def has_attributes(thing: Any) -> bool:
-    """Whether an object's attributes are state of the model rather than of a library."""
-    if isinstance(thing, PLAIN):
+@lru_cache(maxsize=1024)
+def has_attributes(kind: type) -> bool:
+    """Whether the attributes of such objects are state of the model rather than of a library."""
+    if issubclass(kind, PLAIN):
         return True
-    kind = type(thing)
-    if isinstance(thing, type | FunctionType | MethodType):
+    if issubclass(kind, type | FunctionType | MethodType):
         return False
     return kind.__module__.startswith("torch.nn.") or not is_library(kind.__module__)
 
 
+@lru_cache(maxsize=1024)
 def slots_of(kind: type) -> tuple[str, ...]:
-    """The attributes a class has room for beside `__dict__`."""
-    if is_library(kind.__module__):
-        return ()
-    slots = kind.__dict__.get("__slots__", ())
-    names = (slots,) if isinstance(slots, str) else tuple(slots)
+    """The attributes that such objects have room for beside `__dict__`."""
+    names: list[str] = []
+    for one in kind.__mro__:
+        if not is_library(one.__module__):
+            slots = one.__dict__.get("__slots__", ())
+            names += (slots,) if isinstance(slots, str) else slots
     return tuple(name for name in names if name not in ("__dict__", "__weakref__"))
 
 
-def differ(now: Iterable[Any], before: Iterable[Any]) -> bool:
-    """Whether two rows are not the very same objects in the same order."""
-    mine, theirs = list(now), list(before)
-    return len(mine) != len(theirs) or any(a is not b for a, b in zip(mine, theirs, strict=True))
+def same(now: Collection[Any], before: Collection[Any]) -> bool:
+    """Whether two rows are the very same objects in the same order."""
+    return len(now) == len(before) and all(map(is_, now, before))
 
 
-def put_back_dict(container: dict[Any, Any], items: list[tuple[Any, Any]]) -> None:
+def put_back_dict(container: dict[Any, Any], keys: list[Any], values: list[Any]) -> None:
     """A dict's items, in their order."""
-    if differ(container, (key for key, _ in items)) or differ(
-        container.values(), (value for _, value in items)
-    ):
-        kind: Any = OrderedDict if isinstance(container, OrderedDict) else dict
-        kind.clear(container)
-        for key, value in items:  # not update, by which a Counter adds
-            kind.__setitem__(container, key, value)
+    if same(container, keys) and same(container.values(), values):
+        return
+    kind: Any = OrderedDict if isinstance(container, OrderedDict) else dict
+    kind.clear(container)
+    for key, value in zip(keys, values, strict=True):  # not update, by which a Counter adds
+        kind.__setitem__(container, key, value)
 
 
 def put_back_sequence(container: list[Any] | deque[Any], held: list[Any]) -> None:
     """What a list or a deque held."""
-    if differ(container, held):
+    if not same(container, held):
         kind: Any = deque if isinstance(container, deque) else list
         kind.clear(container)
         kind.extend(container, held)
@@ -272,10 +293,10 @@ def put_back_array(held: "np.ndarray[Any, Any]", before: "np.ndarray[Any, Any]")
 
 
 def put_back_attributes(
-    thing: Any, own: dict[str, Any], items: list[tuple[str, Any]], slots: dict[str, Any]
+    thing: Any, own: dict[str, Any], keys: list[str], values: list[Any], slots: dict[str, Any]
 ) -> None:
     """An object's attributes, whatever its class does when one is set."""
-    put_back_dict(own, items)
+    put_back_dict(own, keys, values)
     for name, value in slots.items():
         if getattr(thing, name, None) is not value:
             object.__setattr__(thing, name, value)
@@ -344,7 +365,7 @@ def put_back_gradient(tensor: Tensor, grad: Tensor | None, requires_grad: bool) 
 def put_back_hooks(tensor: Tensor, hooks: dict[int, Any]) -> None:
     """A tensor's hooks."""
     if now := tensor._backward_hooks:
-        put_back_dict(now, list(hooks.items()))
+        put_back_dict(now, list(hooks), list(hooks.values()))
 
 
 INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
