@@ -1,4 +1,4 @@
-"""A minibatch: the inputs a model is fed and the targets its output is held against."""
+"""A minibatch: the inputs of a model and the targets of its outputs."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,16 +15,16 @@ __all__ = ["Batch", "Inputs", "Kind", "as_batch", "main_output"]
 Inputs = Tensor | tuple[Any, ...] | list[Any] | dict[str, Any]
 
 Kind = Literal["image", "tokens", "audio", "table"]
-"""What samples are: images [N, C, H, W], ids of tokens [N, length], frames of audio
-[N, time, features], or rows of numbers [N, columns]."""
+"""The kinds of samples: images [N, C, H, W], token ids [N, length], audio frames
+[N, time, features], or rows of a table [N, columns]."""
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
     """Inputs and targets whose first dimension runs over the samples.
 
-    A tuple of inputs is fed as positional arguments, a dict as keyword arguments. A list among them
-    holds one entry a sample, whatever the entries' shapes: the boxes of each image, say.
+    A tuple of inputs is passed as positional arguments, a dict as keyword arguments. A list among
+    them holds one entry per sample, of any shape, such as the boxes of each image.
 
     >>> batch = Batch(torch.zeros(4, 3), torch.zeros(4, dtype=torch.long))
     >>> len(batch), len(batch[:2])
@@ -41,7 +41,7 @@ class Batch:
         return Batch(in_rows(self.inputs, rows), in_rows(self.targets, rows, len(self)))
 
     def each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        """The batch with every tensor changed by a function."""
+        """The batch with a function applied to every tensor."""
         return Batch(
             cast(Inputs, change_all(self.inputs, change)), change_all(self.targets, change)
         )
@@ -56,7 +56,7 @@ class Batch:
         return [part for part in columns(self.inputs) if isinstance(part, Tensor)]
 
     def feed(self, model: Callable[..., Any]) -> Any:
-        """What the model returns for the inputs."""
+        """The outputs of the model for these inputs."""
         if isinstance(self.inputs, Tensor | list):
             return model(self.inputs)
         if isinstance(self.inputs, tuple):
@@ -80,7 +80,7 @@ class Batch:
 
 
 def change_all(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """The same nest of tuples, lists and dicts with a function applied to each tensor."""
+    """The same structure of tuples, lists and dicts with a function applied to each tensor."""
     if isinstance(value, Tensor):
         return change(value)
     if isinstance(value, Mapping):
@@ -103,7 +103,7 @@ def change_columns(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
 
 
 def columns(value: Any) -> Iterator[Any]:
-    """The tensors and lists of inputs, each of which runs over the samples."""
+    """The tensors and lists among the inputs, each of which runs over the samples."""
     if isinstance(value, Tensor | list):
         yield value
     elif isinstance(value, Mapping):
@@ -115,9 +115,9 @@ def columns(value: Any) -> Iterator[Any]:
 
 
 def in_rows(value: Any, rows: slice, samples: int | None = None) -> Any:
-    """Some samples of inputs or, where their number is told, of targets.
+    """Some samples of inputs or, if the number of samples is given, of targets.
 
-    A list of targets is one entry a sample, unless it holds tensors of all samples.
+    A list of targets has one entry per sample, unless it holds tensors of all samples.
     """
     if isinstance(value, list) and not whole_tensors(value, samples):
         return value[rows]
@@ -132,14 +132,14 @@ def in_rows(value: Any, rows: slice, samples: int | None = None) -> Any:
 
 
 def whole_tensors(items: list[Any], samples: int | None) -> bool:
-    """Whether these are tensors that run over all of so many samples."""
+    """Whether all items are tensors whose first dimension has this number of samples."""
     return samples is not None and all(
         isinstance(item, Tensor) and item.ndim > 0 and len(item) == samples for item in items
     )
 
 
 def tensors(value: Any) -> list[Tensor]:
-    """All tensors in a nest of tuples, lists and dicts, in order."""
+    """All tensors in a structure of tuples, lists and dicts, in order."""
     return list(_walk(value))
 
 
@@ -155,35 +155,35 @@ def _walk(value: Any) -> Iterator[Tensor]:
 
 
 def as_batch(batch: Batch | Sequence[Any]) -> Batch:
-    """Check a `Batch` or an `(inputs, targets)` pair and return it as a `Batch`.
+    """Check a `Batch` or a pair (inputs, targets) and return it as a `Batch`.
 
-    Raises ForetellError for an empty batch, samples that disagree in number, NaN or infinity.
+    Raises ForetellError for an empty batch, differing numbers of samples, NaN or infinity.
 
     >>> as_batch((torch.zeros(0, 3), torch.zeros(0)))
     Traceback (most recent call last):
-    foretell.errors.ForetellError: the batch is empty: it needs at least one sample
+    foretell.errors.ForetellError: the batch is empty; give at least one sample
     """
     if not isinstance(batch, Batch):
         if not isinstance(batch, tuple | list) or len(batch) != 2:
             raise ForetellError(
-                f"batch is a {type(batch).__name__}; give a pair (inputs, targets) or a Batch"
+                f"batch is a {type(batch).__name__}; expected a pair (inputs, targets) or a Batch"
             )
         batch = Batch(*batch)
     parts, every = list(columns(batch.inputs)), tensors(batch.inputs)
     if not every:
         raise ForetellError(
             f"the inputs are a {type(batch.inputs).__name__} without a tensor; "
-            "give a tensor, a tuple or a dict of tensors"
+            "expected a tensor, or a tuple or dict of tensors"
         )
     if any(isinstance(part, Tensor) and part.ndim == 0 for part in parts):
         raise ForetellError(
-            f"an input is a single number; its first dimension must be the samples; {SAMPLELESS}"
+            f"an input is a scalar; its first dimension must run over the samples; {SAMPLELESS}"
         )
     if len(parts[0]) == 0:
-        raise ForetellError("the batch is empty: it needs at least one sample")
+        raise ForetellError("the batch is empty; give at least one sample")
     if len(sizes := {len(part) for part in parts}) > 1:
         raise ForetellError(
-            f"the inputs disagree on the number of samples: {sorted(sizes)}; {SAMPLELESS}"
+            f"the inputs have different numbers of samples: {sorted(sizes)}; {SAMPLELESS}"
         )
     check_targets(batch)
     for part in every:
@@ -192,42 +192,44 @@ def as_batch(batch: Batch | Sequence[Any]) -> Batch:
 
 
 SAMPLELESS = (
-    "repeat for each sample what has no samples (a mask, a graph, a time step), or hold it in the "
-    "model as a buffer or a default argument"
+    "repeat an input without samples (a mask, a graph, a time step) for each sample, or store it "
+    "in the model as a buffer or a default argument"
 )
-"""What to do with an input that is the same for all samples."""
+"""The advice for an input that is the same for all samples."""
 
 
 def check_targets(batch: Batch) -> None:
-    """Raise ForetellError if the targets are not as many as the inputs."""
+    """Raise ForetellError unless there are as many targets as inputs."""
     targets, samples = batch.targets, len(batch)
     if not isinstance(targets, Tensor) or not targets.ndim or len(targets) == samples:
         return
     if isinstance(batch.inputs, list) and whole_tensors(batch.inputs, len(targets)):
         raise ForetellError(
-            f"a list holds one entry a sample, and the inputs are a list of {samples} for "
-            f"{len(targets)} targets; put tensors of all samples in a tuple, each a positional "
-            "argument (wrap a model that wants them in a list)"
+            f"the inputs are a list of {samples} for {len(targets)} targets, and a list holds one "
+            "entry per sample; use a tuple for tensors of all samples, each a positional argument "
+            "(wrap a model that expects a list)"
         )
-    raise ForetellError(f"{samples} inputs but {len(targets)} targets; give one each")
+    raise ForetellError(
+        f"the batch has {samples} inputs but {len(targets)} targets; expected one target per input"
+    )
 
 
 def check_finite(part: Tensor) -> None:
-    """Raise ForetellError if an input holds NaN or infinity."""
+    """Raise ForetellError if an input contains NaN or infinity."""
     if not part.is_floating_point() or part.isfinite().all():
         return
     masks = bool((part[~part.isfinite()] == -torch.inf).all())
-    mask = "; hold a mask that is the same for all samples in the model, as a buffer"
+    mask = "; store a mask that is the same for all samples in the model, as a buffer"
     raise ForetellError(
-        f"the inputs hold {int((~part.isfinite()).sum())} values that are NaN or infinite; "
+        f"the inputs have {int((~part.isfinite()).sum())} values that are NaN or infinite; "
         f"remove or replace them{mask if masks else ''}"
     )
 
 
 def main_output(outputs: Any) -> Tensor:
-    """The tensor a model's outputs are about: itself, the first of a tuple, `logits` of a dict.
+    """The main tensor of the outputs: a tensor itself, the first of a tuple, or `logits` of a dict.
 
-    Raises Undefined where there is none.
+    Raises Undefined if there is none.
 
     >>> main_output({"features": torch.zeros(2, 9), "logits": torch.ones(2, 3)}).shape
     torch.Size([2, 3])
@@ -236,8 +238,8 @@ def main_output(outputs: Any) -> Tensor:
         return outputs
     if isinstance(outputs, list) and any(isinstance(one, Mapping) for one in outputs):
         raise Undefined(
-            "the model returns a dict for each sample (detections?), not one tensor; for its loss, "
-            "feed it its targets and choose loss='own'"
+            "the model returns a dict for each sample (detections?), not a tensor; to use its "
+            "loss, pass the targets as inputs and choose loss='own'"
         )
     if isinstance(outputs, Mapping):
         for name in ("logits", "out"):
@@ -248,15 +250,15 @@ def main_output(outputs: Any) -> Tensor:
             return tensor
     raise Undefined(
         f"the model returned a {type(outputs).__name__} without a floating-point tensor; "
-        "wrap it in a module that returns its logits"
+        "wrap it in a module that returns logits"
     )
 
 
 def check_module(model: object) -> nn.Module:
-    """Return the model, or raise ForetellError if it is no `torch.nn.Module`."""
+    """Return the model, or raise ForetellError if it is not a `torch.nn.Module`."""
     if isinstance(model, nn.Module):
         return model
-    hint = "; call it to make one" if isinstance(model, type) else ""
+    hint = "; call the class to create one" if isinstance(model, type) else ""
     if type(model).__name__ == "ExportedProgram":
-        hint = "; give the module from before torch.export"
-    raise ForetellError(f"model is a {type(model).__name__}, not a torch.nn.Module{hint}")
+        hint = "; pass the module from before torch.export"
+    raise ForetellError(f"model is a {type(model).__name__}; expected a torch.nn.Module{hint}")

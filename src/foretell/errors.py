@@ -1,4 +1,4 @@
-"""The errors that are part of what foretell says, and how they are worded."""
+"""The exceptions that foretell raises, and the wording of common messages."""
 
 import difflib
 from collections.abc import Iterable
@@ -20,18 +20,17 @@ __all__ = [
 
 
 class ForetellError(ValueError):
-    """A request that cannot be carried out as given.
+    """A request that cannot be carried out.
 
-    The message is one line: what was given, what was expected, and the next step.
-    The command line prints it and exits with 2; the library raises it.
+    The message is one line: what was given, what was expected, and the next step. The library
+    raises it; the command line prints it and exits with code 2.
     """
 
 
 class OutOfMemory(ForetellError):
-    """The memory of the device does not suffice. Nothing is scored in parts without being asked to.
+    """The device is out of memory. A batch is never split without being asked to.
 
-    `micro_batch` is a size that was tried, fits and gives the same scores; None where there is no
-    such size.
+    `micro_batch` is a size that was tried, fits and gives the same scores; None if there is none.
     """
 
     def __init__(self, message: str, micro_batch: int | None = None) -> None:
@@ -42,13 +41,13 @@ class OutOfMemory(ForetellError):
 RunState = Literal[
     "locked", "damaged", "other settings", "other version", "unfinished", "not a run"
 ]
-"""Why a run folder cannot be used: another process writes to it; a file in it is damaged; it was
-made with other settings, or by a foretell with another format of the files; what is asked for is
-not there yet; or it does not hold a run of that kind."""
+"""Why a run folder cannot be used: another process is writing to it; a file is damaged; it was
+created with other settings, or by a version of foretell with another file format; the requested
+result does not exist yet; or the folder does not contain a run of that kind."""
 
 
 class RunStateError(ForetellError):
-    """A run folder is not in the state that is needed: `path` is the folder, `reason` says why."""
+    """A run folder is not in the required state: `path` is the folder, `reason` says why."""
 
     def __init__(self, message: str, path: Path = Path(), reason: RunState = "not a run") -> None:
         super().__init__(message)
@@ -56,10 +55,10 @@ class RunStateError(ForetellError):
 
 
 class UnknownName(ForetellError):
-    """A name that is not among those there are.
+    """A name that is not known.
 
-    `given` is the name, `kind` says of what ("proxy", "space", "column", ...), and `near` are the
-    known names most like it, the nearest first; empty where none is similar.
+    `given` is the name, `kind` its kind ("proxy", "space", "column", ...), and `near` the most
+    similar known names, nearest first; empty if none is similar.
     """
 
     def __init__(
@@ -70,11 +69,11 @@ class UnknownName(ForetellError):
 
 
 ANY = (Exception, SystemExit)
-"""Whatever the code of a user's model, loss, proxy or file may raise; Ctrl-C is not among it."""
+"""What the code of a user's model, loss, proxy or file may raise; Ctrl-C is not included."""
 
 
 def complaint_of(error: BaseException) -> str:
-    """An error of somebody else's code in one line: its type and the first 200 letters of it.
+    """An exception of other code in one line: its type and the first 200 characters of its message.
 
     >>> complaint_of(KeyError("weight"))
     "KeyError: 'weight'"
@@ -85,7 +84,7 @@ def complaint_of(error: BaseException) -> str:
 
 
 class Undefined(ArithmeticError):
-    """A quantity or score that does not exist for this model and batch; the message is why."""
+    """A quantity or score that is undefined for this model and batch; the message is the reason."""
 
 
 def unknown_name(
@@ -93,7 +92,7 @@ def unknown_name(
 ) -> UnknownName:
     """The error for a name that is not among the known ones.
 
-    `said` is how the message begins where the usual beginning does not fit, and `then` its end.
+    `said` replaces the usual beginning of the message, and `then` is appended to it.
 
     >>> error = unknown_name("proxy", "snipp", ["snip", "grasp"])
     >>> print(error)
@@ -128,9 +127,9 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
 
 
 MANY = 40
-"""More names than one error message should list."""
+"""The most names that an error message lists."""
 
 
 def nearest(given: str, known: list[str], similar: float = 0.5) -> list[str]:
-    """The three known names that are most like the given one, if they are similar enough."""
+    """The three known names that are most similar to the given one, if they are similar enough."""
     return difflib.get_close_matches(given, known, n=3, cutoff=similar)

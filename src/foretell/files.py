@@ -1,4 +1,4 @@
-"""Writing files so that neither a kill nor a power cut leaves half of one."""
+"""Atomic file writes: neither a kill nor a power failure leaves a partial file."""
 
 import errno
 import fcntl
@@ -14,9 +14,9 @@ from foretell.errors import ForetellError
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
-    """Put `content` at `path` whole or not at all, even if the power fails.
+    """Write `content` to `path` completely or not at all, even if the power fails.
 
-    Raises ForetellError if it cannot be written; then what was there still is.
+    Raises ForetellError if it cannot be written; an existing file is then unchanged.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -42,26 +42,27 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 DRAFT = ".foretell.tmp"
-"""Ends the name of a file that is being written; until it is whole it has another name."""
+"""The suffix of a temporary file, which is renamed when it is complete."""
 
 
 def new_draft(path: Path) -> tuple[Path, int]:
-    """A file beside `path` to write, and its open handle, which locks it while its writer lives."""
+    """A temporary file in the folder of `path`, and its handle, which is locked by the writer."""
     while True:
         draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}{DRAFT}")
         file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         with suppress(OSError):  # a file system without locks
             fcntl.flock(file, fcntl.LOCK_EX)
-        if draft.exists():  # else another writer took it for an orphan before it was locked
+        if draft.exists():  # otherwise another writer deleted it as an orphan before it was locked
             return draft, file
         os.close(file)
 
 
 def file_name(text: str) -> str:
-    """A name for a file made of any text, such as a column's: the text itself where it is harmless.
+    """A safe file name made from any text, such as the name of a column.
 
-    Else letters, digits, dots, dashes and underscores stay, and a digest tells apart what would
-    become equal; the result is never a path, hidden, or longer than 120 characters.
+    Safe text is returned unchanged. Otherwise only letters, digits, dots, dashes and underscores
+    are kept, and a digest is appended so that different texts have different names. The result is
+    never a path, hidden, or longer than 120 characters.
 
     >>> file_name("scatter-cifar10_test_200"), file_name("table-acc/top1")
     ('scatter-cifar10_test_200', 'table-acc-top1-6ad2ebfc')
@@ -78,9 +79,9 @@ LONGEST = 110
 
 
 def delete_drafts(folder: Path, ending: str = DRAFT) -> None:
-    """Delete what killed writers left in a folder; what a living one writes stays."""
+    """Delete the temporary files of killed writers; those of running writers are kept."""
     for draft in folder.glob(f".*{ending}"):
-        with suppress(OSError):  # it is locked, has just been finished, or another deleted it
+        with suppress(OSError):  # locked, just finished, or deleted by another process
             file = os.open(draft, os.O_RDONLY)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -90,7 +91,7 @@ def delete_drafts(folder: Path, ending: str = DRAFT) -> None:
 
 
 def write_through(file: int, data: bytes) -> None:
-    """Write all of `data` to an open file; it is on the disk when this returns."""
+    """Write all of `data` to an open file; when this returns, it is on the disk."""
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(file, rest) :]
@@ -98,7 +99,7 @@ def write_through(file: int, data: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the entries of new and renamed files survive a power cut."""
+    """Make new and renamed files of a folder survive a power failure."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -108,10 +109,10 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def os_errors_told(path: Path) -> Iterator[None]:
-    """Turn what the system refuses while writing `path` into a ForetellError with a way out."""
+    """Convert an OSError while writing `path` to a ForetellError with advice."""
     try:
         yield
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        way_out = "free some space and run again" if full else "give another --run folder"
+        way_out = "free some space and run again" if full else "choose another --run folder"
         raise ForetellError(f"cannot write {path}: {error.strerror}; {way_out}") from error

@@ -16,11 +16,11 @@ Loss = Callable[[Any, Any], Tensor]
 
 
 IGNORED = -100
-"""The label that torch's cross-entropy leaves out."""
+"""The label that is ignored by PyTorch's cross-entropy."""
 
 
 def cross_entropy(outputs: Any, targets: Any) -> Tensor:
-    """Mean cross-entropy of the main output's logits, `[N, C, …]`, against class indices.
+    """Mean cross-entropy of the main output, logits `[N, C, …]`, with class indices as targets.
 
     >>> from torch import tensor
     >>> cross_entropy(tensor([[0.0, 0.0]]), tensor([1]))
@@ -45,17 +45,17 @@ def cross_entropy(outputs: Any, targets: Any) -> Tensor:
 
 
 def mse(outputs: Any, targets: Any) -> Tensor:
-    """Mean squared error between the main output and targets of its shape."""
+    """Mean squared error between the main output and targets of the same shape."""
     return F.mse_loss(_same_shape(outputs, targets), targets)
 
 
 def bce_with_logits(outputs: Any, targets: Any) -> Tensor:
-    """Mean binary cross-entropy of the main output's logits against targets of its shape."""
+    """Mean binary cross-entropy of the main output, logits, with targets of the same shape."""
     return F.binary_cross_entropy_with_logits(_same_shape(outputs, targets), targets)
 
 
 def token_cross_entropy(outputs: Any, targets: Any) -> Tensor:
-    """Mean cross-entropy of logits `[N, length, tokens]` against ids `[N, length]`, −100 left out.
+    """Mean cross-entropy of logits `[N, length, tokens]` with ids `[N, length]`; −100 is ignored.
 
     >>> from torch import tensor, zeros
     >>> token_cross_entropy(zeros(1, 2, 4), tensor([[3, -100]]))
@@ -65,17 +65,17 @@ def token_cross_entropy(outputs: Any, targets: Any) -> Tensor:
     if not isinstance(targets, Tensor) or logits.shape[:-1] != targets.shape:
         given = list(targets.shape) if isinstance(targets, Tensor) else type(targets).__name__
         raise ForetellError(
-            f"the model's logits have shape {list(logits.shape)} for targets of shape {given}; "
-            "a language model gives [N, length, tokens]"
+            f"the logits have shape {list(logits.shape)} and the targets have shape {given}; "
+            "expected logits [N, length, tokens] and targets [N, length]"
         )
     return cross_entropy(logits.flatten(0, -2), targets.flatten())
 
 
 def own(outputs: Any, targets: Any) -> Tensor:
-    """The loss a model returns: a number, a dict's `loss`, or the sum of a dict of losses.
+    """The loss that the model returns: a scalar, `loss` of a dict, or the sum of a dict of losses.
 
-    For detection models and others that are fed their targets and return their losses; a
-    transformers output has `loss` when labels are among its inputs.
+    For detection models and others that receive their targets as inputs and return their losses;
+    an output of transformers has `loss` if labels are among the inputs.
 
     >>> from torch import tensor
     >>> own({"loss_box": tensor(1.0), "loss_class": tensor(0.5)}, None)
@@ -91,7 +91,7 @@ def own(outputs: Any, targets: Any) -> Tensor:
         if parts and all(isinstance(part, Tensor) and part.numel() == 1 for part in parts):
             return torch.stack([part.reshape(()) for part in parts]).sum()
     raise ForetellError(
-        f"the model returned a {type(outputs).__name__} and no loss; feed it its targets as an "
+        f"the model returned a {type(outputs).__name__} and no loss; pass its targets as an "
         "input, or choose another loss"
     )
 
@@ -116,7 +116,7 @@ def resolve_loss(loss: str | Loss) -> Loss:
 
 
 def loss_name(loss: str | Loss) -> str:
-    """What a row calls the loss: its name, or the callable's own."""
+    """The name of the loss in rows: its name, or the qualified name of a callable."""
     if isinstance(loss, str):
         return loss
     return getattr(loss, "__qualname__", type(loss).__qualname__)
@@ -127,6 +127,7 @@ def _same_shape(outputs: Any, targets: Any) -> Tensor:
     if not isinstance(targets, Tensor) or output.shape != targets.shape:
         given = list(targets.shape) if isinstance(targets, Tensor) else type(targets).__name__
         raise ForetellError(
-            f"this loss needs targets of the output's shape {list(output.shape)}, not {given}"
+            f"the targets are {given}; this loss expects the shape of the output, "
+            f"{list(output.shape)}"
         )
     return output

@@ -1,4 +1,4 @@
-"""Names as written in a shell: their settings, and the extras that they need."""
+"""Names with settings, as on the command line, and optional dependencies."""
 
 import importlib
 import inspect
@@ -14,22 +14,22 @@ __all__ = ["extra", "first_line", "lazily", "parse_spec"]
 
 
 def first_line(thing: object) -> str:
-    """The first line of a docstring, which says what the thing is.
+    """The first line of the docstring of an object.
 
     >>> first_line(first_line)
-    'The first line of a docstring, which says what the thing is.'
+    'The first line of the docstring of an object.'
     """
     return (inspect.getdoc(thing) or "").partition("\n")[0]
 
 
 def extra(module: str, name: str) -> ModuleType:
-    """The module, which the extra `name` of foretell installs.
+    """The module, which is installed by the extra `name` of foretell.
 
-    Raises ForetellError, saying what to install, where it is absent.
+    Raises ForetellError with the command that installs it, if it cannot be imported.
 
     >>> extra("timm.nowhere", "timm")
     Traceback (most recent call last):
-    foretell.errors.ForetellError: 'timm.nowhere' can't be imported (No module named ...);
+    foretell.errors.ForetellError: 'timm.nowhere' cannot be imported (No module named ...);
     pip install 'foretell[timm]'
     """
     try:
@@ -37,16 +37,16 @@ def extra(module: str, name: str) -> ModuleType:
     except ImportError as error:
         reason = " ".join(str(error).split())
         raise ForetellError(
-            f"{module!r} can't be imported ({reason}); pip install 'foretell[{name}]'"
+            f"{module!r} cannot be imported ({reason}); pip install 'foretell[{name}]'"
         ) from error
 
 
 def lazily(
     package: str, homes: Mapping[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """A package's `__getattr__` and `__dir__`: each name is imported when it is first asked for.
+    """`__getattr__` and `__dir__` of a package that imports each name on first access (PEP 562).
 
-    `homes` gives the module of the package that defines a name, or that is called so (PEP 562).
+    `homes` maps a name to the module of the package that defines it, or that has this name.
     """
 
     def get(name: str) -> Any:
@@ -61,9 +61,9 @@ def lazily(
 
 
 def parse_spec(text: str) -> tuple[str, dict[str, Any]]:
-    """The name before the question mark, and the settings behind it.
+    """The name before the question mark, and the settings after it.
 
-    Values are read as JSON where they are JSON, as text otherwise.
+    Values that are valid JSON are parsed as JSON; others are strings.
 
     >>> parse_spec("nb201?channels=8,variant=reference")
     ('nb201', {'channels': 8, 'variant': 'reference'})
@@ -76,7 +76,7 @@ def parse_spec(text: str) -> tuple[str, dict[str, Any]]:
         key, equals, value = item.partition("=")
         if not equals or not key:
             raise ForetellError(
-                f"{item!r} in {text!r} is no setting; write name?key=value,key=value"
+                f"{item!r} in {text!r} is not a setting; write name?key=value,key=value"
             )
         settings[key] = _read(value)
     return name, settings

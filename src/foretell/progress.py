@@ -1,4 +1,4 @@
-"""How far a long call has come: the one event that every `progress` callback is given."""
+"""The progress of a long call: the event that every `progress` callback receives."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,24 +10,24 @@ __all__ = ["Progress", "ProgressCallback", "Tally"]
 
 @dataclass(frozen=True)
 class Progress:
-    """One unit of work has finished.
+    """An event: one unit of work has finished.
 
     >>> Progress("score", 3, 60, 1.5, name="nb201:333013").done
     3
     """
 
     what: str
-    """What is being done: "score", "train", "search", "retrain" or "import"."""
+    """The kind of work: "score", "train", "search", "retrain" or "import"."""
     done: int
-    """How many units of it have finished, this one included."""
+    """The number of finished units of this kind, including this one."""
     total: int | None
-    """How many there will be; None where that is not known."""
+    """The total number of units; None if unknown."""
     seconds: float
-    """Seconds since the call began."""
+    """The seconds since the start of the call."""
     name: str = ""
-    """The unit that has just finished: a model, an architecture, an epoch, a search."""
+    """The name of the finished unit: a model, an architecture, an epoch, a search."""
     cached: bool = False
-    """Whether its result was read from the run folder instead of computed."""
+    """Whether the result was read from the run folder instead of computed."""
 
 
 T = TypeVar("T")
@@ -36,11 +36,11 @@ PAUSE = 0.1
 """Seconds between two events of a fast loop."""
 
 ProgressCallback = Callable[[Progress], object]
-"""Called after each finished unit of work; what it returns is ignored, what it raises is raised."""
+"""Called after each finished unit of work; return values are ignored, exceptions propagate."""
 
 
 class Tally:
-    """Counts the finished units of each kind of work and passes each on as a `Progress`.
+    """Counts the finished units of each kind of work and reports each one as a `Progress`.
 
     >>> tally = Tally(lambda event: print(event.what, event.done, event.total), {"score": 2})
     >>> tally.add("score")
@@ -56,13 +56,13 @@ class Tally:
     def __init__(
         self, callback: ProgressCallback | None, totals: Mapping[str, int | None] | None = None
     ) -> None:
-        """`totals` gives how many units of a kind there will be, where that is known."""
+        """`totals` maps kinds of work to their number of units, if known."""
         self._callback, self._totals = callback, dict(totals or {})
         self._done: dict[str, int] = {}
         self._start = time.perf_counter()
 
     def add(self, what: str, name: str = "", *, cached: bool = False, count: int = 1) -> None:
-        """Count one more finished unit; a total that turns out too small is raised with it."""
+        """Count a finished unit; a total that turns out to be too small is increased."""
         done = self._done[what] = self._done.get(what, 0) + count
         total = self._totals.get(what)
         total = None if total is None else max(total, done)

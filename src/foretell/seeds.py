@@ -1,4 +1,4 @@
-"""Random numbers that follow from a seed alone, and leave every global generator where it was."""
+"""Random numbers that depend only on a seed, and leave all global generators unchanged."""
 
 import hashlib
 import random
@@ -13,7 +13,7 @@ __all__ = ["derived_seed", "own_randomness"]
 
 @contextmanager
 def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch, NumPy and `random` within the block; afterwards each goes on where it was."""
+    """Seed torch, NumPy and `random` within the block; their states are restored afterwards."""
     python, numpy = random.getstate(), np.random.get_state()
     devices = [device] if device.type not in ("cpu", "meta") else []
     kind = device.type if devices else "cuda"
@@ -31,7 +31,7 @@ def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
 
 
 def derived_seed(seed: int, *parts: object) -> int:
-    """A seed of its own for each pass and micro-batch; the same wherever and whenever it is asked.
+    """A seed derived from `seed` and the parts, such as a pass and a micro-batch; deterministic.
 
     >>> derived_seed(0, "loss", 1) == derived_seed(0, "loss", 1) != derived_seed(0, "loss", 2)
     True

@@ -1,4 +1,4 @@
-"""Users' own Python files and packages: imported as Python would, and blamed for what they do."""
+"""Import the Python files and packages of users, and attribute their errors to them."""
 
 import importlib
 import importlib.util
@@ -14,16 +14,16 @@ from foretell.errors import ANY, ForetellError, complaint_of
 __all__ = ["named_in_file", "named_in_package"]
 
 NEIGHBOURS: dict[str, dict[str, ModuleType]] = {}
-"""By folder the modules that files of it have imported from it."""
+"""By folder: the modules that the files of this folder have imported from it."""
 
 
 def named_in_file(text: str) -> Any:
-    """What `FILE.py:NAME` names, or None if the file does not have it; the file is run.
+    """The object NAME of `FILE.py:NAME`, or None if the file does not define it; runs the file.
 
-    While it runs, its folder comes first among those that modules are imported from, and
-    `sys.argv` holds the file alone, as with `python FILE.py`.
+    While it runs, its folder is first on the import path and `sys.argv` contains only the file, as
+    with `python FILE.py`.
 
-    Raises ForetellError if there is no such file, or it fails.
+    Raises ForetellError if the file does not exist or fails.
     """
     path_text, _, name = text.rpartition(":")
     path = Path(path_text)
@@ -33,7 +33,7 @@ def named_in_file(text: str) -> Any:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # so that its classes can be found again by name
+    sys.modules[spec.name] = module  # so that its classes can be unpickled
     try:
         with as_script(path):
             spec.loader.exec_module(module)
@@ -44,10 +44,10 @@ def named_in_file(text: str) -> Any:
 
 @contextmanager
 def as_script(path: Path) -> Iterator[None]:
-    """Within the block Python imports and sees arguments as if it had been started with the file.
+    """Within the block, imports and arguments are as if Python had been started with the file.
 
-    Afterwards the folder is the last to be searched, for what is imported only when it is used. A
-    module of another folder that has the same name is out of sight.
+    Afterwards the folder is last on the import path, for modules that are imported on demand.
+    Modules with the same name from other folders are hidden.
     """
     folder = str(path.resolve().parent)
     before, argv = list(sys.path), sys.argv
@@ -65,7 +65,7 @@ def as_script(path: Path) -> Iterator[None]:
 
 
 def forget_neighbours(but: str) -> None:
-    """Hide the modules of other users' folders, and bring back those of this one."""
+    """Hide the modules of other user folders, and restore those of this one."""
     for folder, modules in NEIGHBOURS.items():
         for name, module in modules.items():
             if folder != but and sys.modules.get(name) is module:
@@ -74,15 +74,15 @@ def forget_neighbours(but: str) -> None:
 
 
 def lies_in(module: ModuleType, folder: str) -> bool:
-    """Whether a module was read from a file in the folder, or below it."""
+    """Whether a module was loaded from a file in the folder or below it."""
     file = getattr(module, "__file__", None)
     return file is not None and Path(folder) in Path(file).resolve().parents
 
 
 def named_in_package(text: str) -> Any:
-    """What `PACKAGE.MODULE:NAME` names, or None if the module does not have it.
+    """The object NAME of `PACKAGE.MODULE:NAME`, or None if the module does not define it.
 
-    Raises ForetellError if it cannot be imported.
+    Raises ForetellError if the module cannot be imported.
     """
     package, _, name = text.partition(":")
     return getattr(imported(package), name, None)

@@ -547,7 +547,7 @@ def test_a_first_batch_of_any_kind_of_batches() -> None:
         ([], 1, "only 0 samples"),
         ([(torch.zeros(3, 2), torch.zeros(3).long())], 4, "only 3 samples"),
         ([(torch.zeros(3, 2), torch.zeros(3))], 2, "pass balanced=False"),
-        ([torch.zeros(3, 2)], 2, "give a pair"),
+        ([torch.zeros(3, 2)], 2, "expected a pair"),
         ([], 0, "size is 0"),
         (
             [

@@ -236,7 +236,7 @@ def test_a_run_file_that_is_not_ours_to_read_is_refused(
 def test_a_path_below_a_file_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file", tmp_path / "file" / "run"):
-        with pytest.raises(ForetellError, match=r"^cannot write .*; give another --run folder$"):
+        with pytest.raises(ForetellError, match=r"^cannot write .*; choose another --run folder$"):
             Store.open(path, CONFIG)
 
 
@@ -247,7 +247,7 @@ def test_a_folder_we_may_not_write_is_one_clear_line(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "open", refuse)
-    with pytest.raises(ForetellError, match=r"cannot write .*Permission denied; give another"):
+    with pytest.raises(ForetellError, match=r"cannot write .*Permission denied; choose another"):
         Store.open(tmp_path / "run", CONFIG)
 
 
