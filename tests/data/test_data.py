@@ -1,9 +1,11 @@
 """Laws of every registered data set, and of the minibatch networks are scored on."""
 
 import math
-import random
+from functools import partial
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -13,6 +15,8 @@ from torch import Tensor
 from foretell.data import DATA, Split, Splits, load_data, minibatch
 from foretell.data.digits import digits
 from foretell.errors import ForetellError
+from foretell.testing import check_data
+from tests.support.paths import ROOT
 
 EMBEDDED = [name for name, entry in DATA.items() if entry.embedded]
 
@@ -26,49 +30,30 @@ def rows(images: Tensor) -> list[bytes]:
     return [image.numpy().tobytes() for image in images]
 
 
-def test_parts_are_normalised_images_with_labels_in_range(splits: Splits) -> None:
-    for part, labels in (splits.train, splits.val, splits.test):
-        images = part[:]
-        assert images.dtype == torch.float32
-        assert images.shape == (len(labels), *splits.sample_shape)
-        assert images.isfinite().all()
-        assert labels.dtype == torch.int64
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_embedded_data_keep_the_laws(name: str) -> None:
+    check_data(lambda: load_data(name))
+
+
+def test_data_of_files_and_drawn_ones_do_too(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(256, size=(60, 5, 5, 3), dtype=np.uint8)
+    labels = np.arange(60) % 3
+    np.savez(tmp_path / "mine.npz", images=pixels, labels=labels)
+    values = pd.DataFrame(pixels.reshape(60, -1)[:, :4], columns=list("abcd"))
+    values.assign(kind=labels).to_csv(tmp_path / "mine.csv", index=False)
+    check_data(partial(load_data, "random:3x8x8x4?images=60"))
+    check_data(partial(load_data, f"npz:{tmp_path}/mine.npz"))
+    check_data(partial(load_data, f"csv:{tmp_path}/mine.csv?target=kind"))
+    check_data(partial(load_data, f"text:{ROOT}/README.md?length=16"), disjoint=False)
+
+
+def test_parts_are_normalised_and_hold_every_class(splits: Splits) -> None:
+    for _, labels in (splits.train, splits.val, splits.test):
         assert set(labels.tolist()) == set(range(splits.classes))
     pixels = splits.train[0][:].double()
     channels = [place for place in range(pixels.ndim) if place != 1]
     assert pixels.mean(dim=channels).abs().max() < 1e-4
     assert (pixels.square().mean(dim=channels) - 1).abs().max() < 1e-4
-
-
-def test_no_image_is_in_two_parts(splits: Splits) -> None:
-    train, val, test = (set(rows(part[0][:])) for part in (splits.train, splits.val, splits.test))
-    assert not train & val
-    assert not train & test
-    assert not val & test
-
-
-def test_loading_again_gives_the_same_and_moves_no_global_generator(splits: Splits) -> None:
-    before = torch.get_rng_state(), random.getstate(), repr(np.random.get_state())
-    again = load_data(splits.name)
-    assert again.fingerprint == splits.fingerprint
-    assert torch.equal(torch.get_rng_state(), before[0])
-    assert random.getstate() == before[1]
-    assert repr(np.random.get_state()) == before[2]
-
-
-def test_the_fingerprint_notices_a_pixel_a_label_and_a_swap(splits: Splits) -> None:
-    images, labels = splits.val
-    brighter, wrong = images[:].clone(), labels.clone()
-    brighter[3].view(-1)[4] += 1e-3
-    wrong[0] = (wrong[0] + 1) % splits.classes
-    others = [
-        Splits(splits.name, splits.classes, splits.train, (brighter, labels), splits.test),
-        Splits(splits.name, splits.classes, splits.train, (images, wrong), splits.test),
-        Splits(splits.name, splits.classes, splits.train, splits.test, splits.val),
-    ]
-    found = {splits.fingerprint, *(other.fingerprint for other in others)}
-    assert len(found) == 4
-    assert all(len(fingerprint) == 16 for fingerprint in found)
 
 
 @pytest.mark.parametrize("name", DATA)

@@ -7,7 +7,8 @@ from foretell.spaces import (
     Subset,
     enumerate_space,
 )
-from tests.support.searches import NB201, TOY, accuracies, answer, trained
+from foretell.testing.searchers import answer
+from tests.support.searches import NB201, TOY, accuracies, trained
 
 
 def test_reinforce_scores_between_trainings() -> None:

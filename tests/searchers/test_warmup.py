@@ -13,14 +13,15 @@ from foretell.searchers import (
     distinct,
     make_searcher,
 )
-from tests.support.searches import CLASSES, NB201, TOY, Transcript, accuracies, run
+from foretell.testing.searchers import Conversation, converse
+from tests.support.searches import CLASSES, NB201, TOY, accuracies
 
 
 class Recorder:
     """A searcher that only remembers what it is told."""
 
     def __init__(self) -> None:
-        self.told: Transcript = []
+        self.told: Conversation = []
 
     def ask(self, n: int = 1) -> list[Question]:
         return [Question((0, 0, 0), "train")][:n]
@@ -67,7 +68,7 @@ def test_warmup_takes_an_isomorph_for_an_answer_and_the_first_score_counts() -> 
 
 def test_warmup_with_a_pool_beyond_the_space_takes_the_space() -> None:
     search = Warmup(RandomSearch(TOY, 1), TOY, pool=1000, first=1000, seed=0)
-    told = run(search, 1000)
+    told = converse(search, 1000)
     assert [question.kind for question, _ in told] == ["score"] * CLASSES + ["train"] * CLASSES
 
 

@@ -1,12 +1,18 @@
-"""The laws of proxies: ours obey them, and each is broken by some proxy that is caught."""
+"""`check_proxy`: ours keep the laws, and a proxy that breaks a law is caught."""
 
-from collections.abc import Iterator
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
+from foretell import ForetellError, Score
 from foretell.proxies import PROXIES, register
-from foretell.testing.proxies import MODELS, check_proxy
+from foretell.testing import MODELS, check_proxy
+from foretell.testing import proxies as testing
 
 
 @pytest.fixture(autouse=True)
@@ -18,21 +24,96 @@ def registry_as_it_was() -> Iterator[None]:
     PROXIES.update(before)
 
 
-def test_the_conformance_suite_finds_a_proxy_that_breaks_the_laws() -> None:
-    """One that remembers how often it was called."""
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("name", list(PROXIES))
+def test_own_proxies_keep_the_laws(name: str, model: str) -> None:
+    check_proxy(name, model)
+
+
+def broken(function: Callable[..., Any], **known: Any) -> str:
+    """The name of a proxy that is registered with this function."""
+    function.__doc__ = "A number."
+    register(source="a test", **known)(function)
+    return function.__name__
+
+
+def test_one_that_counts_its_calls_is_caught() -> None:
     calls: list[int] = []
 
-    @register(source="a test")
-    def forgetful(weights: dict[str, Tensor]) -> float:
-        """Another number each time."""
+    def counting(weights: dict[str, Tensor]) -> float:
         calls.append(1)
         return float(len(calls))
 
-    with pytest.raises(AssertionError):
-        check_proxy("forgetful", "plain")
+    with pytest.raises(AssertionError, match="counting on the model 'plain': the value depends on"):
+        check_proxy(broken(counting))
 
 
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("name", list(PROXIES))
-def test_own_proxies_pass_the_suite(name: str, model: str) -> None:
-    check_proxy(name, model)
+def test_one_that_changes_the_weights_is_caught() -> None:
+    def shrinking(weights: dict[str, Tensor]) -> Tensor:
+        with torch.no_grad():
+            return torch.stack([w.mul_(0.5).sum() for w in weights.values()]).sum()
+
+    with pytest.raises(AssertionError, match="scoring has changed the model or the batch"):
+        check_proxy(broken(shrinking), "tied")
+
+
+def test_one_that_draws_from_a_global_generator_is_caught() -> None:
+    def drawing(weights: dict[str, Tensor]) -> float:
+        return random.random()
+
+    state = random.getstate()
+    with pytest.raises(AssertionError, match="moved a global random number generator"):
+        check_proxy(broken(drawing), "plain")
+    random.setstate(state)
+
+
+def test_one_that_reads_a_global_generator_is_caught() -> None:
+    def reading(weights: dict[str, Tensor]) -> float:
+        return float(torch.get_rng_state().sum())
+
+    with pytest.raises(AssertionError, match="depends on the caller's random state or mode"):
+        check_proxy(broken(reading), "plain")
+
+
+def test_one_whose_value_in_parts_is_another_is_caught() -> None:
+    def largest(grads: dict[str, Tensor]) -> Tensor:
+        return torch.stack([g.abs().max() for g in grads.values()]).max()
+
+    check_proxy(broken(largest), "plain")
+
+    def parts(grads: dict[str, Tensor]) -> Tensor:
+        return torch.stack([g.sum() for g in grads.values()]).sum()
+
+    name = broken(parts)
+    real = testing.score
+
+    def off(model: nn.Module, batch: Any, proxies: Any, **more: Any) -> dict[str, Score]:
+        found = real(model, batch, proxies, **more)
+        value = found[name].value + 1.0 * ("micro_batch" in more)
+        return {**found, name: replace(found[name], value=value)}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(testing, "score", off)
+        with pytest.raises(AssertionError, match=r"in parts .*, at once"):
+            check_proxy(name, "plain")
+
+
+def test_one_that_draws_without_saying_so_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_proxy("zen", "plain")
+    monkeypatch.setitem(PROXIES, "zen", replace(PROXIES["zen"], draws=False))
+    with pytest.raises(AssertionError, match=r"another seed gives another value; .*draws=True"):
+        check_proxy("zen", "plain")
+
+
+@pytest.mark.parametrize(("value", "why"), [(float("nan"), None), (1.0, "no reason")])
+def test_nan_without_a_reason_is_caught(
+    value: float, why: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(testing, "score", lambda *_, **__: {"snip": Score(value, 0.0, why)})
+    with pytest.raises(AssertionError, match="nan needs a reason, a number none"):
+        check_proxy("snip", "plain")
+
+
+def test_an_unknown_name_is_no_broken_law() -> None:
+    with pytest.raises(ForetellError, match="did you mean 'snip'"):
+        check_proxy("snap")

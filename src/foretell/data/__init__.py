@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import torch
+
 from foretell.data import digits, text
 from foretell.data.arrays import npz
 from foretell.data.hub import hf_dataset
@@ -23,6 +25,7 @@ from foretell.data.tokens import Vocabulary
 from foretell.data.torchvision_sets import KNOWN, from_torchvision_set
 from foretell.errors import ForetellError, unknown_name
 from foretell.names import first_line, parse_spec
+from foretell.seeds import own_randomness
 
 __all__ = [
     "DATA",
@@ -117,7 +120,8 @@ def load_data(text: str) -> Splits:
     if (entry.place is True and not place) or (entry.place is False and place):
         raise ForetellError(f"{text!r} is not the name of a data set; write {entry.pattern}")
     try:
-        return entry.load(*filter(None, [place]), **settings)
+        with own_randomness(0, torch.device("cpu")):  # what is imported to load may draw
+            return entry.load(*filter(None, [place]), **settings)
     except ForetellError:
         raise
     except Exception as error:

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from foretell.errors import ForetellError
 from foretell.searchers.random import RandomSearch
 from foretell.searchers.searcher import Question, distinct
+from foretell.seeds import own_randomness
 from foretell.spaces.graph import graph_of
 from foretell.spaces.space import Arch, Space
 
@@ -241,7 +242,8 @@ BATCH = 64
 
 def network_of(labels: int, layers: int, hidden: int, seed: int) -> GraphNetwork:
     """An untrained graph network, initialised from the seed."""
-    network = GraphNetwork(labels, layers, hidden)
+    with own_randomness(seed, torch.device("cpu")):  # these weights are replaced
+        network = GraphNetwork(labels, layers, hidden)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in network.parameters():

@@ -84,6 +84,7 @@ class Choices:
 
     def canonical(self, arch: Arch) -> Arch:
         """The member of its class that `same` names."""
+        require_valid(self, arch)
         if self.same is None:
             return arch
         return self._indices(self.same(**self.chosen(arch)))
@@ -135,6 +136,7 @@ class Choices:
 
     def format(self, arch: Arch) -> str:
         """`width=64,depth=1`."""
+        require_valid(self, arch)
         parts = zip(self.options, self.choices, arch, strict=True)
         return ",".join(f"{name}={options[option]}" for name, options, option in parts)
 

@@ -1,0 +1,195 @@
+"""The laws that every searcher has to keep."""
+
+import itertools
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from foretell.errors import ForetellError
+from foretell.searchers import Question, Searcher
+from foretell.spaces import Arch, Json, NASBench201, Space, enumerate_space, sample
+from foretell.testing.generators import generator_states
+
+__all__ = ["Letters", "answer", "check_searcher", "converse"]
+
+Make = Callable[[Space, int], Searcher]
+"""What makes a searcher of a space and a seed."""
+
+SMALL = 1_000
+"""In a space of fewer architectures a search must come to an end."""
+
+Conversation = list[tuple[Question, float]]
+"""What was asked and what was answered, in the order of the answers."""
+
+
+@dataclass(frozen=True)
+class Letters:
+    """Words of three letters; one read backwards is isomorphic, and "ccc" is not in the space.
+
+    Small enough that a search ends: there are 17 classes. Nothing can be built.
+    """
+
+    name: str = "letters"
+    choices: tuple[tuple[str, ...], ...] = (("a", "b", "c"),) * 3
+
+    def is_valid(self, arch: Arch) -> bool:
+        """Whether it is a word of the space."""
+        return len(arch) == 3 and all(0 <= letter < 3 for letter in arch) and arch != (2, 2, 2)
+
+    def canonical(self, arch: Arch) -> Arch:
+        """The first in the alphabet of the word and the word read backwards."""
+        return min(arch, arch[::-1])
+
+    def build(self, arch: Arch, seed: int) -> nn.Module:
+        """Nothing: no searcher has to build."""
+        raise ForetellError("a space of words has no networks; a searcher must not build any")
+
+    def parse(self, text: str) -> Arch:
+        """The word."""
+        return tuple("abc".index(letter) for letter in text)
+
+    def format(self, arch: Arch) -> str:
+        """The word."""
+        return "".join("abc"[letter] for letter in arch)
+
+    def settings(self) -> dict[str, Json]:
+        """None."""
+        return {}
+
+
+def check_searcher(make: Make, spaces: Sequence[Space] = (Letters(), NASBench201())) -> None:
+    """Raise AssertionError, saying which law is broken, unless the searchers made keep them all.
+
+    `make` makes a searcher of a space and a seed; give it settings under which it begins to search
+    within about twenty answers. `spaces` are where it is tried; of one with fewer than a thousand
+    architectures the search must also come to an end.
+
+    >>> from foretell.searchers import RandomSearch
+    >>> check_searcher(RandomSearch)
+    """
+    before = generator_states()
+    for space in spaces:
+        check_asks(make, space)
+        check_asking_changes_nothing(make, space)
+        check_seeds(make, space)
+        check_resuming(make, space)
+        check_unasked(make, space)
+        check_nothing_twice(make, space)
+        check_end(make, space)
+    assert generator_states() == before, "the searcher moved a global random number generator"
+
+
+def answer(question: Question) -> float:
+    """Some value, the same whenever asked; a few are undefined."""
+    value = random.Random(f"{question}").random()
+    return math.nan if value < 0.1 else value
+
+
+def converse(search: Searcher, tells: int, at_once: int = 3) -> Conversation:
+    """Ask and tell, in an order that is not the one asked in, until there is nothing to ask."""
+    told: Conversation = []
+    while len(told) < tells and (asked := search.ask(at_once)):
+        for question in asked[1:] + asked[:1]:
+            told.append((question, answer(question)))
+            search.tell(*told[-1])
+    return told
+
+
+def check_asks(make: Make, space: Space) -> None:
+    """No more is asked than was wished for, of valid architectures alone."""
+    search = make(space, 0)
+    assert search.ask(1), f"a fresh search of {space.name} asks nothing"
+    assert search.ask(0) == [], "ask(0) gives questions"
+    for n in itertools.islice(itertools.cycle([1, 4, 2]), 30):
+        asked = search.ask(n)
+        assert len(asked) <= n, f"ask({n}) gives {len(asked)} questions"
+        for question in asked:
+            assert space.is_valid(question.arch), f"{question.arch} is not in {space.name}"
+            known = question.kind in ("score", "train")
+            assert known, f"a question's kind is {question.kind!r}, not 'score' or 'train'"
+            search.tell(question, answer(question))
+
+
+def check_asking_changes_nothing(make: Make, space: Space) -> None:
+    """Asking again, for more or for less, gives the same; only telling changes what is asked."""
+    asked_much, asked_little = make(space, 0), make(space, 0)
+    for _ in range(12):
+        questions = asked_much.ask(5)
+        assert asked_much.ask(5) == questions, "asking twice gives different questions"
+        longer = asked_much.ask(20)[: len(questions)]
+        assert longer == questions, "ask(20) does not begin with what ask(5) gives"
+        first = asked_much.ask(1)
+        assert first == questions[:1], "ask(1) is not the first of what ask(5) gives"
+        assert asked_little.ask(1) == first, "asking for more has changed what is asked next"
+        for question in first:
+            asked_much.tell(question, answer(question))
+            asked_little.tell(question, answer(question))
+
+
+def check_seeds(make: Make, space: Space) -> None:
+    """What is asked follows from the seed and from what was told."""
+    state = random.getstate()
+    same = converse(make(space, 5), 25) == converse(make(space, 5), 25)
+    assert same, "equal seeds and answers give different questions"
+    assert random.getstate() == state, "the searcher moved a global random number generator"
+    asks = {tuple(make(space, seed).ask(5)) for seed in range(10)}
+    assert len(asks) > 5, "different seeds give the same questions"
+
+
+def check_resuming(make: Make, space: Space) -> None:
+    """A fresh searcher that is told all that was told goes on in the same way."""
+    search, told = make(space, 0), Conversation()
+    for question, value in converse(make(space, 0), 24):
+        resumed = make(space, 0)
+        for known in told:
+            resumed.tell(*known)
+        assert resumed.ask(6) == search.ask(6), f"resumed after {len(told)} answers it differs"
+        told.append((question, value))
+        search.tell(question, value)
+
+
+def check_unasked(make: Make, space: Space) -> None:
+    """What nobody asked for may be told, and is then not asked."""
+    rng = random.Random(3)
+    for before in (0, 5, 12):
+        search, known = make(space, 0), set[tuple[Arch, str]]()
+        known.update(identity(space, question) for question, _ in converse(search, before))
+        for place in range(6):
+            question = Question(sample(space, rng), "train" if place % 2 else "score")
+            search.tell(question, answer(question))
+            known.add(identity(space, question))
+        trained = {arch for arch, kind in known if kind == "train"}
+        asked = {identity(space, question) for question in search.ask(40)}
+        left = len(trained) < len(first_classes(space))
+        assert asked or not left, "after answers that it did not ask for, the searcher asks nothing"
+        assert not asked & known, "the searcher asks for what it was told without asking"
+
+
+def identity(space: Space, question: Question) -> tuple[Arch, str]:
+    """The same for isomorphic architectures."""
+    return space.canonical(question.arch), question.kind
+
+
+def check_nothing_twice(make: Make, space: Space) -> None:
+    """No two questions are about isomorphic architectures."""
+    told = [identity(space, question) for question, _ in converse(make(space, 0), 60)]
+    assert len(told) == len(set(told)), "a network, or an isomorphic one, is asked for twice"
+    at_once = [identity(space, question) for question in make(space, 0).ask(40)]
+    assert len(at_once) == len(set(at_once)), "two of the questions asked at once are isomorphic"
+
+
+def first_classes(space: Space) -> set[Arch]:
+    """The classes of isomorphic architectures; of a large space, of the first in it."""
+    archs = itertools.islice(enumerate_space(space), SMALL)
+    return {space.canonical(arch) for arch in archs}
+
+
+def check_end(make: Make, space: Space) -> None:
+    """In a small space the search comes to an end."""
+    if len(list(itertools.islice(enumerate_space(space), SMALL))) < SMALL:
+        search = make(space, 0)
+        converse(search, 2 * len(first_classes(space)) + 1)  # a score and a training each
+        assert search.ask(5) == [], "a small space is known throughout, and it still asks"

@@ -1,0 +1,201 @@
+"""The laws that every architecture space has to keep."""
+
+import itertools
+import json
+import random
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from foretell.batch import main_output
+from foretell.errors import ForetellError
+from foretell.spaces import (
+    SPACES,
+    Arch,
+    Graphs,
+    Listed,
+    Space,
+    enumerate_space,
+    make_space,
+    neighbours,
+    sample,
+    size,
+)
+from foretell.testing.generators import generator_states
+
+__all__ = ["check_space"]
+
+LISTED = 200
+"""So many architectures of an enumeration are looked at."""
+
+
+def check_space(
+    space: Space, *, samples: int = 10, batch: Tensor | None = None, seed: int = 0
+) -> None:
+    """Raise AssertionError, saying which law is broken, unless the space keeps them all.
+
+    `samples` random architectures are checked, some of whose networks are built. With a `batch` of
+    inputs they are also run and differentiated.
+
+    >>> from foretell.spaces import NASBench201
+    >>> check_space(NASBench201(channels=4, cells=1), samples=2, batch=torch.ones(2, 3, 8, 8))
+    """
+    before = generator_states()
+    check_form(space)
+    check_enumeration(space)
+    drawn = check_samples(space, samples, seed)
+    for arch in drawn:
+        check_text(space, arch)
+        check_canonical(space, arch)
+        check_surroundings(space, arch)
+        check_graph(space, arch)
+    check_refusals(space, drawn[0])
+    for arch in drawn[:3]:
+        check_build(space, arch, seed)
+        if batch is not None:
+            check_run(space, arch, batch)
+    assert generator_states() == before, "the space moved a global random number generator"
+
+
+def check_form(space: Space) -> None:
+    """A name, options as texts, settings as JSON that rebuild a registered space."""
+    assert isinstance(space.name, str), f"the name is {space.name!r}, not a text"
+    assert space.name, "the name is empty"
+    choices = space.choices
+    assert isinstance(choices, tuple), "choices is not a tuple"
+    assert choices, "choices is empty: an architecture has at least one position"
+    for position, options in enumerate(choices):
+        assert isinstance(options, tuple), f"the options at position {position} are not a tuple"
+        assert options, f"there are no options at position {position}"
+        texts = all(isinstance(option, str) for option in options)
+        assert texts, f"the options at position {position} are not all texts"
+    settings = space.settings()
+    again = json.loads(json.dumps(settings))
+    assert again == settings, "the settings change on the way through JSON"
+    entry = SPACES.get(space.name)
+    if (
+        entry is not None
+        and isinstance(entry.constructor, type)
+        and type(space) is entry.constructor
+    ):
+        rebuilt = make_space(space.name, again)
+        assert rebuilt == space, "make_space(space.name, space.settings()) gives another space"
+
+
+def check_enumeration(space: Space) -> None:
+    """The first architectures ascend, are valid, and are no more than the space's size."""
+    first = list(itertools.islice(enumerate_space(space), LISTED if size(space) < 10**7 else 1))
+    assert first, "the space has no valid architecture"
+    assert first == sorted(set(first)), "listing gives an architecture twice or out of order"
+    assert all(space.is_valid(arch) for arch in first), "is_valid rejects what is listed"
+
+
+def check_samples(space: Space, samples: int, seed: int) -> list[Arch]:
+    """Random architectures are valid and follow from the generator alone."""
+    rng, again = random.Random(seed), random.Random(seed)
+    drawn = [sample(space, rng) for _ in range(samples)]
+    assert drawn == [sample(space, again) for _ in range(samples)], (
+        "sampling twice with the same generator gives different architectures"
+    )
+    for arch in drawn:
+        assert space.is_valid(arch), f"the random architecture {arch} is not valid"
+        assert len(arch) == len(space.choices), f"{arch} has not one option at each position"
+    return drawn
+
+
+def check_text(space: Space, arch: Arch) -> None:
+    """`parse` reads what `format` writes."""
+    text = space.format(arch)
+    assert isinstance(text, str), f"format gives {text!r}, not a text"
+    assert "\n" not in text, f"the text {text!r} has several lines"
+    found = space.parse(text)
+    assert found == arch, f"parse({text!r}) gives {found}, but it was written for {arch}"
+
+
+def check_canonical(space: Space, arch: Arch) -> None:
+    """The canonical member is valid, and its own."""
+    canonical = space.canonical(arch)
+    assert space.is_valid(canonical), f"canonical({arch}) = {canonical} is not valid"
+    again = space.canonical(canonical)
+    assert again == canonical, f"canonical({canonical}) is not itself but {again}"
+
+
+def check_surroundings(space: Space, arch: Arch) -> None:
+    """Neighbours are valid, are others, and come once each; of a listed space they are listed."""
+    near = list(itertools.islice(neighbours(space, arch), LISTED))
+    assert len(set(near)) == len(near), f"a neighbour of {arch} comes twice"
+    assert arch not in near, f"{arch} is its own neighbour"
+    assert all(space.is_valid(other) for other in near), f"a neighbour of {arch} is not valid"
+    if isinstance(space, Listed):
+        listed = set(space.listed())
+        assert arch in listed, f"{arch} is valid but not listed"
+        assert listed.issuperset(near), f"a neighbour of {arch} is not listed"
+
+
+def check_graph(space: Space, arch: Arch) -> None:
+    """Of a space that has graphs: edges join nodes of the graph, without a circle."""
+    if isinstance(space, Graphs):
+        labels, edges = space.graph(arch)
+        assert all(isinstance(label, str) for label in labels), "a node's label is not a text"
+        forward = all(0 <= source < target < len(labels) for source, target in edges)
+        assert forward, f"the graph of {arch} has an edge that does not lead to a later node"
+
+
+def check_refusals(space: Space, arch: Arch) -> None:
+    """What is no architecture is not valid, and nothing is made of it."""
+    for wrong in (arch[:-1], (*arch, 0), (10**6, *arch[1:]), (-1, *arch[1:])):
+        assert not space.is_valid(wrong), f"is_valid accepts {wrong}"
+        for what, use in (
+            ("canonical", space.canonical),
+            ("format", space.format),
+            ("build", lambda a: space.build(a, 0)),
+        ):
+            assert refuses(use, wrong), f"{what}({wrong}) does not raise ForetellError"
+    nonsense = "no architecture, says \N{SNOWMAN}"
+    assert refuses(space.parse, nonsense), f"parse({nonsense!r}) does not raise ForetellError"
+
+
+def refuses(use: Any, wrong: object) -> bool:
+    """Whether something raises ForetellError, and nothing else."""
+    try:
+        use(wrong)
+    except ForetellError:
+        return True
+    except Exception:
+        return False
+    return False
+
+
+def check_build(space: Space, arch: Arch, seed: int) -> None:
+    """Weights are finite and follow from the seed, from nothing else."""
+    one = weights(space.build(arch, seed))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed + 12345)
+        same = weights(space.build(arch, seed))
+    assert list(one) == list(same), f"building {arch} twice gives other parameters"
+    for name, value in one.items():
+        assert value.isfinite().all(), f"{name} of {arch} is not finite"
+    equal = all(torch.equal(one[name], same[name]) for name in one)
+    assert equal, f"building {arch} twice with seed {seed} gives other weights"
+    other = weights(space.build(arch, seed + 1))
+    differs = not one or any(not torch.equal(one[name], other[name]) for name in one)
+    assert differs, f"building {arch} with another seed gives the same weights"
+
+
+def weights(model: nn.Module) -> dict[str, Tensor]:
+    """Everything that the network is made of."""
+    assert isinstance(model, nn.Module), f"build gives a {type(model).__name__}, not a module"
+    assert model.training, "build gives a network in evaluation mode"
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def check_run(space: Space, arch: Arch, batch: Tensor) -> None:
+    """The network gives a finite output for each sample, which can be differentiated."""
+    model = space.build(arch, 0)
+    with torch.random.fork_rng(devices=[]):
+        output = main_output(model(batch))
+    assert len(output) == len(batch), f"{arch} gives {len(output)} outputs for {len(batch)} samples"
+    assert output.isfinite().all(), f"an output of {arch} is not finite"
+    if any(parameter.requires_grad for parameter in model.parameters()):
+        assert output.requires_grad, f"the outputs of {arch} do not depend on its weights"
