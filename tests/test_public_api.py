@@ -2,8 +2,6 @@
 
 import ast
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +10,7 @@ import pytest
 
 import foretell
 from tests.support.paths import DOCS, ROOT
+from tests.support.processes import python
 
 PACKAGE = ROOT / "src" / "foretell"
 LAZY = ("foretell", "foretell.executors")
@@ -67,7 +66,8 @@ def test_no_name_is_a_modules() -> None:
 def test_importing_foretell_imports_nothing_heavy() -> None:
     """It takes milliseconds; whoever needs one name waits for that one alone."""
     ask = "import sys, foretell, foretell.executors, foretell.errors; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    done = python("-c", ask)
+    assert done.returncode == 0, done.stderr
     loaded = {name.partition(".")[0] for name in done.stdout.split()}
     assert not loaded & HEAVY
 
