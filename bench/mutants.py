@@ -1,0 +1,298 @@
+"""Break the code on purpose, one place at a time, and list what no test notices.
+
+    python bench/mutants.py --count 60 --seed 1
+    python bench/mutants.py --only searchers/local.py --count 20
+
+Each mutant changes one place in a copy of the sources: a sign, a comparison, a constant, the order
+of two arguments or branches, or a statement that is dropped. The seed decides which places. Then
+the tests that concern the module run, nearest first, until one fails: the module's examples, the
+test files that bear its name or import it, those of its folder and, for what scores are made of,
+the laws. A mutant that makes a test hang counts as noticed. What survives is printed as a table
+for docs/mutants.md, where the survivors are explained that no test can notice.
+"""
+
+import argparse
+import ast
+import copy
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+EXPLAINED = ROOT / "docs" / "mutants.md"
+ROOMS = ("engine", "proxies", "runs", "searchers", "spaces", "statistics", "tables", "training")
+SCORES = ("engine", "proxies", "scoring")
+"""What the laws of scores run over."""
+GUARDS = ("strict", "frozen", "eq", "slots", "stacklevel")
+"""Arguments by name whose values guard against mistakes in the code itself."""
+COPIED = ("src", "tests", "docs", "bench", "pyproject.toml", "README.md")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change of one file."""
+
+    file: str  # below src/foretell
+    line: int
+    kind: str
+    before: str
+    after: str
+    start: int  # of what is replaced, in characters
+    end: int
+
+    def of(self, source: str) -> str:
+        """The source with the change."""
+        return source[: self.start] + self.after + source[self.end :]
+
+    @property
+    def row(self) -> str:
+        """A row of the table of survivors."""
+        cells = (self.file, str(self.line), self.kind, code(self.before), code(self.after))
+        return f"| {' | '.join(cells)} |"
+
+
+def code(text: str) -> str:
+    """Source as one line of a Markdown table."""
+    line = " ".join(text.split()).replace("|", "\\|")
+    return f"`{line if len(line) <= 90 else line[:87] + '...'}`"
+
+
+OPERATORS: dict[type[ast.AST], type[ast.AST]] = {ast.Add: ast.Sub, ast.Sub: ast.Add}
+OPERATORS |= {ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult, ast.Mod: ast.Mult}
+COMPARISONS: dict[type[ast.AST], type[ast.AST]] = {ast.Lt: ast.LtE, ast.LtE: ast.Lt}
+COMPARISONS |= {ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq}
+COMPARISONS |= {ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is}
+
+
+def changed(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
+    """The kinds of change that a node allows, each with what takes its place."""
+    other = copy.deepcopy(node)
+    if isinstance(other, ast.UnaryOp) and isinstance(other.op, ast.USub):
+        yield "sign", other.operand
+    elif isinstance(other, ast.BinOp) and type(other.op) in OPERATORS:
+        other.op = OPERATORS[type(other.op)]()  # type: ignore[assignment]
+        yield "sign", other
+    elif isinstance(other, ast.Compare) and type(other.ops[-1]) in COMPARISONS:
+        other.ops[-1] = COMPARISONS[type(other.ops[-1])]()  # type: ignore[assignment]
+        yield "comparison", other
+    elif isinstance(other, ast.Constant) and isinstance(other.value, bool):
+        other.value = not other.value
+        yield "constant", other
+    elif isinstance(other, ast.Constant) and isinstance(other.value, int | float):
+        other.value = other.value + 1 if isinstance(other.value, int) else other.value * 2
+        yield "constant", other
+    elif isinstance(other, ast.BoolOp):
+        other.op = ast.And() if isinstance(other.op, ast.Or) else ast.Or()
+        yield "swap", other
+    elif isinstance(other, ast.IfExp):
+        other.body, other.orelse = other.orelse, other.body
+        yield "swap", other
+    elif isinstance(other, ast.Call) and len(other.args) == 2 and swappable(other):
+        other.args.reverse()
+        yield "swap", other
+    elif droppable(other):
+        yield "dropped", ast.Pass()
+
+
+def swappable(call: ast.Call) -> bool:
+    """Whether another order of two arguments may go unnoticed by Python itself."""
+    first, second = call.args
+    if isinstance(first, ast.Starred) or isinstance(second, ast.Starred):
+        return False
+    at_once = ("isinstance", "issubclass", "hasattr", "getattr", "setattr")
+    return ast.unparse(call.func) not in at_once and ast.dump(first) != ast.dump(second)
+
+
+def droppable(node: ast.AST) -> bool:
+    """Whether it is a statement that does something and names nothing."""
+    if isinstance(node, ast.Expr):
+        return not isinstance(node.value, ast.Constant)  # a docstring, or `...`
+    if isinstance(node, ast.Assign):  # of an attribute or an entry: a name would be missed at once
+        return not any(isinstance(target, ast.Name | ast.Tuple) for target in node.targets)
+    if isinstance(node, ast.If):
+        return not node.orelse
+    return isinstance(node, ast.AugAssign | ast.Raise | ast.Continue | ast.Break)
+
+
+def mutants_of(path: Path) -> Iterator[Mutant]:
+    """All changes of a file that are known here."""
+    source = path.read_text(encoding="utf-8")
+    lines = [0]
+    for line in source.splitlines(keepends=True):
+        lines.append(lines[-1] + len(line))
+
+    def place(line: int, column: int) -> int:
+        """A place that `ast` counts in bytes, in characters."""
+        text = source[lines[line - 1] : lines[line]].encode()
+        return lines[line - 1] + len(text[:column].decode())
+
+    name = path.relative_to(ROOT / "src" / "foretell").as_posix()
+    for node in reached(ast.parse(source)):
+        for kind, other in changed(node):
+            start = place(node.lineno, node.col_offset)  # type: ignore[attr-defined]
+            end = place(node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]
+            text = ast.unparse(other)
+            after = text if isinstance(other, ast.Pass | ast.Constant) else f"({text})"
+            before = source[start:end]
+            yield Mutant(name, node.lineno, kind, before, after, start, end)  # type: ignore[attr-defined]
+
+
+def reached(node: ast.AST) -> Iterator[ast.AST]:
+    """The nodes that matter: no annotations or messages, nor what only guards against mistakes."""
+    if isinstance(node, ast.JoinedStr) or (isinstance(node, ast.keyword) and node.arg in GUARDS):
+        return
+    if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+        return
+    yield node
+    skipped = {"annotation", "returns"}
+    for field, value in ast.iter_fields(node):
+        for child in value if isinstance(value, list) else [value]:
+            if isinstance(child, ast.AST) and field not in skipped:
+                yield from reached(child)
+
+
+def drawn(only: list[str], count: int, seed: int) -> list[Mutant]:
+    """So many mutants; each kind as often as any other, as long as there are enough."""
+    package = ROOT / "src" / "foretell"
+    files = [path for name in only for path in sorted(package.glob(f"{name}/**/*.py"))]
+    files += [package / name for name in only if name.endswith(".py")]
+    dice, kinds = random.Random(seed), {}
+    for mutant in (mutant for path in files for mutant in mutants_of(path)):
+        kinds.setdefault(mutant.kind, []).append(mutant)
+    for mutants in kinds.values():
+        dice.shuffle(mutants)
+    found: list[Mutant] = []
+    while len(found) < count and any(kinds.values()):
+        found += [mutants.pop() for _, mutants in sorted(kinds.items()) if mutants]
+    return found[:count]
+
+
+def tests_of(file: str) -> list[list[str]]:
+    """The tests that concern a module, in groups, the nearest first."""
+    path = Path(file)
+    module = ".".join(("foretell", *path.with_suffix("").parts)).removesuffix(".__init__")
+    folder = ROOT / "tests" / path.parent
+    named = folder / f"test_{path.stem}.py"
+    importing = [
+        test
+        for test in sorted((ROOT / "tests").rglob("test_*.py"))
+        if f"from {module} import" in test.read_text(encoding="utf-8")
+    ]
+    room = sorted((ROOT / "tests" / path.parts[0]).rglob("test_*.py"))
+    groups = [[ROOT / "src" / "foretell" / path, *filter(Path.exists, [named])]]
+    groups += [importing, sorted(folder.glob("test_*.py")), room]
+    if path.parts[0] in SCORES:
+        groups += [[ROOT / "tests" / "proxies", ROOT / "tests" / "laws" / "test_laws.py"]]
+    seen: set[Path] = set()
+    found = []
+    for group in groups:
+        found.append([str(p.relative_to(ROOT)) for p in group if p not in seen])
+        seen |= set(group)
+    return [group for group in found if group]
+
+
+def noticed(mutant: Mutant, folder: Path, limit: float, failing: set[str]) -> str:
+    """The test that notices a mutant; empty if none does.
+
+    `failing` are tests that fail in the copy whether or not it is broken; those found are added.
+    """
+    target = folder / "src" / "foretell" / mutant.file
+    source = target.read_text(encoding="utf-8")
+    groups = tests_of(mutant.file)
+    while groups:
+        target.write_text(mutant.of(source), encoding="utf-8")
+        try:
+            said = failure(groups[0], folder, limit, failing)
+        finally:
+            target.write_text(source, encoding="utf-8")
+        if not said:
+            groups.pop(0)
+        elif "::" in said and said not in failing and failure([said], folder, limit, failing):
+            failing.add(said)
+        else:
+            return said
+    return ""
+
+
+def failure(tests: list[str], folder: Path, limit: float, failing: set[str]) -> str:
+    """The first of the tests that fails in the copy; empty if none does."""
+    environment = os.environ | {"PYTHONPATH": str(folder / "src"), "OMP_NUM_THREADS": "1"}
+    environment.setdefault("FORETELL_SHARED", str(ROOT.parent / "shared"))
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+    command += ["--timeout", str(limit), *(f"--deselect={test}" for test in failing), *tests]
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=20 * limit
+        )
+    except subprocess.TimeoutExpired:
+        return "it hangs"
+    if done.returncode in (0, 5):  # 5: there are no tests
+        return ""
+    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    if failed:
+        return failed[0].split(" - ")[0].split(" ", 1)[1]
+    return f"pytest ended with {done.returncode}"
+
+
+def explained(mutant: Mutant) -> bool:
+    """Whether docs/mutants.md says why no test can notice it; the line may have moved."""
+    if not EXPLAINED.exists():
+        return False
+    cells = [mutant.row.split(" | ")[place] for place in (0, 2, 3, 4)]
+    return any(
+        all(cell.strip("| ") in line for cell in cells)
+        for line in EXPLAINED.read_text(encoding="utf-8").splitlines()
+    )
+
+
+def main() -> None:
+    """Make the mutants, run the tests, and print what survives."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--count", type=int, default=20, help="how many mutants (20)")
+    parser.add_argument("--seed", type=int, default=0, help="which ones (0)")
+    parser.add_argument("--only", default=",".join(ROOMS), help="folders or files of src/foretell")
+    parser.add_argument("--limit", type=float, default=180, help="seconds for each test (180)")
+    given = parser.parse_args()
+    ends: Counter[str] = Counter()
+    survivors: list[Mutant] = []
+    failing: set[str] = set()
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "foretell"
+        copied(folder)
+        for number, mutant in enumerate(drawn(given.only.split(","), given.count, given.seed), 1):
+            start = time.perf_counter()
+            said = noticed(mutant, folder, given.limit, failing)
+            end = "noticed" if said else "explained" if explained(mutant) else "SURVIVED"
+            ends[end] += 1
+            survivors += [mutant] if end == "SURVIVED" else []
+            took = f"{time.perf_counter() - start:.0f} s"
+            print(f"{number} {end} ({took}) {mutant.row} {said}", flush=True)
+    print(f"\n{', '.join(f'{count} {end}' for end, count in sorted(ends.items()))}\n")
+    for test in sorted(failing):
+        print(f"left out, since it fails on unbroken code: {test}")
+    print("| file | line | kind | before | after |\n|---|---|---|---|---|")
+    for mutant in survivors:
+        print(mutant.row)
+
+
+def copied(folder: Path) -> None:
+    """What the tests need, in a folder where it can be broken."""
+    folder.mkdir()
+    ignored: Callable[..., set[str]] = shutil.ignore_patterns("__pycache__", ".hypothesis")
+    for name in COPIED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+        else:
+            shutil.copy(ROOT / name, folder / name)
+
+
+if __name__ == "__main__":
+    main()
