@@ -110,21 +110,21 @@ def test_models_as_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert run(capsys, *asked, "models")[0] == 0
     assert read_table("zoo").report("top1")["timm:resnet50"] == 80.1
     path.write_text("net,top1\nresnet18,69.8\n")
-    assert "names no model" in refused(capsys, *asked, "models", "--replace")
+    assert "is not the name of a model" in refused(capsys, *asked, "models", "--replace")
 
 
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        (["--choose", "val_acc", "--report", "val_acc"], "both choosing and reporting"),
+        (["--choose", "val_acc", "--report", "val_acc"], "has the roles choosing and reporting"),
         (["--choose", "val"], "no column 'val'; did you mean 'val_acc'?"),
-        (["--choose", "note"], "holds 'a'; a column with a role holds numbers"),
-        ([], "no column to choose by"),
+        (["--choose", "note"], "contains 'a'; expected numbers in a column with a role"),
+        ([], "no choosing, reporting or cost column"),
         (["--report", "test_acc", "--key", "net"], "no key column 'net'"),
-        (["--report", "test_acc", "--key", "note"], "is no architecture of nb201"),
+        (["--report", "test_acc", "--key", "note"], "is not an architecture of nb201"),
         (["--report", "test_acc", "--space", "nb210"], "no space is called 'nb210'"),
         (["--report", "test_acc", "--repeats", "run_1"], "names no runs"),
-        (["--report", "test_acc", "--name", "a/b"], "can't name a table"),
+        (["--report", "test_acc", "--name", "a/b"], "is not a valid table name"),
     ],
 )
 def test_own_columns_that_cannot_be(
@@ -145,9 +145,9 @@ def test_own_file_that_cannot_be(
         ("missing.csv", [*rows, ",1,1,1,1,1,x"], "1 of 5 rows have no key, the first is row 4"),
         ("twice.csv", [*rows, rows[1]], "1 rows repeat a key"),
         ("same.csv", [*rows, f"{CELLS[0]},1,1,1,1,1,x"], "repeat a key"),
-        ("empty.csv", [], "can't be read as CSV"),
+        ("empty.csv", [], "cannot be read as CSV"),
         ("none.csv", rows[:1], "has no rows"),
-        ("torn.csv", [*rows, 'x,"'], "can't be read as CSV"),
+        ("torn.csv", [*rows, 'x,"'], "cannot be read as CSV"),
     ):
         path = tmp_path / name
         path.write_text("\n".join(lines))
@@ -155,9 +155,9 @@ def test_own_file_that_cannot_be(
     pd.read_csv(mine).to_parquet(tmp_path / "torn.parquet")
     whole = (tmp_path / "torn.parquet").read_bytes()
     (tmp_path / "torn.parquet").write_bytes(whole[: len(whole) // 2])
-    assert "cut off" in refused(capsys, *own(tmp_path / "torn.parquet", *report))
+    assert "truncated" in refused(capsys, *own(tmp_path / "torn.parquet", *report))
     assert "no file" in refused(capsys, *own(tmp_path / "absent.csv", *report))
-    assert "no table that can be read" in refused(capsys, *own(tmp_path, *report))
+    assert "is not a table" in refused(capsys, *own(tmp_path, *report))
 
 
 def test_import_needs_and_refuses_options(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:

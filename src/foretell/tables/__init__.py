@@ -1,8 +1,8 @@
-"""Benchmarks as tables: what each column may be used for, where tables are, how they get there.
+"""Benchmarks as tables: the roles of columns, the folder of tables, and the importers.
 
-To add a source: a file beside this one with a function (path, tally) -> Table, an import, and a
-line in `IMPORTERS`; a file whose columns only need naming is a line in recipes.py. docs/tables.md
-describes the format.
+To add a source, create a file in this package with a function (path, tally) -> Table, import it
+here, and add an entry to `IMPORTERS`; for a file whose columns only need names, add an entry to
+recipes.py. docs/tables.md describes the format.
 """
 
 from collections.abc import Callable
@@ -47,23 +47,23 @@ __all__ = [
 ]
 
 OWN = "table"
-"""The source that is any CSV or Parquet file, whose columns are named by whoever imports it."""
+"""The source that is any CSV or Parquet file, for which the user names the columns."""
 
 
 @dataclass(frozen=True)
 class Importer:
-    """A file or folder that the world hands out, and what reads it."""
+    """A published file or folder, and the function that reads it."""
 
     read: Callable[[Path, Tally], Table]
-    """Counts as "import" what it reads one by one."""
+    """Reads the file; the tally counts the units that it reads, as "import"."""
     takes: str
     summary: str
     unpickles: bool = False
-    """Whether reading it can run code that the file holds."""
+    """Whether reading the file can execute code in it."""
 
 
 def _at_once(recipe: Recipe, path: Path, tally: Tally) -> Table:
-    """A file of one frame has no units to count."""
+    """Import a file that is read at once, so that there are no units to count."""
     return import_recipe(recipe, path)
 
 
@@ -89,10 +89,10 @@ def import_table(
     trust_pickle: bool = False,
     progress: ProgressCallback | None = None,
 ) -> Table:
-    """The table that a known source's file holds.
+    """The table in a file of a known source.
 
-    `progress` is called with a `Progress` now and then while networks or files are read one by one.
-    Raises ForetellError for what it can't be.
+    `progress` is called with a `Progress` from time to time while networks or files are read one by
+    one. Raises ForetellError if the file cannot be read as this source.
 
     >>> import_table("nb210", "x.parquet")
     Traceback (most recent call last):
@@ -103,22 +103,22 @@ def import_table(
     importer, file = IMPORTERS[source], Path(path).expanduser()
     if importer.unpickles and not trust_pickle and file.exists():
         raise ForetellError(
-            f"{source} reads pickles, which can run any code; if {file} is the authors' own "
-            "archive, give --trust-pickle (trust_pickle=True)"
+            f"{source} reads pickles, which can execute any code; if {file} is the authors' own "
+            "archive, pass --trust-pickle (trust_pickle=True)"
         )
     return importer.read(file, Tally(progress))
 
 
 def import_columns(path: str | Path, columns: Columns, labels: Labels) -> Table:
-    """The table in any CSV or Parquet file, given what its columns are for.
+    """The table in any CSV or Parquet file, given the roles of its columns.
 
-    Raises ForetellError as `tabulate` does, and for a file that can't be read.
+    Raises ForetellError as `tabulate` does, and for a file that cannot be read.
     """
     file = Path(path).expanduser()
     return tabulate(read_frame(file, columns.key), columns, labels)
 
 
 def relabelled(table: Table, **labels: str | None) -> Table:
-    """The table with another name, source or licence; None leaves one as it is."""
+    """The table with another name, source or licence; None keeps the current one."""
     given = {name: label for name, label in labels.items() if label is not None}
     return replace(table, checksum="", **given)  # type: ignore[arg-type]

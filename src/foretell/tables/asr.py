@@ -1,8 +1,8 @@
-"""NAS-Bench-ASR's release: pickles of plain values, one a seed, and one each of costs.
+"""The release of NAS-Bench-ASR: pickles of plain values, one per seed and one per kind of cost.
 
-Mehrotra et al. 2021, ICLR, openreview CU0APx9LMaL. A file is two pickles, a header and a list of
-rows whose values the header names. nb-asr-e40-SEED.pickle has the phoneme error rates of training
-for 40 epochs, nb-asr-info.pickle the parameters, nb-asr-bench-DEVICE.pickle the latency.
+Mehrotra et al. 2021, ICLR, openreview CU0APx9LMaL. A file contains two pickles: a header, and a
+list of rows whose values the header names. nb-asr-e40-SEED.pickle has the phoneme error rates after
+training for 40 epochs, nb-asr-info.pickle the parameters, nb-asr-bench-DEVICE.pickle the latency.
 """
 
 import json
@@ -29,15 +29,17 @@ BENCH = "nb-asr-bench-*.pickle"
 def import_asr(path: Path, tally: Tally) -> Table:
     """NAS-Bench-ASR's release: the folder with nb-asr-e40-*.pickle, or one such file.
 
-    `valid_per` is the lowest phoneme error rate on validation speech over the epochs, `test_per`
-    that on test speech at the same epoch, in percent, the mean of the seeds. Nothing but plain
-    values is unpickled, so no code in a file runs.
+    `valid_per` is the lowest phoneme error rate on validation speech over the epochs and `test_per`
+    the rate on test speech at the same epoch, in percent, averaged over the seeds. Only plain
+    values are unpickled, so no code in a file is executed.
 
-    Raises ForetellError for what is absent, cut off, or holds anything else.
+    Raises ForetellError for a missing or truncated file, or one with other content.
     """
     files = sorted(path.glob(KINDS["training"])) if path.is_dir() else [path]
     if not files or not all(file.is_file() for file in files):
-        raise ForetellError(f"there is no nb-asr-e40-*.pickle at {path}; give the release's folder")
+        raise ForetellError(
+            f"there is no nb-asr-e40-*.pickle at {path}; give the folder of the release"
+        )
     counted = tally.over("import", files, len(files))
     runs = pd.concat([_training(file) for file in counted], ignore_index=True)
     frame = numbered(runs.drop(columns="hash"), "arch", ["valid_per", "test_per"])
@@ -51,7 +53,7 @@ def import_asr(path: Path, tally: Tally) -> Table:
 
 
 def asr_key(cell: Sequence[Sequence[int]], operations: Sequence[str]) -> str:
-    """The text of a cell whose nodes are numbers: of an operation, then of each skip 0 or 1.
+    """The text of a cell whose nodes are an operation number, followed by 0 or 1 for each skip.
 
     >>> asr_key([[1, 0], (0, 0, 1)], ["linear", "conv5"])
     '[["conv5", 0], ["linear", 0, 1]]'
@@ -60,7 +62,7 @@ def asr_key(cell: Sequence[Sequence[int]], operations: Sequence[str]) -> str:
 
 
 def _training(path: Path) -> pd.DataFrame:
-    """A row a network of one seed's file."""
+    """One row per network of the file of a seed."""
     header, rows = _two_pickles(path, "training")
     operations = tuple(header["search_space"]["ops"])
     try:
@@ -77,7 +79,7 @@ def _training(path: Path) -> pd.DataFrame:
 
 
 def _costs(folder: Path) -> dict[str, Mapping[str, float]]:
-    """Column -> the value for each hash, from the files beside the training ones."""
+    """Column -> the value for each hash, from the files of costs in the folder."""
     found: dict[str, Mapping[str, float]] = {}
     for path in sorted(folder.glob(KINDS["static"])):
         found["params"] = {row[0]: row[1] for row in _two_pickles(path, "static")[1]}
@@ -95,7 +97,7 @@ FIRST = {
 
 
 def _two_pickles(path: Path, kind: str) -> tuple[dict[str, Any], list[Any]]:
-    """The header and the rows. Raises ForetellError where they are not of this kind."""
+    """The header and the rows. Raises ForetellError if they are not of this kind."""
     try:
         with path.open("rb") as file:
             header, rows = _Plain(file).load(), _Plain(file).load()
@@ -107,7 +109,7 @@ def _two_pickles(path: Path, kind: str) -> tuple[dict[str, Any], list[Any]]:
         header["search_space"]["ops"], header["device" if kind == "benchmarking" else "columns"]
     except ForetellError:
         raise
-    except Exception as error:  # what unpickling a damaged file raises is anyone's guess
+    except Exception as error:  # unpickling a damaged file may raise anything
         raise _unlike(path, error) from error
     return header, list(rows)
 
@@ -115,15 +117,15 @@ def _two_pickles(path: Path, kind: str) -> tuple[dict[str, Any], list[Any]]:
 def _unlike(path: Path, error: Exception) -> ForetellError:
     reason = " ".join(str(error).split())[:120]
     return ForetellError(
-        f"{path} is no file of NAS-Bench-ASR ({type(error).__name__}: {reason}); give the "
-        f"release's nb-asr-*.pickle, whole"
+        f"{path} is not a file of NAS-Bench-ASR ({type(error).__name__}: {reason}); give a "
+        "complete nb-asr-*.pickle of the release"
     )
 
 
 class _Plain(pickle.Unpickler):
-    """Reads numbers, texts and the builtin containers, and nothing that a file could run.
+    """Unpickles numbers, strings and built-in containers, and nothing that could execute code.
 
-    Those need no name looked up; whatever a pickle names is refused.
+    These do not require looking up a name; any name in a pickle is refused.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -132,8 +134,8 @@ class _Plain(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> NoReturn:
         raise ForetellError(
-            f"{self.named} asks to load {module}.{name}, which plain values never do; it is not "
-            f"the official release: fetch that"
+            f"{self.named} refers to {module}.{name}, which plain values do not; it is not the "
+            "official release: download that"
         )
 
 

@@ -1,4 +1,4 @@
-"""What can be checked of a table beyond what reading it checks, and a summary of its columns."""
+"""Checks of a table beyond those made when reading it, and a summary of its columns."""
 
 from dataclasses import dataclass
 
@@ -14,18 +14,18 @@ __all__ = ["Finding", "check_table", "summary"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that holds of a table, or that is odd without being wrong."""
+    """The result of a check: a property that holds, or something unusual that is not an error."""
 
     good: bool
     text: str
 
 
 def check_table(table: Table) -> list[Finding]:
-    """What was checked, one finding each. Raises ForetellError where the table can't be used.
+    """One finding per check. Raises ForetellError if the table cannot be used.
 
-    That checksum, unique keys and roles are right is known of every table that was read.
+    The checksum, the uniqueness of keys and the roles were already verified when it was read.
     """
-    held = f"checksum {table.checksum[:12]}… is right, keys are unique, no column has two roles"
+    held = f"checksum {table.checksum[:12]}… is correct, keys are unique, no column has two roles"
     return [Finding(True, held), _keys(table), *_means(table)]
 
 
@@ -34,14 +34,16 @@ def _keys(table: Table) -> Finding:
     written = official_keys(table.space, keys, f"table {table.name}")
     odd = sum(ours != theirs for ours, theirs in zip(written, keys, strict=True))
     if table.space not in (MODELS, *SPACES):
-        return Finding(False, f"this version does not know space {table.space}: keys unread")
+        return Finding(False, f"space {table.space} is unknown to this version: keys not checked")
     if odd:
-        return Finding(False, f"{odd} keys are not as {table.space} writes them; import it again")
+        return Finding(
+            False, f"{odd} keys are not in the format of {table.space}; import the table again"
+        )
     return Finding(True, f"all {len(keys):,} keys are architectures of {table.space}")
 
 
 def _means(table: Table) -> list[Finding]:
-    """Whether columns with repeats are the mean of them."""
+    """Whether columns with repeats are the mean of their repeats."""
     found = []
     for column, runs in table.repeats.items():
         mean = table.frame[list(runs)].mean(axis=1)
@@ -53,7 +55,7 @@ def _means(table: Table) -> list[Finding]:
 
 
 def summary(table: Table) -> pd.DataFrame:
-    """A row a column: its role, how many values it has, its best one and whose that is."""
+    """One row per column: its role, its number of values, its best value and that architecture."""
     rows = []
     for column, role in table.roles.items():
         values = table.frame[column]

@@ -1,4 +1,4 @@
-"""The one place on disk where imported tables are: FORETELL_DATA, or the user's data folder."""
+"""The folder of imported tables: FORETELL_DATA, or the platform's folder for user data."""
 
 import os
 import re
@@ -13,7 +13,7 @@ __all__ = ["data_folder", "read_table", "stored", "table_path"]
 
 
 def data_folder() -> Path:
-    """Where tables are kept: the environment's FORETELL_DATA, else the platform's folder for it."""
+    """The folder of tables: FORETELL_DATA, or else the platform's folder for user data."""
     named = os.environ.get("FORETELL_DATA")
     if named:
         return Path(named).expanduser()
@@ -21,29 +21,30 @@ def data_folder() -> Path:
 
 
 def table_path(name: str) -> Path:
-    """The file of the table of that name. Raises ForetellError for what can't be a file's name.
+    """The file of the table with this name. Raises ForetellError for an invalid name.
 
     >>> table_path("nb201").name
     'nb201.parquet'
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise ForetellError(
-            f"{name!r} can't name a table; use letters, digits, dots, dashes and underscores"
+            f"{name!r} is not a valid table name; use letters, digits, dots, dashes and underscores"
         )
     return data_folder() / f"{name}.parquet"
 
 
 def stored() -> dict[str, Path]:
-    """Name -> file of every table in the folder, by name."""
+    """Name -> file of every table in the folder, sorted by name."""
     return {path.stem: path for path in sorted(data_folder().glob("[!.]*.parquet"))}
 
 
 def read_table(name_or_path: str | Path, *, space: str | None = None) -> Table:
-    """The imported table of that name, or the table at that path.
+    """The imported table with this name, or the table at this path.
 
-    A text that ends in ".parquet" or has a slash is a path. With `space`, the table must be of it.
+    A string that ends in ".parquet" or contains a slash is a path. If `space` is given, the table
+    must be of this space.
 
-    Raises ForetellError for a table that is not there, a file that is damaged, or another space.
+    Raises ForetellError for a missing table, a damaged file, or another space.
     """
     text = os.fspath(name_or_path)
     path = Path(text).expanduser()
@@ -51,14 +52,13 @@ def read_table(name_or_path: str | Path, *, space: str | None = None) -> Table:
         path = table_path(text)
         if not path.is_file():
             said = (
-                f"no table is called {text!r} in {data_folder()}; `foretell data import` brings "
-                "one in"
+                f"no table is called {text!r} in {data_folder()}; import one with `foretell data "
+                "import`"
             )
             raise unknown_name("table", text, stored(), said)
     table = read_table_file(path)
     if space is not None and table.space != space:
         raise ForetellError(
-            f"table {table.name} is of space {table.space!r} and {space!r} was asked for; "
-            f"give a table of {space}"
+            f"table {table.name} is of space {table.space!r}; expected a table of space {space!r}"
         )
     return table

@@ -1,4 +1,4 @@
-"""The text that names an architecture in a table: as its space writes it, so that tables join."""
+"""The keys of tables: architectures in the format of their space, so that tables can be joined."""
 
 from collections.abc import Iterable
 
@@ -10,12 +10,12 @@ from foretell.spaces import make_space
 __all__ = ["MODELS", "nb101_key", "official_keys"]
 
 MODELS = "models"
-"""What stands for a space where the keys are names of models, such as torchvision:resnet18."""
+"""The space of tables whose keys are names of models, such as torchvision:resnet18."""
 SHOWN = 60
 
 
 def official_keys(space: str, keys: Iterable[str], what: str) -> list[str]:
-    """Every key as its space writes it; the name of a model as it is.
+    """Every key in the format of its space; names of models are unchanged.
 
     Raises ForetellError for the first key that is not an architecture of the space.
 
@@ -33,8 +33,8 @@ def official_keys(space: str, keys: Iterable[str], what: str) -> list[str]:
         except ForetellError as error:
             shown = key if len(key) <= SHOWN else key[: SHOWN - 3] + "..."
             raise ForetellError(
-                f"{what}: the key of row {row}, {shown!r}, is no architecture of {space}; give "
-                f"another key column, or the space the table is of"
+                f"{what}: the key of row {row}, {shown!r}, is not an architecture of {space}; give "
+                "another key column, or the space of the table"
             ) from error
     return written
 
@@ -43,8 +43,8 @@ def _model(key: str, what: str) -> str:
     prefix, colon, name = key.partition(":")
     if not colon or not name or prefix not in SOURCES:
         said = (
-            f"{what}: {key!r} names no model; write zoo:name with a zoo as in `foretell list "
-            "models`"
+            f"{what}: {key!r} is not the name of a model; write SOURCE:NAME with a source of "
+            "`foretell list models`"
         )
         raise unknown_name("model source", prefix, SOURCES, said)
     require_registered(key)
@@ -52,11 +52,11 @@ def _model(key: str, what: str) -> str:
 
 
 def nb101_key(adjacency: str, operations: str) -> str:
-    """The cell of NAS-Bench-101 as its space writes it.
+    """A cell of NAS-Bench-101 in the format of its space.
 
-    `adjacency` is the whole matrix row by row, `operations` a digit for each interior node:
+    `adjacency` is the complete matrix row by row, `operations` a digit for each interior node:
     0 conv3x3-bn-relu, 1 conv1x1-bn-relu, 2 maxpool3x3. The key is the matrix above its diagonal,
-    a colon, and the digits. Raises ForetellError where the two don't fit each other.
+    a colon, and the digits. Raises ForetellError if the two do not match.
 
     >>> nb101_key("011" "001" "000", "0")
     '111:0'
@@ -64,8 +64,8 @@ def nb101_key(adjacency: str, operations: str) -> str:
     n = len(operations) + 2
     if len(adjacency) != n * n or set(adjacency) - {"0", "1"} or set(operations) - set("012"):
         raise ForetellError(
-            f"adjacency {adjacency!r} with operations {operations!r} is no NAS-Bench-101 cell; "
-            f"expected n×n zeros and ones, and n-2 digits 0..2"
+            f"adjacency {adjacency!r} with operations {operations!r} is not a NAS-Bench-101 cell; "
+            "expected n×n zeros and ones, and n-2 digits 0..2"
         )
     above = (adjacency[row * n + row + 1 : (row + 1) * n] for row in range(n))
     return f"{''.join(above)}:{operations}"

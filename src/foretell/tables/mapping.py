@@ -1,6 +1,6 @@
-"""From a file with columns of its own to a table: which column is the key, and what each is for.
+"""Convert a file with arbitrary columns to a table, given the key column and the roles of columns.
 
-This is the importer of a user's CSV or Parquet, and every recipe goes through it too.
+This is the importer of users' CSV and Parquet files, and all recipes use it as well.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,10 +20,10 @@ __all__ = ["Columns", "Labels", "read_frame", "tabulate"]
 
 @dataclass(frozen=True)
 class Columns:
-    """What the columns of a file are for; those not named are left behind.
+    """The roles of the columns of a file; columns that are not named are dropped.
 
-    `scale` multiplies what is chosen or reported by, and its repeats: 100 makes fractions percent.
-    `keep` are columns without a role that come along.
+    `scale` multiplies the choosing and reporting columns and their repeats: 100 converts fractions
+    to percent. `keep` are columns without a role that are kept.
     """
 
     key: str
@@ -47,7 +47,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class Labels:
-    """What is said of a table: its name, the space of its keys, whose it is, its licence."""
+    """The metadata of a table: its name, the space of its keys, its source and its licence."""
 
     name: str
     space: str
@@ -56,15 +56,15 @@ class Labels:
 
 
 def read_frame(path: Path, key: str = "") -> pd.DataFrame:
-    """The rows of a CSV or Parquet file; of a CSV, the key column as text, zeros in front kept.
+    """The rows of a CSV or Parquet file; the key column of a CSV file is read as text.
 
-    Raises ForetellError for a file that is absent, cut off, or neither of the two.
+    Raises ForetellError for a missing or truncated file, or one of another kind.
     """
     if path.suffix in (".parquet", ".pq"):
         frame = read_parquet_file(path)
         return frame.reset_index() if frame.index.name else frame
     if path.suffix not in (".csv", ".tsv", ".gz"):
-        raise ForetellError(f"{path} is no table that can be read; give a .csv or a .parquet file")
+        raise ForetellError(f"{path} is not a table; expected a .csv, .tsv or .parquet file")
     if not path.is_file():
         raise ForetellError(f"there is no file {path}; give the path of a CSV or Parquet file")
     separator = "\t" if ".tsv" in path.suffixes else ","
@@ -72,14 +72,14 @@ def read_frame(path: Path, key: str = "") -> pd.DataFrame:
         return pd.read_csv(path, sep=separator, dtype={key: str})
     except (ValueError, OSError, EOFError) as error:  # pandas' own errors are ValueErrors
         reason = str(error).strip().partition("\n")[0].rstrip(".")
-        raise ForetellError(f"{path} can't be read as CSV ({reason}); correct the file") from error
+        raise ForetellError(f"{path} cannot be read as CSV ({reason}); correct the file") from error
 
 
 def tabulate(frame: pd.DataFrame, columns: Columns, labels: Labels) -> Table:
-    """The table of these columns, its keys as the space writes them.
+    """The table of these columns, with its keys in the format of the space.
 
-    Raises ForetellError for a column or space that is not there, keys that are missing, twice
-    there or of another space, and columns with two roles.
+    Raises ForetellError for an unknown column or space, for keys that are missing, duplicate or of
+    another space, and for columns with two roles.
 
     >>> mine = pd.DataFrame({"net": ["000000", "111111"], "val": [0.7, 0.6], "note": ["", "x"]})
     >>> table = tabulate(mine, Columns("net", choose=("val",), scale=100), Labels("mine", "nb201"))
@@ -113,7 +113,7 @@ def tabulate(frame: pd.DataFrame, columns: Columns, labels: Labels) -> Table:
 def _require_known(
     frame: pd.DataFrame, key: str, wanted: Sequence[str], space: str, what: str
 ) -> None:
-    """Raise ForetellError for a column or a space that is not there."""
+    """Raise ForetellError for an unknown column or space."""
     if key not in frame:
         said = f"{what}: there is no key column {key!r}"
         raise unknown_name("column", key, frame.columns, said)
@@ -130,5 +130,5 @@ def _text(key: object) -> str | None:
 
 
 def _numeric(frame: pd.DataFrame, columns: tuple[str, ...]) -> list[str]:
-    """Those of the columns that hold numbers, each once; the table tells of the others."""
+    """The numeric columns among these, each once; the table reports the others."""
     return [column for column in dict.fromkeys(columns) if frame[column].dtype.kind in "iuf"]

@@ -1,9 +1,9 @@
-"""NATS-Bench's topology archive and NAS-Bench-201's file, read by their authors' package.
+"""NATS-Bench's topology archive and NAS-Bench-201's file, read by the package of their authors.
 
-Dong & Yang 2020, arXiv:2001.00326; Dong et al. 2021, arXiv:2009.00437. The archive holds for each
-cell, number of epochs, data set and seed the accuracies on the parts of the data set. In it,
-`cifar10-valid` is training on half of CIFAR-10's training set, with the other half, `x-valid`, for
-choosing; of CIFAR-100 and ImageNet16-120 the official test set is split into `x-valid`, for
+Dong & Yang 2020, arXiv:2001.00326; Dong et al. 2021, arXiv:2009.00437. For each cell, number of
+epochs, data set and seed, the archive contains the accuracies on the parts of the data set.
+`cifar10-valid` means training on half of CIFAR-10's training set, with the other half, `x-valid`,
+for choosing. For CIFAR-100 and ImageNet16-120, the official test set is split into `x-valid`, for
 choosing, and `x-test`, for reporting.
 """
 
@@ -32,7 +32,7 @@ BUDGETS = ("200", "12")
 
 @dataclass(frozen=True)
 class Part:
-    """Which part of which data set a column holds the accuracy on."""
+    """A column, and the part of a data set on which its accuracy is measured."""
 
     column: str
     dataset: str
@@ -56,14 +56,16 @@ Row = dict[str, Any]
 def import_nats(path: Path, tally: Tally) -> Table:
     """NATS-Bench's topology archive: the -simple folder, or the one .pickle.pbz2 file.
 
-    The file is unpickled by the nats-bench package, and unpickling can run code: read only what
-    comes from the authors. The folder is read a network at a time, the file all at once.
+    The nats-bench package unpickles the files, and unpickling can execute code: read only files
+    that come from the authors. The folder is read one network at a time, the file completely.
 
-    Raises ForetellError for what the package can't read, and where it is not installed.
+    Raises ForetellError if the package is not installed or cannot read the archive.
     """
     package = extra("nats_bench", "nats")
     if not path.exists():
-        raise ForetellError(f"there is no {path}; give NATS-tss-v1_0-3ffb9-simple or its file")
+        raise ForetellError(
+            f"there is no file or folder {path}; give NATS-tss-v1_0-3ffb9-simple or its file"
+        )
     if path.is_dir():
         numbers = sorted(
             int(file.name.removesuffix(SUFFIX))
@@ -75,9 +77,9 @@ def import_nats(path: Path, tally: Tally) -> Table:
 
 
 def import_nb201_pth(path: Path, tally: Tally) -> Table:
-    """NAS-Bench-201's .pth file (v1.0 or v1.1), opened without running any code in it.
+    """NAS-Bench-201's .pth file (v1.0 or v1.1), opened without executing any code in it.
 
-    Raises ForetellError for a file that is absent, cut off, or of another kind.
+    Raises ForetellError for a missing or truncated file, or one of another kind.
     """
     package = extra("nats_bench", "nats")
     if not path.is_file():
@@ -96,7 +98,7 @@ def import_nb201_pth(path: Path, tally: Tally) -> Table:
 
 
 def _numbers() -> list[Any]:
-    """What NumPy's numbers are unpickled by, also under the name of NumPy 1; they run nothing."""
+    """The functions that unpickle NumPy scalars, also by their names in NumPy 1; all are safe."""
     scalar = np.float64(0).__reduce__()[0]
     names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
     kinds = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64)]
@@ -104,23 +106,23 @@ def _numbers() -> list[Any]:
 
 
 def _table(path: Path, opened: Any, numbers: Iterable[int] | None, tally: Tally) -> Table:
-    """The table of these networks of the archive, or of all it has read."""
+    """The table of these networks of the archive, or of all that it contains."""
     try:
         archive = opened()
         which = sorted(archive.evaluated_indexes if numbers is None else numbers)
         rows = list(tally.over("import", _rows(archive, which), len(which)))
     except ForetellError:
         raise
-    except Exception as error:  # what unpickling a damaged file raises is anyone's guess
+    except Exception as error:  # unpickling a damaged file may raise anything
         told = " ".join(str(error).split())
         refused = re.search(r"Unsupported global: GLOBAL \S+", told)  # torch's message is long
         reason = refused[0] if refused else told.partition(". ")[0][:200]
         raise ForetellError(
-            f"{path} can't be read as the official archive ({type(error).__name__}: {reason}); "
-            f"fetch it again"
+            f"{path} cannot be read as the official archive ({type(error).__name__}: {reason}); "
+            "download it again"
         ) from error
     if not rows:
-        raise ForetellError(f"{path} holds no networks; give the archive with its numbered files")
+        raise ForetellError(f"{path} contains no networks; expected numbered files")
     frame = pd.DataFrame(rows)
     return tabulate(frame, _columns(frame), Labels("nb201", "nb201", SOURCE, "not stated"))
 
@@ -135,13 +137,13 @@ def _rows(archive: Any, numbers: Iterable[int]) -> Iterator[Row]:
             row |= _seconds(results, budget)
         costs = archive.get_cost_info(number, "cifar10", BUDGETS[0])
         row |= {ours: float(costs[theirs]) for theirs, ours in COSTS.items()}
-        if archive.fast_mode:  # what was read of a network is 10 MB, and there are 15,625
+        if archive.fast_mode:  # a network takes 10 MB, and there are 15,625
             archive.arch2infos_dict.clear()
         yield row
 
 
 def _accuracies(results: Any, part: Part, budget: str) -> Row:
-    """The mean over the seeds, and each seed's; nothing where that part was not evaluated."""
+    """The mean over the seeds and the value of each; empty if the part was not evaluated."""
     if part.dataset not in results.get_dataset_names():
         return {}
     runs = {
@@ -157,7 +159,7 @@ def _accuracies(results: Any, part: Part, budget: str) -> Row:
 
 
 def _seconds(results: Any, budget: str) -> Row:
-    """Training one network for choosing, where that was timed."""
+    """The seconds of training a network on `cifar10-valid`, if measured."""
     if "cifar10-valid" not in results.get_dataset_names():
         return {}
     times = [run.get_train()["all_time"] for run in results.query("cifar10-valid").values()]
@@ -166,7 +168,7 @@ def _seconds(results: Any, budget: str) -> Row:
 
 
 def _columns(frame: pd.DataFrame) -> Columns:
-    """The roles of those columns that the archive had values for."""
+    """The roles of the columns for which the archive has values."""
     named = [(f"{part.column}_{budget}", part) for budget in BUDGETS for part in PARTS]
     there = [(column, part) for column, part in named if column in frame]
     seeds = {

@@ -1,8 +1,9 @@
 """NAS-Bench-101's own file: nasbench_full.tfrecord, or nasbench_only108.tfrecord.
 
-Ying et al. 2019, arXiv:1902.09635. A record is a JSON list: the cell's hash, the epochs it was
-trained for, its adjacency matrix row by row, its operations with commas between, and a protobuf
-message in base64. There are three records, from three runs, for each cell and number of epochs.
+Ying et al. 2019, arXiv:1902.09635. A record is a JSON list: the hash of the cell, the number of
+epochs of training, the adjacency matrix row by row, the operations separated by commas, and a
+protobuf message in base64. There are three records, from three runs, for each cell and number of
+epochs.
 """
 
 import base64
@@ -34,10 +35,10 @@ SECONDS, VALID, TEST = 2, 4, 5
 def import_nb101_tfrecord(path: Path, tally: Tally) -> Table:
     """NAS-Bench-101's .tfrecord, full or with 108 epochs only, read without TensorFlow.
 
-    A column for each number of epochs: the mean of the runs' validation and test accuracies in
-    percent and of the training seconds, and each run on its own as a repeat.
+    For each number of epochs, the columns are the means over the runs of validation and test
+    accuracies in percent and of training seconds, with the single runs as repeats.
 
-    Raises ForetellError for a file that is cut off, damaged, or holds other records.
+    Raises ForetellError for a truncated or damaged file, or one with other records.
     """
     runs, cells = _read(path, tally)
     lengths = sorted(set(runs.epochs))
@@ -52,7 +53,7 @@ def import_nb101_tfrecord(path: Path, tally: Tally) -> Table:
 
 @dataclass
 class _Runs:
-    """A value a record, in arrays: the full file has five million."""
+    """One value per record, in arrays, since the full file has five million records."""
 
     cell: "array[int]" = field(default_factory=lambda: array("l"))
     epochs: "array[int]" = field(default_factory=lambda: array("l"))
@@ -63,7 +64,7 @@ class _Runs:
 
 @dataclass
 class _Cells:
-    """What is known of each cell, in the order they were met."""
+    """The data of each cell, in order of appearance."""
 
     number: dict[str, int] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
@@ -92,8 +93,8 @@ def _read(path: Path, tally: Tally) -> tuple[_Runs, _Cells]:
                 getattr(runs, name).append(value)
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise ForetellError(
-                f"{path}: a record is not one of NAS-Bench-101 ({error}); give "
-                f"nasbench_only108.tfrecord or nasbench_full.tfrecord"
+                f"{path} has a record that is not one of NAS-Bench-101 ({error}); give "
+                "nasbench_only108.tfrecord or nasbench_full.tfrecord"
             ) from error
     if not cells.keys:
         raise ForetellError(f"{path} has no records; give the official file")
@@ -102,10 +103,10 @@ def _read(path: Path, tally: Tally) -> tuple[_Runs, _Cells]:
 
 def _final(message: bytes) -> tuple[int, tuple[float, float, float]]:
     """The parameters; validation and test accuracy (%) and seconds at the end of training."""
-    found = dict(fields(message))  # of a repeated field, the last value stays
+    found = dict(fields(message))  # of a repeated field, the last value is kept
     evaluation = found[EVALUATION]
     if not isinstance(evaluation, bytes):
-        raise ValueError("its evaluations are no messages")
+        raise ValueError("its evaluations are not messages")
     last = {number: float(value) for number, value in fields(evaluation) if number <= TEST}
     return int(found[PARAMETERS]), (100 * last[VALID], 100 * last[TEST], last[SECONDS])
 

@@ -1,8 +1,8 @@
-"""NAS-Bench-NLP's training logs: a JSON file a run, in a folder or in the logs.zip it comes in.
+"""The training logs of NAS-Bench-NLP: one JSON file per run, in a folder or in logs.zip.
 
-Klyuchnikov et al. 2020, arXiv:2006.07116. A log has the recipe of the recurrent cell and the
-losses after each epoch. A cell may have several runs, also under recipes that name its nodes
-otherwise.
+Klyuchnikov et al. 2020, arXiv:2006.07116. A log contains the recipe of the recurrent cell and the
+losses after each epoch. A cell may have several runs, also with recipes that give its nodes
+different names.
 """
 
 import json
@@ -29,14 +29,15 @@ LOSSES = ("valid_loss", "test_loss")
 
 
 def import_nlp(path: Path, tally: Tally) -> Table:
-    """NAS-Bench-NLP's logs: a folder train_logs_*, its logs.zip, or a Parquet of such runs.
+    """NAS-Bench-NLP's logs: a folder train_logs_*, its logs.zip, or a Parquet file of such runs.
 
-    `valid_loss` is the lowest validation loss over the epochs, `test_loss` that on test text at
-    the same epoch: cross-entropy in nats a word, the mean of a cell's runs. What diverged in its
-    first epoch has nan. A Parquet file has a row a run: `recipe`, `num_params`, and the lists
-    `val_losses`, `test_losses` and `wall_times` with a value an epoch.
+    `valid_loss` is the lowest validation loss over the epochs and `test_loss` the loss on test text
+    at the same epoch: cross-entropy in nats per word, averaged over the runs of a cell. Runs that
+    diverged in the first epoch have nan. A Parquet file has one row per run: `recipe`,
+    `num_params`, and the lists `val_losses`, `test_losses` and `wall_times` with one value per
+    epoch.
 
-    Raises ForetellError for what is absent, cut off, or no such log.
+    Raises ForetellError for a missing or truncated file, or one of another kind.
     """
     if path.suffix == ".parquet":
         runs = read_frame(path)
@@ -48,20 +49,20 @@ def import_nlp(path: Path, tally: Tally) -> Table:
         cells = _cells(runs, str(path))
     except (KeyError, TypeError, IndexError) as error:
         raise ForetellError(
-            f"{path} holds no runs of NAS-Bench-NLP ({type(error).__name__}: {error}); each needs "
-            f"recipe, num_params, {', '.join(CURVES)}"
+            f"{path} contains no runs of NAS-Bench-NLP ({type(error).__name__}: {error}); expected "
+            f"recipe, num_params, {', '.join(CURVES)} in each"
         ) from error
     return tabulate(cells, _columns(cells), LABELS)
 
 
 def _texts(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Name and content of every log, by name."""
+    """Name and content of every log, sorted by name."""
     if path.is_dir():
         for file in sorted(path.rglob("*.json")):
             yield str(file), file.read_bytes()
         return
     if not path.is_file():
-        raise ForetellError(f"there is no {path}; give train_logs_* or its logs.zip")
+        raise ForetellError(f"there is no file or folder {path}; give train_logs_* or its logs.zip")
     try:
         with zipfile.ZipFile(path) as archive:
             for name in sorted(archive.namelist()):
@@ -69,25 +70,25 @@ def _texts(path: Path) -> Iterator[tuple[str, bytes]]:
                     yield f"{path}/{name}", archive.read(name)
     except (zipfile.BadZipFile, OSError, EOFError) as error:
         raise ForetellError(
-            f"{path} can't be read as a ZIP file ({error}); it is cut off or of another kind: "
-            f"fetch it again"
+            f"{path} cannot be read as a ZIP file ({error}); it is truncated or of another kind: "
+            "download it again"
         ) from error
 
 
 def _log(name: str, text: bytes) -> dict[str, Any]:
-    """What a table needs of one log. The benchmark spells recipe `recepie`."""
+    """The data of one log that the table needs. The benchmark spells recipe `recepie`."""
     try:
         log = json.loads(text)
         return {"recipe": log["recepie"], **{x: log[x] for x in ("num_params", *CURVES)}}
     except (ValueError, KeyError, TypeError) as error:
         raise ForetellError(
-            f"{name} is no log of NAS-Bench-NLP ({type(error).__name__}: {error}); leave only its "
-            f"logs in the folder"
+            f"{name} is not a log of NAS-Bench-NLP ({type(error).__name__}: {error}); the folder "
+            "may contain only its logs"
         ) from error
 
 
 def _cells(runs: pd.DataFrame, what: str) -> pd.DataFrame:
-    """A row a cell, the mean of its runs and each of them."""
+    """One row per cell: the mean of its runs and each of them."""
     curves = zip(runs["val_losses"], runs["test_losses"], strict=True)
     best = np.array([_best(valid, test) for valid, test in curves])
     each = pd.DataFrame(
@@ -103,7 +104,7 @@ def _cells(runs: pd.DataFrame, what: str) -> pd.DataFrame:
 
 
 def _best(valid: Sequence[float], test: Sequence[float]) -> tuple[float, float]:
-    """Both losses at the epoch of the lowest validation loss."""
+    """Both losses at the epoch with the lowest validation loss."""
     losses = np.asarray(valid, dtype=float)
     if np.isnan(losses).all():
         return float("nan"), float("nan")

@@ -1,6 +1,6 @@
-"""The file format: one Parquet file a table, with what the table says of itself as JSON inside.
+"""The file format of tables: a Parquet file with the metadata of the table as JSON.
 
-docs/tables.md describes it. Only this file knows of Parquet.
+docs/tables.md describes it. Only this file depends on Parquet.
 """
 
 import io
@@ -24,7 +24,7 @@ TUPLES = ("choosing", "reporting", "cost", "lower_is_better")
 
 
 def write_table(table: Table, path: str | Path) -> None:
-    """Write the table as one Parquet file, whole or not at all.
+    """Write the table to a Parquet file atomically.
 
     Raises ForetellError if it cannot be written.
 
@@ -44,8 +44,8 @@ def write_table(table: Table, path: str | Path) -> None:
     except (OSError, ForetellError) as error:
         reason = error if isinstance(error, OSError) else error.__cause__
         raise ForetellError(
-            f"cannot write {path}: {getattr(reason, 'strerror', reason)}; make room or set "
-            f"FORETELL_DATA to another folder"
+            f"cannot write {path}: {getattr(reason, 'strerror', reason)}; free some space or set "
+            "FORETELL_DATA to another folder"
         ) from error
 
 
@@ -61,10 +61,10 @@ def table_bytes(table: Table) -> bytes:
 
 
 def read_table_file(path: Path) -> Table:
-    """The table in one of our Parquet files.
+    """The table in a Parquet file written by `write_table`.
 
-    Raises ForetellError for a file that is not there, is cut off, is another kind of Parquet, or
-    whose content is not what its checksum says.
+    Raises ForetellError for a missing or truncated file, another kind of Parquet file, or content
+    that does not match its checksum.
     """
     said = read_about(path)
     frame = read_parquet_file(path)
@@ -74,7 +74,7 @@ def read_table_file(path: Path) -> Table:
 
 
 def read_about(path: Path) -> dict[str, Any]:
-    """What the table in this file says of itself, its rows counted, without reading the rows."""
+    """The metadata of the table in this file and its number of rows, without reading the rows."""
     parquet = extra("pyarrow.parquet", "studies")
     file = _opened(path, parquet.read_metadata)
     try:
@@ -82,25 +82,25 @@ def read_about(path: Path) -> dict[str, Any]:
         number = said["format"]
     except (KeyError, TypeError, ValueError) as error:
         raise ForetellError(
-            f"{path} is a Parquet file but not one of foretell's tables; "
-            f"`foretell data import` makes one of it"
+            f"{path} is a Parquet file but not a table of foretell; convert it with "
+            "`foretell data import`"
         ) from error
     if number != FORMAT:
         raise ForetellError(
-            f"{path} has format {number!r} and this version reads {FORMAT}; import it again"
+            f"{path} has format {number!r}, and this version reads format {FORMAT}; import it again"
         )
     return {**said, "rows": file.num_rows}
 
 
 def read_parquet_file(path: Path) -> pd.DataFrame:
-    """Any Parquet file as a frame. Raises ForetellError where it is absent, cut off or none."""
+    """Any Parquet file as a frame. Raises ForetellError if it is missing, truncated or invalid."""
     parquet = extra("pyarrow.parquet", "studies")
     frame: pd.DataFrame = _opened(path, lambda file: parquet.read_table(file).to_pandas())
     return frame
 
 
 def _opened(path: Path, read: Any) -> Any:
-    """What `read` makes of the file, Arrow's many errors told as one line."""
+    """The result of `read` for the file; errors of Arrow become one-line messages."""
     arrow: ModuleType = extra("pyarrow", "studies")
     if not path.is_file():
         raise ForetellError(f"there is no file {path}; give the path of a Parquet file")
@@ -109,13 +109,13 @@ def _opened(path: Path, read: Any) -> Any:
     except (arrow.ArrowException, OSError) as error:
         reason = str(error).partition("\n")[0].rstrip(".")
         raise ForetellError(
-            f"{path} can't be read as Parquet ({reason}); it is cut off or of another kind: "
-            f"fetch or import it again"
+            f"{path} cannot be read as Parquet ({reason}); it is truncated or of another kind: "
+            "download or import it again"
         ) from error
 
 
 def _arguments(said: dict[str, Any], path: Path) -> dict[str, Any]:
-    """What was said, as the arguments of a Table."""
+    """The metadata as arguments of `Table`."""
     try:
         return {
             **{name: str(said[name]) for name in ("name", "space", "source", "licence")},
@@ -124,6 +124,4 @@ def _arguments(said: dict[str, Any], path: Path) -> dict[str, Any]:
             "checksum": str(said["checksum"]),
         }
     except (KeyError, TypeError, AttributeError) as error:
-        raise ForetellError(
-            f"{path} lacks {error} in what it says of itself; import it again"
-        ) from error
+        raise ForetellError(f"the metadata of {path} lacks {error}; import it again") from error

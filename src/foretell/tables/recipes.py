@@ -1,7 +1,7 @@
-"""Files whose columns are known: what each is for, where it comes from, under which licence.
+"""Files with known columns: the roles of the columns, the source and the licence.
 
-To add one: a line in `RECIPES`. Where a file must be reshaped first, its function is in
-reshape.py. "not stated" is the licence where the source gives none.
+To add one, add an entry to `RECIPES`. If a file must be reshaped first, its function is in
+reshape.py. The licence is "not stated" if the source gives none.
 """
 
 from collections.abc import Callable
@@ -26,24 +26,24 @@ PYTORCHCV_SOURCE = "pytorchcv (imgclsmob), published errors of its weights"
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one known file becomes a table."""
+    """How a known file is converted to a table."""
 
     summary: str
     labels: Labels
     columns: Columns
     prepare: Callable[[pd.DataFrame], pd.DataFrame] = pd.DataFrame
-    """Reshapes what was read, where that is needed."""
+    """Reshapes the rows of the file, if needed."""
 
 
 def import_recipe(recipe: Recipe, path: Path) -> Table:
-    """The table that the recipe makes of the file. Raises ForetellError for other columns."""
+    """The file converted by the recipe. Raises ForetellError for other columns."""
     frame = read_frame(path, recipe.columns.key)
     try:
         prepared = recipe.prepare(frame)
     except KeyError as error:
         raise ForetellError(
-            f"{path} has no column {error}, which {recipe.labels.name} reads; "
-            f"`foretell data import table` takes any columns"
+            f"{path} has no column {error}, which {recipe.labels.name} requires; "
+            "`foretell data import table` accepts any columns"
         ) from error
     return tabulate(prepared, recipe.columns, recipe.labels)
 
@@ -59,8 +59,8 @@ def _pytorchcv(dataset: str, short: str) -> Recipe:
 
 RECIPES: dict[str, Recipe] = {
     # Left out: cifar10_val_200_1seed, cifar100_xvalid_200_1seed and imagenet16_xvalid_200_1seed.
-    # In the official archive these values are *test* accuracies (of seed 888), whatever the names
-    # say; docs/tables.md shows how that was found.
+    # In the official archive, these values are *test* accuracies (of seed 888), despite their
+    # names; docs/tables.md gives the evidence.
     "nb201": Recipe(
         "NAS-Bench-201's accuracies on three data sets, all 15,625 cells",
         Labels("nb201", "nb201", NB201_SOURCE, "not stated"),
@@ -83,8 +83,8 @@ RECIPES: dict[str, Recipe] = {
                 "cifar10_test_200_nb201v11",
             ),
             cost=("params_m_cifar10",),
-            # The raw seeds are those of release 1.1, whose mean they give in every row; the later
-            # release agrees in 85 % of the rows and ran some networks anew.
+            # The single seeds are those of release 1.1 and average to its values in every row; the
+            # later release agrees in 85 % of the rows, since some networks were trained again.
             repeats={
                 "cifar10_test_200": NB201_SEEDS,
                 "cifar10_test_200_nb201v11": NB201_SEEDS,

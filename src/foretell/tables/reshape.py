@@ -1,7 +1,7 @@
-"""Files of known columns brought to one row an architecture.
+"""Reshape files with known columns to one row per architecture.
 
-Each function takes what was read and gives a frame that has every column its recipe names. A
-column that is not there is a KeyError, which the importer tells of.
+Each function takes the rows of a file and returns a frame with every column of its recipe. A
+missing column raises KeyError, which the importer reports.
 """
 
 import pandas as pd
@@ -59,43 +59,43 @@ TIMM_SETS = {
 
 
 def nb201(frame: pd.DataFrame) -> pd.DataFrame:
-    """The column of half the training set called so, as the archive's import calls it."""
+    """Rename the accuracy of training on half the training set as in the import of the archive."""
     return frame.rename(columns={"cifar10_xvalid_12": "cifar10valid_xvalid_12"})
 
 
 def whole_index(frame: pd.DataFrame) -> pd.DataFrame:
-    """The official index as whole numbers, which is how nb201 reads it."""
+    """The official index as integers, which the space nb201 parses."""
     return frame.assign(index=frame["index"].astype(int))
 
 
 def hw_nas_bench(frame: pd.DataFrame) -> pd.DataFrame:
-    """A row a cell, with a column for each data set and device."""
+    """One row per cell, with one column per data set and device."""
     wide = frame.pivot(index="index", columns="dataset", values=list(HW_COLUMNS))
     wide.columns = wide.columns.map(lambda pair: f"{pair[1]}_{pair[0]}")
     return wide.reset_index()
 
 
 def nb101(frame: pd.DataFrame) -> pd.DataFrame:
-    """The cell as text, and names as the other import of NAS-Bench-101 has them."""
+    """The cell as text, and column names as in the other import of NAS-Bench-101."""
     cells = zip(frame["adjacency"], frame["ops"], strict=True)
     names = {f"val_acc_{epochs}": f"valid_{epochs}" for epochs in (4, 12, 36, 108)}
     return frame.rename(columns=names).assign(arch=[nb101_key(a, ops) for a, ops in cells])
 
 
 def pytorchcv(frame: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """The networks trained on this data set, called as the zoo's provider calls them."""
+    """The networks trained on this data set, by the names of the model source."""
     own = frame[frame["dataset"] == dataset]
     return own.assign(arch="pytorchcv:" + own["weights"])
 
 
 def torchvision(frame: pd.DataFrame) -> pd.DataFrame:
-    """A row a network: its first weights, trained by one recipe for (nearly) all of them."""
+    """One row per network: its first weights, which (nearly) all used the same training recipe."""
     first = frame[frame["weights"] == "IMAGENET1K_V1"]
     return first.assign(arch="torchvision:" + first["model"])
 
 
 def timm(frame: pd.DataFrame) -> pd.DataFrame:
-    """A row a set of weights at its smallest image size, a column a data set."""
+    """One row per set of weights at its smallest image size, one column per data set."""
     smallest = frame.sort_values("img_size", kind="stable").drop_duplicates(["model", "eval"])
     wide = smallest.pivot(index="model", columns="eval", values="top1")
     wide = wide.rename(columns={theirs: f"top1_{ours}" for ours, theirs in TIMM_SETS.items()})
@@ -105,7 +105,7 @@ def timm(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def numbered(runs: pd.DataFrame, key: str, columns: list[str]) -> pd.DataFrame:
-    """A row a key: the mean of its runs, and of `columns` also each run as column_1, column_2, ...
+    """One row per key: the mean of its runs, and each run of `columns` as column_1, column_2, ...
 
     Means are over the runs that have a value.
 

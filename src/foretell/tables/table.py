@@ -1,4 +1,4 @@
-"""A benchmark as a table: what each column may be used for, and what keeps the file honest."""
+"""A benchmark as a table: the roles of its columns, and the checksum of its content."""
 
 import hashlib
 import json
@@ -16,18 +16,18 @@ __all__ = ["Table", "content_checksum", "require_keys"]
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """The accuracies of a benchmark, a row an architecture, with the role of each column.
+    """The accuracies of a benchmark, one row per architecture, with the role of each column.
 
     `frame` is indexed by "arch": text that `make_space(space).parse` reads, or the name of a model
-    where `space` is "models". A column of `choosing` (validation) may steer a choice, one of
-    `reporting` (test) may only judge it, and `cost` holds seconds, parameters and the like.
-    `repeats` maps a column to the columns of the single runs it is the mean of. Accuracies and
-    errors are in percent; nan is what was not measured. In `lower_is_better` are the columns to
-    choose or report by in which less is better. The checksum is computed unless one is given, and
-    one that is given must be right.
+    if `space` is "models". Architectures may be selected by a `choosing` column (validation), but
+    only evaluated by a `reporting` column (test); `cost` are seconds, parameters and the like.
+    `repeats` maps a column to the columns of the single runs of which it is the mean. Accuracies
+    and errors are in percent; nan means not measured. `lower_is_better` are the choosing and
+    reporting columns in which lower values are better. The checksum is computed unless one is
+    given, which must then be correct.
 
-    Raises ForetellError for keys that are missing or there twice, a column that is not there, is
-    no number, or has two roles, and content that is not what the checksum says.
+    Raises ForetellError for missing or duplicate keys, a column that is missing, not numeric or has
+    two roles, and content that does not match the checksum.
 
     >>> frame = pd.DataFrame({"val": [70.0, 60.0], "test": [69.0, 61.0]}, ["000000", "111111"])
     >>> table = Table("mine", "nb201", frame, choosing=("val",), reporting=("test",))
@@ -35,8 +35,8 @@ class Table:
     '000000'
     >>> table.choose("test")
     Traceback (most recent call last):
-    foretell.errors.ForetellError: table mine: 'test' is for reporting and may not steer a choice;
-    choose by val
+    foretell.errors.ForetellError: table mine: 'test' is a reporting column and must not be used to
+    choose; choose by val
     """
 
     name: str
@@ -51,10 +51,10 @@ class Table:
     checksum: str = ""
     lower_is_better: tuple[str, ...] = ()
     from_file: bool = False
-    """Whether it was read from a file, whose names of models must not run code."""
+    """Whether it was read from a file; names of models in files must not execute code."""
 
     def __post_init__(self) -> None:
-        """Raise ForetellError unless all of the above holds."""
+        """Raise ForetellError unless the requirements above are met."""
         object.__setattr__(self, "frame", self.frame.rename_axis(index="arch"))
         require_keys(self.frame.index, f"table {self.name}")
         self._require_roles()
@@ -62,40 +62,39 @@ class Table:
         checksum = content_checksum(self)
         if self.checksum and self.checksum != checksum:
             raise ForetellError(
-                f"table {self.name}: its content has another checksum than it was written with; "
-                f"import it again"
+                f"table {self.name}: its content does not match its checksum; import it again"
             )
         object.__setattr__(self, "checksum", checksum)
 
     @property
     def roles(self) -> dict[str, str]:
-        """Column -> choosing, reporting, cost, repeat, or nothing, in the order of the frame."""
+        """Column -> choosing, reporting, cost, repeat, or "", in the order of the frame."""
         named = {"choosing": self.choosing, "reporting": self.reporting, "cost": self.cost}
         known = {column: role for role, columns in named.items() for column in columns}
         known |= {run: "repeat" for runs in self.repeats.values() for run in runs}
         return {str(column): known.get(str(column), "") for column in self.frame.columns}
 
     def choose(self, column: str) -> "pd.Series[float]":
-        """The values one may choose architectures by. Raises ForetellError for any other column."""
+        """The values of a choosing column. Raises ForetellError for any other column."""
         if column in self.reporting:
             raise ForetellError(
-                f"table {self.name}: {column!r} is for reporting and may not steer a choice; "
-                f"choose by {_listed(self.choosing)}"
+                f"table {self.name}: {column!r} is a reporting column and must not be used to "
+                f"choose; choose by {_listed(self.choosing)}"
             )
         return self._values(column, self.choosing, "choose by")
 
     def report(self, column: str) -> "pd.Series[float]":
-        """The values a choice may be judged by. Raises ForetellError for any other column."""
+        """The values of a reporting column. Raises ForetellError for any other column."""
         if column in self.choosing:
             raise ForetellError(
-                f"table {self.name}: {column!r} is for choosing and would flatter the choice; "
-                f"report {_listed(self.reporting)}"
+                f"table {self.name}: {column!r} is a choosing column, which is too optimistic to "
+                f"report; report {_listed(self.reporting)}"
             )
         return self._values(column, self.reporting, "report")
 
     def cost_of(self, column: str) -> "pd.Series[float]":
-        """What architectures cost. Raises ForetellError for any other column."""
-        return self._values(column, self.cost, "count as a cost")
+        """The values of a cost column. Raises ForetellError for any other column."""
+        return self._values(column, self.cost, "use as a cost")
 
     def _values(self, column: str, known: tuple[str, ...], verb: str) -> "pd.Series[float]":
         if column not in known:
@@ -109,13 +108,13 @@ class Table:
             for column in getattr(self, role):
                 if column in used:
                     raise ForetellError(
-                        f"table {self.name}: column {column!r} is asked for both {used[column]} "
-                        f"and {role}; give it one role"
+                        f"table {self.name}: column {column!r} has the roles {used[column]} and "
+                        f"{role}; give it one role"
                     )
                 used[column] = role
         if not used:
             raise ForetellError(
-                f"table {self.name} has no column to choose by, to report or of cost; name one"
+                f"table {self.name} has no choosing, reporting or cost column; name one"
             )
         if set(self.repeats) - set(used) or set(self.lower_is_better) - set(used):
             odd = sorted((set(self.repeats) | set(self.lower_is_better)) - set(used))
@@ -123,8 +122,8 @@ class Table:
             raise unknown_name("column", odd[0], used, said)
         if runs := sorted({run for runs in self.repeats.values() for run in runs} & set(used)):
             raise ForetellError(
-                f"table {self.name}: column {runs[0]!r} is asked for both {used[runs[0]]} and as "
-                f"a repeat; give it one role"
+                f"table {self.name}: column {runs[0]!r} has the role {used[runs[0]]} and is also a "
+                "repeat; give it one role"
             )
 
     def _require_numbers(self) -> None:
@@ -139,8 +138,8 @@ class Table:
             values = self.frame[column]
             if values.dtype.kind not in "iuf":
                 raise ForetellError(
-                    f"table {self.name}: column {column!r} holds {_example(values)}; "
-                    f"a column with a role holds numbers"
+                    f"table {self.name}: column {column!r} contains {_example(values)}; expected "
+                    "numbers in a column with a role"
                 )
             if not np.isfinite(values.to_numpy()).any() or np.isinf(values.to_numpy()).any():
                 raise ForetellError(
@@ -151,9 +150,9 @@ class Table:
 
 
 def require_keys(keys: "pd.Index[Any]", what: str) -> None:
-    """Raise ForetellError unless every row has a key of its own that is text."""
+    """Raise ForetellError unless every row has a unique key that is text."""
     if len(keys) == 0:
-        raise ForetellError(f"{what} has no rows; expected one an architecture")
+        raise ForetellError(f"{what} has no rows; expected one per architecture")
     missing = [i for i, key in enumerate(keys) if not isinstance(key, str) or not key.strip()]
     if missing:
         raise ForetellError(
@@ -164,15 +163,15 @@ def require_keys(keys: "pd.Index[Any]", what: str) -> None:
         twice = keys[keys.duplicated()]
         raise ForetellError(
             f"{what}: {len(twice)} rows repeat a key, the first is {_short(twice[0])}; "
-            f"leave one row an architecture"
+            "keep one row per architecture"
         )
 
 
 def content_checksum(table: Table) -> str:
-    """The SHA-256 of names, roles, keys and values; the same however the file was compressed.
+    """The SHA-256 of names, roles, keys and values; independent of the compression of the file.
 
-    It covers all of a table but the checksum itself. Integers are hashed as 64-bit integers, other
-    numbers as 64-bit floats with one nan, and everything else as JSON.
+    It covers everything in a table except the checksum itself. Integers are hashed as 64-bit
+    integers, other numbers as 64-bit floats with a single nan, and everything else as JSON.
     """
     digest = hashlib.sha256(_as_json(about(table)))
     digest.update(_as_json(list(table.frame.index)))
@@ -190,7 +189,7 @@ def content_checksum(table: Table) -> str:
 
 
 def about(table: Table) -> dict[str, Any]:
-    """What a table says of itself, without content and checksum."""
+    """The metadata of a table, without its content and checksum."""
     return {
         "name": table.name,
         "space": table.space,
@@ -209,7 +208,7 @@ def _as_json(value: Any) -> bytes:
 
 
 def _listed(columns: Iterable[str]) -> str:
-    return ", ".join(columns) or "nothing: it has no such column"
+    return ", ".join(columns) or "nothing, since there is no such column"
 
 
 def _example(values: "pd.Series[Any]") -> str:

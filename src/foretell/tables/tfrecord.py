@@ -18,7 +18,7 @@ __all__ = ["crc32c", "fields", "masked", "records"]
 
 Checksums = NDArray[np.uint32]
 
-AT_ONCE = 4096  # records to check together: byte by byte in Python, but many records a step
+AT_ONCE = 4096  # records checked together: byte by byte in Python, many records per step
 POLYNOMIAL = 0x82F63B78
 MASK = 0xA282EAD8
 HEADER = struct.Struct("<QI")
@@ -26,9 +26,9 @@ FOOTER = struct.Struct("<I")
 
 
 def records(path: Path) -> Iterator[bytes]:
-    """The data of every record of the file, in order, once its checksums are found right.
+    """The data of every record of the file, in order, after verifying its checksums.
 
-    Raises ForetellError for a file that is absent, cut off or damaged.
+    Raises ForetellError for a missing, truncated or damaged file.
     """
     framed = _framed(path)
     while batch := list(islice(framed, AT_ONCE)):
@@ -38,13 +38,13 @@ def records(path: Path) -> Iterator[bytes]:
             if wrong.size:
                 raise ForetellError(
                     f"{path}: the record at byte {places[wrong[0]]} has a wrong checksum; the "
-                    f"file is damaged: fetch it again"
+                    "file is damaged: download it again"
                 )
         yield from data
 
 
 def _framed(path: Path) -> Iterator[tuple[bytes, int, bytes, int, int]]:
-    """Of each record: its length's bytes and their checksum, its data and theirs, its place."""
+    """For each record: length bytes, their checksum, data, its checksum, and position."""
     if not path.is_file():
         raise ForetellError(f"there is no file {path}; give the path of a .tfrecord file")
     size = path.stat().st_size
@@ -54,21 +54,21 @@ def _framed(path: Path) -> Iterator[tuple[bytes, int, bytes, int, int]]:
             length, stated = HEADER.unpack(header) if len(header) == HEADER.size else (size, 0)
             if file.tell() + length + FOOTER.size > size:
                 raise ForetellError(
-                    f"{path} ends within the record at byte {place}; it is cut off or no "
-                    f"TFRecord file: fetch it again"
+                    f"{path} ends within the record at byte {place}; it is truncated or not a "
+                    "TFRecord file: download it again"
                 )
             data = file.read(length)
             yield header[:8], stated, data, FOOTER.unpack(file.read(FOOTER.size))[0], place
 
 
 def crc32c(messages: Sequence[bytes]) -> Checksums:
-    """The CRC-32C (RFC 3720, appendix B.4) of every message, all of them a byte at a time.
+    """The CRC-32C (RFC 3720, appendix B.4) of every message, processing all byte by byte.
 
     >>> [hex(value) for value in crc32c([b"123456789", b"", bytes(32)])]
     ['0xe3069283', '0x0', '0x8a9136aa']
     """
     lengths = np.array([len(message) for message in messages])
-    order = np.argsort(-lengths, kind="stable")  # the longest first: those still going are in front
+    order = np.argsort(-lengths, kind="stable")  # longest first: unfinished ones are in front
     longest = int(lengths.max(initial=0))
     padded = b"".join(messages[i].ljust(longest, b"\0") for i in order)
     columns = np.frombuffer(padded, np.uint8).reshape(len(messages), longest).T.copy()
@@ -82,7 +82,7 @@ def crc32c(messages: Sequence[bytes]) -> Checksums:
 
 
 def _table() -> Checksums:
-    """The state that each byte alone leads to."""
+    """The lookup table of CRC-32C: the state after each single byte."""
     values = np.arange(256, dtype=np.int64)
     for _ in range(8):
         values = (values >> 1) ^ POLYNOMIAL * (values & 1)
@@ -93,7 +93,7 @@ TABLE = _table()
 
 
 def masked(checksums: Checksums) -> Checksums:
-    """As TFRecord files store them, so that the checksum of stored checksums stays a good one."""
+    """The masked form in which TFRecord files store checksums."""
     wide = checksums.astype(np.uint64)
     return (((wide >> 15) | (wide << 17)) + MASK).astype(np.uint32)
 
@@ -101,7 +101,7 @@ def masked(checksums: Checksums) -> Checksums:
 def fields(message: bytes) -> Iterator[tuple[int, int | float | bytes]]:
     """The number and value of each field of a protobuf message: integers, doubles, and bytes.
 
-    Raises ForetellError for bytes that are no such message.
+    Raises ForetellError if the bytes are not such a message.
 
     >>> list(fields(bytes([0x10, 0x96, 0x01, 0x0A, 0x02, 0x68, 0x69])))
     [(2, 150), (1, b'hi')]
@@ -128,12 +128,12 @@ def fields(message: bytes) -> Iterator[tuple[int, int | float | bytes]]:
             raise IndexError(place)
     except (IndexError, struct.error) as error:
         raise ForetellError(
-            "a record holds no protobuf message that can be read; give the official file"
+            "a record does not contain a valid protobuf message; give the official file"
         ) from error
 
 
 def _varint(message: bytes, place: int) -> tuple[int, int]:
-    """The integer that starts at this place, seven bits a byte, and the place after it."""
+    """The integer at this position, encoded in seven bits per byte, and the position after it."""
     value = shift = 0
     while True:
         byte = message[place]
