@@ -78,6 +78,8 @@ def parse_spec(text: str) -> tuple[str, dict[str, Any]]:
             raise ForetellError(
                 f"{item!r} in {text!r} is not a setting; write name?key=value,key=value"
             )
+        if key in settings:
+            raise ForetellError(f"{text!r} gives {key} twice; give one value")
         settings[key] = _read(value)
     return name, settings
 

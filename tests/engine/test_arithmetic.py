@@ -224,6 +224,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
     monkeypatch.setattr(import_module("foretell.scoring.score"), "arithmetic", noted)
     monkeypatch.setattr(layout, "pays", asked)
+    monkeypatch.setattr("foretell.cli.ignored.computes_on_cpu", lambda *given: False)
     return heard
 
 

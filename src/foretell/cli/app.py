@@ -22,7 +22,7 @@ from foretell.cli.commands.study_search import study_search
 from foretell.cli.interrupt import remembered_interrupts
 from foretell.cli.output import note
 from foretell.cli.values import quoted
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, complaint_of
 from foretell.version import __version__
 
 __all__ = ["foretell", "main"]
@@ -91,6 +91,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as error:  # a user's code that no one else has blamed for it
         note(f"your own code ended the command (sys.exit({error.code!r})); let it raise an error")
         return 2
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
+        note(f"the memory does not suffice ({complaint_of(error)}); ask for less at a time")
+        return 2
     except BrokenPipeError:  # the reader of the answer, such as `head`, has gone
         silence()
     except OSError as error:
@@ -99,6 +104,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         note(f"cannot write{where}: {error.strerror}")
         return 1
     return 0
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Whether it was raised because an allocation failed."""
+    from foretell.engine.failures import is_out_of_memory
+
+    return is_out_of_memory(error)
 
 
 def check_words(words: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import click
 
+from foretell.cli.ignored import refuse_ignored
 from foretell.cli.output import own_output
 from foretell.errors import did_you_mean
 
@@ -51,6 +52,7 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command with standard output kept for its answer."""
+        refuse_ignored(ctx)
         with own_output() as ctx.obj:
             return super().invoke(ctx)
 
@@ -105,12 +107,17 @@ def in_words(error: click.UsageError) -> str:
             near = did_you_mean(name, spellings(command))
             return f"`{where}` has no option {name!r}; {near if near.startswith('did') else see}"
         case click.MissingParameter(param=click.Parameter() as one):
-            return f"`{where}` needs {one.human_readable_name}; {see}"
+            return f"`{where}` needs {argument(one)}; {see}"
         case click.BadParameter(param=click.Parameter() as one):
             spelt = max(one.opts, key=len) if isinstance(one, click.Option) else None
-            return f"{spelt or one.human_readable_name} {error.message}"
+            return f"{spelt or argument(one)} {error.message}"
     said = error.format_message().rstrip(".")
     return f"{said[:1].lower()}{said[1:]}; {see}"
+
+
+def argument(parameter: click.Parameter) -> str:
+    """The name of an argument as help has it."""
+    return parameter.human_readable_name.strip("[].")
 
 
 def spellings(command: click.Command | None) -> list[str]:

@@ -1,13 +1,12 @@
 """`--device`: the one place that reads the name of a device."""
 
+import re
+
 import torch
 
 from foretell.errors import ForetellError
 
 __all__ = ["pick_device"]
-
-KINDS = ("cpu", "cuda")
-"""What scores and trainings have been tested on."""
 
 
 def pick_device(text: str) -> torch.device:
@@ -25,9 +24,9 @@ def pick_device(text: str) -> torch.device:
     if text == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
+        if not re.fullmatch(r"cpu(:0)?|cuda(:\d+)?", text):
+            raise RuntimeError("foretell computes on cpu and cuda")
         device = torch.device(text)
-        if device.type not in KINDS:
-            raise RuntimeError(f"foretell computes on {' and '.join(KINDS)}")
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).partition("\n")[0]

@@ -11,7 +11,9 @@ from foretell.cli.device import pick_device
 from foretell.cli.options import Given
 from foretell.cli.output import note
 from foretell.data import Splits, load_data, minibatch
+from foretell.errors import ForetellError
 from foretell.models import expand_models, fit_batch, load_model
+from foretell.models.sources import resolved
 from foretell.runs.work import suited
 from foretell.scoring.settings import ScoreSettings
 
@@ -46,17 +48,25 @@ class Inputs:
         return suited(scoring, self.splits)
 
 
-def read_inputs(models: Sequence[str], given: Given) -> Inputs:
+def read_inputs(models: Sequence[str], given: Given, batches: int = 1, seeds: int = 1) -> Inputs:
     """What the options name. Raises ForetellError for what is not there."""
     device = pick_device(given.device)
     texts = expand_models(models)
+    if given.pretrained:
+        require_trained(texts)
     splits = load_data(given.data)
     if splits.note:
         note(splits.note)
-    first = given.seed
     drawn = [
         Batch(*minibatch(splits.train, given.batch_size, seed))
-        for seed in range(first, first + given.batches)
+        for seed in range(given.seed, given.seed + batches)
     ]
-    seeds = range(first, first + given.seeds)
-    return Inputs(texts, splits, drawn, seeds, device, given.pretrained)
+    drawn_seeds = range(given.seed, given.seed + seeds)
+    return Inputs(texts, splits, drawn, drawn_seeds, device, given.pretrained)
+
+
+def require_trained(texts: Sequence[str]) -> None:
+    """Raise ForetellError for a model of a source that has no trained weights to download."""
+    for text in texts:
+        if not resolved(text)[0].trained:
+            raise ForetellError(f"--pretrained has no effect on {text}; leave it out")

@@ -6,12 +6,13 @@ scoring, `TrainSettings` of those of training, the text of the data set of `--da
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import reduce, wraps
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from foretell.cli.command import option
 from foretell.cli.values import Names, Number, OneOf, Whole
+from foretell.errors import ForetellError
 from foretell.executors.processes import available_cores
 from foretell.training.settings import Augmentation, Optimizer, Precision, TrainSettings
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from foretell.scoring.settings import ScoreSettings
 
 __all__ = [
+    "MANY",
     "Given",
     "batch_size_option",
     "data_options",
@@ -26,6 +28,7 @@ __all__ = [
     "form_options",
     "input_options",
     "proxies_option",
+    "repeat_options",
     "run_option",
     "scoring_options",
     "seed_option",
@@ -37,6 +40,12 @@ __all__ = [
 ]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+MANY = Whole(1, 1_000_000)
+"""How often something is done: what nobody could wait for is refused."""
+
+PROCESSES = Whole(1, 1_024)
 
 
 def together(*decorators: Callable[[Any], Any]) -> Callable[[Function], Function]:
@@ -78,19 +87,21 @@ def data_text(data: str | None, root: str | None, download: bool) -> str | None:
     from foretell.data import with_settings
 
     wanted: dict[str, Any] = {"root": root, "download": download or None}
-    given = {name: value for name, value in wanted.items() if value is not None}
-    return None if data is None else with_settings(data, **given)
+    for name, value in wanted.items():
+        if data is not None and value is not None:
+            before, data = data, with_settings(data, **{name: value})
+            if data == before:
+                raise ForetellError(f"--{name} has no effect on the data {data}; leave it out")
+    return data
 
 
 @dataclass(frozen=True)
 class Given:
-    """What is said of the data, of the minibatches and of how often weights are drawn."""
+    """What is said of the data, the minibatches and the weights."""
 
     data: str
     batch_size: int
-    batches: int
     seed: int
-    seeds: int
     pretrained: bool
     device: str
 
@@ -100,16 +111,22 @@ def input_options(function: Function) -> Function:
     return together(
         data_options("digits", "The data set; `foretell list data` shows all forms."),
         batch_size_option(64),
-        option("--batches", type=Whole(1), default=1, help="How many minibatches to score on."),
         seed_option("The seed of weights and minibatches; the next numbers draw further ones."),
-        option("--seeds", type=Whole(1), default=1, help="How many times to draw the weights."),
         option(
             "--pretrained",
             is_flag=True,
             help="Download trained weights instead of drawing untrained ones.",
         ),
         device_option,
-        collected("given", Given, *(field.name for field in fields(Given))),
+        collected("given", Given, "data", "batch_size", "seed", "pretrained", "device"),
+    )(function)
+
+
+def repeat_options(function: Function) -> Function:
+    """`batches` and `seeds`: how often to score."""
+    return together(
+        option("--batches", type=MANY, default=1, help="How many minibatches to score on."),
+        option("--seeds", type=MANY, default=1, help="How many times to draw the weights."),
     )(function)
 
 
@@ -160,25 +177,32 @@ def scoring_options(precision: str = "--precision") -> Callable[[Function], Func
             "bits of TF32.",
         ),
         option("--tf32", "score_precision", flag_value="tf32", hidden=True),
+        option(
+            "--no-shortcuts",
+            section=section,
+            is_flag=True,
+            help="Do without the shortcuts that give the same scores sooner, to check a doubtful "
+            "score.",
+        ),
         collected(
             "scoring",
             score_settings,
-            *("loss", "layers", "batch_norm", "micro_batch", "score_precision"),
+            *("loss", "layers", "batch_norm", "micro_batch", "score_precision", "no_shortcuts"),
         ),
     )
 
 
-def score_settings(score_precision: Any, **choices: Any) -> "ScoreSettings":
+def score_settings(score_precision: Any, no_shortcuts: bool, **choices: Any) -> "ScoreSettings":
     """The options of scoring as ScoreSettings."""
     from foretell.scoring.settings import ScoreSettings
 
-    return ScoreSettings(precision=score_precision, **choices)
+    return ScoreSettings(precision=score_precision, faster=not no_shortcuts, **choices)
 
 
 def training_options(usual: TrainSettings) -> Callable[[Function], Function]:
     """`training`: how networks are trained, as TrainSettings, with the defaults `usual`."""
     return together(
-        of_training("epochs", usual, Whole(1), "How many epochs a training has."),
+        of_training("epochs", usual, MANY, "How many epochs a training has."),
         of_training(
             "lr", usual, Number(), "The learning rate at the start; a cosine takes it to zero."
         ),
@@ -275,7 +299,7 @@ def workers_option(function: Function) -> Function:
     """`workers`: how many processes compute."""
     return option(
         "--workers",
-        type=Whole(1),
+        type=PROCESSES,
         default=available_cores(),
         show_default="one for each core",
         help="How many processes compute, each on one thread.",

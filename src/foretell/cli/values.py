@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from foretell.errors import did_you_mean
+
 __all__ = ["Limits", "Names", "Number", "OneOf", "Whole", "quoted"]
 
 MOST = 2**63 - 1
@@ -81,8 +83,11 @@ class OneOf(click.Choice[str]):
     """One of a few words."""
 
     def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
-        """The choices, in the words of all other refusals."""
-        return f"is {quoted(value)}; give {' or '.join(self.choices)}"
+        """The choices, in the words of all other refusals; the nearest of many."""
+        few = " or ".join(self.choices)
+        return f"is {quoted(value)}; " + (
+            f"give {few}" if len(self.choices) <= 4 else did_you_mean(str(value), self.choices)
+        )
 
 
 class Names(click.ParamType[tuple[str, ...]]):
@@ -97,9 +102,9 @@ class Names(click.ParamType[tuple[str, ...]]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, ...]:
-        """The names; blanks around them and empty ones are dropped."""
+        """The names; blanks around them, and what is empty or named twice, are dropped."""
         parts: Iterable[str] = value.split(",") if isinstance(value, str) else value
-        return tuple(name for part in parts if (name := part.strip()))
+        return tuple(dict.fromkeys(name for part in parts if (name := part.strip())))
 
 
 class Limits(click.ParamType[Mapping[str, float]]):
@@ -117,11 +122,13 @@ class Limits(click.ParamType[Mapping[str, float]]):
         """The limits by the name of the cost. Fails for what is not a finite COST=NUMBER."""
         if isinstance(value, Mapping):
             return value
-        limits = {}
+        limits: dict[str, float] = {}
         for part in Names().convert(value, param, ctx):
             name, _, number = part.rpartition("=")
             if not name:
                 wanted = "COST=NUMBER, such as params=1e5"
                 self.fail(f"has the part {quoted(part)}; write {wanted}", param, ctx)
+            if name in limits:
+                self.fail(f"limits {name} twice; give one number", param, ctx)
             limits[name] = Number(0).convert(number, param, ctx)
         return limits

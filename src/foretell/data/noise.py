@@ -14,6 +14,8 @@ from foretell.seeds import derived_seed
 __all__ = ["random"]
 
 CLASSES = 10
+DIGITS = 9
+"""Of a size that PyTorch can count with."""
 
 
 def random(
@@ -58,6 +60,8 @@ def read_form(form: str, classes: int | None) -> tuple[tuple[int, ...], int]:
             f"random:{form} does not give a shape; write random:CxHxW, random:CxHxWxCLASSES or "
             "random:TIMExFEATURES, such as random:3x32x32x10"
         )
+    if any(len(number) > DIGITS for number in numbers):
+        raise ForetellError(f"random:{form} is too large; expected sizes below 10^{DIGITS}")
     *size, last = map(int, numbers)
     if len(size) < 3:
         size, last = [*size, last], CLASSES if classes is None else classes

@@ -46,6 +46,8 @@ class Source:
     read: Callable[[str], tuple[str, Settings]] = parse_spec
     """Name and settings from what follows the prefix."""
     about: str = ""
+    trained: bool = False
+    """Whether there are trained weights to download."""
 
     @property
     def summary(self) -> str:
@@ -73,6 +75,7 @@ SOURCES: dict[str, Source] = {
         "torchvision:resnet18?image_size=64",
         zoos.torchvision_wants,
         zoos.torchvision_names,
+        trained=True,
     ),
     "timm": Source(
         zoos.from_timm, "timm:NAME", "'timm:mobilenetv3_*'", zoos.timm_wants, zoos.timm_names
@@ -83,6 +86,7 @@ SOURCES: dict[str, Source] = {
         "pytorchcv:resnet20_cifar10",
         zoos.pytorchcv_wants,
         zoos.pytorchcv_names,
+        trained=True,
     ),
     "hf": Source(from_hf, "hf:TYPE", "hf:gpt2?n_layer=4", hf_wants, hf_names),
     "file": Source(from_file, "FILE.py:FACTORY", "nets.py:small?width=32"),

@@ -80,7 +80,8 @@ def rank(
 
 def column_for(by: str | None, names: Sequence[str]) -> str:
     """The column to rank by: the one asked for, else vote where its voters are, else the first."""
-    by = by or ("vote" if set(VOTERS) <= set(names) else names[0])
+    if by is None:
+        by = "vote" if set(VOTERS) <= set(names) else names[0]
     if by not in names and not (by == "vote" and set(VOTERS) <= set(names)):
         raise ForetellError(f"cannot rank by {by!r}: the columns are {', '.join(names)}")
     return by

@@ -126,7 +126,7 @@ def make_searcher(
         if entry.first is None:
             return entry.constructor(space, seed, warmup=warmup, **settings)
         searcher = entry.constructor(space, seed, **settings)
-    except TypeError as error:
+    except (TypeError, OverflowError) as error:
         raise ForetellError(f"searcher {name} can't be made of {settings}: {error}") from error
     if not warmup:
         return searcher

@@ -24,7 +24,7 @@ from foretell.searching.arms import drive
 from foretell.searching.defaults import DEMO
 from foretell.searching.outcome import SCORED, UNSCORED, Outcome, conclude
 from foretell.searching.stages import staged
-from foretell.spaces import Space, Within
+from foretell.spaces import Space, Within, size
 from foretell.training.settings import TrainSettings
 
 __all__ = ["search"]
@@ -121,6 +121,11 @@ class Job:
             raise ForetellError(
                 f"a pool of {self.pool} is too small to choose {self.trainings} networks from; "
                 "score at least as many as are trained"
+            )
+        if self.pool > (most := size(self.work.space)):
+            raise ForetellError(
+                f"a pool of {self.pool} is more than the space's {most} architectures; "
+                f"give at most {most}"
             )
         for stage in self.stages:
             stage.training.require(loaded(stage.data).kind)

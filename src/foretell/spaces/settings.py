@@ -7,8 +7,13 @@ from foretell.errors import ForetellError
 __all__ = ["require_integers", "require_rate"]
 
 
+DEPTHS = ("cells", "stacks", "modules", "layers", "nodes")
+DEEPEST, WIDEST = 1_000, 1_000_000
+"""Beyond these no network can be built in a lifetime, or in any memory."""
+
+
 def require_integers(space: str, settings: Mapping[str, object], least: int = 1) -> None:
-    """Raise ForetellError for a setting that is not an integer, or is below the least.
+    """Raise ForetellError for a setting that is not an integer, too small, or beyond all measure.
 
     >>> require_integers("nb201", {"channels": 16, "cells": 0})
     Traceback (most recent call last):
@@ -19,6 +24,8 @@ def require_integers(space: str, settings: Mapping[str, object], least: int = 1)
             raise ForetellError(
                 f"{space}: {name} is {value!r}; give an integer of at least {least}"
             )
+        if value > (most := DEEPEST if name in DEPTHS else WIDEST):
+            raise ForetellError(f"{space}: {name} is {value}; give at most {most}")
 
 
 def require_rate(space: str, name: str, value: object) -> None:

@@ -11,6 +11,7 @@ from foretell.cli.options import (
     form_options,
     input_options,
     proxies_option,
+    repeat_options,
     scoring_options,
 )
 from foretell.errors import ForetellError
@@ -34,6 +35,7 @@ foretell rank @candidates.txt --proxies synflow,jacob_cov,snip --csv"""
     help="What to rank by: a proxy, or vote.",
 )
 @input_options
+@repeat_options
 @proxies_option("the paper's six, params and flops")
 @scoring_options()
 @form_options
@@ -41,6 +43,8 @@ def rank(
     models: tuple[str, ...],
     by: str | None,
     given: Given,
+    batches: int,
+    seeds: int,
     proxies: tuple[str, ...] | None,
     scoring: "ScoreSettings",
     form: str | None,
@@ -57,7 +61,7 @@ def rank(
     from foretell.proxies import PROXIES
     from foretell.scoring.rank import rank
 
-    inputs = read_inputs(models, given)
+    inputs = read_inputs(models, given, batches, seeds)
     with ShownProgress() as progress:
         table = rank(
             {name: partial(inputs.build, name) for name in inputs.models},

@@ -11,6 +11,7 @@ from foretell.cli.options import (
     form_options,
     input_options,
     proxies_option,
+    repeat_options,
     scoring_options,
 )
 from foretell.errors import ForetellError
@@ -28,12 +29,15 @@ foretell score 'nets.py:small?width=32' --batches 3 --seeds 3"""
 @click.command(cls=Command, epilog=EXAMPLES)
 @click.argument("model")
 @input_options
+@repeat_options
 @proxies_option("the paper's six, params and flops")
 @scoring_options()
 @form_options
 def score(
     model: str,
     given: Given,
+    batches: int,
+    seeds: int,
     proxies: tuple[str, ...] | None,
     scoring: "ScoreSettings",
     form: str | None,
@@ -50,7 +54,7 @@ def score(
     from foretell.proxies import PROXIES
     from foretell.scoring.many import score_many, summary
 
-    inputs = read_inputs([model], given)
+    inputs = read_inputs([model], given, batches, seeds)
     name, *others = inputs.models
     if others:
         raise ForetellError(f"{model} is {1 + len(others)} models; give them to `foretell rank`")

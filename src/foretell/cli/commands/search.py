@@ -21,6 +21,7 @@ from foretell.cli.options import (
 )
 from foretell.cli.output import note, say
 from foretell.cli.values import Limits, Names, Number, OneOf, Whole
+from foretell.errors import ForetellError
 from foretell.searching.defaults import DEMO
 from foretell.training.settings import TrainSettings
 
@@ -87,7 +88,12 @@ cost_options = together(
     default=DEMO.searcher,
     help="How to search, name?key=value,...; `foretell list searchers` shows them all.",
 )
-@option("--pool", type=Whole(1), default=DEMO.pool, help="How many random networks to score.")
+@option(
+    "--pool",
+    type=Whole(1, 10_000_000),
+    default=DEMO.pool,
+    help="How many random networks to score.",
+)
 @option(
     "--trainings",
     type=Whole(1),
@@ -140,6 +146,8 @@ def search(
         for cost in ("params", "flops", "latency")
         if (most := counts.pop(f"max_{cost}")) is not None
     }
+    if twice := [cost for cost in limit if limits[cost] != limit[cost]]:
+        raise ForetellError(f"--max-{twice[0]} and --limit differ; give one of them")
     totals = {"score": counts["pool"], "train": 2 * counts["trainings"]}
     with chosen_executor(executor, device) as where, ShownProgress(totals) as progress:
         outcome = search(

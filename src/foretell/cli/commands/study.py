@@ -7,6 +7,7 @@ from click.shell_completion import CompletionItem
 
 from foretell.cli.command import Command, option
 from foretell.cli.options import (
+    MANY,
     batch_size_option,
     data_options,
     device_option,
@@ -70,7 +71,7 @@ def completed_table(
     metavar="N",
     help="How many architectures to score, drawn at random, or all.",
 )
-@option("--repeats", type=Whole(1), default=1, help="How many times to draw weights and minibatch.")
+@option("--repeats", type=MANY, default=1, help="How many times to draw weights and minibatch.")
 @option(
     "--reduced",
     type=Names(),

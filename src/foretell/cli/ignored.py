@@ -1,0 +1,53 @@
+"""Options that a command would ignore are refused: whoever gives one expects an effect."""
+
+import click
+from click.core import ParameterSource
+
+__all__ = ["refuse_ignored"]
+
+GPU_ONLY = {"score_precision": ("tf32",), "precision": ("tf32", "fp16")}
+"""Values of options that only a GPU can have."""
+
+WITHOUT_MODEL = ("model", "proxies", "batch_size", "form")
+"""What `foretell explain` looks at if it is given no model."""
+
+
+def refuse_ignored(ctx: click.Context) -> None:
+    """Raise UsageError for an option that was given and would change nothing."""
+    given = ctx.params
+    if "model" in given and given["model"] is None:
+        for parameter in ctx.command.params:
+            if parameter.name not in WITHOUT_MODEL and is_given(ctx, parameter.name):
+                refuse(ctx, parameter.name, "has no effect without MODEL")
+    size, part = given.get("batch_size"), given.get("micro_batch")
+    if size is not None and part is not None and part >= size:
+        why = f"is {part} and the minibatch has {size} samples, so that nothing would be split"
+        refuse(ctx, "micro_batch", why)
+    if "data" in given and given["data"] is None:
+        for name in ("root", "download"):
+            if given[name]:
+                refuse(ctx, name, "has no effect without --data")
+    for name, values in GPU_ONLY.items():
+        if given.get(name) in values and computes_on_cpu(given["device"], given.get("executor")):
+            refuse(ctx, name, f"is {given[name]}, which needs a GPU, and the device is a CPU")
+
+
+def is_given(ctx: click.Context, name: str | None) -> bool:
+    """Whether an option was written on the command line or in a file."""
+    source = ctx.get_parameter_source(name) if name else None
+    return source in (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
+
+
+def computes_on_cpu(device: str, executor: str | None) -> bool:
+    """Whether the device of that name is a CPU; a cluster's is known only where it is named."""
+    from foretell.cli.device import pick_device
+
+    if executor not in (None, "processes"):
+        return device == "cpu"
+    return pick_device(device).type == "cpu"
+
+
+def refuse(ctx: click.Context, name: str | None, why: str) -> None:
+    """Raise UsageError about an option."""
+    parameter = next(one for one in ctx.command.params if one.name == name)
+    raise click.BadParameter(f"{why}; leave it out", ctx, parameter)
