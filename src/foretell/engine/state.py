@@ -15,7 +15,7 @@ from functools import lru_cache, partial
 from operator import is_
 from random import Random
 from types import CellType, FunctionType, MethodType, SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -30,12 +30,24 @@ Restore = Callable[[], None]
 """Puts one thing back, if it has changed."""
 
 
+class Items(NamedTuple):
+    """A dict, and the keys and values that it had."""
+
+    container: dict[Any, Any]
+    keys: list[Any]
+    values: list[Any]
+
+
 class State:
     """A model's state, as it was when it was first kept."""
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
-        self._restores: list[Restore] | None = None
+        self._known: dict[str, Tensor] = {}
+        self._dicts: list[Items] | None = None
+        """A model has hundreds, most of them empty: they are compared in one loop."""
+        self._registries: list[Items] = []
+        self._restores: list[Restore] = []
         self._contents: dict[int, tuple[Tensor, Tensor]] = {}
 
     @contextmanager
@@ -44,24 +56,40 @@ class State:
 
         Raises ForetellError if by then the model has other parameters than before.
         """
-        with torch._C.DisableTorchFunction():
-            if self._restores is None:
-                self._restores = [*self._noted()]
-        known = parameters_of(self._model)
+        if self._dicts is None:
+            with torch._C.DisableTorchFunction():
+                self._note()
         try:
             yield
-            check_parameters(known, parameters_of(self._model))
+            if any(map(changed, self._registries)):
+                check_parameters(self._known, parameters_of(self._model))
         finally:
             with torch._C.DisableTorchFunction():
+                for items in filter(changed, self._dicts or ()):
+                    put_back_dict(items)
                 for restore in self._restores:
                     restore()
+
+    def _note(self) -> None:
+        """Note all that the model holds."""
+        noted = [*self._noted()]
+        self._dicts = [one for one in noted if isinstance(one, Items)]
+        self._restores = [one for one in noted if not isinstance(one, Items)]
+        modules = self._model.modules()
+        self._registries = [
+            items_of(registry)
+            for module in modules
+            for registry in (module._parameters, module._modules)
+            if isinstance(registry, dict)  # a scripted part can have no new parameters
+        ]
+        self._known = parameters_of(self._model)
 
     def wrote_to(self, tensor: Tensor) -> bool:
         """Whether one of the model's tensors now holds other values than when it was kept."""
         known = self._contents.get(id(tensor))
         return known is not None and not same_bits(tensor.detach(), known[1])
 
-    def _noted(self) -> Iterator[Restore]:
+    def _noted(self) -> Iterator["Restore | Items"]:
         """What puts back each thing that can be reached from the model."""
         modules = list(self._model.modules())
         waiting: list[Any] = [*modules, *own_classes(modules)]
@@ -112,7 +140,7 @@ ATOMS |= {torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_form
 """Types of what cannot change."""
 
 
-Noted = tuple[Restore | None, Iterable[Any]]
+Noted = tuple[Restore | Items | None, Iterable[Any]]
 """What puts a thing back, if anything can, and the things that hang on it."""
 
 NOTHING: Noted = (None, ())
@@ -134,8 +162,13 @@ def note_of(kind: type) -> Callable[[Any], Noted] | None:
 
 
 def noted_dict(thing: dict[Any, Any]) -> Noted:
-    keys, values = list(thing), list(thing.values())
-    return partial(put_back_dict, thing, keys, values), values
+    items = items_of(thing)
+    return items, items.values
+
+
+def items_of(container: dict[Any, Any]) -> Items:
+    """What a dict holds now."""
+    return Items(container, list(container), list(container.values()))
 
 
 def noted_sequence(thing: list[Any] | deque[Any]) -> Noted:
@@ -183,11 +216,11 @@ def attributes(thing: Any) -> Noted:
     if not has_attributes(type(thing)):  # type: ignore[arg-type]
         return NOTHING
     own: dict[str, Any] = getattr(thing, "__dict__", {})
-    keys, values = list(own), list(own.values())
+    items = items_of(own)
     if not (names := slots_of(type(thing))):  # type: ignore[arg-type]
-        return partial(put_back_dict, own, keys, values), values
+        return items, items.values
     slots = {name: getattr(thing, name) for name in names if hasattr(thing, name)}
-    return partial(put_back_attributes, thing, own, keys, values, slots), [*values, *slots.values()]
+    return partial(put_back_attributes, thing, items, slots), [*items.values, *slots.values()]
 
 
 def behind(thing: Any) -> Noted:
@@ -254,10 +287,17 @@ def same(now: Collection[Any], before: Collection[Any]) -> bool:
     return len(now) == len(before) and all(map(is_, now, before))
 
 
-def put_back_dict(container: dict[Any, Any], keys: list[Any], values: list[Any]) -> None:
+def changed(items: Items) -> bool:
+    """Whether a dict holds something else than it did, or in another order."""
+    container, keys, values = items
+    if len(container) != len(keys):
+        return True
+    return bool(keys) and not (same(container, keys) and same(container.values(), values))
+
+
+def put_back_dict(items: Items) -> None:
     """A dict's items, in their order."""
-    if same(container, keys) and same(container.values(), values):
-        return
+    container, keys, values = items
     kind: Any = OrderedDict if isinstance(container, OrderedDict) else dict
     kind.clear(container)
     for key, value in zip(keys, values, strict=True):  # not update, by which a Counter adds
@@ -292,11 +332,10 @@ def put_back_array(held: "np.ndarray[Any, Any]", before: "np.ndarray[Any, Any]")
         held[...] = before
 
 
-def put_back_attributes(
-    thing: Any, own: dict[str, Any], keys: list[str], values: list[Any], slots: dict[str, Any]
-) -> None:
+def put_back_attributes(thing: Any, items: Items, slots: dict[str, Any]) -> None:
     """An object's attributes, whatever its class does when one is set."""
-    put_back_dict(own, keys, values)
+    if changed(items):
+        put_back_dict(items)
     for name, value in slots.items():
         if getattr(thing, name, None) is not value:
             object.__setattr__(thing, name, value)
@@ -365,7 +404,7 @@ def put_back_gradient(tensor: Tensor, grad: Tensor | None, requires_grad: bool) 
 def put_back_hooks(tensor: Tensor, hooks: dict[int, Any]) -> None:
     """A tensor's hooks."""
     if now := tensor._backward_hooks:
-        put_back_dict(now, list(hooks), list(hooks.values()))
+        put_back_dict(Items(now, list(hooks), list(hooks.values())))
 
 
 INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
