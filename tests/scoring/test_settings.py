@@ -46,6 +46,7 @@ OTHERS: dict[str, Any] = {
     "micro_batch": 2,
     "precision": "tf32",
     "faster": False,
+    "verify": True,
 }
 """For each field a value that is not its default."""
 

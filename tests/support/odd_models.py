@@ -349,7 +349,7 @@ ODD: dict[str, Odd] = {
         Equilibrium,
         normal(SAMPLES, 6),
         ("inner.weight", "inject.weight", "classify.weight"),
-        {"nwot": "kink or a gate"},
+        {"nwot": "kink or a gate", "grasp": "differences of the gradient"},
     ),
     "key_error_going_back": Odd(
         lambda: FailsGoingBack(KeyError("gate")),

@@ -54,6 +54,8 @@ class Subject:
     tf32: bool = False
     faster: bool = True
     """Whether shortcuts are taken that give the same values but for rounding."""
+    verify: bool = False
+    """Whether the curvature is checked by differences of the gradient."""
     state: State | None = None
     """What the model held before it was first run for this; a subject made from another has its."""
 

@@ -13,7 +13,7 @@ from foretell.batch import Batch
 from foretell.engine.isolate import call
 from foretell.engine.memory import saved_bytes, within_memory
 from foretell.engine.passes.count import count_pass, shape_only
-from foretell.engine.passes.loss import curvature_path
+from foretell.engine.passes.hessian import curvature_path
 from foretell.engine.plan import DEFAULT, Plan, Request, make_plan
 from foretell.engine.subject import Subject
 from foretell.errors import ForetellError

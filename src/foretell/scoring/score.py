@@ -53,7 +53,8 @@ def score(
 
     `seed` is of what the model draws at random (dropout); the same seed gives the same score.
     `scoring` says how to score; each field of `ScoreSettings` (`loss`, `layers`, `batch_norm`,
-    `micro_batch`, `precision`, `faster`) may also be given by name, and then takes precedence.
+    `micro_batch`, `precision`, `faster`, `verify`) may also be given by name, and then takes
+    precedence.
 
     Raises ForetellError where nothing can be scored: an argument is wrong, or the model does not
     run on the batch; OutOfMemory, with the micro-batch that fits, where memory does not suffice.
@@ -110,6 +111,7 @@ def as_subject(
         scoring.micro_batch,
         scoring.precision == "tf32",
         scoring.faster,
+        scoring.verify,
     )
 
 

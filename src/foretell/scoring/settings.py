@@ -30,6 +30,9 @@ class ScoreSettings:
     - `faster`: False turns every shortcut off, so that a doubtful score can be computed by torch's
       own operations, the curvature by a double backward. The values agree to rounding
       (docs/precision.md), so `faster` is in no row's key.
+    - `verify`: True checks the second derivative of `grasp` by differences of the gradient in
+      float64, which takes three to five times as long; `nan` with a reason where they disagree.
+      No value changes otherwise, so it is in no row's key either.
 
     Raises ForetellError for a value that is none of these.
 
@@ -43,6 +46,7 @@ class ScoreSettings:
     micro_batch: int | None = None
     precision: Precision = "full"
     faster: bool = True
+    verify: bool = False
 
     def __post_init__(self) -> None:
         resolve_loss(self.loss)
@@ -53,8 +57,9 @@ class ScoreSettings:
         size = self.micro_batch
         if size is not None and (type(size) is not int or size < 1):
             raise ForetellError(f"micro_batch is {size!r}; give an integer of at least 1, or None")
-        if type(self.faster) is not bool:
-            raise ForetellError(f"faster is {self.faster!r}; give True or False")
+        for switch in ("faster", "verify"):
+            if type(value := getattr(self, switch)) is not bool:
+                raise ForetellError(f"{switch} is {value!r}; give True or False")
 
     def key(self, device: torch.device | str) -> dict[str, Any]:
         """What is said of it in the key of a score's row: all that can change a value.
@@ -82,6 +87,7 @@ class ScoreChoices(TypedDict, total=False):
     micro_batch: int | None
     precision: Precision
     faster: bool
+    verify: bool
 
 
 def settings_of(scoring: ScoreSettings, choices: ScoreChoices) -> ScoreSettings:

@@ -109,7 +109,7 @@ class Tangents(Observer):
     `failed` says why tangents could not be carried to the end, if they could not; the operations
     themselves are run as ever, whether or not there are tangents. They are carried to the end only
     if all of the loss's graph was made by operations that were seen here, from what these were
-    given. `hooked` is true once somebody has changed a gradient by a hook.
+    given. `doubted` is true once somebody may have changed a gradient on its way, by a hook.
     """
 
     def __init__(self, weights: dict[str, Tensor], samples: int = 1, failed: str = "") -> None:
@@ -117,9 +117,9 @@ class Tangents(Observer):
         super().__init__()
         self.failed = failed
         self.curvature = Curvature()
-        self.hooked = False
+        self.doubted = False
         if any(weight._backward_hooks for weight in weights.values()):
-            self._hooked()
+            self._doubt(HOOKED)
         self._slope: Tensor | None = None
         self._mark = object()
         self._few = SMALL * samples
@@ -174,7 +174,8 @@ class Tangents(Observer):
         slope = 0.0 if self._slope is None else float(self._slope)
         allowed = ROUNDING.get(pairs[0][1].dtype, 0.1)
         if abs(slope - along) > allowed * size:
-            self.give_up("the loss's tangent is not the gradient along the weights")
+            self._doubt("the loss's tangent is not the gradient along the weights")
+            self.let_go()
 
     def run(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the operation; a hook on a tensor is watched for what it does to the gradient."""
@@ -187,18 +188,18 @@ class Tangents(Observer):
         version = grad._version
         changed = hook(grad)
         if changed is not None or grad._version != version:
-            self._hooked()
+            self._doubt(HOOKED)
         return changed
 
-    def _hooked(self) -> None:
-        self.hooked = True
-        self.failed = self.failed or HOOKED
+    def _doubt(self, why: str) -> None:
+        self.doubted = True
+        self.failed = self.failed or why
 
     def look(
         self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Then | None:
         if func == GRAPH_OF and not asked_by_torch():
-            self._hooked()  # what it does there cannot be seen
+            self._doubt(HOOKED)  # what it does there cannot be seen
         if self.failed:
             return None
         values = [value for value in flat(args, kwargs) if isinstance(value, Tensor)]

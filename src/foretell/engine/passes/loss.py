@@ -1,6 +1,5 @@
 """Everything that continues from one forward pass of the minibatch."""
 
-from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +10,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from foretell.batch import Batch, change_all, main_output, tensors
 from foretell.engine.curvature.tangents import Tangents
-from foretell.engine.failures import Inexact, ModelFailed
+from foretell.engine.failures import Inexact
 from foretell.engine.faster.channels_last import (
     ChannelsLast,
     LayoutGuard,
@@ -24,6 +23,8 @@ from foretell.engine.memory import smaller, within_memory
 from foretell.engine.microbatch import check_exact, check_loss_is_a_mean, split
 from foretell.engine.observers.activation_codes import Codes
 from foretell.engine.observers.layer_outputs import Watch
+from foretell.engine.passes.differences import disagreement
+from foretell.engine.passes.hessian import doubtful, hessian_product, tangents_of
 from foretell.engine.subject import (
     NO_WEIGHTS,
     Found,
@@ -76,6 +77,8 @@ class Job:
     codes: Codes | None = None
     axes: list[int | None] | None = None
     """Where the samples lie in each layer's output, for parts too small to tell."""
+    doubts: list[bool] = field(default_factory=list)
+    """For each part whether its `hessian_weights` are to be checked."""
 
 
 @dataclass
@@ -87,8 +90,9 @@ class Part:
     loss: float | None
 
 
-def in_parts(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
-    """Run the batch in the parts asked for."""
+def in_parts(subject: Subject, wanted: set[str], seconds: Seconds, *, check: bool = True) -> Found:
+    """Run the batch in the parts asked for, and check what is doubtful."""
+    check &= "hessian_weights" in wanted
     parts = split(subject.batch, subject.micro_batch)
     axes = check_exact(subject) if len(parts) > 1 else None
     codes = Codes(in_parts=len(parts) > 1) if "codes_kernel" in wanted else None
@@ -98,7 +102,19 @@ def in_parts(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
         totals.add(in_any_layout(job, index, part))
     if len(parts) > 1 and totals.loss is not None:
         check_loss_is_a_mean(subject, totals.outputs, totals.loss)
-    return totals.found | ({"codes_kernel": codes.kernel()} if codes else {})
+    found = totals.found | ({"codes_kernel": codes.kernel()} if codes else {})
+    if check and (subject.verify or any(job.doubts)):
+        found["hessian_weights"] = checked(subject, found["hessian_weights"], seconds)
+    return found
+
+
+def checked(subject: Subject, product: Any, seconds: Seconds) -> Any:
+    """`hessian_weights`, or why an independent check does not confirm them."""
+    if isinstance(product, Unavailable):
+        return product
+    with timed(seconds, "curvature", subject.device):
+        why = disagreement(subject, lambda part, wanted: in_parts(part, wanted, {}, check=False))
+    return Unavailable(why) if why else product
 
 
 def in_any_layout(job: Job, index: int, part: Batch) -> Part:
@@ -112,40 +128,6 @@ def in_any_layout(job: Job, index: int, part: Batch) -> Part:
             job.codes.forget_last()
     # Outside the handler, whose traceback would keep the first attempt's tensors alive.
     return one_part(job, index, part)
-
-
-def curvature_path(subject: Subject) -> str:
-    """How `hessian_weights` is computed for this model, tried on two samples, else on all."""
-    try:
-        return curvature_path_on(subject, subject.batch[:2])
-    except ModelFailed:
-        return curvature_path_on(subject, subject.batch)
-
-
-def curvature_path_on(subject: Subject, few: Batch) -> str:
-    """The same, tried on these samples."""
-    tangents = tangents_of(subject, len(few))
-    try:
-        with (
-            subject.undisturbed("explain"),
-            sdpa_kernel(SDPBackend.MATH),
-            torch.enable_grad(),
-            tangents,
-        ):
-            outputs = call(subject.model, {}, few.each(lambda t: t.detach().clone()))
-            loss = subject.loss_of(outputs, few.targets)
-        tangents.check(loss)
-    finally:
-        tangents.let_go()
-    if tangents.failed:
-        return f"double backward, since {tangents.failed}"
-    return "tangents along the weights"
-
-
-def tangents_of(subject: Subject, samples: int) -> Tangents:
-    """The tangents along the weights; where no shortcut is wanted, they are given up at once."""
-    failed = "" if subject.faster else "faster is False"
-    return Tangents(subject.weights, samples, failed)
 
 
 @dataclass
@@ -249,7 +231,7 @@ def back(
             loss = subject.loss_of(outputs, targets) * share
         if tangents is not None:
             tangents.check(loss)
-        found |= backward(loss, watch, tangents, from_loss, seconds, subject.device)
+        found |= backward(job, loss, watch, tangents)
         found |= weights_written_to(subject)
     return Part(found, without_graph(outputs), None if loss is None else loss.item())
 
@@ -293,15 +275,9 @@ def jacobian(outputs: Any, sources: list[Tensor], *, keep_graph: bool) -> Tensor
     return joined_rows
 
 
-def backward(
-    loss: Tensor,
-    watch: Watch,
-    tangents: Tangents | None,
-    wanted: set[str],
-    seconds: Seconds,
-    device: torch.device,
-) -> Found:
+def backward(job: Job, loss: Tensor, watch: Watch, tangents: Tangents | None) -> Found:
     """`grads`, `taylor` and `fan_in` by one backward pass, `hessian_weights` by one more."""
+    wanted, seconds, device = job.wanted & FROM_LOSS, job.seconds, job.subject.device
     weights = watch.weights
     if not weights:
         return dict.fromkeys(wanted, NO_WEIGHTS)
@@ -320,52 +296,21 @@ def backward(
     found: Found = {"grads": precise(grads), **tapped(watch, loss, grads)}
     if tangents is not None:
         tangents.curvature.armed = False
-        tangents.check_gradient(grads, weights)
-        move_time(seconds, tangents.curvature.seconds)
+        shared = tangents.curvature.seconds  # what the backward pass computed for the curvature
+        seconds["backward"] = seconds.get("backward", 0.0) - shared
+        seconds["curvature"] = seconds.get("curvature", 0.0) + shared
         with timed(seconds, "curvature", device):
+            tangents.check_gradient(grads, weights)
+            job.doubts.append(doubtful(loss, tangents))
             product = hessian_product(loss, tangents, grads, weights)
             found["hessian_weights"] = precise(product)
     return {name: value for name, value in found.items() if name in wanted}
-
-
-def move_time(seconds: Seconds, shared: float) -> None:
-    """Count as the curvature's what the backward pass computed for it."""
-    seconds["backward"] = seconds.get("backward", 0.0) - shared
-    seconds["curvature"] = seconds.get("curvature", 0.0) + shared
 
 
 def precise(tensors: Any) -> Any:
     """Half-precision tensors as float32, in which their sums are formed; others as they are."""
     halves = (torch.float16, torch.bfloat16)
     return change_all(tensors, lambda t: t.float() if t.dtype in halves else t)
-
-
-def hessian_product(
-    loss: Tensor,
-    tangents: Tangents,
-    grads: dict[str, Tensor],
-    weights: dict[str, Tensor],
-) -> dict[str, Tensor] | Unavailable:
-    """H w by the tangents where they go all the way, by a double backward where they don't."""
-    if not tangents.failed:
-        try:
-            return tangents.curvature.product(grads, weights)
-        except Undefined as error:  # an operation can't be differentiated often enough
-            tangents.failed = str(error)
-    try:
-        return by_double_backward(gradient(loss, weights, create_graph=True), weights)
-    except Undefined as error:
-        return Unavailable(f"{error} (twice)")
-
-
-def by_double_backward(
-    grads: Mapping[str, Tensor], weights: dict[str, Tensor]
-) -> dict[str, Tensor]:
-    """H w, by differentiating wᵀg once more with w held constant."""
-    slope = torch.stack([(w.detach() * grads[name]).sum() for name, w in weights.items()]).sum()
-    if not slope.requires_grad:  # the loss is linear in the weights
-        return {name: torch.zeros_like(w) for name, w in weights.items()}
-    return gradient(slope, weights)
 
 
 def tapped(watch: Watch, loss: Tensor, grads: dict[str, Tensor]) -> Found:

@@ -1,0 +1,87 @@
+"""H w, by tangents along the weights where they go all the way, else by a double backward."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from foretell.batch import Batch
+from foretell.engine.curvature.tangents import Tangents
+from foretell.engine.failures import ModelFailed
+from foretell.engine.graph import is_foreign, nodes_of
+from foretell.engine.isolate import call
+from foretell.engine.subject import Subject, Unavailable, gradient
+from foretell.errors import Undefined
+
+__all__ = ["curvature_path", "doubtful", "hessian_product", "tangents_of"]
+
+
+def curvature_path(subject: Subject) -> str:
+    """How `hessian_weights` is computed for this model, tried on two samples, else on all."""
+    try:
+        return curvature_path_on(subject, subject.batch[:2])
+    except ModelFailed:
+        return curvature_path_on(subject, subject.batch)
+
+
+def curvature_path_on(subject: Subject, few: Batch) -> str:
+    """The same, tried on these samples."""
+    tangents = tangents_of(subject, len(few))
+    try:
+        with (
+            subject.undisturbed("explain"),
+            sdpa_kernel(SDPBackend.MATH),
+            torch.enable_grad(),
+            tangents,
+        ):
+            outputs = call(subject.model, {}, few.each(lambda t: t.detach().clone()))
+            loss = subject.loss_of(outputs, few.targets)
+        tangents.check(loss)
+    finally:
+        tangents.let_go()
+    if tangents.failed:
+        return f"double backward, since {tangents.failed}"
+    return "tangents along the weights"
+
+
+def tangents_of(subject: Subject, samples: int) -> Tangents:
+    """The tangents along the weights; where no shortcut is wanted, they are given up at once."""
+    failed = "" if subject.faster else "faster is False"
+    return Tangents(subject.weights, samples, failed)
+
+
+def hessian_product(
+    loss: Tensor,
+    tangents: Tangents,
+    grads: dict[str, Tensor],
+    weights: dict[str, Tensor],
+) -> dict[str, Tensor] | Unavailable:
+    """H w by the tangents where they go all the way, by a double backward where they don't."""
+    if not tangents.failed:
+        try:
+            return tangents.curvature.product(grads, weights)
+        except Undefined as error:  # an operation can't be differentiated often enough
+            tangents.failed = str(error)
+    try:
+        return by_double_backward(gradient(loss, weights, create_graph=True), weights)
+    except Undefined as error:
+        return Unavailable(f"{error} (twice)")
+
+
+def by_double_backward(
+    grads: Mapping[str, Tensor], weights: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """H w, by differentiating wᵀg once more with w held constant."""
+    slope = torch.stack([(w.detach() * grads[name]).sum() for name, w in weights.items()]).sum()
+    if not slope.requires_grad:  # the loss is linear in the weights
+        return {name: torch.zeros_like(w) for name, w in weights.items()}
+    return gradient(slope, weights)
+
+
+def doubtful(loss: Tensor, tangents: Tangents) -> bool:
+    """Whether a derivative in the loss's graph is code of the model's own, which may be anything.
+
+    A double backward believes it, and takes for a constant what it keeps from autograd.
+    """
+    return bool(tangents.failed) and (tangents.doubted or any(map(is_foreign, nodes_of([loss]))))
