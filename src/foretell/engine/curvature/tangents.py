@@ -126,6 +126,7 @@ class Tangents(Observer):
         self._cost, self._small = 0, False
         self._inner = Inside()
         self._tangents = WeakTensorKeyDictionary()
+        self._weights = {id(weight) for weight in weights.values()}
         for weight in weights.values():
             self._tangents[weight] = weight  # d(t·w)/dt = w
 
@@ -219,7 +220,7 @@ class Tangents(Observer):
         moving = any(self._kept(value) is not None for value in given.tensors.values())
         if in_place(name, args, kwargs):
             given.include_bases()
-            if moving:
+            if moving and id(args[0]) not in self._weights:
                 return self._overwriting(func, name, args, kwargs)
         if not moving or not torch.is_grad_enabled():  # without gradients, it is a constant
             return None
@@ -249,7 +250,7 @@ class Tangents(Observer):
             return
         tangents = tangent if several and tangent is not None else [tangent] * len(tensors)
         for tensor, its_tangent in zip(tensors, tangents, strict=True):
-            if isinstance(tensor, Tensor):
+            if isinstance(tensor, Tensor) and id(tensor) not in self._weights:
                 if isinstance(its_tangent, Tensor | Apart):
                     its_tangent = self.curvature.cut(tensor, its_tangent)
                 self._tangents[tensor] = its_tangent
@@ -309,10 +310,15 @@ class Tangents(Observer):
         return compute
 
     def _forget_aliases(self, target: Tensor) -> None:
-        """Tensors that share memory with one that is overwritten change too; they become unseen."""
+        """Tensors that share memory with one that is overwritten change too; they become unseen.
+
+        But not a weight: a model that writes to its weights is scored at the new ones.
+        """
         memory = target.untyped_storage().data_ptr()
         for tensor in list(self._tangents):
-            if tensor is not target and tensor.untyped_storage().data_ptr() == memory:
+            if tensor is target or id(tensor) in self._weights:
+                continue
+            if tensor.untyped_storage().data_ptr() == memory:
                 del self._tangents[tensor]
         for tensor in self.curvature.fragile:
             if tensor.untyped_storage().data_ptr() == memory:
