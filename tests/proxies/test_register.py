@@ -48,7 +48,7 @@ def snip(weights: dict[str, Tensor]) -> Tensor:
     ("function", "message"),
     [
         (asks_wrongly, "did you mean 'weights'"),
-        (asks_nothing, "asks for no quantity"),
+        (asks_nothing, "requires no quantity"),
         (takes_all, r"takes \*quantities"),
         (undocumented, "no docstring"),
         (snip, "there already"),

@@ -116,7 +116,7 @@ def test_zen_beyond_all_floats() -> None:
     assert score(deep, batch, "zen")["zen"].value == pytest.approx(20 * math.log(300) / 2, rel=0.1)
     deeper = nn.Sequential(*(nn.Linear(300, 300) for _ in range(300)))
     assert why(deeper, batch, "zen") == (
-        "with Gaussian weights the features leave the range of floats"
+        "with Gaussian weights, the features exceed the range of floats"
     )
 
 

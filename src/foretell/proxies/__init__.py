@@ -1,9 +1,9 @@
-"""The proxies: what each is called, where it comes from, and which way is better.
+"""The registry of proxies: their functions, sources and bounds.
 
-A proxy is a plain function of quantities; its parameter names say which (`quantities.py`
-lists them), parameters with a default are its settings. Where it is undefined it raises
-ArithmeticError with the reason. To add one: a file beside this one, an import, a line in
-`PROXIES`, a golden row.
+A proxy is a plain function of quantities. Its parameters without a default name the quantities
+(quantities.py lists them), and parameters with a default are its settings. Where it is undefined,
+it raises ArithmeticError with the reason. To add one, create a file in this package, import it
+here, add an entry to `PROXIES`, and add its golden values.
 """
 
 from foretell.proxies import (
@@ -57,7 +57,7 @@ PROXIES |= {
 }
 
 PAPER = ("grad_norm", "snip", "grasp", "fisher", "synflow", "jacob_cov")
-"""The six scores of arXiv:2101.08134."""
+"""The six proxies of arXiv:2101.08134."""
 
 BASELINES = ("params", "flops")
-"""What any proxy must beat to be worth its passes."""
+"""The baselines that a proxy must outperform to be worth its cost."""

@@ -1,4 +1,4 @@
-"""EPE-NAS: does the untrained network respond to samples of one class in different ways?
+"""EPE-NAS: how strongly are an untrained network's responses to samples of a class correlated?
 
 Lopes et al. 2021, "EPE-NAS: Efficient Performance Estimation Without Training",
 arXiv:2102.08099.
@@ -15,16 +15,17 @@ def epe_nas(
 ) -> Tensor:
     """Σ over classes of |Σ_ij log(|r_ij| + ε)|, r being the correlations within a class.
 
-    r correlates the samples' gradients of the summed output by the input, as in `jacob_cov`. A
-    model with more than 100 outputs gets another formula: each class's inner sum is divided by its
-    number of samples, and the differences |e_c − e_d| of all ordered pairs of classes are summed
-    and divided by the number of classes. A class of one sample has no correlation and is left
-    out; the authors' code adds log(1 + ε) for it. Undefined without a label for each sample, and
-    where no class (above 100 outputs: no two classes) has two samples.
+    r are the correlations of the gradients of the summed output by the input, as in `jacob_cov`.
+    For a model with more than 100 outputs, the formula is different: the inner sum of each class is
+    divided by its number of samples, and the differences |e_c − e_d| of all ordered pairs of
+    classes are summed and divided by the number of classes. A class with one sample has no
+    correlation and is left out; the authors' code adds log(1 + ε) for it. Undefined without one
+    label per sample, and if no class (above 100 outputs: no two classes) has two samples.
 
-    Fails where: the batch has few samples a class; a class of n counts n² terms, so scores
-    compare only on one batch. The two formulas share no scale. BatchNorm in training mode couples
-    the samples, so a row is not one sample's gradient alone.
+    Limitations: a class of n samples contributes n² terms, so scores are only comparable on the
+    same batch, and they mean little with few samples per class. The two formulas have different
+    scales. BatchNorm in training mode couples the samples, so a row is not the gradient of one
+    sample alone.
 
     >>> from torch import tensor
     >>> rows = tensor([[1.0, 0.0, -1.0], [1.0, -2.0, 1.0], [0.0, 1.0, 2.0]])
@@ -32,7 +33,7 @@ def epe_nas(
     tensor(23.0258, dtype=torch.float64)
     """
     if not isinstance(targets, Tensor) or targets.is_floating_point() or targets.ndim != 1:
-        raise ArithmeticError("epe_nas needs one class label a sample")
+        raise ArithmeticError("epe_nas needs one class label per sample")
     classes = [input_grads[targets == label].double() for label in torch.unique(targets)]
     classes = [rows for rows in classes if len(rows) > 1]
     many = output_width > MANY_CLASSES
@@ -47,8 +48,8 @@ def epe_nas(
 
 
 def log_correlations(rows: Tensor, epsilon: float) -> Tensor:
-    """Σ_ij log(|r_ij| + ε) of the rows' correlations r."""
+    """Σ_ij log(|r_ij| + ε) of the correlations r of the rows."""
     if (rows == rows[:, :1]).all(1).any():
         raise ArithmeticError("the output's gradient by some sample is constant: no correlation")
-    rows = rows / rows.abs().amax(1, keepdim=True)  # squares of tiny gradients would vanish
+    rows = rows / rows.abs().amax(1, keepdim=True)  # squares of tiny gradients would underflow
     return (torch.corrcoef(rows).abs() + epsilon).log().sum()

@@ -1,4 +1,4 @@
-"""Fisher: how much would the loss change if a channel were cut?
+"""Fisher: how much would the loss change if a channel were removed?
 
 Theis et al. 2018, arXiv:1801.05787; per channel as in BlockSwap, Turner et al. 2020,
 arXiv:1906.04113.
@@ -11,10 +11,11 @@ from torch import Tensor
 def fisher(taylor: dict[str, Tensor]) -> Tensor:
     """Sum over layers and channels of ½ · mean_n (Σ_position a · ∂L/∂a)².
 
-    `a` is a layer's raw output, before any normalisation or activation function.
+    `a` is the output of a layer before any normalisation or activation function.
 
-    Fails where: the task is far from NAS-Bench-201's, as with SNIP, and weaker there too (0.36).
-    Its square makes a few channels decide. A recurrent or attention layer counts as one layer.
+    Limitations: like SNIP, it is unreliable on tasks unlike NAS-Bench-201's, and it is weaker there
+    as well (rank correlation 0.36). Because of the square, a few channels dominate the sum. A
+    recurrent or attention layer counts as one layer.
 
     >>> from torch import tensor
     >>> fisher({"a": tensor([[1.0, 2.0], [3.0, 0.0]])})  # two samples, two channels
@@ -24,7 +25,7 @@ def fisher(taylor: dict[str, Tensor]) -> Tensor:
 
 
 def channel_saliency(taylor: Tensor) -> Tensor:
-    """½ · mean over the samples of the squared Taylor term, one value a channel.
+    """½ · mean over the samples of the squared Taylor term, one value per channel.
 
     >>> from torch import tensor
     >>> channel_saliency(tensor([[1.0, 2.0], [3.0, 0.0]]))

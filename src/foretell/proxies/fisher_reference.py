@@ -1,4 +1,4 @@
-"""Fisher as the code of arXiv:2101.08134 sums it: each channel as often as it has weights."""
+"""Fisher as in the code of arXiv:2101.08134: each channel counts once for each of its weights."""
 
 import torch
 from torch import Tensor
@@ -9,10 +9,10 @@ from foretell.proxies.fisher import channel_saliency
 def fisher_reference(taylor: dict[str, Tensor], fan_in: dict[str, int]) -> Tensor:
     """Sum over layers of fan-in times the `fisher` of the layer.
 
-    The authors copy a channel's saliency to every weight of the channel and sum the copies.
+    The authors copy the saliency of a channel to each of its weights and sum the copies.
 
-    Fails where: `fisher` does; besides, the copies count channels with a large fan-in more often
-    than the definition of the score knows any reason for.
+    Limitations: those of `fisher`; in addition, channels with a large fan-in count more often, for
+    which the definition of the score gives no reason.
 
     >>> from torch import tensor
     >>> fisher_reference({"a": tensor([[1.0, 2.0], [3.0, 0.0]])}, {"a": 9})

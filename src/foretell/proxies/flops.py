@@ -1,18 +1,18 @@
-"""flops: the arithmetic of one forward pass, the other baseline."""
+"""flops: the arithmetic of one forward pass, a baseline."""
 
 import torch
 from torch import Tensor
 
 
 def flops(forward_flops: int) -> Tensor:
-    """Floating-point operations of one sample's forward pass, a multiply-add counted as two.
+    """Floating-point operations of the forward pass of one sample; a multiply-add counts as two.
 
     Counted by torch.utils.flop_counter: convolutions and all products of matrices and vectors,
     those of recurrent, bilinear and attention layers among them, also inside scripted and custom
     functions. Of a sparse matrix its entries count. Products of single numbers do not, nor sums.
 
-    Fails where: the work is not in matrix products, which is all it counts, and where the input's
-    size rather than the network makes the difference.
+    Limitations: only matrix products are counted, and the count depends on the size of the input as
+    much as on the network.
 
     >>> flops(6_000)
     tensor(6000)

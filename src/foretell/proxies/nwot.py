@@ -1,4 +1,4 @@
-"""nwot: do the units of the untrained network already tell the inputs apart?
+"""nwot: do the units of the untrained network already distinguish the inputs?
 
 Mellor et al. 2021, "Neural Architecture Search without Training", arXiv:2006.04647v3.
 """
@@ -10,16 +10,17 @@ from torch import Tensor
 def nwot(codes_kernel: Tensor) -> Tensor:
     """log |det K|, K_ij being the number of units on the same side of their kink for i and j.
 
-    With binary codes x, one row a sample, K = Σ_layers x xᵀ + (1 − x)(1 − x)ᵀ. A unit's code is 1
-    where the input of its activation is positive: of ReLU and its kin, ReLU6 and the hard
-    sigmoids (whose second kink is not coded), and of GELU, SiLU, Mish, ELU and softplus; of a
-    sigmoid or tanh where it gates a tensor of its own shape. Functional activations count, which
-    code that looks for nn.ReLU modules does not see. At most N · log(number of units); not
-    comparable across batch sizes. Undefined for one sample and where two have the same codes.
+    With binary codes x, one row per sample, K = Σ_layers x xᵀ + (1 − x)(1 − x)ᵀ. The code of a unit
+    is 1 if the input of its activation function is positive. Activation functions are ReLU and its
+    variants, ReLU6 and the hard sigmoids (whose second kink is ignored), GELU, SiLU, Mish, ELU and
+    softplus, and a sigmoid or tanh that gates a tensor of the same shape. Functional activations
+    count as well, unlike in code that searches for nn.ReLU modules. The maximum is
+    N · log(number of units); scores are not comparable across batch sizes. Undefined for a single
+    sample, and if two samples have the same codes.
 
-    Fails where: networks differ in size. The kernel's diagonal is the number of units, so the
-    score grows with it: compare with `flops`. Nor does it see a skip or a pooling, which have no
-    kink, nor anything of the labels. A network with few units or many samples has a singular K.
+    Limitations: the diagonal of the kernel is the number of units, so the score grows with the size
+    of the network: compare it with `flops`. Skips and pooling have no kink and do not affect it,
+    and neither do the labels. With few units or many samples, K is singular.
 
     >>> from torch import tensor
     >>> nwot(tensor([[3.0, 1.0], [1.0, 3.0]]))

@@ -1,14 +1,14 @@
-"""params: the number of parameters, the baseline every proxy must beat."""
+"""params: the number of parameters, a baseline that every proxy should outperform."""
 
 import torch
 from torch import Tensor
 
 
 def params(parameters: dict[str, Tensor]) -> Tensor:
-    """Number of parameters, tied ones counted once.
+    """Number of parameters; tied parameters count once.
 
-    Fails where: all candidates have the same size, or spend their weights where they don't help (a
-    large classifier). On NAS-Bench-201 it still ties with the best zero-cost scores.
+    Limitations: it cannot rank candidates of equal size, and it overrates weights that do not help,
+    such as those of a large classifier. On NAS-Bench-201, it is still as good as the best scores.
 
     >>> from torch import zeros
     >>> params({"weight": zeros(3, 4), "bias": zeros(3)})

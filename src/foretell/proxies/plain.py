@@ -1,6 +1,7 @@
-"""plain: SNIP with its signs, the simplest first-order score.
+"""plain: SNIP with signs, the simplest first-order score.
 
-The code of Abdelfattah et al. 2021, arXiv:2101.08134; one of NAS-Bench-Suite-Zero's thirteen.
+The code of Abdelfattah et al. 2021, arXiv:2101.08134; one of the thirteen proxies of
+NAS-Bench-Suite-Zero.
 """
 
 import torch
@@ -10,12 +11,13 @@ from torch import Tensor
 def plain(weights: dict[str, Tensor], grads: dict[str, Tensor]) -> Tensor:
     """The signed sum over all weights of w · ∂L/∂w.
 
-    It is the slope of the loss as all weights grow together. Higher is taken to be better, as in
-    NAS-Bench-Suite-Zero.
+    It is the derivative of the loss when all weights are scaled together. Higher is considered
+    better, as in NAS-Bench-Suite-Zero.
 
-    Fails where: a normalisation follows a layer. Scaling such weights changes nothing, so their sum
-    is 0 (but for the normalisation's ε): where every convolution has its BatchNorm, the classifier
-    alone decides. The signs cancel: in float32 expect few digits.
+    Limitations: scaling the weights of a layer that is followed by a normalisation has no effect,
+    so their sum is 0 (except for the ε of the normalisation). If every convolution is followed by
+    BatchNorm, the score depends on the classifier alone. The terms cancel, so expect few meaningful
+    digits in float32.
 
     >>> from torch import tensor
     >>> plain({"a": tensor([1.0, -2.0])}, {"a": tensor([3.0, 4.0])})

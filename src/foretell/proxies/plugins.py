@@ -1,8 +1,8 @@
-"""Proxies of the user's own: registered by a call, or by an installed package.
+"""Proxies defined by users: registered by a decorator, or provided by an installed package.
 
-A package announces its proxies as entry points, `name = "module:object"` in the group
-`foretell.proxies`, whose object is the proxy's function decorated with `register`, or any module
-that registers some when it is imported.
+A package declares its proxies as entry points, `name = "module:object"` in the group
+`foretell.proxies`. The object is a function decorated with `register`, or a module that registers
+proxies when it is imported.
 """
 
 import inspect
@@ -28,12 +28,12 @@ Function = TypeVar("Function", bound=Callable[..., Tensor])
 def register(
     *, source: str, higher_is_better: bool = True, bound: str = "", draws: bool = False
 ) -> Callable[[Function], Function]:
-    """Make a function a proxy under its own name; the function itself stays as it is.
+    """A decorator that registers a function as a proxy under its name; the function is unchanged.
 
-    Its parameters without a default name the quantities it needs (`foretell list quantities`), the
-    others are its settings. Where it is undefined it raises ArithmeticError with the reason.
+    Its parameters without a default name the quantities it needs (`foretell list quantities`); the
+    others are its settings. Where it is undefined, it raises ArithmeticError with the reason.
 
-    Raises ForetellError for an unknown quantity, a name that is taken, or a missing docstring.
+    Raises ForetellError for an unknown quantity, a name in use, or a missing docstring.
 
     >>> import torch
     >>> @register(source="an example")
@@ -59,9 +59,9 @@ def register(
 
 
 def unregister(name: str) -> None:
-    """Forget a proxy that was registered, as a test does that leaves all as it found it.
+    """Remove a registered proxy, for example at the end of a test.
 
-    Raises UnknownName if there is none of that name.
+    Raises UnknownName if there is no proxy with this name.
     """
     if name not in PROXIES:
         raise unknown_name("proxy", name, PROXIES)
@@ -73,28 +73,28 @@ def check(proxy: Proxy) -> None:
     for parameter in inspect.signature(proxy.function).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise ForetellError(
-                f"{proxy.name} takes *{parameter.name}; name each quantity it needs"
+                f"{proxy.name} takes *{parameter.name}; name each quantity as a parameter"
             )
     for need in proxy.needs:
         if need not in QUANTITIES:
-            said = f"{proxy.name} asks for {need!r}, which is no quantity"
+            said = f"{proxy.name} requires {need!r}, which is not a quantity"
             raise unknown_name("quantity", need, QUANTITIES, said)
     if not proxy.needs:
-        raise ForetellError(f"{proxy.name} asks for no quantity; name one as a parameter")
+        raise ForetellError(f"{proxy.name} requires no quantity; name one as a parameter")
     if not proxy.summary:
-        raise ForetellError(f"{proxy.name} has no docstring; say in one line what comes out")
+        raise ForetellError(f"{proxy.name} has no docstring; describe in one line what it returns")
     known = PROXIES.get(proxy.name)
     if known is not None and known.function.__module__ != proxy.function.__module__:
         raise ForetellError(
-            f"a proxy called {proxy.name!r} is there already ({known.source}); choose another name"
+            f"a proxy called {proxy.name!r} already exists ({known.source}); choose another name"
         )
 
 
 @cache
 def load_plugins() -> None:
-    """Import what installed packages announce, once a process.
+    """Import the proxies that installed packages declare, once per process.
 
-    Raises ForetellError, naming the package, where one cannot be imported.
+    Raises ForetellError, naming the package, if one cannot be imported.
     """
     for entry in entry_points(group=GROUP):
         try:

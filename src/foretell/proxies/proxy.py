@@ -1,4 +1,4 @@
-"""What is known of a proxy."""
+"""A proxy and its metadata."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -16,38 +16,38 @@ __all__ = ["PROXIES", "Proxy"]
 
 @dataclass(frozen=True)
 class Proxy:
-    """A proxy and what is known of it."""
+    """A proxy and its metadata."""
 
     function: Callable[..., Tensor]
     source: str
     higher_is_better: bool = True
     bound: str = ""
-    """The largest or smallest value it can take, in words; empty when it has none."""
+    """The largest or smallest possible value, in words; empty if unbounded."""
     draws: bool = False
-    """It draws random numbers of its own: another seed gives another value for any model."""
+    """Whether it draws random numbers, so that the value depends on the seed for any model."""
 
     @property
     def name(self) -> str:
-        """The function's own name."""
+        """The name of the function."""
         return self.function.__name__
 
     @property
     def summary(self) -> str:
-        """The first line of the function's docstring."""
+        """The first line of the docstring of the function."""
         return first_line(self.function)
 
     @cached_property
     def needs(self) -> tuple[str, ...]:
-        """The quantities it asks for: its parameters without a default."""
+        """The quantities it needs: its parameters without a default."""
         parameters = inspect.signature(self.function).parameters.values()
         return tuple(p.name for p in parameters if p.default is p.empty)
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
-        """Its settings and their defaults: its parameters with one."""
+        """Its settings with their defaults: its parameters with a default."""
         parameters = inspect.signature(self.function).parameters.values()
         return MappingProxyType({p.name: p.default for p in parameters if p.default is not p.empty})
 
 
 PROXIES: dict[str, Proxy] = {}
-"""All proxies by name: foretell's own, and what `register` adds."""
+"""All proxies by name: those of foretell, and those added by `register`."""

@@ -1,7 +1,7 @@
-"""The quantities a proxy may ask for by naming them as a parameter, and the step that gives each.
+"""The quantities that proxies request by their parameter names, and the steps that compute them.
 
-Steps are what the engine runs. A step's cost is in forward-equivalents: the arithmetic of one
-forward pass of the minibatch. `tests/engine/test_plan.py` counts them.
+The engine runs steps. The cost of a step is in forward-equivalents: the arithmetic of one forward
+pass of the minibatch. `tests/engine/test_plan.py` verifies the costs.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ __all__ = ["QUANTITIES", "STEPS", "Quantity", "Step"]
 
 @dataclass(frozen=True)
 class Quantity:
-    """A thing the engine can compute once for all who need it."""
+    """An intermediate result that is computed once for all proxies that need it."""
 
     step: str
     meaning: str
@@ -19,12 +19,12 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Step:
-    """A piece of a pass; it continues from the steps named in `after`."""
+    """A part of a pass; it requires the steps named in `after`."""
 
     of: str
-    """The pass it belongs to, by its name in `foretell.engine.passes.PASSES`."""
+    """The name of its pass in `foretell.engine.passes.PASSES`."""
     cost: float
-    """In forward passes of the minibatch, or of one sample if `per_sample`."""
+    """In forward passes of the minibatch, or of a single sample if `per_sample`."""
     meaning: str
     after: tuple[str, ...] = ()
     per_sample: bool = False
@@ -32,39 +32,39 @@ class Step:
 
 STEPS: dict[str, Step] = {
     "read": Step("read", 0, "the model's own tensors"),
-    "count": Step("count", 0, "a forward pass of shapes alone, through a FLOP counter"),
-    "forward": Step("loss", 1, "one forward pass of the minibatch, its graph kept"),
+    "count": Step("count", 0, "a forward pass of shapes only, with a FLOP counter"),
+    "forward": Step("loss", 1, "one forward pass of the minibatch, keeping its graph"),
     "jacobian": Step("loss", 1, "summed outputs back to the inputs", after=("forward",)),
     "backward": Step("loss", 2, "loss back to weights and layer outputs", after=("forward",)),
     "codes": Step(
-        "loss", 0.5, "agreement of all pairs' codes; grows with the batch", after=("forward",)
+        "loss", 0.5, "agreement of codes for all pairs; grows with the batch", after=("forward",)
     ),
-    "curvature": Step("loss", 4, "tangents along the weights, forth and back", after=("backward",)),
+    "curvature": Step("loss", 4, "tangents along the weights and back", after=("backward",)),
     "flow": Step("flow", 3, "|w| on one sample of ones, forward and back", per_sample=True),
     "reference_flow": Step(
         "reference_flow", 3, "the same with the reference's normalisations", per_sample=True
     ),
     "normed_flow": Step("normed_flow", 3, "the same with all normalisations", per_sample=True),
-    "halves": Step("halves", 3, "each half of the minibatch forward, and its loss back"),
+    "halves": Step("halves", 3, "each half of the minibatch forward and back"),
     "gaussian": Step("gaussian", 2, "two forward passes with weights and inputs from N(0, 1)"),
 }
 
 
 QUANTITIES: dict[str, Quantity] = {
-    "parameters": Quantity("read", "name → parameter, tied ones once"),
-    "weights": Quantity("read", "name → weight tensor; `weights.py` says what counts"),
-    "targets": Quantity("read", "the batch's targets as given"),
-    "forward_flops": Quantity("count", "FLOPs of one sample's forward pass"),
-    "output_width": Quantity("forward", "length of the main output's last axis"),
-    "codes_kernel": Quantity("codes", "[N, N]: how many units are on the same side for a pair"),
-    "input_grads": Quantity("jacobian", "[N, D]: ∂(sample's summed output)/∂(sample)"),
-    "grads": Quantity("backward", "name → ∂L/∂w, zeros where the loss does not depend on w"),
+    "parameters": Quantity("read", "name → parameter; tied ones once"),
+    "weights": Quantity("read", "name → weight tensor (not biases or normalisations)"),
+    "targets": Quantity("read", "the targets of the batch"),
+    "forward_flops": Quantity("count", "FLOPs of the forward pass of one sample"),
+    "output_width": Quantity("forward", "length of the last axis of the main output"),
+    "codes_kernel": Quantity("codes", "[N, N]: number of units with equal codes for a pair"),
+    "input_grads": Quantity("jacobian", "[N, D]: ∂(summed output of a sample)/∂(sample)"),
+    "grads": Quantity("backward", "name → ∂L/∂w; zeros if the loss does not depend on w"),
     "taylor": Quantity("backward", "layer → [N, C]: Σ over positions of a · ∂L/∂a"),
-    "fan_in": Quantity("backward", "layer → number of weights of one of its channels"),
-    "hessian_weights": Quantity("curvature", "name → (H w), H the Hessian of L over all weights"),
+    "fan_in": Quantity("backward", "layer → number of weights per channel"),
+    "hessian_weights": Quantity("curvature", "name → (H w), H being the Hessian of L"),
     "flow_weights": Quantity("flow", "name → |w|"),
     "flow_grads": Quantity("flow", "name → ∂R/∂|w| / 2**flow_exponent"),
-    "flow_exponent": Quantity("flow", "the power of two taken out of R"),
+    "flow_exponent": Quantity("flow", "the power of two that is factored out of R"),
     "reference_flow_weights": Quantity("reference_flow", "as flow_weights"),
     "reference_flow_grads": Quantity("reference_flow", "as flow_grads"),
     "reference_flow_exponent": Quantity("reference_flow", "as flow_exponent"),
@@ -73,5 +73,5 @@ QUANTITIES: dict[str, Quantity] = {
     "normed_flow_exponent": Quantity("normed_flow", "as flow_exponent"),
     "half_grads": Quantity("halves", "name → [2, …]: the `grads` of each half of the minibatch"),
     "feature_change": Quantity("gaussian", "mean over samples of ‖f(x) − f(x + 0.01ε)‖₁"),
-    "norm_variances": Quantity("gaussian", "for each BatchNorm [C]: what it divides squares by"),
+    "norm_variances": Quantity("gaussian", "for each BatchNorm, [C]: the variances it uses"),
 }

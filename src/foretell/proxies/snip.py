@@ -1,4 +1,4 @@
-"""SNIP: how much would the loss change if a connection were cut?
+"""SNIP: how much would the loss change if a connection were removed?
 
 Lee, Ajanthan & Torr 2019, arXiv:1810.02340; summed over the network as in arXiv:2101.08134.
 """
@@ -10,9 +10,9 @@ from torch import Tensor
 def snip(weights: dict[str, Tensor], grads: dict[str, Tensor]) -> Tensor:
     """Sum over all weights of |w · ∂L/∂w|.
 
-    Fails where: the best networks are to be told apart: negative rank correlation among
-    NAS-Bench-201's best tenth. It prefers wide networks, is weak on NAS-Bench-101 (0.16 in
-    size), and decays within one epoch of training.
+    Limitations: it does not distinguish the best networks; its rank correlation is negative among
+    the best 10 % of NAS-Bench-201. It prefers wide networks, is weak on NAS-Bench-101 (0.16 in
+    absolute value), and decays within one epoch of training.
 
     >>> from torch import tensor
     >>> snip({"a": tensor([1.0, -2.0])}, {"a": tensor([3.0, 4.0])})

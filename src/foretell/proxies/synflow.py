@@ -1,4 +1,4 @@
-"""SynFlow: how much signal could flow through all the weights at once?
+"""SynFlow: how much signal can flow through all the weights?
 
 Tanaka et al. 2020, arXiv:2006.05467.
 """
@@ -15,14 +15,14 @@ def synflow(
     """Natural logarithm of Σ |w · ∂R/∂w|, R being the summed output of the network |w| on ones.
 
     Normalisations (batch, layer, group, instance, RMS) and dropout are bypassed, and attention is
-    spread evenly: each would otherwise make R blind to the scale of what flows. The sum itself
-    reaches 1e100 on ordinary networks, so R comes as a number times 2**flow_exponent and only the
-    logarithm is formed.
+    uniform, since each of these would make R independent of the scale of the signal. The sum
+    reaches 1e100 on ordinary networks, so R is given as a number times 2**flow_exponent, and only
+    the logarithm is computed.
 
-    Fails where: activations are bounded: behind ReLU6 nothing of a large flow is left to
-    differentiate. Depth differs: the sum is exponential in it. It grows with the number of weights
-    and ranks much as `params` does; it sees neither data nor normalisation. Weak on NAS-Bench-101
-    (0.37), but among the scores of its paper the one that never turns against accuracy.
+    Limitations: behind a bounded activation such as ReLU6, the derivative of a large flow is 0. The
+    sum grows exponentially with the depth. It grows with the number of weights and ranks similarly
+    to `params`; it depends neither on data nor on normalisation. It is weak on NAS-Bench-101
+    (0.37), but the only score of arXiv:2101.08134 that never correlates negatively with accuracy.
 
     >>> from torch import tensor
     >>> synflow({"a": tensor([1.0, 2.0])}, {"a": tensor([0.5, 0.25])}, 0)

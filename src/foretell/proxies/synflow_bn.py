@@ -1,4 +1,4 @@
-"""SynFlow with normalisation kept, which the code of arXiv:2101.08134 has beside `synflow`."""
+"""SynFlow with normalisation, a variant in the code of arXiv:2101.08134."""
 
 from torch import Tensor
 
@@ -10,15 +10,16 @@ def synflow_bn(
     normed_flow_grads: dict[str, Tensor],
     normed_flow_exponent: int,
 ) -> Tensor:
-    """`synflow` of the network with its normalisations, in logarithm: log Σ |w · ∂R/∂w|.
+    """`synflow` of the network including its normalisations: log Σ |w · ∂R/∂w|.
 
-    BatchNorm uses the statistics of the one sample of ones, or |running| ones where they are
-    frozen; dropout is bypassed.
+    BatchNorm uses the statistics of the single sample of ones, or the absolute values of the
+    running ones if they are frozen; dropout is bypassed.
 
-    Fails where: it is taken for SynFlow. A normalisation subtracts means, so the flow is no longer
-    positive nor linear; a layer before it has Σ w · ∂R/∂w = 0 and only the absolute values keep
-    its terms from cancelling. Maps of one pixel leave BatchNorm nothing to average: undefined.
-    A sample of ones has constant maps but for the padding, so ε decides how they are scaled.
+    Limitations: it is not SynFlow. A normalisation subtracts means, so the flow is neither positive
+    nor linear; a layer before it has Σ w · ∂R/∂w = 0, and only the absolute values prevent
+    cancellation. For maps of one pixel, BatchNorm has nothing to average, and the score is
+    undefined. A sample of ones has constant maps except near the padding, so their scale depends on
+    ε.
 
     >>> from torch import tensor
     >>> synflow_bn({"a": tensor([1.0, 2.0])}, {"a": tensor([0.5, 0.25])}, 0)

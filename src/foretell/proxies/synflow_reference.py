@@ -1,4 +1,4 @@
-"""SynFlow as the code of arXiv:2101.08134 computes it, in logarithm."""
+"""SynFlow as computed by the code of arXiv:2101.08134, as a logarithm."""
 
 from torch import Tensor
 
@@ -10,13 +10,13 @@ def synflow_reference(
     reference_flow_grads: dict[str, Tensor],
     reference_flow_exponent: int,
 ) -> Tensor:
-    """`synflow` with only BatchNorm1d and BatchNorm2d bypassed, and dropout left on.
+    """`synflow` with only BatchNorm1d and BatchNorm2d bypassed, and with dropout.
 
-    In the authors' NAS-Bench-201 network the reduction blocks keep their BatchNorm; the space's
-    `reference` variant marks those layers and this score honours the mark.
+    In the authors' NAS-Bench-201 network, the reduction blocks keep their BatchNorm; the
+    `reference` variant of the space marks these layers, and this score respects the mark.
 
-    Fails where: `synflow` does; besides, it keeps LayerNorm, GroupNorm and BatchNorm3d, behind
-    which the flow no longer knows the scale of the weights, and dropout adds noise.
+    Limitations: those of `synflow`; in addition, it keeps LayerNorm, GroupNorm and BatchNorm3d,
+    behind which the flow is independent of the scale of the weights, and dropout adds noise.
 
     >>> from torch import tensor
     >>> synflow_reference({"a": tensor([1.0, 2.0])}, {"a": tensor([0.5, 0.25])}, 0)

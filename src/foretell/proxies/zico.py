@@ -1,4 +1,4 @@
-"""ZiCo: do different samples pull on a weight in the same direction, and how surely?
+"""ZiCo: how consistent is the gradient of a weight over different samples?
 
 Li et al. 2023, "ZiCo: Zero-shot NAS via Inverse Coefficient of Variation on Gradients",
 arXiv:2301.11300.
@@ -11,17 +11,18 @@ WEIGHTS_AT_A_TIME = 2**20
 
 
 def zico(half_grads: dict[str, Tensor]) -> Tensor:
-    """Σ_l log Σ_w mean|g| / std(g) over the weight tensors, g being minibatches' gradients.
+    """Σ_l log Σ_w mean|g| / std(g) over the weight tensors, g being the gradients of minibatches.
 
-    The minibatches are the two halves of the batch, the authors' number; std is that of the
-    population. Weights whose gradient is the same in both halves are left out, as are tensors with
-    no others. For two minibatches each ratio is at least 1, so a tensor of n weights adds at least
-    log n. Undefined for one sample, and where no gradient differs.
+    The minibatches are the two halves of the batch (the authors also use two); std is the
+    population standard deviation. Weights with the same gradient in both halves are left out, and
+    so are tensors without any other weights. With two minibatches, each ratio is at least 1, so a
+    tensor of n weights contributes at least log n. Undefined for a single sample, and if no
+    gradient differs.
 
-    Fails where: the batch is small. With two minibatches the ratio (|g₁| + |g₂|) / |g₁ − g₂| is
-    heavy-tailed: a few weights whose gradients happen to agree carry a layer's sum. The bound is
-    most of the score (five sixths on a ResNet-18), so it follows the number of layers and of
-    weights: compare with `params`.
+    Limitations: with two minibatches, the ratio (|g₁| + |g₂|) / |g₁ − g₂| is heavy-tailed: a few
+    weights whose gradients happen to agree dominate the sum of a layer, especially on small
+    batches. The lower bound makes up most of the score (five sixths on a ResNet-18), so it follows
+    the number of layers and weights: compare it with `params`.
 
     >>> from torch import tensor
     >>> zico({"a": tensor([[1.0, 2.0], [3.0, 2.0]])})  # (2/1), the second does not differ
