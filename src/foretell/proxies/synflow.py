@@ -15,9 +15,11 @@ def synflow(
     """Natural logarithm of Σ |w · ∂R/∂w|, R being the summed output of the network |w| on ones.
 
     Normalisations (batch, layer, group, instance, RMS) and dropout are bypassed, and attention is
-    uniform, since each of these would make R independent of the scale of the signal. The sum
-    reaches 1e100 on ordinary networks, so R is given as a number times 2**flow_exponent, and only
-    the logarithm is computed.
+    uniform, since each of these would make R independent of the scale of the signal. |w| is the
+    absolute value of every parameter, biases and frozen ones included. Buffers are not parameters:
+    a mask, a table of positions or a fixed filter keeps its values, as a plain attribute does. The
+    sum reaches 1e100 on ordinary networks, so R is given as a number times 2**flow_exponent, and
+    only the logarithm is computed.
 
     Limitations: behind a bounded activation such as ReLU6, the derivative of a large flow is 0. The
     sum grows exponentially with the depth. It grows with the number of weights and ranks similarly

@@ -12,8 +12,8 @@ def synflow_bn(
 ) -> Tensor:
     """`synflow` of the network including its normalisations: log Σ |w · ∂R/∂w|.
 
-    BatchNorm uses the statistics of the single sample of ones, or the absolute values of the
-    running ones if they are frozen; dropout is bypassed.
+    BatchNorm uses the statistics of the single sample of ones, or the running ones if they are
+    frozen; dropout is bypassed.
 
     Limitations: it is not SynFlow. A normalisation subtracts means, so the flow is neither positive
     nor linear; a layer before it has Σ w · ∂R/∂w = 0, and only the absolute values prevent

@@ -13,7 +13,9 @@ def synflow_reference(
     """`synflow` with only BatchNorm1d and BatchNorm2d bypassed, and with dropout.
 
     In the authors' NAS-Bench-201 network, the reduction blocks keep their BatchNorm; the
-    `reference` variant of the space marks these layers, and this score respects the mark.
+    `reference` variant of the space marks these layers, and this score respects the mark. The
+    authors' code also takes the absolute values of buffers, which turns a mask of −∞ into +∞; here
+    buffers keep their values.
 
     Limitations: those of `synflow`; in addition, it keeps LayerNorm, GroupNorm and BatchNorm3d,
     behind which the flow is independent of the scale of the weights, and dropout adds noise.

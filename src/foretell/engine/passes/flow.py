@@ -5,6 +5,7 @@ reference's code leaves out, and `normed_flow` none.
 """
 
 from contextlib import ExitStack
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -81,27 +82,39 @@ def flow_in(
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], int]:
     """The three quantities, computed in one floating-point type; raises Undefined."""
 
-    def positive(tensor: Tensor) -> Tensor:
+    def typed(tensor: Tensor) -> Tensor:
         tensor = tensor.detach()
-        return tensor.abs().to(dtype) if tensor.is_floating_point() else tensor.clone()
+        return tensor.to(dtype, copy=True) if tensor.is_floating_point() else tensor.clone()
 
     model = subject.model
-    absolute = {name: positive(tensor) for name, tensor in model.named_buffers()}
-    absolute |= {name: positive(tensor) for name, tensor in model.named_parameters()}
-    weights = {name: absolute[name].requires_grad_() for name in subject.weights}
+    held = {name: typed(tensor) for name, tensor in model.named_buffers()}
+    held |= {name: typed(tensor).abs_() for name, tensor in model.named_parameters()}
+    weights = {name: held[name].requires_grad_() for name in subject.weights}
     ones = subject.batch[:1].each_shared(
         lambda t: torch.ones_like(t, dtype=dtype) if t.is_floating_point() else t
     )
-    with torch.enable_grad():
-        with flow:
-            output = main_output(call(model, absolute, ones))
-        total = output.sum()
-        if not total.requires_grad:
-            raise Undefined("the output does not depend on any trainable weight")
-        grads = gradient(total, weights)
+
+    def back(outputs: Any) -> tuple[dict[str, Tensor], int]:
+        with torch._C.DisableTorchFunction():
+            return flow_back(flow, main_output(outputs), weights)
+
+    with torch.enable_grad(), flow:
+        grads, exponent = call(model, held, ones, back)
+    return {name: w.detach() for name, w in weights.items()}, grads, exponent
+
+
+def flow_back(
+    flow: LinearFlow, output: Tensor, weights: dict[str, Tensor]
+) -> tuple[dict[str, Tensor], int]:
+    """∂R/∂|w| and the exponent of R; raises Undefined."""
+    flow.check(output)
+    total = output.sum()
+    if not total.requires_grad:
+        raise Undefined("the output does not depend on any trainable weight")
+    grads = gradient(total, weights)
     if not all(tensor.isfinite().all() for tensor in (total, *grads.values())):
         raise Undefined("the flow grows beyond all floats within one operation")
-    return {name: w.detach() for name, w in weights.items()}, grads, exponent_of(output)
+    return grads, exponent_of(output)
 
 
 NAMES = ("normed_flow_weights", "normed_flow_grads", "normed_flow_exponent")

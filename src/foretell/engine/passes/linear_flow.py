@@ -15,7 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from foretell.engine.observer import Observer
+from foretell.batch import tensors
+from foretell.engine.graph import Given, inside, is_foreign, unmarked
+from foretell.engine.observer import Observer, Then
 from foretell.engine.operations import (
     AVERAGES,
     BATCH_NORMS,
@@ -79,7 +81,7 @@ class LinearFlow(Observer):
 
     `even_attention` lets every token attend alike to all that its mask admits, so that attention,
     too, is linear in what flows. Raises Undefined where an operation without a rule meets a tensor
-    beyond all floats.
+    beyond all floats. `check` raises it for what went on out of sight.
     """
 
     def __init__(
@@ -88,6 +90,28 @@ class LinearFlow(Observer):
         super().__init__()
         self.bypass = set(bypass)
         self.rules = EVEN_ATTENTION if even_attention else {}
+        self._mark = object()
+        self._grown = False
+        self._blind = False
+
+    def look(
+        self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Then | None:
+        given = Given(tensors([args, kwargs]))
+        return lambda out: mark_between(given, out, self._mark)
+
+    def check(self, output: Tensor) -> None:
+        """Raise Undefined if the output depends on what was not seen, or differentiates by itself.
+
+        A function with a backward pass of its own may be part of the flow, if neither an exponent
+        nor a bypass comes in between: then that pass is the derivative of what was run.
+        """
+        node = unmarked([output], self._mark)
+        if node is not None and not is_foreign(node):
+            raise Undefined(f"the flow runs through {node.name()} out of sight")
+        if node is not None and (self._grown or self._blind):
+            why = "grows beyond floats" if self._grown else "leaves out or replaces operations"
+            raise Undefined(f"{node.name()} has a derivative of its own, and the flow {why}")
 
     def bypass_batch_norm(self, *_: object) -> None:
         """A hook for what comes before a module whose normalisation is to be bypassed."""
@@ -98,6 +122,8 @@ class LinearFlow(Observer):
         self.bypass.clear()
 
     def run(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if func in self.bypass or func in self.rules:
+            self._blind |= not torch.is_grad_enabled()  # perhaps within a function of the user's
         if func in self.bypass:  # a copy: what follows may work in place on it
             x = args[0] if args else kwargs["input"]
             return carry(x.clone(), exponent_of(x))
@@ -108,9 +134,16 @@ class LinearFlow(Observer):
         if exponents <= {0} or name in ("size", "dim", "numel"):
             out = func(*args, **kwargs)
         else:
+            self._grown = True
             out = scaled(func, name, args, kwargs)
         growing = func in CONTRACTIONS or name in MULTIPLIES
         return rescaled(out) if growing and isinstance(out, Tensor) else out
+
+
+def mark_between(given: Given, out: Any, mark: object) -> None:
+    """Mark what an operation has put into the graph as seen."""
+    outs = [tensor for tensor in tensors(out) if tensor.grad_fn is not None]
+    inside(outs, given, mark)
 
 
 def even_softmax(input: Tensor, dim: int | None = None, *_: Any, **__: Any) -> Tensor:
