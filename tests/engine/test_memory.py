@@ -168,7 +168,7 @@ def test_a_training_is_not_advised_a_micro_batch() -> None:
     """It has none; another batch size is another training, and the user's to choose."""
     part = (torch.randn(16, 4), torch.arange(16) % 3)
     splits = Splits("few", 3, part, part, part)
-    with refused("out of memory while training with a batch_size of 16; give a smaller"):
+    with refused("out of memory while training with batch_size 16; use a smaller batch_size"):
         train(Greedy(5, ERRORS[0]), splits, TrainSettings(epochs=1, batch_size=16), 0)
 
 

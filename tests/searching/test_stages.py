@@ -74,7 +74,7 @@ def test_reduced_training_may_come_first(tmp_path: Path) -> None:
     [
         ({"first_stage": "halfing"}, "did you mean 'halving'?"),
         ({"first_stage": "halving", "training": TrainSettings(epochs=2)}, "have no third"),
-        ({"first_stage": "econas", "space": OWN}, "no channels and resolution"),
+        ({"first_stage": "econas", "space": OWN}, "expected the settings channels and resolution"),
     ],
 )
 def test_what_can_be_no_stage_is_told(change: dict[str, Any], said: str, tmp_path: Path) -> None:
