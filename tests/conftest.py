@@ -82,3 +82,9 @@ def ctrl_c() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(autouse=True)
+def no_lines_of_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test depends on time: a slow machine prints no more to standard error than a fast one."""
+    monkeypatch.setattr("foretell.cli.progress.EVERY", 1e6)
