@@ -28,6 +28,18 @@ from foretell.engine.operations import (
 
 __all__ = ["Watch"]
 
+PRODUCT_NAMES = {
+    *("matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "addmm", "baddbmm", "einsum", "mv"),
+    *("addmv", "tensordot", "inner", "multi_dot", "chain_matmul"),
+}
+
+
+def first_axis(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether several tensors are joined along their first axis."""
+    dim = kwargs.get("dim", kwargs.get("axis", args[1] if len(args) > 1 else 0))
+    parts = args[0] if args else ()
+    return dim == 0 and len(parts) > 1 and all(part.ndim > 1 for part in parts)
+
 
 @dataclass(eq=False)
 class Tap:
@@ -86,6 +98,8 @@ class Watch(Observer):
     axes: list[int | None] = field(default_factory=list)
     """The axis of the samples in each layer output so far; None for one that has no such axis."""
     taps: list[Tap] = field(default_factory=list)
+    lost: str = ""
+    """Why the layers' outputs are not, or not all, known for each sample; else empty."""
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -108,6 +122,13 @@ class Watch(Observer):
             return None
         values = tensors([args, kwargs])
         fed = any(tensor in self._fed for tensor in values)
+        if fed and name in ("cat", "concat", "concatenate", "vstack") and first_axis(args, kwargs):
+            self.lost = f"`{name}` joins inputs along the samples, which are then no longer apart"
+        views = [v for v in values if v._base is not None and id(v._base) in self._names]
+        if fed and views and name in PRODUCT_NAMES:
+            self.lost = (
+                f"`{name}` uses the weight {self._names[id(views[0]._base)]} in another form"
+            )
         given = Given(values) if any(id(tensor) in self._names for tensor in values) else None
 
         def then(out: Any) -> None:
@@ -183,9 +204,17 @@ class Watch(Observer):
             return
         channel_axis = 1 if func in CONVOLUTIONS else -1
         if self.known_axes:
-            sample_axis = self.known_axes[len(self.axes)]
+            place = len(self.axes)
+            sample_axis = self.known_axes[place] if place < len(self.known_axes) else None
         else:
             sample_axis = self._sample_axis(output, func, channel_axis, fed)
+        rows = output.shape[sample_axis or 0] if output.ndim else 0
+        if fed and (sample_axis is None or rows % self.samples or not rows):
+            self.lost = (
+                f"the output of {self._names.get(id(weight), func.__name__)} has {rows} rows for "
+                f"{self.samples} samples, and which are a sample's is not known"
+            )
+            sample_axis = None
         self.axes.append(sample_axis)
         if sample_axis is None:
             return  # a table read once for all samples: it has no per-sample term

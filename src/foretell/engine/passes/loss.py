@@ -153,6 +153,8 @@ def joined(name: str, so_far: Any, value: Any) -> Any:
     """A quantity of two parts of a batch, from the quantity of each."""
     if isinstance(so_far, Unavailable) or name in ("fan_in", "output_width"):
         return so_far
+    if isinstance(value, Unavailable):
+        return value
     if name == "input_grads":
         return torch.cat([so_far, value])
     if name == "taylor":
@@ -317,7 +319,7 @@ def tapped(watch: Watch, loss: Tensor, grads: dict[str, Tensor]) -> Found:
     """`taylor` and `fan_in` of the layers that were tapped."""
     if not watch.tapping:
         return {}
-    why = watch.out_of_sight(loss, grads)
+    why = watch.lost or watch.out_of_sight(loss, grads)
     lost = [tap.name for tap in watch.taps if tap.overwritten]
     if lost and not why:
         why = f"the output of {lost[0]} was overwritten before it could be read"
