@@ -294,7 +294,7 @@ def test_ctrl_c_ends_it(cluster: Any, tmp_path: Path) -> None:
     [
         ("ray:127.0.0.1:1", "no Ray cluster answers at 127.0.0.1:1"),
         ("ray://127.0.0.1:1", "no Ray cluster answers at ray://127.0.0.1:1"),
-        ("ray:nowhere:x", "'nowhere:x' is no address of a Ray cluster"),
+        ("ray:nowhere:x", "'nowhere:x' is not an address of a Ray cluster"),
         ("dask:host:8786", "give processes, ray or ray:ADDRESS"),
     ],
 )

@@ -116,7 +116,7 @@ def test_official_pickles_are_read_only_if_trusted(tmp_path: Path) -> None:
         import_table("nats-tss", path)
     assert main(["data", "import", "nats-tss", str(path)]) == 2
     assert not marker.exists()
-    with pytest.raises(ForetellError, match="can't be read as the official archive"):
+    with pytest.raises(ForetellError, match="cannot be read as the official archive"):
         import_table("nats-tss", path, trust_pickle=True)
     assert marker.exists()  # which is why it has to be asked for
 
