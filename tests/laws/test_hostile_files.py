@@ -83,7 +83,7 @@ def test_an_importer_refuses_names_of_code(tmp_path: Path) -> None:
     path.write_text("net,top1\nsubprocess:getoutput?cmd=date,1\ntimm:resnet18,2\n")
     from foretell.tables import Columns, Labels, import_columns
 
-    with pytest.raises(ForetellError, match=r"names no model|may name models"):
+    with pytest.raises(ForetellError, match=r"not the name of a model|may name models"):
         import_columns(path, Columns(key="net", report=("top1",)), Labels("zoo", "models"))
 
 
