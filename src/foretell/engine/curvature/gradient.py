@@ -76,8 +76,7 @@ class Curvature:
         self.fragile = WeakTensorKeyDictionary()
         """Views whose λ would be lost if they were overwritten."""
         self._whole, self._apart = Roots(), Roots()
-        self._leaves: list[Tensor] = []
-        self._leaf_edges: list[GradientEdge] = []
+        self._leaves: dict[int, tuple[Tensor, GradientEdge]] = {}
         self._by_weight: dict[int, Tensor] = {}
         self._hooks: list[Any] = []
         self._listening: list[Any] = []
@@ -119,11 +118,13 @@ class Curvature:
         return listen
 
     def stand_for(self, leaves: list[Tensor], edges: list[GradientEdge | None]) -> None:
-        """Tensors at which the graphs of tangents end, and where a gradient by each goes on."""
+        """Tensors at which the graphs of tangents end, and where a gradient by each goes on.
+
+        The gradient by a weight, which is its own tangent in several operations, goes on once.
+        """
         for leaf, edge in zip(leaves, edges, strict=True):
             if edge is not None:
-                self._leaves.append(leaf)
-                self._leaf_edges.append(edge)
+                self._leaves.setdefault(id(leaf), (leaf, edge))
 
     def cut(self, out: Tensor, tangent: Tensor | Apart) -> Tensor:
         """The tangent of `out` as a mere number; what it depends on is let in later.
@@ -172,7 +173,9 @@ class Curvature:
 
         Raises Undefined where torch cannot differentiate an operation's tangent.
         """
-        for edge, grad in zip(self._leaf_edges, self._apart.by(self._leaves), strict=True):
+        leaves = [leaf for leaf, _ in self._leaves.values()]
+        edges = [edge for _, edge in self._leaves.values()]
+        for edge, grad in zip(edges, self._apart.by(leaves), strict=True):
             self._whole.add(edge, grad)
         both = self._whole.by(list(weights.values()))
         found = {}
@@ -187,7 +190,8 @@ class Curvature:
             hook.remove()
         for node in self._listening:
             node.listener = None
-        self._hooks, self._listening, self._leaves, self._leaf_edges = [], [], [], []
+        self._hooks, self._listening = [], []
+        self._leaves.clear()
         self._whole, self._apart = Roots(), Roots()
         self._by_weight.clear()
         self.fragile.clear()
