@@ -14,8 +14,9 @@ from foretell.engine.failures import ANY, ModelFailed, TooFewValues, complaint_o
 from foretell.engine.kept import Kept
 from foretell.engine.state import check_parameters, parameters_of
 from foretell.errors import ForetellError, Undefined
+from foretell.seeds import derived_seed
 
-__all__ = ["BatchNorm", "call", "mode"]
+__all__ = ["BatchNorm", "call", "derived_seed", "mode"]
 
 BatchNorm = Literal["batch", "frozen"]
 """Statistics of batch normalisation: the minibatch's own, or the model's running ones."""
