@@ -66,7 +66,7 @@ def alone(**options: Any) -> dict[str, float]:
         {"batch_norm": "frozen", "micro_batch": 4},
         {"loss": squared},
     ],
-    ids=str,
+    ids=lambda choices: "-".join(choices) or "defaults",
 )
 def test_every_choice_is_honoured_and_said(choices: dict[str, Any], tmp_path: Path) -> None:
     rows = study(tmp_path, ScoreSettings(**choices))
