@@ -4,10 +4,11 @@ Standard output belongs to the answer. While a command runs, whatever other code
 model file for example, goes to standard error, so that what `--json` prints stays JSON.
 """
 
+import io
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from typing import TextIO
 
 import click
@@ -21,8 +22,10 @@ def say(text: str, end: str = "\n") -> None:
 
 
 def note(text: str) -> None:
-    """Print a line that is not part of the answer."""
-    print(f"foretell: {text}", file=sys.stderr)
+    """Print a line that is not part of the answer, if anyone listens."""
+    if sys.stderr is not None:
+        with suppress(OSError):
+            print(f"foretell: {text}", file=sys.stderr)
 
 
 def stream() -> TextIO:
@@ -32,9 +35,9 @@ def stream() -> TextIO:
 
 
 @contextmanager
-def own_output() -> Iterator[TextIO | None]:
+def own_output() -> Iterator[TextIO]:
     """Within the block only the stream it gives writes to standard output."""
-    out = sys.stdout
+    out = sys.stdout or io.StringIO()  # there is none if the shell has closed it
     with redirect_stdout(sys.stderr):
         if descriptor(out) == 1 and descriptor(sys.stderr) == 2:
             with apart(out) as kept:
