@@ -8,7 +8,7 @@ __all__ = ["refuse_ignored"]
 GPU_ONLY = {"score_precision": ("tf32",), "precision": ("tf32", "fp16")}
 """Values of options that only a GPU can have."""
 
-WITHOUT_MODEL = ("model", "proxies", "batch_size", "form")
+WITHOUT_MODEL = ("model", "proxies", "batch_size", "kind", "columns")
 """What `foretell explain` looks at if it is given no model."""
 
 

@@ -8,7 +8,7 @@ scoring, `TrainSettings` of those of training, the text of the data set of `--da
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce, wraps
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from foretell.cli.command import option
 from foretell.cli.values import Names, Number, OneOf, Whole
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MANY",
+    "Form",
     "Given",
     "batch_size_option",
     "data_options",
@@ -256,14 +257,36 @@ def train_settings(train_batch_size: int, **choices: Any) -> TrainSettings:
     return TrainSettings(batch_size=train_batch_size, **choices)
 
 
+@dataclass(frozen=True)
+class Form:
+    """How a table is printed."""
+
+    kind: Literal["text", "json", "csv"] = "text"
+    columns: tuple[str, ...] = ()
+    """Those to print, in this order; all, if there are none."""
+
+
 def form_options(function: Function) -> Function:
-    """`form`: "text", "json" or "csv"."""
-    forms = {"json": "Print JSON instead of a table.", "csv": "Print CSV instead of a table."}
-    added = (
-        option(f"--{name}", "form", section="Output", flag_value=name, help=about)
-        for name, about in forms.items()
-    )
-    return together(*added)(function)
+    """`form`: how tables are printed, as a `Form`."""
+    return together(
+        option("--json", "kind", section="Output", flag_value="json", help="Print JSON."),
+        option("--csv", "kind", section="Output", flag_value="csv", help="Print CSV."),
+        option(
+            "--columns",
+            section="Output",
+            type=Names(),
+            default="",
+            show_default="as many as the terminal has room for, all in JSON and CSV",
+            metavar="NAMES",
+            help="Print these columns, with commas between, in this order.",
+        ),
+        collected("form", form_of, "kind", "columns"),
+    )(function)
+
+
+def form_of(kind: Any, columns: tuple[str, ...]) -> Form:
+    """The options of output as a Form."""
+    return Form(kind or "text", columns)
 
 
 def device_option(function: Function) -> Function:

@@ -2,44 +2,81 @@
 
 import json
 import math
-from collections.abc import Mapping
+import os
+import textwrap
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import click
 import pandas as pd
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from foretell.cli.layout import Column, fitted, lines_of
+from foretell.cli.options import Form
 from foretell.cli.output import say, stream
+from foretell.errors import unknown_name
 
-__all__ = ["drop_empty", "show", "width"]
-
-UNBOUND = 240
-"""Columns of text where the answer does not go to a terminal, so that no table is folded."""
+__all__ = ["lines_of_table", "show"]
 
 
-def show(table: pd.DataFrame, form: str | None, title: str = "", **about: Any) -> None:
-    """Print the table and its index; `about` goes into the JSON beside the rows."""
-    if form == "json":
-        rows = [clean(row) for row in table.reset_index().to_dict(orient="records")]
-        say(json.dumps({**clean(about), "rows": rows}, indent=2, ensure_ascii=False))
-    elif form == "csv":
-        say(table.to_csv(), end="")
+def show(
+    table: pd.DataFrame,
+    form: Form,
+    title: str = "",
+    first: Sequence[str] = (),
+    about: Mapping[str, Any] | None = None,
+) -> None:
+    """Print the table and its index; `about` goes into the JSON beside the rows.
+
+    For a person the columns `first` come first, empty ones are dropped, and those that the
+    terminal has no room for are named below.
+
+    Raises UnknownName, once the table is printed, for a column of `form` that it does not have.
+    """
+    asked = [name for name in form.columns if name in table]
+    chosen = table[asked] if asked else table
+    if form.kind == "json":
+        rows = [clean(row) for row in chosen.reset_index().to_dict(orient="records")]
+        say(json.dumps({**clean(about or {}), "rows": rows}, indent=2, ensure_ascii=False))
+    elif form.kind == "csv":
+        say(chosen.to_csv(), end="")
     else:
-        console = terminal()
-        console.print(as_text(table, title), soft_wrap=not console.is_terminal)
+        shown = chosen if asked else drop_empty(table)
+        heading = click.style(title, bold=True) if stream().isatty() else title
+        lines = lines_of_table(shown, width(), [] if asked else first, keep_all=bool(asked))
+        say("\n".join(["", *([heading, ""] if title else []), *lines, ""]))
+    for name in form.columns:
+        if name not in table:
+            raise unknown_name("column", name, table.columns)
 
 
-def terminal() -> Console:
-    """What the answer is drawn on."""
+def width() -> int | None:
+    """How wide the answer may be: COLUMNS, or the terminal's width; None if it is no matter."""
+    if (asked := os.environ.get("COLUMNS", "")).isdecimal():
+        return int(asked)
     out = stream()
-    return Console(file=out, highlight=False, width=None if out.isatty() else UNBOUND)
+    return os.get_terminal_size(out.fileno()).columns if out.isatty() else None
 
 
-def width() -> int:
-    """How many columns of text the answer may have."""
-    return terminal().width
+def lines_of_table(
+    table: pd.DataFrame, width: int | None, first: Sequence[str] = (), *, keep_all: bool = False
+) -> list[str]:
+    """The table as text, its index and the columns `first` before the others.
+
+    The last line names the columns that there is no room for.
+    """
+    names = [str(name) for name in table.index.names]
+    flat = table.reset_index()
+    order = dict.fromkeys([*names, *(name for name in first if name in table), *table])
+    columns = [
+        Column(str(name), tuple(map(cell, flat[name])), is_name=name in names) for name in order
+    ]
+    widths = fitted(columns, width, keep_all=keep_all)
+    left_out = [column.name for column in columns if column.name not in widths]
+    lines = lines_of(columns, widths)
+    if left_out:
+        said = f"No room for {', '.join(left_out)}; --columns NAMES shows those of your choice."
+        lines += ["", *textwrap.wrap(said, width or len(said))]
+    return lines
 
 
 def drop_empty(table: pd.DataFrame) -> pd.DataFrame:
@@ -47,23 +84,6 @@ def drop_empty(table: pd.DataFrame) -> pd.DataFrame:
     text = [name for name in table if not pd.api.types.is_numeric_dtype(table[name])]
     empty = [name for name in text if not any(table[name])]
     return table.drop(columns=empty)
-
-
-def as_text(table: pd.DataFrame, title: str) -> Table:
-    """The table laid out; numbers to the right, undefined ones as a dash."""
-    drawn = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    flat = table.reset_index()
-    for name in flat.columns:
-        number = pd.api.types.is_numeric_dtype(flat[name])
-        drawn.add_column(
-            str(name).replace("_", " "),
-            justify="right" if number else "left",
-            overflow="fold",
-            no_wrap=number,
-        )
-    for row in flat.itertuples(index=False):
-        drawn.add_row(*(Text(cell(value)) for value in row))
-    return drawn
 
 
 def cell(value: Any) -> str:

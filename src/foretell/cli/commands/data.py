@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from foretell.cli.command import Commands, option
-from foretell.cli.options import form_options
+from foretell.cli.options import Form, form_options
 from foretell.cli.output import note, say
 from foretell.cli.values import Names, Number, quoted
 from foretell.errors import ForetellError
@@ -34,7 +34,7 @@ def data() -> None:
 
 @data.command("list")
 @form_options
-def list_(form: str | None) -> None:
+def list_(form: Form) -> None:
     """List the tables that have been imported."""
     import pandas as pd
 
@@ -61,11 +61,11 @@ def list_(form: str | None) -> None:
         )
     columns = ["name", "space", "rows", "choose by", "report", "licence", "source"]
     folder = str(data_folder())
-    if not rows and form is None:
+    if not rows and form.kind == "text":
         say(f"no tables in {folder}; `foretell list tables` shows what can be imported")
         return
     frame = pd.DataFrame(rows, columns=columns).set_index("name")
-    show(frame, form, f"Tables in {folder}", folder=folder)
+    show(frame, form, f"Tables in {folder}", about={"folder": folder})
 
 
 def own(*names: str, **attributes: Any) -> Callable[[Function], Function]:
@@ -182,7 +182,7 @@ def described(own: dict[str, Any]) -> "Columns":
 @data.command("check")
 @click.argument("name")
 @form_options
-def check(name: str, form: str | None) -> None:
+def check(name: str, form: Form) -> None:
     """Check a table and say what is in it.
 
     NAME is an imported table or the path of one.
@@ -201,10 +201,10 @@ def check(name: str, form: str | None) -> None:
     }
     found = {"findings": [{"good": finding.good, "text": finding.text} for finding in findings]}
     described = summary(table)
-    if form is None:
+    if form.kind == "text":
         described["arch"] = [shortened(arch) for arch in described["arch"]]
-    show(described, form, f"Table {table.name}", **about, **found)
-    if form is None:
+    show(described, form, f"Table {table.name}", about={**about, **found})
+    if form.kind == "text":
         say("\n".join(f"{what}: {value}" for what, value in about.items()))
         say("\n".join(f"{'ok' if one.good else 'note'}: {one.text}" for one in findings))
 

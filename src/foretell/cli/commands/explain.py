@@ -6,6 +6,7 @@ import click
 
 from foretell.cli.command import Command
 from foretell.cli.options import (
+    Form,
     Given,
     form_options,
     input_options,
@@ -35,7 +36,7 @@ def explain(
     given: Given,
     proxies: tuple[str, ...] | None,
     scoring: "ScoreSettings",
-    form: str | None,
+    form: Form,
 ) -> None:
     """Show which passes scoring would run, and their cost.
 
@@ -56,8 +57,8 @@ def explain(
         built, batch = inputs.build(name, given.seed), inputs.batches(name)[0]
         found = explain(asked, built, batch, scoring=inputs.suited(scoring))
     about = {"forward_equivalents": found.cost, "memory": found.memory}
-    show(found.table(), form, model or "Steps", **about)
-    if form is None:
+    show(found.table(), form, model or "Steps", about=about)
+    if form.kind == "text":
         say(in_words(found))
 
 

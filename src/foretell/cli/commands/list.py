@@ -3,7 +3,7 @@
 import click
 
 from foretell.cli.command import Command
-from foretell.cli.options import form_options
+from foretell.cli.options import Form, form_options
 from foretell.cli.values import OneOf
 
 EXAMPLES = """\
@@ -18,7 +18,7 @@ KINDS = ("proxies", "quantities", "spaces", "data", "searchers", "models", "loss
 @click.command(cls=Command, epilog=EXAMPLES)
 @click.argument("what", required=False, type=OneOf(KINDS), metavar="[WHAT]")
 @form_options
-def list_(what: str | None, form: str | None) -> None:
+def list_(what: str | None, form: Form) -> None:
     """List proxies, spaces, data, models and more.
 
     Each has a line that says what it is and where it comes from. WHAT is one of proxies,
@@ -31,8 +31,8 @@ def list_(what: str | None, form: str | None) -> None:
     from foretell.cli.show import show
 
     tables = {kind: catalogue(kind) for kind in ([what] if what else KINDS)}
-    if form is None:
+    if form.kind == "text":
         for kind, table in tables.items():
-            show(table, form, kind)
+            show(table, form, kind, ["what", "source"])
     else:
         show(pd.concat(tables, names=["kind", "name"]), form)

@@ -7,6 +7,7 @@ import click
 
 from foretell.cli.command import Command, option
 from foretell.cli.options import (
+    Form,
     Given,
     form_options,
     input_options,
@@ -47,7 +48,7 @@ def rank(
     seeds: int,
     proxies: tuple[str, ...] | None,
     scoring: "ScoreSettings",
-    form: str | None,
+    form: Form,
 ) -> None:
     """Rank untrained networks, the most promising first.
 
@@ -56,7 +57,7 @@ def rank(
     """
     from foretell.cli.inputs import read_inputs
     from foretell.cli.progress import ShownProgress
-    from foretell.cli.show import drop_empty, show
+    from foretell.cli.show import show
     from foretell.engine.plan import DEFAULT
     from foretell.proxies import PROXIES
     from foretell.scoring.rank import rank
@@ -74,4 +75,9 @@ def rank(
         )
     if table[[name for name in table if name in PROXIES]].isna().to_numpy().all():
         raise ForetellError(f"no model could be scored; the first: {table['why'].iloc[0]}")
-    show(drop_empty(table), form, f"Ranked on {given.data}")
+    show(
+        table,
+        form,
+        f"Ranked on {given.data}",
+        ["rank", by or "wins", "why", "params", "flops"],
+    )

@@ -6,6 +6,7 @@ import click
 
 from foretell.cli.command import Command, option
 from foretell.cli.options import (
+    Form,
     data_options,
     device_option,
     form_options,
@@ -40,7 +41,7 @@ def retrain(
     seed: int,
     device: str,
     training: TrainSettings,
-    form: str | None,
+    form: Form,
 ) -> None:
     """Train the network that a search chose in full.
 

@@ -7,6 +7,7 @@ import click
 
 from foretell.cli.command import Command
 from foretell.cli.options import (
+    Form,
     Given,
     form_options,
     input_options,
@@ -40,7 +41,7 @@ def score(
     seeds: int,
     proxies: tuple[str, ...] | None,
     scoring: "ScoreSettings",
-    form: str | None,
+    form: Form,
 ) -> None:
     """Score one untrained network.
 
@@ -49,7 +50,7 @@ def score(
     in the fewest passes.
     """
     from foretell.cli.inputs import read_inputs
-    from foretell.cli.show import drop_empty, show
+    from foretell.cli.show import show
     from foretell.engine.plan import DEFAULT
     from foretell.proxies import PROXIES
     from foretell.scoring.many import score_many, summary
@@ -72,4 +73,4 @@ def score(
     found.insert(place + 1, "bound", [PROXIES[name].bound for name in found.index])
     if runs["run"].max() == 0:
         found = found.rename(columns={"mean": "value"}).drop(columns=["std", "runs", "undefined"])
-    show(drop_empty(found), form, name, model=name)
+    show(found, form, name, ["value", "mean", "std", "why", "better"], {"model": name})

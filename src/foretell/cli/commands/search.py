@@ -7,6 +7,7 @@ import click
 from foretell.cli.command import Command, option
 from foretell.cli.config import config_option
 from foretell.cli.options import (
+    Form,
     batch_size_option,
     data_options,
     device_option,
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
 
     from foretell.scoring.settings import ScoreSettings
     from foretell.searching.outcome import Outcome
-
-FULL_WIDTH = 120
-"""Columns of text that a table with all scores needs."""
 
 EXAMPLES = """\
 Examples:
@@ -127,7 +125,7 @@ def search(
     scoring: "ScoreSettings",
     against: tuple[str, ...],
     limit: dict[str, float],
-    form: str | None,
+    form: Form,
     **counts: Any,
 ) -> None:
     """Find the networks of a space that are worth training, and train them.
@@ -170,33 +168,24 @@ def search(
     print_outcome(outcome, by, against, form)
 
 
-def print_outcome(outcome: "Outcome", by: str, against: tuple[str, ...], form: str | None) -> None:
+def print_outcome(outcome: "Outcome", by: str, against: tuple[str, ...], form: Form) -> None:
     """The networks that were trained, the front, and what scoring gained."""
-    from foretell.cli.show import show, width
+    from foretell.cli.show import show
 
-    if form is not None:
+    if form.kind != "text":
         show(outcome.table, form)
         return
-    show(in_width(outcome, by, width()), form, "Trained networks")
+    first = ["val_accuracy", "test_accuracy", by, "why", "params", "seconds"]
+    show(shortened(outcome.table, outcome), form, "Trained networks", first)
     if len(outcome.front) > 1:
         title = f"Front: accuracy against {','.join(against) or 'params'}"
-        show(in_width(outcome, by, width(), outcome.front), form, title)
+        show(shortened(outcome.front, outcome), form, title, ["val_accuracy", *against, by])
     say(verdict(outcome, by))
 
 
-def in_width(
-    outcome: "Outcome", by: str, width: int, table: "pd.DataFrame | None" = None
-) -> "pd.DataFrame":
-    """The table with short names, and on a narrow terminal with the deciding score alone."""
-    from foretell.cli.show import drop_empty
-    from foretell.proxies import BASELINES, PROXIES
-
-    table = (outcome.table if table is None else table).reset_index()
-    table["arch"] = table["arch"].map(outcome.short)
-    if width < FULL_WIDTH:
-        others = [name for name in table if name in PROXIES and name not in (by, *BASELINES)]
-        table = table.drop(columns=[*others, "flops"], errors="ignore")
-    return drop_empty(table.set_index(["arm", "arch"]))
+def shortened(table: "pd.DataFrame", outcome: "Outcome") -> "pd.DataFrame":
+    """The table with short names of its architectures."""
+    return table.rename(index=outcome.short, level="arch")
 
 
 def verdict(outcome: "Outcome", by: str) -> str:

@@ -8,6 +8,7 @@ from click.shell_completion import CompletionItem
 from foretell.cli.command import Command, option
 from foretell.cli.options import (
     MANY,
+    Form,
     batch_size_option,
     data_options,
     device_option,
@@ -103,7 +104,7 @@ def study(
     executor: str,
     scoring: "ScoreSettings",
     truth: tuple[str, ...],
-    form: str | None,
+    form: Form,
     **settings: Any,
 ) -> None:
     """Judge how well scores rank a benchmark's networks.
@@ -138,7 +139,7 @@ def study(
     print_tables(read_study(folder), truth, form)
 
 
-def print_tables(rows: "Rows", truth: tuple[str, ...], form: str | None) -> None:
+def print_tables(rows: "Rows", truth: tuple[str, ...], form: Form) -> None:
     """A table for each column of truth."""
     import pandas as pd
 
@@ -146,7 +147,7 @@ def print_tables(rows: "Rows", truth: tuple[str, ...], form: str | None) -> None
     from foretell.studies.judging import judge
 
     tables = judge(rows, truth)
-    if form is not None:
+    if form.kind != "text":
         show(pd.concat(tables, names=["truth", "score"]), form)
         return
     for column, table in tables.items():

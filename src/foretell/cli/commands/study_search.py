@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from foretell.cli.command import Command, option
-from foretell.cli.options import form_options, run_option, workers_option
+from foretell.cli.options import Form, form_options, run_option, workers_option
 from foretell.cli.values import Names, Whole
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def study_search(
     strategies: str | None,
     told: tuple[str, ...],
     report: tuple[str, ...],
-    form: str | None,
+    form: Form,
     **settings: Any,
 ) -> None:
     """Search a benchmark with and without scores.
@@ -85,7 +85,7 @@ def study_search(
 
 
 def print_found(
-    found: "Simulations", told: tuple[str, ...], report: tuple[str, ...], form: str | None
+    found: "Simulations", told: tuple[str, ...], report: tuple[str, ...], form: Form
 ) -> None:
     """For each column seen and reported, what was found after some trainings, and the speed-ups."""
     import pandas as pd
@@ -94,7 +94,7 @@ def print_found(
     from foretell.studies.curves import AT, after, pairs_of, speedups
 
     every = {pair: found.curves(*pair) for pair in pairs_of(found, list(told), list(report))}
-    if form is not None:
+    if form.kind != "text":
         tables = {pair: after(curves) for pair, curves in every.items()}
         show(pd.concat(tables, names=["told", "reported"]), form)
         return
