@@ -108,9 +108,18 @@ def test_a_gate_of_other_shape_is_no_activation() -> None:
     assert found["codes_kernel"].diagonal().tolist() == [8.0] * SAMPLES
 
 
-def test_glu_is_coded_by_its_gate() -> None:
+@pytest.mark.parametrize(
+    "glu",
+    [
+        lambda x: F.glu(torch.cat([x, -x], 1), 1),
+        lambda x: F.glu(torch.cat([x, -x], 2), dim=2),
+        lambda x: F.glu(torch.cat([x, -x], 3)),
+        lambda x: torch._C._nn.glu(torch.cat([x, -x], 3)),  # the last axis, if none is given
+    ],
+)
+def test_glu_is_coded_by_its_gate(glu: Callable[[Tensor], Tensor]) -> None:
     _, batch = make("conv_bn_relu")
-    model = Activated(lambda x: F.glu(torch.cat([x, -x], 1), 1))
+    model = Activated(glu)
     found = PASSES["loss"](subject_of(model, batch), {"codes_kernel"}, {})
     relu = PASSES["loss"](
         subject_of(model_with(model, lambda x: F.relu(-x)), batch), {"codes_kernel"}, {}
