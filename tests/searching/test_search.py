@@ -5,7 +5,6 @@ import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -20,7 +19,7 @@ from foretell.cli import main
 from foretell.runs.store import read_rows
 from foretell.searching.outcome import Outcome
 from foretell.training.settings import TrainSettings
-from tests.support.processes import PATIENCE, environment, python
+from tests.support.processes import PATIENCE, environment, finished, python, started
 
 TINY: dict[str, Any] = {
     "space": "nb201?channels=4,cells=1",
@@ -117,21 +116,10 @@ def test_bad_settings_leave_nothing_behind(
     assert not (tmp_path / "run" / "rows.jsonl").exists() or "workers" in settings
 
 
-def start(folder: Path, *more: str) -> subprocess.Popen[bytes]:
-    """The command in a process of its own."""
-    return subprocess.Popen(
-        [*COMMAND, "--run", str(folder), *more],
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-
-
 def finish(folder: Path) -> None:
     """Let the command end."""
-    process = start(folder)
-    _, errors = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0, errors.decode()
+    done = finished(*COMMAND, "--run", str(folder))
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
@@ -159,13 +147,11 @@ def test_killed_at_any_instant_it_continues(tmp_path: Path) -> None:
     dice = random.Random(0)
     kept = 0
     for _ in range(4):
-        process = start(tmp_path / "killed")
         rows = tmp_path / "killed" / "rows.jsonl"
-        while process.poll() is None and not (rows.exists() and rows.stat().st_size > kept):
-            time.sleep(0.05)
-        time.sleep(dice.random())
-        process.kill()
-        process.communicate(timeout=PATIENCE)
+        with started(*COMMAND, "--run", str(tmp_path / "killed")) as process:
+            while process.poll() is None and not (rows.exists() and rows.stat().st_size > kept):
+                time.sleep(0.05)
+            time.sleep(dice.random())
         assert rows.stat().st_size >= kept
         kept = rows.stat().st_size
     finish(tmp_path / "killed")
@@ -175,14 +161,15 @@ def test_killed_at_any_instant_it_continues(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
     """One line, exit code 130, no traceback."""
-    process = start(tmp_path / "run", "--pool", "5000")  # not done before it is interrupted
-    while process.poll() is None and not (tmp_path / "run" / "rows.jsonl").exists():
-        time.sleep(0.05)
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 130, errors.decode()
-    assert errors.decode().strip() == "foretell: stopped; the same command continues from here"
+    words = ["--run", str(tmp_path / "run"), "--pool", "5000"]  # not done before it is interrupted
+    with started(*COMMAND, *words) as process:
+        while process.poll() is None and not (tmp_path / "run" / "rows.jsonl").exists():
+            time.sleep(0.05)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130, errors
+    assert errors.strip() == "foretell: stopped; the same command continues from here"
 
 
 @pytest.mark.usefixtures("ctrl_c")

@@ -1,8 +1,6 @@
 """A study end to end: rows, resuming, judging, and what is refused."""
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from foretell.studies.judging import early_columns, judge, truth_columns
 from foretell.studies.read import drawn, read_study
 from foretell.studies.run import run_study
 from foretell.tables import Table, read_table, write_table
-from tests.support.processes import PATIENCE
+from tests.support.processes import started
 
 SPACE = "nb201?channels=2,cells=1"
 CHEAP = ["snip", "synflow", "jacob_cov", "params", "flops"]
@@ -202,13 +200,9 @@ def test_killed_in_the_middle_it_continues(tmp_path: Path) -> None:
     write_table(a_table(), path)
     command = [sys.executable, "-m", "foretell", "study", str(path), "--run", str(run)]
     command += ["--space", SPACE, "--sample", "12", "--proxies", "snip,params", "--workers", "1"]
-    process = subprocess.Popen(
-        [*command, "--batch-size", "8"], stdout=subprocess.DEVNULL, env={**os.environ}
-    )
-    while process.poll() is None and not (run / "rows.jsonl").exists():
-        pass
-    process.kill()
-    process.wait(PATIENCE)
+    with started(*command, "--batch-size", "8") as process:
+        while process.poll() is None and not (run / "rows.jsonl").exists():
+            pass
     kept = len(read_rows(run))
     run_study(
         a_table(),

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 PATIENCE = 300
@@ -36,3 +38,14 @@ def python(
 ) -> subprocess.CompletedProcess[str]:
     """What another Python made of these arguments."""
     return finished(sys.executable, *arguments, cwd=cwd, env=env)
+
+
+@contextmanager
+def started(*command: str) -> Iterator[subprocess.Popen[str]]:
+    """A command that runs while the block does; what is left of it afterwards is killed."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment(), stdout=pipe, stderr=pipe, text=True) as run:
+        try:
+            yield run
+        finally:
+            run.kill()
