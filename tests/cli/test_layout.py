@@ -172,7 +172,10 @@ def test_commands_keep_to_the_width(
     assert max(map(cell_len, table)) <= width
 
 
-def test_without_a_terminal_nothing_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_terminal_nothing_is_left_out(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
     space = make_space("nb201")
     model = f"nb201:{space.format((1, 2, 3, 4, 0, 1))}?channels=2,cells=1"
     assert main(["rank", model, "--batch-size", "4"]) == 0
