@@ -337,7 +337,7 @@ def test_without_optuna_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
     module = "foretell.integrations.optuna"
     monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(ForetellError, match=r"^'optuna' can't.*pip install 'foretell\[optuna\]'$"):
+    with pytest.raises(ForetellError, match=r"^'optuna' cannot.*pip install 'foretell\[optuna\]'$"):
         importlib.import_module(module)
 
 
