@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from foretell.errors import ForetellError
 from foretell.spaces import Arch, NASBenchMacro, enumerate_space, neighbours, sample
+from tests.support.optimising import losses_of
 
 SPACE = NASBenchMacro()
 SMALL = NASBenchMacro(channels=4, features=16, classes=3, resolution=16)
@@ -191,13 +192,6 @@ def test_any_resolution_works(resolution: int) -> None:
 def test_a_network_is_in_training_mode_and_can_be_trained() -> None:
     model = SMALL.build(SMALL.parse("21021012"), seed=0)
     x, y = images(SMALL, batch=16), torch.arange(16) % 3
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
-    losses = []
-    for _ in range(15):
-        loss = F.cross_entropy(model(x), y)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        losses.append(loss.item())
+    losses = losses_of(model, x, y, lr=0.1)
     assert model.training
     assert losses[-1] < losses[0] / 2

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from foretell.spaces import Arch, NASBench101, neighbours, sample
 from foretell.spaces.initialise import initialise, normal_fan_out
 from foretell.spaces.nb101_network import node_widths
+from tests.support.optimising import losses_of
 
 SPACE = NASBench101()
 SMALL = NASBench101(channels=7, stacks=2, modules=2, classes=3, resolution=8)
@@ -252,13 +253,6 @@ def test_a_network_is_in_training_mode_and_can_be_trained() -> None:
     space = NASBench101(channels=16, stacks=2, modules=2, classes=3, resolution=8)
     model = space.build(space.parse("111000010010011:0120"), seed=0)
     x, y = images(space, batch=16), torch.arange(16) % 3
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.3)
-    losses = []
-    for _ in range(15):
-        loss = F.cross_entropy(model(x), y)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        losses.append(loss.item())
+    losses = losses_of(model, x, y, lr=0.3)
     assert model.training
     assert losses[-1] < losses[0] / 2

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from foretell.errors import ForetellError
 from foretell.spaces import Arch, NASBench201, enumerate_space, neighbours, sample, size
 from foretell.spaces.nb201_network import EDGES, live_edges
+from tests.support.optimising import losses_of
 
 SPACE = NASBench201()
 archs = st.tuples(*[st.integers(0, 4)] * 6)
@@ -310,13 +311,6 @@ def test_a_network_is_in_training_mode_and_can_be_trained() -> None:
     space = small("benchmark")
     model = space.build((CONV1, POOL, CONV3, SKIP, NONE, CONV3), seed=0)
     x, y = images(space, batch=16), torch.arange(16) % 3
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
-    losses = []
-    for _ in range(15):
-        loss = F.cross_entropy(model(x), y)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        losses.append(loss.item())
+    losses = losses_of(model, x, y, lr=0.1)
     assert model.training
     assert losses[-1] < losses[0] / 2
