@@ -12,7 +12,6 @@ from torch.func import functional_call
 from foretell.batch import Batch
 from foretell.engine.failures import ANY, ModelFailed, TooFewValues, complaint_of, is_out_of_memory
 from foretell.engine.kept import Kept
-from foretell.engine.state import check_parameters, parameters_of
 from foretell.errors import ForetellError, Undefined
 from foretell.seeds import derived_seed
 
@@ -147,3 +146,23 @@ def call(
             "check the inputs' shape and type",
             complaint,
         ) from error
+
+
+def parameters_of(model: nn.Module) -> dict[str, Tensor]:
+    """Every parameter by each of its names."""
+    return dict(model.named_parameters(remove_duplicate=False))
+
+
+def check_parameters(before: dict[str, Tensor], now: dict[str, Tensor]) -> None:
+    """Raise ForetellError if a parameter is new: the gradients of those before it are lost."""
+    for name, parameter in now.items():
+        if name not in before:
+            raise ForetellError(
+                f"the model makes the parameter {name} while it runs; run one batch through it "
+                "first, so that it has all of its weights"
+            )
+        if parameter is not before[name]:
+            raise ForetellError(
+                f"the model puts a new parameter in the place of {name} while it runs, which loses "
+                "its gradient; let it write into the one that is there (under torch.no_grad)"
+            )

@@ -22,9 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from foretell.errors import ForetellError
-
-__all__ = ["State", "check_parameters", "parameters_of"]
+__all__ = ["State"]
 
 Restore = Callable[[], None]
 """Puts one thing back, if it has changed."""
@@ -38,62 +36,62 @@ class Items(NamedTuple):
     values: list[Any]
 
 
+Change = Restore | Items | dict[Any, Any]
+"""What restores an object: a function, the items of a dict, or a dict that was empty."""
+
+
 class State:
     """A model's state, as it was when it was first kept."""
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
-        self._known: dict[str, Tensor] = {}
-        self._dicts: list[Items] | None = None
-        """A model has hundreds, most of them empty: they are compared in one loop."""
-        self._registries: list[Items] = []
+        self._noted = False
+        self._empty: list[dict[Any, Any]] = []
+        """Most of a model's hundreds of dicts are empty; one `any` checks them all."""
+        self._items: list[Items] = []
         self._restores: list[Restore] = []
         self._contents: dict[int, tuple[Tensor, Tensor]] = {}
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Let the model be run within the block; afterwards all it holds is as it was.
-
-        Raises ForetellError if by then the model has other parameters than before.
-        """
-        if self._dicts is None:
+        """Run the model within the block; afterwards everything it holds is as it was."""
+        if not self._noted:
             with torch._C.DisableTorchFunction():
                 self._note()
         try:
             yield
-            if any(map(changed, self._registries)):
-                check_parameters(self._known, parameters_of(self._model))
         finally:
             with torch._C.DisableTorchFunction():
-                for items in filter(changed, self._dicts or ()):
+                for container in filter(None, self._empty):
+                    put_back_dict(Items(container, [], []))
+                for items in filter(changed, self._items):
                     put_back_dict(items)
                 for restore in self._restores:
                     restore()
 
     def _note(self) -> None:
         """Note all that the model holds."""
-        noted = [*self._noted()]
-        self._dicts = [one for one in noted if isinstance(one, Items)]
-        self._restores = [one for one in noted if not isinstance(one, Items)]
-        modules = self._model.modules()
-        self._registries = [
-            items_of(registry)
-            for module in modules
-            for registry in (module._parameters, module._modules)
-            if isinstance(registry, dict)  # a scripted part can have no new parameters
-        ]
-        self._known = parameters_of(self._model)
+        for one in self._reached():
+            if isinstance(one, Items):
+                self._items.append(one)
+            elif isinstance(one, dict):
+                self._empty.append(one)
+            else:
+                self._restores.append(one)
+        self._noted = True
 
     def wrote_to(self, tensor: Tensor) -> bool:
         """Whether one of the model's tensors now holds other values than when it was kept."""
         known = self._contents.get(id(tensor))
         return known is not None and not same_bits(tensor.detach(), known[1])
 
-    def _noted(self) -> Iterator["Restore | Items"]:
-        """What puts back each thing that can be reached from the model."""
+    def _reached(self) -> Iterator[Change]:
+        """What tells of each thing that can be reached from the model how it was."""
         modules = list(self._model.modules())
         waiting: list[Any] = [*modules, *own_classes(modules)]
-        waiting += [*self._model.parameters(), *self._model.buffers()]  # a scripted part's as well
+        for module in modules:
+            if isinstance(module, torch.jit.ScriptModule):  # which has them out of Python's reach
+                waiting += [*module.parameters(), *module.buffers()]
         seen: dict[int, Any] = {}  # holds them, or the number of one might be given to another
         while waiting:
             thing = waiting.pop()
@@ -109,30 +107,11 @@ class State:
                 yield partial(put_back_class, thing, dict(vars(thing)))
                 waiting.extend(vars(thing).values())
                 continue
-            for restore, parts in (contents(thing), attributes(thing), behind(thing)):
+            for note in (contents, attributes, slots, behind):
+                change, parts = note(thing)
                 waiting.extend(parts)
-                if restore is not None:
-                    yield restore
-
-
-def parameters_of(model: nn.Module) -> dict[str, Tensor]:
-    """Every parameter by each of its names."""
-    return dict(model.named_parameters(remove_duplicate=False))
-
-
-def check_parameters(before: dict[str, Tensor], now: dict[str, Tensor]) -> None:
-    """Raise ForetellError if a parameter is new: the gradients of those before it are lost."""
-    for name, parameter in now.items():
-        if name not in before:
-            raise ForetellError(
-                f"the model makes the parameter {name} while it runs; run one batch through it "
-                "first, so that it has all of its weights"
-            )
-        if parameter is not before[name]:
-            raise ForetellError(
-                f"the model puts a new parameter in the place of {name} while it runs, which loses "
-                "its gradient; let it write into the one that is there (under torch.no_grad)"
-            )
+                if change is not None:
+                    yield change
 
 
 ATOMS = {type(None), bool, int, float, complex, str, bytes, range, slice, type(Ellipsis)}
@@ -140,7 +119,7 @@ ATOMS |= {torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_form
 """Types of what cannot change."""
 
 
-Noted = tuple[Restore | Items | None, Iterable[Any]]
+Noted = tuple[Change | None, Iterable[Any]]
 """What puts a thing back, if anything can, and the things that hang on it."""
 
 NOTHING: Noted = (None, ())
@@ -162,13 +141,10 @@ def note_of(kind: type) -> Callable[[Any], Noted] | None:
 
 
 def noted_dict(thing: dict[Any, Any]) -> Noted:
-    items = items_of(thing)
-    return items, items.values
-
-
-def items_of(container: dict[Any, Any]) -> Items:
-    """What a dict holds now."""
-    return Items(container, list(container), list(container.values()))
+    if not thing:
+        return thing, ()
+    values = list(thing.values())
+    return Items(thing, list(thing), values), values
 
 
 def noted_sequence(thing: list[Any] | deque[Any]) -> Noted:
@@ -215,12 +191,15 @@ def attributes(thing: Any) -> Noted:
     """The attributes of an object that is a module, a user's own, or a plain namespace."""
     if not has_attributes(type(thing)):  # type: ignore[arg-type]
         return NOTHING
-    own: dict[str, Any] = getattr(thing, "__dict__", {})
-    items = items_of(own)
-    if not (names := slots_of(type(thing))):  # type: ignore[arg-type]
-        return items, items.values
-    slots = {name: getattr(thing, name) for name in names if hasattr(thing, name)}
-    return partial(put_back_attributes, thing, items, slots), [*items.values, *slots.values()]
+    return noted_dict(getattr(thing, "__dict__", {}))
+
+
+def slots(thing: Any) -> Noted:
+    """The attributes of such an object that are not in its `__dict__`."""
+    if not (names := slots_of(type(thing))) or not has_attributes(type(thing)):  # type: ignore[arg-type]
+        return NOTHING
+    held = {name: getattr(thing, name) for name in names if hasattr(thing, name)}
+    return partial(put_back_slots, thing, held), held.values()
 
 
 def behind(thing: Any) -> Noted:
@@ -288,11 +267,9 @@ def same(now: Collection[Any], before: Collection[Any]) -> bool:
 
 
 def changed(items: Items) -> bool:
-    """Whether a dict holds something else than it did, or in another order."""
+    """Whether a dict holds other items than before, or in another order."""
     container, keys, values = items
-    if len(container) != len(keys):
-        return True
-    return bool(keys) and not (same(container, keys) and same(container.values(), values))
+    return not (same(container, keys) and same(container.values(), values))
 
 
 def put_back_dict(items: Items) -> None:
@@ -332,11 +309,9 @@ def put_back_array(held: "np.ndarray[Any, Any]", before: "np.ndarray[Any, Any]")
         held[...] = before
 
 
-def put_back_attributes(thing: Any, items: Items, slots: dict[str, Any]) -> None:
+def put_back_slots(thing: Any, held: dict[str, Any]) -> None:
     """An object's attributes, whatever its class does when one is set."""
-    if changed(items):
-        put_back_dict(items)
-    for name, value in slots.items():
+    for name, value in held.items():
         if getattr(thing, name, None) is not value:
             object.__setattr__(thing, name, value)
 
