@@ -1,4 +1,4 @@
-"""NAS-Bench-ASR: which cells are one, and the acoustic models built from them."""
+"""NAS-Bench-ASR: isomorphic cells, and the acoustic models built from the cells."""
 
 import random
 from collections import Counter
@@ -33,7 +33,7 @@ def ctc(outputs: Tensor, targets: Tensor) -> Tensor:
 
 @pytest.fixture(scope="module")
 def members() -> dict[Arch, list[Arch]]:
-    """The architectures of each class, by its canonical member."""
+    """Canonical architecture -> all architectures isomorphic to it."""
     space, found = NASBenchASR(), dict[Arch, list[Arch]]()
     for arch in enumerate_space(space):
         found.setdefault(space.canonical(arch), []).append(arch)
@@ -49,7 +49,7 @@ def test_there_are_the_published_numbers_of_architectures(members: dict[Arch, li
 
 
 def what_it_computes(arch: Arch) -> object:
-    """A cell's value as terms, with how often each is added."""
+    """The value of a cell as a set of terms, each with the number of times that it is added."""
     values: list[Counter[object]] = [Counter(["input"])]
     for operation, *skips in (arch[:2], arch[2:5], arch[5:]):
         value: Counter[object] = Counter()
@@ -61,17 +61,19 @@ def what_it_computes(arch: Arch) -> object:
     return frozenset(values[-1].items())
 
 
-def test_the_docstrings_count_of_what_networks_compute() -> None:
+def test_networks_compute_as_many_functions_as_the_docstring_says() -> None:
     assert len({what_it_computes(arch) for arch in enumerate_space(NASBenchASR())}) == 9_135
 
 
-def test_a_class_is_that_of_the_smaller_graph(members: dict[Arch, list[Arch]]) -> None:
+def test_architectures_with_the_same_graph_after_pruning_are_isomorphic(
+    members: dict[Arch, list[Arch]],
+) -> None:
     cut = SMALL.canonical((0, 0, 5, 0, 0, 5, 0, 0, 0))  # nothing reaches the output
     assert (5, 0, 5, 0, 0, 5, 0, 0, 0) in members[cut]
-    behind = (3, 0, 0, 0, 0, 5, 0, 0, 1)  # conv7, linear, and past a zero
-    assert SMALL.canonical(behind) == (3, 0, 0, 1, 1, 5, 0, 0, 1)  # whose own edges are gone
+    behind = (3, 0, 0, 0, 0, 5, 0, 0, 1)  # conv7, linear, and a skip around a zero
+    assert SMALL.canonical(behind) == (3, 0, 0, 1, 1, 5, 0, 0, 1)  # the edges of zero are removed
     assert members[(3, 0, 0, 1, 1, 5, 0, 0, 1)][0] == behind
-    skipped = (3, 0, 5, 0, 1, 2, 0, 0, 0)  # conv7, and past a zero to conv5d2
+    skipped = (3, 0, 5, 0, 1, 2, 0, 0, 0)  # conv7, and a skip around a zero to conv5d2
     assert SMALL.canonical(skipped) != SMALL.canonical((3, 0, 5, 0, 0, 2, 0, 0, 0))
     assert SMALL.canonical(skipped) == SMALL.canonical((3, 1, 5, 0, 1, 2, 0, 0, 0))
     assert all(max(group, key=lambda arch: arch[::-1]) == own for own, group in members.items())
@@ -94,12 +96,12 @@ def test_texts_are_read_with_names_or_numbers() -> None:
         ("[[0, 1], [1, 0, 1]]", "is not a NAS-Bench-ASR cell; expected"),
         ("[[0, 1], [1, 0], [2, 1, 0, 1]]", "should be the operation of node 2 and its skips"),
         ("[['linera', 1], [1, 0, 0], [2, 1, 0, 1]]", "did you mean 'linear'"),
-        ("[[6, 1], [1, 0, 0], [2, 1, 0, 1]]", "6 in .* is no operation"),
-        ("[[true, 1], [1, 0, 0], [2, 1, 0, 1]]", "True in .* is no operation"),
+        ("[[6, 1], [1, 0, 0], [2, 1, 0, 1]]", "6 in .* is not an operation"),
+        ("[[true, 1], [1, 0, 0], [2, 1, 0, 1]]", "True in .* is not an operation"),
         ("[[0, 2], [1, 0, 0], [2, 1, 0, 1]]", "should be 0 or 1 each"),
     ],
 )
-def test_what_is_no_cell_is_told_why(text: str, message: str) -> None:
+def test_an_invalid_cell_is_refused_with_the_reason(text: str, message: str) -> None:
     with pytest.raises(ForetellError, match=message):
         SMALL.parse(text)
 
@@ -120,7 +122,7 @@ def test_the_network_has_the_published_sizes() -> None:
     assert shapes["head.0.weight"] == [49, 1200]
 
 
-def test_a_network_is_its_formula() -> None:
+def test_a_network_computes_its_formula() -> None:
     model, x = SMALL.build(ALL, seed=1), sound()
     own = model.state_dict()
 
@@ -128,7 +130,7 @@ def test_a_network_is_its_formula() -> None:
         return F.layer_norm(x, x.shape[2:], own[f"{name}.weight"], own[f"{name}.bias"], 1e-3)
 
     def convolved(x: Tensor, name: str, stride: int = 1, dilation: int = 1) -> Tensor:
-        """Each output a sum over the frames it sees, up to 4 / stride ahead."""
+        """Each output is a sum over the frames it sees, up to 4 / stride ahead."""
         weight, bias = own[f"{name}.weight"], own[f"{name}.bias"]
         groups = x.shape[2] // weight.shape[1]
         reach, ahead = (weight.shape[2] - 1) * dilation, 4 // stride
@@ -157,7 +159,7 @@ def test_a_network_is_its_formula() -> None:
         torch.testing.assert_close(model(x), expected)
 
 
-def test_the_lstm_on_top_is_torchs() -> None:
+def test_the_lstm_on_top_agrees_with_pytorch() -> None:
     model: Any = NASBenchASR(6, 4, 3, 1, 1, lstm=7).build(ALL, seed=0)
     layer, x = model.head[1], sound(3, 5, 18)
     torchs = nn.LSTM(18, 7, batch_first=True)
@@ -170,9 +172,9 @@ def test_the_lstm_on_top_is_torchs() -> None:
     assert model(sound()).shape == (2, 3, 5)
 
 
-def test_what_the_output_does_not_need_is_kept_but_not_computed() -> None:
+def test_operations_that_the_output_does_not_need_are_kept_but_not_computed() -> None:
     def gradients(arch: Arch) -> dict[str, bool]:
-        """Whether a parameter of the last cell moves the output."""
+        """Whether the output depends on each weight of the last cell."""
         model = SMALL.build(arch, seed=0)
         cell = {n: p for n, p in model.named_parameters() if n.startswith("block4.5.operations")}
         grads = torch.autograd.grad(
@@ -188,7 +190,7 @@ def test_what_the_output_does_not_need_is_kept_but_not_computed() -> None:
     assert used((0, 0, 0, 0, 0, 5, 1, 0, 0)) == [False, False]
 
 
-def test_what_is_let_through_is_at_most_twenty() -> None:
+def test_activations_are_at_most_twenty() -> None:
     model: Any = SMALL.build(ALL, seed=0)
     first, cell = model.block1[0], model.block1[2]
     assert first(1000 * sound()).max() == 20
@@ -207,7 +209,7 @@ def test_architectures_run_give_gradients_and_are_scored() -> None:
         assert found["params"].value == sum(p.numel() for p in model.parameters())
 
 
-def test_dropout_is_off_unless_asked_for() -> None:
+def test_dropout_is_off_by_default() -> None:
     still: Any = SMALL.build(ALL, seed=0)
     assert still.training
     assert torch.equal(still(sound()), still(sound()))

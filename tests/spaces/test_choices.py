@@ -1,4 +1,4 @@
-"""A space of the user's own: everything that works with a registered one works with it."""
+"""A user's own space works with everything that works with a registered space."""
 
 import pickle
 import random
@@ -51,7 +51,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_it_obeys_the_laws_of_spaces(file: Path) -> None:
+def test_an_own_space_obeys_the_laws_of_spaces(file: Path) -> None:
     space = own_space(f"{file}:mlp")
     archs = list(enumerate_space(space))
     assert len(archs) == 16  # of 18, two are not valid
@@ -109,12 +109,12 @@ def test_a_run_executes_nothing_and_asks_for_the_space(file: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("number", "is a int, not a space"),
-        ("nothing", "is nothing, not a space"),
-        ("Choices", "is a type, not a space"),
+        ("number", "is of type int; expected a space"),
+        ("nothing", "does not exist; expected a space"),
+        ("Choices", "is of type type; expected a space"),
     ],
 )
-def test_what_is_no_space_is_named(name: str, message: str, file: Path) -> None:
+def test_an_object_that_is_not_a_space_is_refused(name: str, message: str, file: Path) -> None:
     with pytest.raises(ForetellError, match=message):
         own_space(f"{file}:{name}")
     with pytest.raises(ForetellError, match="there is no file"):
@@ -125,12 +125,13 @@ def test_what_is_no_space_is_named(name: str, message: str, file: Path) -> None:
     ("options", "message"),
     [
         ({}, "at least one choice"),
-        ({"width": []}, "give different ones"),
-        ({"width": [1, 1]}, "give different ones"),
+        ({"width": []}, "give at least one, and each once"),
+        ({"width": [1, 1]}, "give at least one, and each once"),
         ({"width": ["a,b", "c"]}, "comma"),
+        ({"layer": [nn.ReLU]}, "option <class .*ReLU.* is not a JSON value; give its name"),
     ],
 )
-def test_what_are_no_choices_is_named(options: Any, message: str) -> None:
+def test_invalid_choices_are_refused(options: Any, message: str) -> None:
     with pytest.raises(ForetellError, match=message):
         Choices(nn.Identity, options)
 
@@ -138,23 +139,23 @@ def test_what_are_no_choices_is_named(options: Any, message: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("depth=1,width=8", "nothing is chosen for 'activation'"),
+        ("depth=1,width=8", "no option is given for 'activation'; add activation=OPTION"),
         ("depth=1,width=9,activation=ReLU", "width is 9; give one of 4, 8, 16"),
         ("deep=1,width=8,activation=ReLU", "no choice is called 'deep'; did you mean 'depth'"),
         ("depth=2,width=16,activation=ReLU", "not an architecture"),
     ],
 )
-def test_what_is_no_architecture_is_named(text: str, message: str, file: Path) -> None:
+def test_a_text_that_is_not_an_architecture_is_refused(text: str, message: str, file: Path) -> None:
     with pytest.raises(ForetellError, match=message):
         own_space(f"{file}:mlp").parse(text)
 
 
-def test_a_build_that_fails_is_told(file: Path) -> None:
+def test_a_build_that_fails_is_reported(file: Path) -> None:
     def wrong(width: int) -> Any:
         return {1: 1 / (width - 1) if width == 1 else "text"}.get(width, "text")
 
     space = Choices(wrong, {"width": [1, 2]})
     with pytest.raises(ForetellError, match="width=1 of space own cannot be built: ZeroDivision"):
         space.build((0,), 0)
-    with pytest.raises(ForetellError, match="made a str, not a"):
+    with pytest.raises(ForetellError, match=r"returned a str; return a torch\.nn\.Module"):
         space.build((1,), 0)

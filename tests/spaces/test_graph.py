@@ -21,7 +21,7 @@ def test_graphs_of_isomorphs_have_the_operations_of_the_architecture(name: str) 
         assert all(0 <= s < t < len(labels) for s, t in edges)
 
 
-def test_any_other_space_is_a_chain_of_choices_all_connected() -> None:
+def test_a_space_without_a_graph_has_one_node_per_choice_all_connected() -> None:
     labels, edges = graph_of(TOY, (0, 2, 1))
     assert labels == ("0: a", "1: c", "2: b")
     assert edges == ((0, 1), (0, 2), (1, 2))

@@ -1,4 +1,4 @@
-"""`initialise` against PyTorch's own default initialisation."""
+"""`initialise`, compared with PyTorch's default initialisation."""
 
 import hypothesis.strategies as st
 import pytest
@@ -39,7 +39,7 @@ def test_weights_and_biases_are_distributed_as_pytorch_draws_them(name: str) -> 
 @pytest.mark.parametrize(
     "make", [lambda: nn.BatchNorm2d(5), lambda: nn.GroupNorm(1, 5), lambda: nn.LayerNorm(5)]
 )
-def test_normalisation_layers_are_put_back_to_their_start(make: type[nn.Module]) -> None:
+def test_normalisation_layers_are_reset(make: type[nn.Module]) -> None:
     fresh, used = make().state_dict(), make()
     with torch.no_grad():
         for tensor in used.state_dict().values():

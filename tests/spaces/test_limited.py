@@ -1,4 +1,4 @@
-"""A space within limits on what its networks cost."""
+"""A space that is restricted to architectures within cost limits."""
 
 import random
 
@@ -10,7 +10,7 @@ from foretell.spaces import NASBench201, Within, mutate, sample
 NB201 = NASBench201()
 
 
-def test_what_costs_too_much_is_not_in_the_space() -> None:
+def test_architectures_that_cost_too_much_are_not_in_the_space() -> None:
     space = Within(NB201, lambda name, arch: arch.count(3), {"convolutions": 1})
     rng = random.Random(0)
     drawn = [sample(space, rng) for _ in range(50)]
@@ -19,5 +19,5 @@ def test_what_costs_too_much_is_not_in_the_space() -> None:
     with pytest.raises(ForetellError, match="not within the limits"):
         space.parse("333333")
     never = Within(NB201, lambda name, arch: 7 + arch.count(3), {"convolutions": 1})
-    with pytest.raises(ForetellError, match="the least convolutions is 7; raise the limits"):
+    with pytest.raises(ForetellError, match="least costs were convolutions 7; raise the limits"):
         sample(never, rng)

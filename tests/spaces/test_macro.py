@@ -1,4 +1,4 @@
-"""NAS-Bench-Macro against the benchmark's own table, and its networks against dull twins."""
+"""NAS-Bench-Macro, compared with the benchmark's table, and its networks with simple twins."""
 
 import itertools
 import random
@@ -45,7 +45,7 @@ def test_the_space_is_the_tables_6561_names(table: pd.DataFrame) -> None:
 
 
 def test_canonical_splits_the_space_as_the_tables_results_do(table: pd.DataFrame) -> None:
-    """Three accuracies in a row are a fingerprint of the training that a name stands for."""
+    """The three accuracies of a row identify the training that they come from."""
     canonical = [SPACE.canonical(SPACE.parse(text)) for text in table["arch"]]
     results = zip(table["test_acc_a"], table["test_acc_b"], table["test_acc_c"], strict=True)
     pairs = set(zip(canonical, results, strict=True))
@@ -53,7 +53,7 @@ def test_canonical_splits_the_space_as_the_tables_results_do(table: pd.DataFrame
 
 
 @pytest.mark.parametrize("text", ["", "0201210", "020121000", "02012103", "0,2,0,1"])
-def test_what_is_wrong_with_a_text_is_said(text: str) -> None:
+def test_an_invalid_text_is_refused_with_the_reason(text: str) -> None:
     with pytest.raises(
         ForetellError, match=r"is not a NAS-Bench-Macro network; .*02012100"
     ) as error:
@@ -78,7 +78,7 @@ def test_a_wrong_setting_is_refused(setting: dict[str, object], complaint: str) 
 
 
 def parameters_and_multiply_adds(arch: Arch, space: NASBenchMacro) -> tuple[int, int]:
-    """Trainable parameters, and multiply-adds of one image, added up by hand."""
+    """The numbers of trainable parameters and of multiply-adds per image, added up by hand."""
     convolutions = [(space.in_channels, space.channels, 3, 1, space.resolution)]
     width, size = space.channels, space.resolution
     for layer, block in enumerate(arch):
@@ -107,8 +107,8 @@ def test_counts_equal_the_benchmarks(table: pd.DataFrame) -> None:
         assert counted == (parameters, flops)
 
 
-def test_networks_hold_what_was_counted_by_hand() -> None:
-    """The benchmark's "flops" are multiply-adds; PyTorch's counter has two for each."""
+def test_networks_have_the_costs_counted_by_hand() -> None:
+    """The "flops" of the benchmark are multiply-adds; PyTorch counts two for each."""
     rng = random.Random(0)
     for _ in range(30):
         space = NASBenchMacro(
@@ -134,7 +134,7 @@ def norm(x: Tensor) -> Tensor:
     return (x - mean) / (variance + 1e-5) ** 0.5
 
 
-def run_dully(model: nn.Module, arch: Arch, x: Tensor) -> Tensor:
+def run_twin(model: nn.Module, arch: Arch, x: Tensor) -> Tensor:
     weights = iter([p for name, p in model.named_parameters() if p.dim() == 4])
     x = norm(F.conv2d(x, next(weights), padding=1)).relu()
     for layer, block in enumerate(arch):
@@ -155,9 +155,9 @@ def run_dully(model: nn.Module, arch: Arch, x: Tensor) -> Tensor:
 
 @settings(max_examples=40, deadline=None)
 @given(archs)
-def test_networks_compute_what_their_dull_twin_does(arch: Arch) -> None:
+def test_networks_compute_what_their_twin_computes(arch: Arch) -> None:
     model, x = SMALL.build(arch, seed=1).double(), images(SMALL).double()
-    torch.testing.assert_close(model(x), run_dully(model, arch, x), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(model(x), run_twin(model, arch, x), rtol=1e-9, atol=1e-9)
 
 
 @settings(max_examples=20, deadline=None)

@@ -1,4 +1,4 @@
-"""NAS-Bench-101's cells and names against the benchmark's own table and other counts."""
+"""The cells and texts of NAS-Bench-101, compared with the benchmark's table and other counts."""
 
 import itertools
 import random
@@ -70,13 +70,13 @@ def test_the_text_of_all_seven_nodes_is_read_too(arch: Arch) -> None:
         ("110011:03", "is not a NAS-Bench-101 cell"),
         ("110012:01", "is not a NAS-Bench-101 cell"),
         ("1" * 28 + ":000000", "is not a NAS-Bench-101 cell"),
-        ("11001:01", "gives 5 bits for a cell of 4 nodes, which has 6"),
-        ("110011:0", "gives 6 bits for a cell of 3 nodes, which has 3"),
+        ("11001:01", "gives 5 bits for a cell of 4 nodes, which needs 6"),
+        ("110011:0", "gives 6 bits for a cell of 3 nodes, which needs 3"),
         ("110000:01", "has 0 edges on paths from input to output"),
-        ("1" * 10 + ":012", "has 10 edges on paths .* a NAS-Bench-101 cell has 1 to 9"),
+        ("1" * 10 + ":012", "has 10 edges on paths .* give a cell that has 1 to 9"),
     ],
 )
-def test_what_is_wrong_with_a_text_is_said(text: str, complaint: str) -> None:
+def test_an_invalid_text_is_refused_with_the_reason(text: str, complaint: str) -> None:
     with pytest.raises(ForetellError, match=complaint) as error:
         SPACE.parse(text)
     assert "\n" not in str(error.value)
@@ -101,7 +101,7 @@ def test_a_wrong_setting_is_refused(setting: dict[str, object], complaint: str) 
 
 
 def with_edges(*edges: str) -> Arch:
-    """A cell of 3x3 convolutions, its edges written as two digits each."""
+    """A cell of 3x3 convolutions; each edge is given as two digits."""
     places = [f"{s}{t}" for s in range(7) for t in range(s + 1, 7)]
     return (0,) * 5 + tuple(int(place in edges) for place in places)
 
@@ -130,7 +130,7 @@ def test_nine_edges_are_allowed_on_paths_from_input_to_output(
 
 def test_pruning_by_hand() -> None:
     dead = SPACE.parse("000110" + "00100" + "0010" + "000" + "01" + "0" + ":01212")
-    # 0->4, 0->5, 1->4, 2->5, 4->6: node 1 and 2 begin nowhere, 3 has no edges, 5 ends
+    # 0->4, 0->5, 1->4, 2->5, 4->6: nodes 1 and 2 have no input, 3 has no edges, 5 leads nowhere
     assert pruned(Cell(dead[:5], ((0, 4), (0, 5), (1, 4), (2, 5), (4, 6)))) == Cell(
         (1,), ((0, 1), (1, 2))
     )
@@ -142,7 +142,7 @@ def test_pruning_by_hand() -> None:
 
 
 def renumbered(arch: Arch, order: tuple[int, ...]) -> Arch | None:
-    """The same graph with interior node n called order[n - 1]; None if an edge points downwards."""
+    """The graph with interior node n renumbered to order[n - 1]; None if an edge goes downwards."""
     number = (0, *order, 6)
     pairs = [(s, t) for s in range(7) for t in range(s + 1, 7)]
     edges = {(number[s], number[t]) for (s, t), bit in zip(pairs, arch[5:], strict=True) if bit}
@@ -154,7 +154,7 @@ def renumbered(arch: Arch, order: tuple[int, ...]) -> Arch | None:
 
 @settings(max_examples=50, deadline=None)
 @given(archs, st.permutations(range(1, 6)))
-def test_renumbered_cells_are_one(arch: Arch, order: list[int]) -> None:
+def test_renumbered_cells_are_isomorphic(arch: Arch, order: list[int]) -> None:
     other = renumbered(arch, tuple(order))
     if other is not None:
         assert SPACE.canonical(other) == SPACE.canonical(arch)
@@ -179,7 +179,7 @@ def test_the_table_lists_canonical_cells(table: pd.DataFrame) -> None:
 
 
 def graphs(nodes: int) -> Iterator[frozenset[tuple[int, int]]]:
-    """Dull: the edge sets of at most nine edges that leave no node dead."""
+    """The sets of at most nine edges that leave no node dead, found by trying all of them."""
     pairs = list(itertools.combinations(range(nodes), 2))
     for count in range(1, 10):
         for edges in itertools.combinations(pairs, count):
@@ -189,7 +189,7 @@ def graphs(nodes: int) -> Iterator[frozenset[tuple[int, int]]]:
 
 
 @pytest.mark.parametrize(("nodes", "count"), [(2, 1), (3, 6), (4, 84), (5, 2_441)])
-def test_small_cells_are_as_many_as_their_hashes(nodes: int, count: int) -> None:
+def test_all_small_cells_are_listed_once(nodes: int, count: int) -> None:
     cells = [
         Cell(operations, tuple(sorted(edges)))
         for edges in graphs(nodes)
@@ -202,10 +202,11 @@ def test_small_cells_are_as_many_as_their_hashes(nodes: int, count: int) -> None
 
 
 def cells_by_symmetry(nodes: int) -> float:
-    """Burnside: a graph has as many labellings as its symmetries leave alone on average.
+    """The number of cells by Burnside's lemma.
 
-    A graph is met once for each of its renumberings that keep edges upwards. There are
-    `upwards / len(symmetries)` of them, and each adds its part of the class.
+    A graph has as many labellings as its symmetries leave unchanged on average. The loop meets a
+    graph once for each renumbering that keeps its edges upwards. There are
+    `upwards / len(symmetries)` of these, and each adds its share of the class.
     """
     total = 0.0
     orders = [(0, *order, nodes - 1) for order in itertools.permutations(range(1, nodes - 1))]
@@ -218,7 +219,7 @@ def cells_by_symmetry(nodes: int) -> float:
 
 
 def cycles(number: tuple[int, ...]) -> int:
-    """Cycles of the interior nodes."""
+    """The number of cycles of the interior nodes."""
     seen: set[int] = {0, len(number) - 1}
     count = 0
     for node in range(len(number)):
@@ -229,7 +230,7 @@ def cycles(number: tuple[int, ...]) -> int:
     return count
 
 
-def test_cells_of_up_to_six_nodes_are_as_many_as_symmetry_counts() -> None:
+def test_the_number_of_cells_of_up_to_six_nodes_agrees_with_burnside() -> None:
     counted = [cells_by_symmetry(nodes) for nodes in range(2, 7)]
     assert counted == pytest.approx([1, 6, 84, 2_441, 62_010], abs=1e-6)
     assert sum(1 for _ in all_cells(5)) == 62_010

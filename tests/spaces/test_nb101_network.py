@@ -1,4 +1,4 @@
-"""NAS-Bench-101's networks: the benchmark's parameters, and a dull twin of the forward pass."""
+"""The networks of NAS-Bench-101, compared with the published sizes and with a simple twin."""
 
 import random
 from pathlib import Path
@@ -32,7 +32,7 @@ def images(space: NASBench101, batch: int = 3) -> Tensor:
 
 
 def pruned_matrix(arch: Arch) -> tuple[Matrix, list[int]]:
-    """The adjacency matrix of the live nodes, and which nodes these are."""
+    """The adjacency matrix of the live nodes, and their numbers."""
     matrix = np.zeros((7, 7), dtype=np.int64)
     matrix[np.triu_indices(7, 1)] = arch[5:]
     reach = np.linalg.matrix_power(np.eye(7, dtype=np.int64) + matrix, 6) > 0
@@ -40,8 +40,8 @@ def pruned_matrix(arch: Arch) -> tuple[Matrix, list[int]]:
     return matrix[np.ix_(live, live)], live
 
 
-def dull_widths(matrix: Matrix, width: int) -> list[int]:
-    """Give the output's channels out one by one, then let each node be as wide as what it feeds."""
+def simple_widths(matrix: Matrix, width: int) -> list[int]:
+    """Deal out the channels of the output one by one; other nodes are as wide as what they feed."""
     last = len(matrix) - 1
     widths = [0] * last + [width]
     sharing = [node for node in range(1, last) if matrix[node, last]]
@@ -57,12 +57,12 @@ def dull_widths(matrix: Matrix, width: int) -> list[int]:
 
 
 def parameter_count(arch: Arch, space: NASBench101) -> int:
-    """Trainable parameters, added up by hand."""
+    """The number of trainable parameters, added up by hand."""
     matrix, live = pruned_matrix(arch)
     wide_in, width = space.channels, space.channels
     total = conv_norm(space.in_channels, width, 3)
     for _ in range(space.stacks):
-        widths = dull_widths(matrix, width)
+        widths = simple_widths(matrix, width)
         for _ in range(space.modules):
             for place, node in enumerate(live):
                 if place and matrix[0, place]:
@@ -79,7 +79,7 @@ def conv_norm(wide_in: int, wide_out: int, kernel: int) -> int:
     return kernel**2 * wide_in * wide_out + 2 * wide_out
 
 
-def test_networks_hold_the_parameters_counted_by_hand() -> None:
+def test_networks_have_the_number_of_parameters_counted_by_hand() -> None:
     rng = random.Random(0)
     for _ in range(50):
         space = NASBench101(
@@ -110,7 +110,9 @@ def test_parameter_counts_equal_the_benchmarks(params: dict[Arch, int]) -> None:
         assert parameter_count(arch, SPACE) == published
 
 
-def test_full_size_networks_hold_the_benchmarks_parameters(params: dict[Arch, int]) -> None:
+def test_full_size_networks_have_the_published_number_of_parameters(
+    params: dict[Arch, int],
+) -> None:
     for arch, published in random.Random(0).sample(sorted(params.items()), 10):
         model = SPACE.build(arch, seed=0)
         assert sum(p.numel() for p in model.parameters()) == published
@@ -138,7 +140,7 @@ def unit(x: Tensor, layers: nn.Module) -> Tensor:
 
 def run_cell(x: Tensor, cell: nn.Module, arch: Arch, width: int) -> Tensor:
     matrix, live = pruned_matrix(arch)
-    last, widths = len(live) - 1, dull_widths(matrix, width)
+    last, widths = len(live) - 1, simple_widths(matrix, width)
     values = [x]
     for place in range(1, last):
         total = torch.zeros(len(x), widths[place], *x.shape[2:], dtype=x.dtype)
@@ -157,7 +159,7 @@ def run_cell(x: Tensor, cell: nn.Module, arch: Arch, width: int) -> Tensor:
     return out + unit(x, cell.get_submodule("projections.6")) if matrix[0, last] else out
 
 
-def run_dully(model: nn.Module, arch: Arch, x: Tensor, space: NASBench101) -> Tensor:
+def run_twin(model: nn.Module, arch: Arch, x: Tensor, space: NASBench101) -> Tensor:
     x = unit(x, model.get_submodule("stem"))
     for stack in range(space.stacks):
         if stack > 0:
@@ -171,9 +173,9 @@ def run_dully(model: nn.Module, arch: Arch, x: Tensor, space: NASBench101) -> Te
 
 @settings(max_examples=40, deadline=None)
 @given(archs)
-def test_networks_compute_what_their_dull_twin_does(arch: Arch) -> None:
+def test_networks_compute_what_their_twin_computes(arch: Arch) -> None:
     model, x = SMALL.build(arch, seed=1).double(), images(SMALL).double()
-    expected = run_dully(model, arch, x, SMALL)
+    expected = run_twin(model, arch, x, SMALL)
     assert expected.shape == (3, 3)
     torch.testing.assert_close(model(x), expected, rtol=1e-9, atol=1e-9)
 
@@ -182,7 +184,7 @@ def test_networks_compute_what_their_dull_twin_does(arch: Arch) -> None:
 def test_small_cells_do_too(text: str) -> None:
     arch = SMALL.parse(text)
     model, x = SMALL.build(arch, seed=1).double(), images(SMALL).double()
-    torch.testing.assert_close(model(x), run_dully(model, arch, x, SMALL), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(model(x), run_twin(model, arch, x, SMALL), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("resolution", [7, 5, 3, 2, 1])
@@ -197,7 +199,7 @@ def test_any_resolution_works(resolution: int) -> None:
 @settings(max_examples=30, deadline=None)
 @given(archs)
 def test_dead_parts_change_nothing(arch: Arch) -> None:
-    """Drop every dead edge, and give dead nodes another operation."""
+    """Dead edges can be removed, and dead nodes can have another operation."""
     _, live = pruned_matrix(arch)
     pairs = [(s, t) for s in range(7) for t in range(s + 1, 7)]
     kept = (bit and s in live and t in live for (s, t), bit in zip(pairs, arch[5:], strict=True))
@@ -218,7 +220,7 @@ def test_a_node_has_the_same_weights_whatever_the_others_are(arch: Arch, seed: i
     assert all(torch.equal(one[key], two[key]) for key in alike)
 
 
-def test_weights_are_drawn_as_the_benchmarks_users_do() -> None:
+def test_weights_are_initialised_as_in_the_published_code() -> None:
     space = NASBench101(channels=64, stacks=2, modules=1)
     model = space.build(space.parse("111111:01"), seed=0)
     for module in model.modules():
@@ -228,7 +230,7 @@ def test_weights_are_drawn_as_the_benchmarks_users_do() -> None:
             values = module.weight / expected
             assert abs(values.std().item() - 1) < 4 / (2 * values.numel()) ** 0.5
             assert abs(values.mean().item()) < 4 / values.numel() ** 0.5
-            assert values.abs().max() > 2.5  # a uniform draw ends at 1.7
+            assert values.abs().max() > 2.5  # uniform numbers would not exceed 1.7
         if isinstance(module, nn.BatchNorm2d):
             assert module.eps == 1e-5
             assert module.momentum == pytest.approx(1 - 0.997)

@@ -72,7 +72,7 @@ def ids(samples: int, steps: int, vocabulary: int) -> Tensor:
     return torch.randint(vocabulary, (samples, steps), generator=generator)
 
 
-def test_an_lstm_written_as_a_recipe_is_torchs() -> None:
+def test_an_lstm_written_as_a_recipe_agrees_with_pytorch() -> None:
     model, tokens = model_of(LSTM, tied=False), ids(3, 6, 11)
     own = model.state_dict()
     torchs = nn.LSTM(5, 7, batch_first=True)
@@ -88,12 +88,12 @@ def test_an_lstm_written_as_a_recipe_is_torchs() -> None:
         torch.testing.assert_close(model(tokens), expected)
 
 
-def test_a_gru_is_its_formula() -> None:
+def test_a_gru_computes_its_formula() -> None:
     model, tokens = model_of(GRU), ids(2, 5, 11)
     own = model.state_dict()
 
     def linear(node: str, x: Tensor, h: Tensor) -> Tensor:
-        """What a linear node of two inputs is."""
+        """The value of a linear node with two inputs."""
         part = {key: own[f"layers.0.linear.{node}.{key}"] for key in ("0.weight", "1.weight")}
         bias = own[f"layers.0.linear.{node}.0.bias"]
         return x @ part["0.weight"].T + h @ part["1.weight"].T + bias
@@ -108,7 +108,7 @@ def test_a_gru_is_its_formula() -> None:
         torch.testing.assert_close(model(tokens), torch.stack(expected, 1))
 
 
-def test_every_operation_is_its_formula() -> None:
+def test_every_operation_computes_its_formula() -> None:
     document: Document = {
         "a": {"op": "linear", "input": ["x", "h_prev_0", "h_prev_1"]},
         "b": {"op": "activation_leaky_relu", "input": ["a"]},
@@ -154,7 +154,7 @@ def test_a_token_changes_nothing_before_it() -> None:
     assert (one[:, 3:] != other[:, 3:]).any(-1).all()
 
 
-def test_dropout_is_off_unless_asked_for_and_has_one_mask_for_all_steps() -> None:
+def test_dropout_is_off_by_default_and_has_one_mask_for_all_steps() -> None:
     tokens, arch = torch.zeros(1, 4, dtype=torch.long), SMALL.parse(json.dumps(RNN))
     model: Any = SMALL.build(arch, 0)
     assert model.training
@@ -219,7 +219,7 @@ def test_all_recipes_run_and_give_gradients(table: pd.DataFrame) -> None:
         names = (name for name, _ in model.named_parameters())
         moved = {name for name, grad in zip(names, grads, strict=True) if grad.any()}
         still += moved == {"decoder.bias"}
-    assert still == 1  # its state is a product with the state before, which is zero
+    assert still == 1  # its state is a product with the previous state, which is zero
 
 
 def test_recipes_are_scored(table: pd.DataFrame) -> None:
@@ -232,8 +232,8 @@ def test_recipes_are_scored(table: pd.DataFrame) -> None:
         assert found["snip"].value > 0
 
 
-def test_a_cell_without_flow_is_told_so() -> None:
-    """The benchmark trained one of this kind: its state starts as zero and is multiplied on."""
+def test_a_cell_without_flow_has_no_synflow() -> None:
+    """The benchmark trained such a cell: its state starts at zero and is only multiplied."""
     document: Document = {
         "f": {"op": "linear", "input": ["x", "h_prev_0"]},
         "h_new_0": {"op": "elementwise_prod", "input": ["f", "h_prev_0"]},
@@ -246,7 +246,7 @@ def test_a_cell_without_flow_is_told_so() -> None:
 
 
 def test_a_flow_beyond_all_floats_has_a_logarithm() -> None:
-    """A state that is squared at every step, held against whole numbers of any length."""
+    """A state that is squared at every step, compared with the same sum in exact integers."""
     document: Document = {
         "f": {"op": "linear", "input": ["x", "h_prev_0"]},
         "g": {"op": "activation_leaky_relu", "input": ["f"]},
@@ -259,7 +259,7 @@ def test_a_flow_beyond_all_floats_has_a_logarithm() -> None:
     tokens = torch.zeros(1, 12, dtype=torch.long)
     found = score(model, (tokens, tokens), ["synflow"], loss=token_cross_entropy)
 
-    # every unit is alike; a pair is a value, all weights being t, and its derivative at t = 1
+    # all units are equal; a pair is a value if all weights are t, and its derivative at t = 1
     def layer(steps: list[tuple[int, int]], wide_in: int, wide: int) -> list[tuple[int, int]]:
         h, dh, states = 0, 0, []
         for x, dx in steps:
@@ -275,7 +275,7 @@ def test_a_flow_beyond_all_floats_has_a_logarithm() -> None:
 
 
 def as_graph(document: Document) -> networkx.DiGraph:
-    """A recipe for an isomorphism test that knows nothing of ours: states are tied by an edge."""
+    """A recipe as a graph for an independent isomorphism test; an edge links h_new to h_prev."""
     graph = networkx.DiGraph()
     for name, entry in document.items():
         state = re.fullmatch("h_new_[0-9]+", name)
@@ -309,7 +309,7 @@ def test_canonical_texts_agree_exactly_where_graphs_are_isomorphic(table: pd.Dat
 
 
 def shuffled(document: Document, rng: random.Random) -> Document:
-    """The same graph in other words."""
+    """The same graph with other names, in another order."""
     count = sum(re.fullmatch("h_new_[0-9]+", name) is not None for name in document)
     numbers = [0, *rng.sample(range(1, count), count - 1)]
     plain = [name for name in document if not re.fullmatch("h_new_[0-9]+", name)]
@@ -327,7 +327,7 @@ def shuffled(document: Document, rng: random.Random) -> Document:
 
 @settings(max_examples=60)
 @given(st.integers(0, 2**32))
-def test_the_same_graph_in_other_words_is_the_same_architecture(seed: int) -> None:
+def test_a_graph_with_other_names_is_the_same_architecture(seed: int) -> None:
     rng = random.Random(seed)
     arch = sample(SMALL, rng)
     document = json.loads(SMALL.format(arch))
@@ -350,8 +350,8 @@ def test_the_canonical_recipe_is_the_given_graph(seed: int) -> None:
     assert isomorphic(as_graph(written), as_graph(other))
 
 
-def test_nodes_that_look_alike_from_everywhere_are_told_apart() -> None:
-    """A ring of three and one of five: no node's surroundings say which ring it is in."""
+def test_nodes_with_the_same_neighbourhood_are_distinguished() -> None:
+    """In a ring of three and one of five, the neighbourhood of a node does not tell its ring."""
     pairs = [(0, 1), (1, 2), (2, 0), (3, 4), (4, 5), (5, 6), (6, 7), (7, 3)]
     document: Document = {f"b{i}": {"op": "linear", "input": ["x", "h_prev_0"]} for i in range(8)}
     for i, (one, other) in enumerate(pairs):
@@ -378,7 +378,7 @@ def test_another_graph_is_another_architecture(change: Document) -> None:
     assert SMALL.parse(json.dumps(GRU | change)) != SMALL.parse(json.dumps(GRU))
 
 
-def test_what_no_state_needs_is_neither_built_nor_counted() -> None:
+def test_nodes_that_no_state_needs_are_neither_built_nor_counted() -> None:
     spare: Document = {"spare": {"op": "linear", "input": ["x", "f"]}}
     arch = SMALL.parse(json.dumps(RNN | spare))
     assert arch == SMALL.parse(json.dumps(RNN))
@@ -396,7 +396,7 @@ BAD: list[tuple[object, str]] = [
     (RNN | {"f": {"op": "linear", "input": "x"}}, "give a list of node names"),
     (RNN | {"f": {"op": "linear", "input": ["x", "x"]}}, "2 or 3 different inputs"),
     (RNN | {"f": {"op": "linear", "input": ["x"]}}, "2 or 3 different inputs"),
-    (RNN | {"f": {"op": "linear", "input": ["h_prev_0", "g"]}}, "reads 'g', which there is not"),
+    (RNN | {"f": {"op": "linear", "input": ["h_prev_0", "g"]}}, "reads 'g', which is not defined"),
     (RNN | {"f": {"op": "elementwise_sum", "input": ["x", "h_prev_0"]}}, "a linear node first"),
     (RNN | {"h_new_2": {"op": "activation_tanh", "input": ["f"]}}, "h_new_0, h_new_1 and so on"),
     (RNN | {"h_new_1": {"op": "activation_tanh", "input": ["f"]}}, "reads 'h_prev_1'"),
@@ -404,28 +404,28 @@ BAD: list[tuple[object, str]] = [
     ({"h_new_0": {"op": "activation_tanh", "input": ["h_prev_0"]}}, "reads 'x'"),
     (
         {"f": {"op": "linear", "input": ["x", "h_new_0"]}, "h_new_0": RNN["h_new_0"]},
-        "goes in a circle",
+        "has a cycle",
     ),
-    (RNN | {"genes": [0] * 100}, "the genes are not those of the recipe"),
+    (RNN | {"genes": [0] * 100}, '"genes" do not encode the recipe'),
     (RNN | {"genes": [0] * 3}, "is not an architecture of nlp"),
     (RNN | {"genes": 3}, "is not an architecture of nlp"),
 ]
 
 
 @pytest.mark.parametrize(("document", "message"), BAD)
-def test_what_is_no_recipe_is_told_why(document: object, message: str) -> None:
+def test_an_invalid_recipe_is_refused_with_the_reason(document: object, message: str) -> None:
     with pytest.raises(ForetellError, match=message):
         SMALL.parse(json.dumps(document))
 
 
-def test_what_is_too_large_is_told_so() -> None:
+def test_a_recipe_that_is_too_large_is_refused() -> None:
     with pytest.raises(ForetellError, match="is not JSON"):
         SMALL.parse("lstm")
     with pytest.raises(ForetellError, match="give the space nodes=13 or more"):
         NASBenchNLP(nodes=12).parse(json.dumps(LSTM))
     assert NASBenchNLP(nodes=13).parse(json.dumps(LSTM))[0] == 1
     states = {f"h_new_{i}": {"op": "linear", "input": ["x", f"h_prev_{i}"]} for i in range(4)}
-    with pytest.raises(ForetellError, match="has 4 states; nlp takes at most 3"):
+    with pytest.raises(ForetellError, match="has 4 states; give at most 3"):
         SMALL.parse(json.dumps(states))
 
 
@@ -437,8 +437,8 @@ def test_settings_out_of_range_are_refused(setting: str, value: Any) -> None:
         NASBenchNLP(**{setting: value})
 
 
-def test_a_state_beyond_their_number_that_is_read_is_a_state() -> None:
-    """One state is asked for; its node reads the second, which reads the third."""
+def test_a_state_that_is_read_is_included_even_beyond_the_encoded_number() -> None:
+    """The genes encode one state; its node reads the second, which reads the third."""
     space = NASBenchNLP(nodes=4)
     slots = {
         1: ("activation_tanh", False, ("h_prev_1",)),  # state 0
@@ -467,6 +467,6 @@ def test_a_state_beyond_their_number_that_is_read_is_a_state() -> None:
     }
     fewer = list(arch)
     fewer[4 + 4 * 1 + 1] = space.choices[4 + 4 * 1 + 1].index("h_prev_0")
-    fewer[4 + 4 * 1] = arch[4 + 4 * 3]  # state 0 of x and itself: the others are not read
+    fewer[4 + 4 * 1] = arch[4 + 4 * 3]  # state 0 reads x and itself, and nothing else is read
     recipe = json.loads(space.format(tuple(fewer)))
     assert {name for name in recipe if name.startswith("h_new")} == {"h_new_0"}

@@ -1,4 +1,4 @@
-"""Laws of every registered space."""
+"""Laws that hold for every registered space."""
 
 import itertools
 import random
@@ -49,7 +49,7 @@ def distance(one: Arch, other: Arch) -> int:
 
 
 def all_one_step_away(space: Space, arch: Arch) -> set[Arch]:
-    """Dull twin of `neighbours`: change every position to everything, keep what is valid."""
+    """A simple twin of `neighbours`: try every option at every position, keep valid ones."""
     changed = {
         (*arch[:i], option, *arch[i + 1 :])
         for i, options in enumerate(space.choices)
@@ -123,7 +123,7 @@ def test_neighbours_are_all_valid_archs_one_step_away(pair: tuple[Space, Arch]) 
 
 
 @pytest.mark.parametrize("name", SPACES)
-def test_settings_are_taken(name: str) -> None:
+def test_settings_are_accepted(name: str) -> None:
     changed = {
         setting: value + 1 if type(value) is int else value
         for setting, value in SPACES[name].defaults.items()
@@ -134,12 +134,12 @@ def test_settings_are_taken(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SPACES)
-def test_an_entry_says_what_it_is(name: str) -> None:
+def test_an_entry_has_a_summary_and_a_source(name: str) -> None:
     assert SPACES[name].summary.endswith(".")
     assert SPACES[name].source
 
 
-def test_unknown_names_are_met_with_the_nearest() -> None:
+def test_the_nearest_name_is_suggested_for_an_unknown_one() -> None:
     with pytest.raises(ForetellError, match="did you mean 'nb201'"):
         make_space("nb210")
     with pytest.raises(ForetellError, match="did you mean 'channels'"):
@@ -148,7 +148,7 @@ def test_unknown_names_are_met_with_the_nearest() -> None:
 
 @dataclass(frozen=True)
 class Restless:
-    """Three digits of which no two in a row are equal: a space with forbidden combinations."""
+    """Three letters, no two adjacent ones equal: a space with forbidden combinations."""
 
     letters: int = 3
     name: str = "restless"
@@ -187,7 +187,7 @@ def test_forbidden_combinations_are_left_out() -> None:
         assert {mutate(space, arch, rng) for _ in range(50)} == all_one_step_away(space, arch)
 
 
-def test_a_space_without_a_way_out_says_so() -> None:
+def test_a_space_without_valid_architectures_or_neighbours_raises() -> None:
     with pytest.raises(ForetellError, match="none of 100000 random architectures"):
         sample(Restless(letters=1), random.Random(0))
     with pytest.raises(ForetellError, match="010 has no valid neighbour"):

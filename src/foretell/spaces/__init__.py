@@ -1,9 +1,10 @@
-"""The architecture spaces: what each is called, where it comes from, what makes it.
+"""The architecture spaces: the name, constructor and source of each.
 
-To add one: a file beside this one with a class that has the members of `Space`, an import, and a
-line in `SPACES`. Sampling, mutation and neighbours need no code of their own. Settings that the
-data decides go by the names in `foretell.models.spaces.DECIDED`; the space's networks are then
-models by name, and it is searched and studied by name. Its tests run as soon as it is listed.
+To add a space, write a file in this package with a class that has the members of `Space`, import
+the class here, and add a line to `SPACES`. Sampling, mutation and neighbours need no further code.
+Give the settings that the data determines the names in `foretell.models.spaces.DECIDED`; the
+networks of the space are then models by name, and the space can be searched and studied by name.
+The tests that hold for all spaces include it as soon as it is listed.
 """
 
 from collections.abc import Callable, Mapping
@@ -67,14 +68,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class SpaceEntry:
-    """A space and what is known of it."""
+    """A registered space: its constructor and where it comes from."""
 
     constructor: Callable[..., Space]
     source: str
     example: str
-    """The text of an architecture."""
+    """An architecture, as text."""
     reads: Kind = "image"
-    """What its networks are fed."""
+    """The kind of input that its networks take."""
 
     @property
     def summary(self) -> str:
@@ -83,7 +84,7 @@ class SpaceEntry:
 
     @property
     def defaults(self) -> Mapping[str, Json]:
-        """The settings the constructor takes, with the values it uses where none is given."""
+        """The settings of the constructor, with their default values."""
         return self.constructor().settings()
 
 
@@ -103,9 +104,9 @@ SPACES: dict[str, SpaceEntry] = {
 
 
 def make_space(name: str, settings: Mapping[str, Json] | None = None) -> Space:
-    """The registered space of this name with these settings; defaults for those not given.
+    """The registered space of this name, with default values for the settings that are not given.
 
-    Raises ForetellError for an unknown name or setting, or a value the space does not take.
+    Raises ForetellError for an unknown name or setting, or a value that the space does not accept.
 
     >>> make_space("nb201", {"channels": 8}).settings()["channels"]
     8

@@ -1,7 +1,7 @@
-"""NAS-Bench-ASR: cells of three nodes, each an operation on the node before and some skips.
+"""NAS-Bench-ASR: cells of three nodes, each an operation on the previous node and some skips.
 
 Mehrotra et al. 2021, "NAS-Bench-ASR: Reproducible Neural Architecture Search for Speech
-Recognition", ICLR. This file knows the architectures and their names; `asr_network` builds the
+Recognition", ICLR. This file defines the architectures and their texts; `asr_network` builds the
 networks.
 """
 
@@ -36,15 +36,15 @@ Graph: TypeAlias = tuple[tuple[int, ...], tuple[tuple[int, int], ...]]
 class NASBenchASR:
     """NAS-Bench-ASR: 13,824 cells (8,242 unique), three nodes, six operations, six skips.
 
-    An architecture holds, node by node, the operation on the node before, as an index into
-    linear, conv5, conv5d2, conv7, conv7d2, zero; then 0 or 1 for each earlier node, from the
-    cell's input on: whether its value is added.
+    An architecture consists, for each node, of the operation on the previous node, as an index
+    into linear, conv5, conv5d2, conv7, conv7d2, zero, and then of 0 or 1 for each earlier node,
+    beginning with the input of the cell: whether its value is added.
 
-    The network reads `features` mel bins and gives logits for `phonemes` and the blank. It is as
-    wide as `groups` (of the cells' convolutions) times `group_width` times 3, 4, 5 and 6 in its
-    four blocks, which have `cells`, and then one more each, cells. `lstm` puts a layer of so many
-    units on top. The defaults are those of the benchmark, without its dropout of 0.2 and its LSTM
-    of 500.
+    The network reads `features` mel bins and returns logits for `phonemes` and the blank. Its four
+    blocks have `groups * group_width` times 3, 4, 5 and 6 channels, where `groups` is the number
+    of groups of the convolutions in the cells, and `cells`, `cells + 1`, `cells + 2` and
+    `cells + 3` cells. `lstm` is the number of units of an LSTM layer on top, or 0 for none. The
+    defaults are those of the benchmark, except for its dropout of 0.2 and its LSTM of 500 units.
 
     >>> space = NASBenchASR()
     >>> space.parse("[[0, 1], [1, 0, 1], [5, 1, 1, 0]]")
@@ -75,7 +75,7 @@ class NASBenchASR:
         require_rate(self.name, "dropout", self.dropout)
 
     def settings(self) -> dict[str, Json]:
-        """Name -> value of every field."""
+        """The value of every field, by name."""
         return asdict(self)
 
     def is_valid(self, arch: Arch) -> bool:
@@ -83,7 +83,7 @@ class NASBenchASR:
         return is_chosen(self.choices, arch)
 
     def canonical(self, arch: Arch) -> Arch:
-        """Of those that have the same graph by the benchmark's rule, the one that it trained.
+        """The architecture that the benchmark trained for all that have the same graph.
 
         >>> NASBenchASR().canonical((0, 1, 5, 0, 0, 5, 1, 0, 0))  # `zero` cuts off the skips, too
         (5, 1, 5, 1, 1, 5, 1, 1, 1)
@@ -108,15 +108,15 @@ class NASBenchASR:
         return model
 
     def format(self, arch: Arch) -> str:
-        """A JSON list per node: the operation's name, then the skips."""
+        """One JSON list per node: the name of the operation, then the skips."""
         require_valid(self, arch)
         return json.dumps([[OPERATIONS[node[0]], *node[1:]] for node in _nodes(arch)])
 
     def parse(self, text: str) -> Arch:
-        """The architecture from nested lists or tuples with names or numbers of operations.
+        """The architecture from nested lists or tuples, or from its nine numbers as digits.
 
-        Or from its nine numbers as digits. Raises ForetellError, saying what is wrong, for any
-        other text.
+        In the lists, operations are given by name or by number. Raises ForetellError for any other
+        text.
 
         >>> NASBenchASR().parse("011015110")
         (0, 1, 1, 0, 1, 5, 1, 1, 0)
@@ -138,7 +138,7 @@ class NASBenchASR:
 
 
 def _parse_node(node: object, number: int, text: str) -> list[int]:
-    """Node `number` has an operation and as many skips."""
+    """The operation of node `number`, and its `number` skips."""
     if not isinstance(node, list) or len(node) != 1 + number:
         raise ForetellError(
             f"{node!r} in {text!r} should be the operation of node {number} and its skips; "
@@ -147,7 +147,7 @@ def _parse_node(node: object, number: int, text: str) -> list[int]:
     operation, *skips = node
     if type(operation) is not int or not 0 <= operation < len(OPERATIONS):
         if operation not in OPERATIONS:
-            said = f"{operation!r} in {text!r} is no operation"
+            said = f"{operation!r} in {text!r} is not an operation"
             raise unknown_name("operation", operation, OPERATIONS, said)
         operation = OPERATIONS.index(operation)
     if any(type(skip) is not int or skip not in (0, 1) for skip in skips):
@@ -162,10 +162,10 @@ def _nodes(arch: Arch) -> tuple[Arch, ...]:
 
 @functools.cache
 def _trained_members() -> dict[Graph, Arch]:
-    """Graph -> the architecture that the release trained for it (half a second, once a process).
+    """Graph -> the architecture that the benchmark trained for it (0.5 s, once per process).
 
-    The release goes through all architectures, the first number changing fastest, and of those
-    with one graph keeps the last.
+    The benchmark enumerates all architectures, the first number changing fastest, and keeps the
+    last one of each graph.
     """
     slow_first = (range(len(options)) for options in reversed(NASBenchASR.choices))
     archs = (arch[::-1] for arch in itertools.product(*slow_first))
@@ -173,17 +173,17 @@ def _trained_members() -> dict[Graph, Arch]:
 
 
 def _graph(arch: Arch) -> Graph:
-    """The cell as the release compares it: operations, and the edges between them.
+    """The cell as the benchmark compares it: operations, and the edges between them.
 
-    Node 0 is the input, 1 to 3 are operations and 4 is the output. Each operation leads to the
-    next, and a skip of node k from node i is an edge from operation i to what follows operation k.
-    `zero` is taken out with its edges, then everything off the paths from input to output; of all
-    ways to number what is left the smallest is taken.
+    Node 0 is the input, nodes 1 to 3 are operations and node 4 is the output. Each operation leads
+    to the next, and a skip of node k from node i is an edge from operation i to the node after
+    operation k. `zero` is removed with its edges, then everything that is on no path from input to
+    output; of all numberings of the remaining nodes, the smallest result is used.
 
-    The rule gives the published 8,242 graphs: 8,000 without `zero`, no two of which are alike, and
-    242 with it. It reads a skip as coming from an operation, though the network adds the whole
-    node: its operation and the skips into it. So a `zero` takes with it what a skip carries past
-    it, and what the networks compute are 9,135 different things.
+    The rule yields the published 8,242 graphs: 8,000 without `zero`, all different, and 242 with
+    it. It treats a skip as coming from an operation, although the network adds the whole node: the
+    operation and the skips into it. Removing a `zero` therefore also removes the skips around it,
+    whereas the networks compute 9,135 different functions.
     """
     operations = dict(enumerate((node[0] for node in _nodes(arch)), start=1))
     edges = {(node, node + 1) for node in range(_NODES + 1)}
@@ -208,7 +208,7 @@ def _reached(start: set[int], edges: set[tuple[int, int]]) -> set[int]:
 def _numbered(
     order: Iterable[int], operations: dict[int, int], edges: set[tuple[int, int]]
 ) -> Graph:
-    """The operations in this order and the edges between their new numbers."""
+    """The operations in this order, and the edges between their new numbers."""
     order = tuple(order)
     number = {0: 0, **{node: place for place, node in enumerate(order, 1)}, _NODES + 1: _NODES + 1}
     renumbered = sorted((number[source], number[target]) for source, target in edges)

@@ -1,10 +1,11 @@
 """The acoustic models of NAS-Bench-ASR.
 
-Mehrotra et al. 2021, ICLR: four blocks, each a convolution over time of kernel 8 (stride 1, 1, 2
-and 2) and some equal cells, LayerNorm behind every convolution and cell, and a linear layer on
-each remaining frame. Every operation sees at most four frames ahead.
+Mehrotra et al. 2021, ICLR: four blocks and a linear layer on each remaining frame. A block is a
+convolution over time with kernel size 8 (strides 1, 1, 2 and 2) followed by identical cells, with a
+LayerNorm after the convolution and after every cell. Every operation looks at most four frames
+ahead.
 
-A cell holds every operation but computes only those on which its output depends.
+A cell contains all of its operations but computes only those that its output depends on.
 """
 
 from collections.abc import Iterator
@@ -20,9 +21,9 @@ __all__ = ["OPERATIONS", "live_nodes", "network"]
 OPERATIONS = ("linear", "conv5", "conv5d2", "conv7", "conv7d2", "zero")
 _ZERO = OPERATIONS.index("zero")
 _KERNELS = {"conv5": (5, 1), "conv5d2": (5, 2), "conv7": (7, 1), "conv7d2": (7, 2)}
-"""Length and dilation; convolutions in the cells are grouped."""
+"""Kernel size and dilation; the convolutions in the cells are grouped."""
 
-_WIDTHS = (3, 4, 5, 6)  # of the blocks, in groups times their width
+_WIDTHS = (3, 4, 5, 6)  # of the blocks, in multiples of groups * group_width
 _STRIDES = (1, 1, 2, 2)
 _KERNEL = 8
 _LOOK_AHEAD = 4  # frames, divided by the stride
@@ -44,7 +45,7 @@ def network(
 ) -> nn.Module:
     """Features [batch, time, features] -> logits [batch, time / 4 rounded up, phonemes + 1].
 
-    In training mode, its weights not yet filled; the last of the logits' classes is the blank.
+    The network is in training mode, with uninitialised weights; the last class is the blank.
 
     >>> model = network(
     ...     ((0, 1), (1, 0, 1), (5, 1, 1, 0)), features=5, phonemes=3, groups=2, group_width=1,
@@ -76,11 +77,11 @@ def _head(width: int, lstm: int, classes: int, dropout: float) -> Iterator[nn.Mo
 
 
 def live_nodes(nodes: Nodes) -> tuple[int, ...]:
-    """The nodes, 1 to 3, on which the cell's output depends.
+    """The nodes, among 1 to 3, that the output of the cell depends on.
 
-    >>> live_nodes(((0, 0), (0, 0, 0), (5, 0, 1, 0)))  # node 3 is node 1 alone
+    >>> live_nodes(((0, 0), (0, 0, 0), (5, 0, 1, 0)))  # node 3 equals node 1
     (1, 3)
-    >>> live_nodes(((0, 0), (0, 0, 0), (5, 1, 0, 0)))  # node 3 is the input alone
+    >>> live_nodes(((0, 0), (0, 0, 0), (5, 1, 0, 0)))  # node 3 equals the input
     (3,)
     """
     live = {len(nodes)}
@@ -93,7 +94,7 @@ def live_nodes(nodes: Nodes) -> tuple[int, ...]:
 
 
 class _Cell(nn.Module):
-    """Each node is an operation on the node before, plus the earlier nodes it skips from."""
+    """Each node is an operation on the previous node, plus the nodes that its skips come from."""
 
     def __init__(self, nodes: Nodes, width: int, groups: int, dropout: float) -> None:
         super().__init__()
@@ -116,7 +117,7 @@ class _Cell(nn.Module):
             terms = [values[source] for source in self.sources[number - 1]]
             if str(number) in self.operations:
                 terms.insert(0, self.operations[str(number)](values[number - 1]))
-            # without any term, zeros through which a gradient of zero flows
+            # without terms, the node is zero, with a gradient of zero for the input
             total = terms[0] if terms else x * 0
             for term in terms[1:]:
                 total = total + term
@@ -134,7 +135,7 @@ def _operation(name: str, width: int, groups: int, dropout: float) -> nn.Module:
 
 
 class _Convolution(nn.Module):
-    """Over the time of [batch, time, channels], zeros around it, then a capped ReLU."""
+    """A zero-padded convolution over the time of [batch, time, channels], then a capped ReLU."""
 
     def __init__(
         self,
@@ -172,10 +173,10 @@ class _CappedReLU(nn.Module):
 
 
 class _LSTM(nn.Module):
-    """Long short-term memory over the time of [batch, time, features], from states of zeros.
+    """An LSTM over the time of [batch, time, features], with initial states of zero.
 
-    Of linear layers, so that their weights start as those of linear layers do. The rows are, as
-    in PyTorch, those of the input, forget, cell and output gates.
+    It consists of linear layers, so that its weights are initialised like those of linear layers.
+    As in PyTorch, the rows are those of the input, forget, cell and output gates.
     """
 
     def __init__(self, wide_in: int, units: int) -> None:

@@ -1,4 +1,4 @@
-"""A space of the user's own: named choices, and a function that builds the network they make."""
+"""Spaces defined by users: named choices, and a function that builds a network from them."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -17,21 +17,23 @@ from foretell.user_code import named_in_file, named_in_package
 __all__ = ["Choices", "own_space"]
 
 MEMBERS = ("choices", "is_valid", "canonical", "build", "parse", "format", "settings")
-"""What tells a space from other objects."""
+"""The members by which a space is recognised."""
 
 
 @dataclass(frozen=True, eq=False)
 class Choices:
-    """The networks that `build` makes of one option for each choice.
+    """A space defined by the options of each choice and a function that builds the networks.
 
-    `build` is called with an option a choice, by name, and returns an untrained network, its
-    weights drawn as torch draws them; each architecture and seed has its own random numbers.
-    `valid`, called alike, says whether options go together. `same`, called alike, returns the
-    options of one fixed member of the class of architectures that make the same network: what is
-    not used set to one value, say; then each network is scored and trained once. Rows are known by
-    the options, not by the code of `build`: after a change to it, use another run folder.
+    `make` is called with one option per choice, as keyword arguments, and returns an untrained
+    network, initialised by PyTorch's global generator; each architecture and seed has its own
+    random numbers. `valid`, called with the same arguments, returns whether the options may be
+    combined. `same`, called with the same arguments, returns the options of the canonical form,
+    which is the same for all architectures that make the same network; for example, it sets unused
+    options to one value. Each network is then scored and trained once. Rows are identified by the
+    options, not by the code of `make`: if that code changes, use another run folder.
 
-    Raises ForetellError for a choice without two different options of plain JSON values.
+    Raises ForetellError if there are no choices, or if the options of a choice are not different
+    JSON values without commas and equals signs.
 
     >>> def build(width, depth):
     ...     layers = [nn.Linear(8, width), nn.ReLU()]
@@ -50,7 +52,7 @@ class Choices:
     same: Callable[..., Mapping[str, Json]] | None = None
     name: str = "own"
     origin: str = ""
-    """What names this object in a shell; other processes load it from there."""
+    """The `FILE.py:NAME` or `PACKAGE.MODULE:NAME` from which other processes load this object."""
 
     def __post_init__(self) -> None:
         if not self.options:
@@ -59,11 +61,12 @@ class Choices:
             texts = [written(option) for option in options]
             if not texts or len(set(texts)) < len(texts):
                 raise ForetellError(
-                    f"choice {name!r} has the options {list(options)}; give different ones"
+                    f"choice {name!r} has the options {list(options)}; "
+                    "give at least one, and each once"
                 )
             if any("," in text or "=" in text for text in [*texts, name]):
                 raise ForetellError(
-                    f"choice {name!r} has a comma or an equals sign; leave them out"
+                    f"choice {name!r} contains a comma or an equals sign; leave them out"
                 )
 
     @property
@@ -77,22 +80,22 @@ class Choices:
         return {name: options[i] for i, (name, options) in zip(arch, names, strict=True)}
 
     def is_valid(self, arch: Arch) -> bool:
-        """Whether there are such options, and they go together."""
+        """Whether `arch` selects options that may be combined."""
         if not is_chosen([*self.options.values()], arch):
             return False
         return self.valid is None or bool(self.valid(**self.chosen(arch)))
 
     def canonical(self, arch: Arch) -> Arch:
-        """The member of its class that `same` names."""
+        """The architecture of the options that `same` returns; without `same`, `arch` itself."""
         require_valid(self, arch)
         if self.same is None:
             return arch
         return self._indices(self.same(**self.chosen(arch)))
 
     def build(self, arch: Arch, seed: int) -> nn.Module:
-        """The untrained network; its weights depend on the seed, on nothing global.
+        """The untrained network; its weights depend on the seed and not on any global state.
 
-        Raises ForetellError if the user's function fails or returns something else.
+        Raises ForetellError if the user's function fails or does not return a module.
         """
         require_valid(self, arch)
         try:
@@ -104,13 +107,16 @@ class Choices:
             ) from error
         if not isinstance(model, nn.Module):
             raise ForetellError(
-                f"the build of space {self.name} made a {type(model).__name__}, not a "
-                "torch.nn.Module; return the network"
+                f"the function that builds the networks of space {self.name} returned a "
+                f"{type(model).__name__}; return a torch.nn.Module"
             )
         return model
 
     def parse(self, text: str) -> Arch:
-        """The architecture written as `width=64,depth=1`, or as digits; raises ForetellError."""
+        """The architecture written as `width=64,depth=1`, or as one digit per choice.
+
+        Raises ForetellError for any other text.
+        """
         if text.isdigit() and len(text) == len(self.options):
             arch = tuple(map(int, text))
         else:
@@ -124,7 +130,7 @@ class Choices:
             if name not in self.options:
                 raise unknown_name("choice", name, self.options)
         if missing := [name for name in self.options if name not in given]:
-            raise ForetellError(f"nothing is chosen for {missing[0]!r}; give {missing[0]}=OPTION")
+            raise ForetellError(f"no option is given for {missing[0]!r}; add {missing[0]}=OPTION")
         found = []
         for name, texts in zip(self.options, self.choices, strict=True):
             value = given[name]
@@ -135,13 +141,13 @@ class Choices:
         return tuple(found)
 
     def format(self, arch: Arch) -> str:
-        """`width=64,depth=1`."""
+        """The options by name, such as `width=64,depth=1`."""
         require_valid(self, arch)
         parts = zip(self.options, self.choices, arch, strict=True)
         return ",".join(f"{name}={options[option]}" for name, options, option in parts)
 
     def settings(self) -> dict[str, Json]:
-        """Its choices: a run of other choices is another run."""
+        """The options of each choice; a run with other options is another run."""
         return {name: list(options) for name, options in self.options.items()}
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -152,22 +158,30 @@ class Choices:
 
 
 def written(option: Json) -> str:
-    """An option as text: itself if it is text, else JSON."""
-    return option if isinstance(option, str) else json.dumps(option)
+    """An option as text: a string as it is, any other value as JSON.
+
+    Raises ForetellError for a value that JSON cannot represent.
+    """
+    try:
+        return option if isinstance(option, str) else json.dumps(option)
+    except (TypeError, ValueError) as error:
+        raise ForetellError(
+            f"option {option!r} is not a JSON value; give its name, and look it up in the function"
+        ) from error
 
 
 def own_space(text: str) -> Space:
-    """The space that `FILE.py:NAME` or `PACKAGE.MODULE:NAME` names; the file is run.
+    """The space called NAME in `FILE.py:NAME` or `PACKAGE.MODULE:NAME`; runs the file.
 
-    Raises ForetellError where there is none.
+    Raises ForetellError if there is no such object, or if it is not a space.
     """
     path, _, name = text.rpartition(":")
     in_file = path.endswith(".py")
     found = named_in_file(text) if in_file else named_in_package(text)
     if not all(hasattr(found, member) for member in MEMBERS) or isinstance(found, type):
-        what = "nothing" if found is None else f"a {type(found).__name__}"
+        what = "does not exist" if found is None else f"is of type {type(found).__name__}"
         raise ForetellError(
-            f"{text!r} is {what}, not a space; make one by foretell.spaces.Choices(build, choices)"
+            f"{text!r} {what}; expected a space, such as foretell.spaces.Choices(build, options)"
         )
     if isinstance(found, Choices):
         origin = f"{Path(path).resolve()}:{name}" if in_file else text

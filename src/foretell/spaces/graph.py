@@ -1,4 +1,4 @@
-"""An architecture as a labelled graph, for what learns from graphs."""
+"""Architectures as labelled graphs, for predictors that learn from graphs."""
 
 from typing import Protocol, TypeAlias, runtime_checkable
 
@@ -12,14 +12,14 @@ Graph: TypeAlias = tuple[tuple[str, ...], tuple[tuple[int, int], ...]]
 
 @runtime_checkable
 class Graphs(Protocol):
-    """A space that says what graph its architectures are."""
+    """A space that defines the graphs of its architectures."""
 
     def graph(self, arch: Arch) -> Graph:
-        """Operations as nodes, the flow of values as edges."""
+        """The graph of `arch`: operations as nodes, the flow of values as edges."""
 
 
 def graph_of(space: Space, arch: Arch) -> Graph:
-    """The space's own graph; for any other space a node for each position, all connected.
+    """The graph that the space defines; for other spaces, one node per position, all connected.
 
     >>> from foretell.spaces import NASBench201
     >>> space = NASBench201()

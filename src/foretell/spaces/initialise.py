@@ -1,8 +1,8 @@
-"""Weights drawn from a seed and each parameter's own name.
+"""Initial weights that depend only on a seed and on the name and shape of each parameter.
 
-PyTorch draws all weights from one global stream, so a network's last layer depends on how many
-numbers its first layers took. Here a parameter depends on (seed, its name, its shape) alone:
-nothing global is read or moved, and two networks that share a layer share its weights.
+PyTorch draws all weights from one global generator, so the last layer of a network depends on how
+many numbers its first layers drew. Here no global state is read or changed, and two networks that
+have a layer in common have the same weights in it.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from foretell.seeds import derived_seed
 __all__ = ["Conv1d", "Conv2d", "Draw", "Linear", "initialise", "normal_fan_out", "uniform_fan_in"]
 
 Draw: TypeAlias = Callable[[nn.Module, str, Generator], Tensor]
-"""A layer, the name of one of its parameters and a generator -> that parameter's values."""
+"""A layer, the name of one of its parameters and a generator -> the values of that parameter."""
 
 
 _WEIGHTED = (
@@ -35,12 +35,12 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.GroupNorm, nn.Layer
 
 
 def uniform_fan_in(layer: nn.Module, name: str, generator: Generator) -> Tensor:
-    """PyTorch's default: weights and biases uniform on +-1/sqrt(fan_in).
+    """PyTorch's default: weights and biases uniform within +-1/sqrt(fan_in).
 
     He et al. 2015, arXiv:1502.01852, with a = sqrt 5.
     """
     weight = layer.get_parameter("weight")
-    bound = max(weight[0].numel(), 1) ** -0.5  # a row of the weight is one unit's fan-in
+    bound = max(weight[0].numel(), 1) ** -0.5  # weight[0] is the fan-in of one unit
     drawn = torch.empty(layer.get_parameter(name).shape, dtype=torch.float32)
     return drawn.uniform_(-bound, bound, generator=generator)
 
@@ -48,7 +48,7 @@ def uniform_fan_in(layer: nn.Module, name: str, generator: Generator) -> Tensor:
 def normal_fan_out(layer: nn.Module, name: str, generator: Generator) -> Tensor:
     """Convolutions N(0, 2 / (kernel area * output channels)), linear N(0, 0.01^2), biases 0.
 
-    What the code of arXiv:2101.08134 gives the networks of NAS-Bench-101.
+    The code of arXiv:2101.08134 initialises the networks of NAS-Bench-101 in this way.
     """
     parameter = layer.get_parameter(name)
     drawn = torch.zeros(parameter.shape, dtype=torch.float32)
@@ -62,14 +62,14 @@ def normal_fan_out(layer: nn.Module, name: str, generator: Generator) -> Tensor:
 
 
 def initialise(module: nn.Module, seed: int, draw: Draw = uniform_fan_in) -> None:
-    """Fill every parameter and every BatchNorm statistic of `module`, in place.
+    """Initialise every parameter and every BatchNorm statistic of `module`, in place.
 
-    Convolution and linear layers are filled by `draw`, PyTorch's default formulas unless another
-    is given; normalisation layers start at weight 1, bias 0, mean 0, variance 1. Numbers are drawn
-    in float32 on the CPU and then converted, so a network has the same weights in any precision
-    and on any device.
+    `draw` gives the values of convolution and linear layers, by default by PyTorch's formulas;
+    normalisation layers start with weight 1, bias 0, mean 0 and variance 1. Numbers are drawn in
+    float32 on the CPU and then converted, so a network has the same weights in any precision and
+    on any device.
 
-    Raises ForetellError for a layer with parameters that is none of these.
+    Raises ForetellError for any other layer that has parameters.
 
     >>> a, b = nn.Linear(2, 1), nn.Linear(2, 1)
     >>> initialise(a, seed=0)
@@ -89,34 +89,34 @@ def initialise(module: nn.Module, seed: int, draw: Draw = uniform_fan_in) -> Non
                     parameter.copy_(draw(layer, name, generator))
             elif next(layer.parameters(recurse=False), None) is not None:
                 raise ForetellError(
-                    f"initialise knows convolution, linear and normalisation layers, but "
-                    f"{prefix or 'the module'!r} is of type {type(layer).__name__}; "
-                    f"fill that layer's parameters yourself"
+                    f"{prefix or 'the module'!r} is of type {type(layer).__name__}; initialise "
+                    f"expects convolution, linear and normalisation layers: "
+                    f"set the parameters of that layer yourself"
                 )
 
 
 def _reset(norm: nn.Module) -> None:
-    """Ones for what scales, zeros for what shifts or counts."""
+    """Set weights and variances to 1, and biases, means and counters to 0."""
     for name, tensor in (*norm.named_parameters(recurse=False), *norm.named_buffers(recurse=False)):
         tensor.fill_(1 if name in ("weight", "running_var") else 0)
 
 
 class Conv1d(nn.Conv1d):
-    """A convolution over time with whatever its memory held."""
+    """A convolution over time with uninitialised weights."""
 
     def reset_parameters(self) -> None:
-        """Leave the memory as it is."""
+        """Do nothing; `initialise` sets the weights."""
 
 
 class Conv2d(nn.Conv2d):
-    """A convolution with whatever its memory held."""
+    """A two-dimensional convolution with uninitialised weights."""
 
     def reset_parameters(self) -> None:
-        """Leave the memory as it is."""
+        """Do nothing; `initialise` sets the weights."""
 
 
 class Linear(nn.Linear):
-    """A linear layer with whatever its memory held."""
+    """A linear layer with uninitialised weights."""
 
     def reset_parameters(self) -> None:
-        """Leave the memory as it is."""
+        """Do nothing; `initialise` sets the weights."""

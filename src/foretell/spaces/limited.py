@@ -1,4 +1,4 @@
-"""A space without what costs too much."""
+"""A space without the architectures that cost too much."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,17 +11,20 @@ from foretell.spaces.space import Arch, Space
 
 __all__ = ["Within"]
 
-IN_A_ROW = 300
-"""So many too costly architectures, and none that is not, end a search."""
+TRIALS = 300
+"""If none of the first so many architectures is within the limits, `Within` raises an error."""
 
 
 @dataclass(frozen=True, eq=False)
 class Within(Part):
-    """The architectures of a space whose `costs` are within `limits`, by name.
+    """The architectures of a space whose costs are within `limits`.
 
-    An architecture whose isomorphs cost less may be left out while they stay. A space must not be
-    listed: take the rows that are cheap enough instead. Raises ForetellError when only costly
-    architectures come up, which names the least cost seen.
+    `cost(name, arch)` is compared with `limits[name]` for each name in `limits`; equal is within.
+    Isomorphic architectures may differ in cost, so some of them can be in the space and others not.
+    `space` must not be a listed space; list only the architectures that are cheap enough instead.
+
+    `is_valid` raises ForetellError, with the least costs seen, if none of the first 300
+    architectures is within the limits.
 
     >>> from foretell.spaces import NASBench201, mutate
     >>> space = Within(NASBench201(), lambda name, arch: arch.count(3), {"convolutions": 1})
@@ -36,14 +39,14 @@ class Within(Part):
     _least: dict[str, float] = field(default_factory=dict, init=False)
 
     def is_valid(self, arch: Arch) -> bool:
-        """Whether it is in the space and within every limit."""
+        """Whether `arch` is in the whole space and within every limit."""
         if arch not in self._known:
             self._known[arch] = self.space.is_valid(arch) and self._cheap(arch)
-            if len(self._known) == IN_A_ROW and not any(self._known.values()):
-                least = ", ".join(f"{name} is {value:,g}" for name, value in self._least.items())
+            if len(self._known) == TRIALS and not any(self._known.values()):
+                least = ", ".join(f"{name} {value:,g}" for name, value in self._least.items())
                 raise ForetellError(
-                    f"none of {IN_A_ROW:,} architectures of {self.name} is within the limits; the "
-                    f"least {least}; raise the limits"
+                    f"none of {TRIALS:,} architectures of {self.name} is within the limits "
+                    f"{dict(self.limits)}; the least costs were {least}; raise the limits"
                 )
         return self._known[arch]
 
@@ -56,16 +59,19 @@ class Within(Part):
         return cheap
 
     def canonical(self, arch: Arch) -> Arch:
-        """The whole space's: it may be too costly itself."""
+        """The canonical form of `arch` in the whole space; it may itself exceed the limits."""
         return self.space.canonical(arch)
 
     def build(self, arch: Arch, seed: int) -> nn.Module:
-        """The whole space's network."""
+        """The network that the whole space builds."""
         return self.space.build(arch, seed)
 
     def parse(self, text: str) -> Arch:
-        """The architecture; raises ForetellError unless it is within the limits too."""
+        """The architecture from its text; raises ForetellError if it is not within the limits."""
         arch = self.space.parse(text)
         if not self.is_valid(arch):
-            raise ForetellError(f"{text} is not within the limits {dict(self.limits)}")
+            raise ForetellError(
+                f"{text} is not within the limits {dict(self.limits)}; "
+                f"raise the limits or give another architecture"
+            )
         return arch

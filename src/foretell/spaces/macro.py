@@ -1,6 +1,6 @@
-"""NAS-Bench-Macro: eight layers in a row, each one of three blocks.
+"""NAS-Bench-Macro: eight layers in sequence, each one of three blocks.
 
-Su et al. 2021, arXiv:2103.11922. This file knows the architectures and their names;
+Su et al. 2021, arXiv:2103.11922. This file defines the architectures and their texts;
 `macro_network` builds the networks.
 """
 
@@ -23,13 +23,14 @@ __all__ = ["NASBenchMacro"]
 class NASBenchMacro:
     """NAS-Bench-Macro: 6,561 networks (3,969 unique), eight layers of three choices.
 
-    An architecture holds each layer's block, as an index into identity, mb3_k3, mb6_k5: the
-    latter two are MobileNetV2's, with expansion 3 and kernel 3, and with expansion 6 and kernel 5.
-    Layers 0, 2 and 5 begin a stage: they halve the image and double the channels, and an identity
-    there is a 1x1 convolution.
+    An architecture consists of the block of each layer, as an index into identity, mb3_k3, mb6_k5.
+    The last two are blocks of MobileNetV2, with expansion 3 and kernel size 3, and with expansion
+    6 and kernel size 5. Layers 0, 2 and 5 begin a stage: they halve the size of the image and
+    double the channels, and their identity is a 1x1 convolution.
 
     `channels` is the width of the stem, `features` that of the last convolution. `resolution` is
-    the images' height and width; any size works, and it does not change the network.
+    the height and width of the images; it does not change the network, which accepts images of any
+    size.
 
     >>> space = NASBenchMacro()
     >>> space.parse("02012100")
@@ -49,7 +50,7 @@ class NASBenchMacro:
         require_integers(self.name, asdict(self))
 
     def settings(self) -> dict[str, Json]:
-        """Name -> value of every field."""
+        """The value of every field, by name."""
         return asdict(self)
 
     def is_valid(self, arch: Arch) -> bool:
@@ -57,9 +58,10 @@ class NASBenchMacro:
         return is_chosen(self.choices, arch)
 
     def canonical(self, arch: Arch) -> Arch:
-        """The architecture with each stage's identities moved to its end, past its first layer.
+        """The architecture with the identities of each stage moved to its end.
 
-        There an identity does nothing. The benchmark trained these and copied the results.
+        The first layer of a stage stays in place; after it, an identity does nothing. The benchmark
+        trained the canonical architectures and copied their results to the others.
 
         >>> NASBenchMacro().canonical((0, 2, 0, 0, 1, 1, 0, 2))
         (0, 2, 0, 1, 0, 1, 2, 0)
@@ -74,7 +76,7 @@ class NASBenchMacro:
     def build(self, arch: Arch, seed: int) -> nn.Module:
         """The untrained network in training mode; see `macro_network.network`.
 
-        A layer has the same weights for one seed whatever the other layers are.
+        For a given seed, the weights of a layer do not depend on the blocks of the other layers.
         """
         require_valid(self, arch)
         model = network(
@@ -88,7 +90,7 @@ class NASBenchMacro:
         return model
 
     def format(self, arch: Arch) -> str:
-        """The benchmark's own name: eight digits."""
+        """The name that the benchmark uses: eight digits."""
         require_valid(self, arch)
         return "".join(map(str, arch))
 

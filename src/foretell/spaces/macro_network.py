@@ -1,8 +1,8 @@
 """The networks of NAS-Bench-Macro.
 
 Su et al. 2021, arXiv:2103.11922: a 3x3 stem, stages of two, three and three layers, a 1x1
-convolution to the features, and a linear classifier on the pooled features. The first layer of a
-stage has stride two and doubles the channels.
+convolution that yields the features, and a linear classifier on the pooled features. The first
+layer of a stage has stride two and doubles the channels.
 """
 
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ __all__ = ["BLOCKS", "STAGES", "network"]
 
 BLOCKS = ("identity", "mb3_k3", "mb6_k5")
 STAGES = (2, 3, 3)
-"""Layers in each stage."""
+"""The number of layers in each stage."""
 
 _EXPANSION_AND_KERNEL = {"mb3_k3": (3, 3), "mb6_k5": (6, 5)}
 
@@ -21,7 +21,7 @@ _EXPANSION_AND_KERNEL = {"mb3_k3": (3, 3), "mb6_k5": (6, 5)}
 def network(
     arch: tuple[int, ...], *, channels: int, features: int, classes: int, in_channels: int
 ) -> nn.Module:
-    """The network in training mode, its convolutions and classifier not yet filled.
+    """The network in training mode, with uninitialised convolutions and classifier.
 
     >>> model = network((0, 2, 0, 1, 2, 1, 0, 0), channels=2, features=4, classes=2, in_channels=1)
     >>> [name for name, _ in model.named_children()]
@@ -51,7 +51,7 @@ def _block(choice: int, wide_in: int, wide_out: int, stride: int) -> nn.Module:
 
 
 class _InvertedResidual(nn.Module):
-    """MobileNetV2's block: widen, filter each channel, narrow; added to its input if that fits."""
+    """The block of MobileNetV2: expand, filter depthwise, project; residual if the shapes agree."""
 
     def __init__(
         self, wide_in: int, wide_out: int, stride: int, expansion: int, kernel: int

@@ -1,7 +1,7 @@
 """NAS-Bench-101: cells of at most seven nodes and nine edges, three operations.
 
-Ying et al. 2019, arXiv:1902.09635. This file knows the architectures and their names;
-`nb101_cells` knows cells as graphs and `nb101_network` builds the networks.
+Ying et al. 2019, arXiv:1902.09635. This file defines the architectures and their texts;
+`nb101_cells` handles cells as graphs, and `nb101_network` builds the networks.
 """
 
 import functools
@@ -37,8 +37,8 @@ __all__ = ["NASBench101"]
 _OUTPUT = MOST_NODES - 1
 _EDGES = all_edges(_OUTPUT)
 _EXPECTED = (
-    "expected the adjacency matrix above its diagonal, row by row, and a digit for each interior "
-    "node (0 conv3x3-bn-relu, 1 conv1x1-bn-relu, 2 maxpool3x3), such as 110011:01, "
+    "expected the adjacency matrix above its diagonal, row by row, a colon, and one digit per "
+    "interior node (0 conv3x3-bn-relu, 1 conv1x1-bn-relu, 2 maxpool3x3), such as 110011:01, "
     "for 2 to 7 nodes"
 )
 
@@ -47,14 +47,15 @@ _EXPECTED = (
 class NASBench101:
     """NAS-Bench-101: 423,624 unique cells, up to seven nodes and nine edges, three operations.
 
-    An architecture holds the operations of nodes 1 to 5, as an index into conv3x3-bn-relu,
-    conv1x1-bn-relu, maxpool3x3, then for the edges 0->1, 0->2, ..., 0->6, 1->2, ..., 5->6 whether
-    there is one. Node 0 is the input and node 6 the output. What no path from input to output
-    visits is dropped before edges are counted and the network is built.
+    An architecture consists of the operations of nodes 1 to 5, as indices into conv3x3-bn-relu,
+    conv1x1-bn-relu, maxpool3x3, followed by 1 or 0 for each of the edges 0->1, 0->2, ..., 0->6,
+    1->2, ..., 5->6: whether it exists. Node 0 is the input and node 6 the output. Nodes and edges
+    that are on no path from input to output are removed before edges are counted and the network
+    is built.
 
-    `channels` is the width of the first of `stacks` stacks of `modules` cells each; it doubles
-    from stack to stack. `resolution` is the images' height and width; any size works, and it does
-    not change the network.
+    The network has `stacks` stacks of `modules` cells each; the first stack has `channels`
+    channels, and the width doubles from stack to stack. `resolution` is the height and width of
+    the images; it does not change the network, which accepts images of any size.
 
     >>> space = NASBench101()
     >>> arch = space.parse("110011:01")  # 0->1, 0->2, 1->3, 2->3
@@ -80,18 +81,18 @@ class NASBench101:
         require_integers(self.name, asdict(self))
 
     def settings(self) -> dict[str, Json]:
-        """Name -> value of every field."""
+        """The value of every field, by name."""
         return asdict(self)
 
     def is_valid(self, arch: Arch) -> bool:
-        """True if a path leads from input to output and at most nine edges lie on such paths."""
+        """True if there is a path from input to output and at most nine edges are on such paths."""
         return is_chosen(self.choices, arch) and 0 < len(live_edges(_cell(arch))) <= MOST_EDGES
 
     def canonical(self, arch: Arch) -> Arch:
-        """The cell that the benchmark lists for all that are isomorphic to this one.
+        """The cell that the benchmark lists for all cells that are isomorphic to this one.
 
-        Widths depend on the nodes' order where the channels do not divide evenly, so isomorphic
-        cells may differ in a few parameters; the benchmark trained the listed one.
+        Where the channels do not divide evenly, the widths of nodes depend on their order, so
+        isomorphic cells may differ in a few parameters; the benchmark trained the listed one.
 
         >>> space = NASBench101()
         >>> space.format(space.canonical(space.parse("110011:10")))
@@ -101,19 +102,19 @@ class NASBench101:
         return _arch(smallest(_cell(arch)))
 
     def hash(self, arch: Arch) -> str:
-        """The benchmark's hash: 32 hexadecimal digits, equal for isomorphic cells alone."""
+        """The hash of the benchmark: 32 hexadecimal digits, equal only for isomorphic cells."""
         require_valid(self, arch)
         return fingerprint(_cell(arch))
 
     def cells(self) -> Iterator[Arch]:
-        """Every unique cell once, as `canonical` gives it, in the order of the benchmark's list.
+        """Every unique cell once, in canonical form, in the order of the benchmark's list.
 
-        All 423,624 take 3 s; `enumerate_space` would go through 5e8 tuples.
+        Listing all 423,624 takes 3 s; `enumerate_space` would go through 5e8 tuples.
         """
         return (_arch(cell) for output in range(1, MOST_NODES) for cell in all_cells(output))
 
     def graph(self, arch: Arch) -> Graph:
-        """The cell: input, operations, output, and the edges on paths between; dead nodes too."""
+        """The cell with all its nodes, and the edges that are on paths from input to output."""
         require_valid(self, arch)
         cell = _cell(arch)
         labels = ("input", *(OPERATIONS[operation] for operation in cell.operations), "output")
@@ -122,9 +123,10 @@ class NASBench101:
     def build(self, arch: Arch, seed: int) -> nn.Module:
         """The untrained network in training mode; see `nb101_network.network`.
 
-        Convolutions are drawn from N(0, 2 / (kernel area * output channels)), the classifier from
-        N(0, 0.01^2) with bias 0, as the code of arXiv:2101.08134 does. A node has the same weights
-        for one seed whatever the others carry, as long as it keeps its width.
+        Weights are drawn from N(0, 2 / (kernel area * output channels)) in convolutions and from
+        N(0, 0.01^2) in the classifier, whose bias is 0, as in the code of arXiv:2101.08134. For a
+        given seed, the weights of a node depend on its operation and width, but not on the
+        operations of the other nodes.
         """
         require_valid(self, arch)
         model = network(
@@ -141,8 +143,9 @@ class NASBench101:
     def format(self, arch: Arch) -> str:
         """The adjacency matrix above its diagonal, row by row, a colon, the interior operations.
 
-        Nodes before the output that have no edges and operation 0 are left out, so a cell of
-        fewer nodes has the short text of its own matrix. Dead parts that are written stay written.
+        The last nodes before the output are left out if they have no edges and operation 0, so
+        that a cell of fewer nodes has the short text of its own matrix. Other dead nodes and edges
+        are kept.
         """
         require_valid(self, arch)
         cell = _cell(arch)
@@ -157,8 +160,8 @@ class NASBench101:
     def parse(self, text: str) -> Arch:
         """The architecture from the text of a cell of two to seven nodes.
 
-        The nodes of a smaller cell become nodes 0, 1, 2, ... and the last. Raises ForetellError,
-        saying what is wrong, for any other text.
+        The nodes of a smaller cell become nodes 0, 1, 2, ..., and its output becomes node 6.
+        Raises ForetellError for any other text.
 
         >>> space = NASBench101()
         >>> space.parse("1:") == space.parse("000001000000000000000:00000")  # input->output alone
@@ -172,15 +175,15 @@ class NASBench101:
         edges = all_edges(len(digits) + 1)
         if len(bits) != len(edges):
             raise ForetellError(
-                f"{text!r} gives {len(bits)} bits for a cell of {len(digits) + 2} nodes, which has "
-                f"{len(edges)}; {_EXPECTED}"
+                f"{text!r} gives {len(bits)} bits for a cell of {len(digits) + 2} nodes, which "
+                f"needs {len(edges)}; {_EXPECTED}"
             )
         drawn = tuple(edge for edge, bit in zip(edges, bits, strict=True) if bit == "1")
         cell = Cell(tuple(map(int, digits)), drawn)
         if not 0 < (live := len(live_edges(cell))) <= MOST_EDGES:
             raise ForetellError(
-                f"{text!r} has {live} edges on paths from input to output; a NAS-Bench-101 cell "
-                f"has 1 to {MOST_EDGES}"
+                f"{text!r} has {live} edges on paths from input to output; give a cell that has 1 "
+                f"to {MOST_EDGES}"
             )
         return _arch(cell)
 
@@ -197,12 +200,12 @@ def _arch(cell: Cell) -> Arch:
 
 @functools.lru_cache(maxsize=256)
 def _bits(edges: tuple[Edge, ...]) -> tuple[int, ...]:
-    """One for each of the 21 edges; kept because `cells` asks for the same ones in a row."""
+    """1 or 0 for each of the 21 edges; cached, since `cells` yields the same edges repeatedly."""
     return tuple(int(edge in edges) for edge in _EDGES)
 
 
 def _resized(cell: Cell, output: int) -> Cell:
-    """The cell with another last node, and nodes without edges added or taken away before it."""
+    """The cell with node `output` as its last; adds or removes nodes without edges before it."""
     if cell.output == output:
         return cell
     added = (0,) * (output - cell.output)

@@ -1,7 +1,7 @@
-"""The cells of NAS-Bench-101 as graphs: what is live, when two are one, and all there are.
+"""The cells of NAS-Bench-101 as graphs: their live edges, isomorphism and enumeration.
 
-Ying et al. 2019, arXiv:1902.09635. Node 0 is a cell's input, its last node the output, and every
-node between carries an operation. Edges go from lower to higher nodes.
+Ying et al. 2019, arXiv:1902.09635. Node 0 is the input of a cell, its last node the output, and
+every node in between has an operation. Edges go from lower to higher nodes.
 """
 
 import hashlib
@@ -44,12 +44,12 @@ class Cell:
 
     @property
     def output(self) -> int:
-        """The last node."""
+        """The number of the last node."""
         return len(self.operations) + 1
 
 
 def all_edges(output: int) -> tuple[Edge, ...]:
-    """Every edge that a cell with this last node may have: its adjacency matrix row by row.
+    """Every edge that a cell with last node `output` may have, row by row of its adjacency matrix.
 
     >>> all_edges(2)
     ((0, 1), (0, 2), (1, 2))
@@ -60,7 +60,7 @@ def all_edges(output: int) -> tuple[Edge, ...]:
 def live_edges(cell: Cell) -> tuple[Edge, ...]:
     """The edges on a path from input to output; none if there is no such path.
 
-    >>> live_edges(Cell((0, 0, 0), ((0, 1), (0, 2), (1, 4), (3, 4))))  # 2 ends, 3 begins nowhere
+    >>> live_edges(Cell((0, 0, 0), ((0, 1), (0, 2), (1, 4), (3, 4))))  # nodes 2 and 3 are dead
     ((0, 1), (1, 4))
     """
     fed, useful = {0}, {cell.output}
@@ -74,7 +74,7 @@ def live_edges(cell: Cell) -> tuple[Edge, ...]:
 
 
 def pruned(cell: Cell) -> Cell:
-    """The cell without the nodes that no path from input to output visits, renumbered.
+    """The cell without the nodes that are on no path from input to output, renumbered.
 
     >>> pruned(Cell((0, 1, 2), ((0, 1), (0, 3), (3, 4))))
     Cell(operations=(2,), edges=((0, 1), (1, 2)))
@@ -87,12 +87,13 @@ def pruned(cell: Cell) -> Cell:
 
 
 def fingerprint(cell: Cell) -> str:
-    """The benchmark's own hash of the pruned cell; equal for isomorphic cells, and for no others.
+    """The benchmark's own hash of the pruned cell; equal for isomorphic cells, and only for these.
 
-    A node starts as the MD5 of its out-degree, in-degree and operation (-1 for the input, -2 for
-    the output). Once for every node, each node is hashed anew together with its sorted
-    neighbours. The sorted end results are hashed into one. Such a hash could be the same for
-    different cells in principle; among the 423,624 of this space no two share one.
+    The hash of a node starts as the MD5 of its out-degree, in-degree and operation (-1 for the
+    input, -2 for the output). As many times as there are nodes, every node is then hashed together
+    with the sorted hashes of its neighbours. The hash of the cell is that of the sorted hashes of
+    its nodes. In principle, different cells could have the same hash; among the 423,624 cells of
+    this space no two have.
 
     >>> fingerprint(Cell((), ((0, 1),)))
     '043721b9c7fe8c5fad811d47d83132ec'
@@ -119,11 +120,11 @@ def _md5(text: str) -> str:
 
 
 def smallest(cell: Cell) -> Cell:
-    """The cell that the benchmark's authors list for all that are isomorphic to this one.
+    """The cell that the benchmark's authors list for all cells that are isomorphic to this one.
 
-    Of the pruned cell's renumberings whose edges still go upwards, the one of smallest edge mask,
-    then of smallest operations. A mask has bit 0 for edge 0->1, bits 1 and 2 for 0->2 and 1->2,
-    and so on target by target.
+    Of the renumberings of the pruned cell whose edges go upwards, it is the one with the smallest
+    edge mask, and among equals the one with the smallest operations. A mask has bit 0 for edge
+    0->1, bits 1 and 2 for 0->2 and 1->2, and so on target by target.
     """
     cell = pruned(cell)
     orders = itertools.permutations(range(1, cell.output))
@@ -132,7 +133,7 @@ def smallest(cell: Cell) -> Cell:
 
 
 def _upwards(cell: Cell, order: tuple[int, ...]) -> bool:
-    """Whether every interior edge goes upwards once node n is called order[n - 1]."""
+    """Whether every interior edge goes upwards if node n is renumbered to order[n - 1]."""
     return all(order[s - 1] < order[t - 1] for s, t in cell.edges if s > 0 and t < cell.output)
 
 
@@ -155,9 +156,10 @@ def _mask(edges: Iterable[Edge]) -> int:
 
 
 def all_cells(output: int) -> Iterator[Cell]:
-    """Every cell whose last node is `output`, all of its nodes live; each is its own `smallest`.
+    """Every unique cell whose last node is `output` and whose nodes are all live.
 
-    In the order of the authors' list. The seven-node cells, `all_cells(6)`, take about 2 s.
+    Each is in the form that `smallest` returns, and they are in the order of the authors' list.
+    The seven-node cells, `all_cells(6)`, take about 2 s.
 
     >>> [sum(1 for _ in all_cells(output)) for output in (1, 2, 3, 4)]
     [1, 6, 84, 2441]
@@ -177,10 +179,10 @@ def all_cells(output: int) -> Iterator[Cell]:
 
 
 def _full_masks(output: int) -> Masks:
-    """The masks of at most nine edges in which every node lies between input and output.
+    """The masks of at most nine edges with every node on a path from input to output.
 
-    With edges going upwards it is enough that each node but the input has an edge in, and each
-    but the output one out.
+    Since edges go upwards, it is enough that every node except the input has an incoming edge, and
+    every node except the output an outgoing one.
     """
     edges = all_edges(output)
     masks = np.arange(1 << len(edges), dtype=np.int64)
@@ -204,7 +206,7 @@ def _images(masks: Masks, number: tuple[int, ...]) -> Masks:
 
 
 def _moved(labels: list[tuple[int, ...]], order: tuple[int, ...]) -> Masks:
-    """The index in `labels` of each labelling once node n is called order[n - 1]."""
+    """The index in `labels` of each labelling if node n is renumbered to order[n - 1]."""
     index = {label: i for i, label in enumerate(labels)}
     places = np.argsort(order)
     return np.array([index[tuple(label[p] for p in places)] for label in labels])

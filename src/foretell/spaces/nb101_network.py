@@ -1,10 +1,10 @@
 """The networks of NAS-Bench-101.
 
-Ying et al. 2019, arXiv:1902.09635: a stem, three stacks of three equal cells at widths C, 2C and
-4C, a 2x2 max pool between stacks, and a linear classifier on the pooled features.
+Ying et al. 2019, arXiv:1902.09635: a stem, three stacks of three identical cells with widths C, 2C
+and 4C, a 2x2 max pool between stacks, and a linear classifier on the pooled features.
 
-A cell holds and computes its live nodes alone. Modules carry the numbers of their nodes, so a dead
-node changes neither the others' names nor the weights drawn for them.
+A cell contains and computes only its live nodes. Modules are named by the numbers of their nodes,
+so a dead node changes neither the names of the others nor the weights drawn for them.
 """
 
 import functools
@@ -19,13 +19,13 @@ from foretell.spaces.nb101_cells import OPERATIONS, Cell, Edge, live_edges
 __all__ = ["LEAST_CHANNELS", "network", "node_widths"]
 
 LEAST_CHANNELS = 4
-"""Nine edges let at most four nodes share an output; each needs a channel."""
+"""With nine edges, at most four nodes share the channels of the output, and each needs one."""
 
 
 def network(
     cell: Cell, *, channels: int, stacks: int, modules: int, classes: int, in_channels: int
 ) -> nn.Module:
-    """The network in training mode, its convolutions and classifier not yet filled.
+    """The network in training mode, with uninitialised convolutions and classifier.
 
     >>> cell = Cell((0,), ((0, 1), (1, 2)))
     >>> model = network(cell, channels=4, stacks=2, modules=1, classes=2, in_channels=1)
@@ -51,10 +51,10 @@ def network(
 
 
 def node_widths(edges: Sequence[Edge], output: int, width: int) -> dict[int, int]:
-    """The output channels of every live node but the input.
+    """The number of output channels of every live node except the input.
 
-    The nodes that lead to the output share its `width` evenly, the first ones taking one more if
-    it does not divide. Any other node is as wide as the widest node it leads to.
+    The nodes that lead to the output share its `width` evenly; if it does not divide, the first
+    nodes get one channel more. Any other node is as wide as the widest node that it leads to.
 
     >>> node_widths([(0, 1), (1, 2), (1, 3), (2, 4), (3, 4)], output=4, width=5)
     {4: 5, 2: 3, 3: 2, 1: 3}
@@ -71,10 +71,10 @@ def node_widths(edges: Sequence[Edge], output: int, width: int) -> dict[int, int
 
 
 class _Cell(nn.Module):
-    """Live nodes add up what leads to them; the output joins its nodes' channels.
+    """A cell whose nodes add their inputs and whose output concatenates them.
 
-    What comes from the input is projected to the width of the node it leads to, the output
-    included, where the projection is added to the joined channels.
+    The input of the cell is projected to the width of each node that it leads to. If it leads to
+    the output, its projection is added to the concatenated channels.
     """
 
     def __init__(self, cell: Cell, wide_in: int, width: int) -> None:
@@ -112,7 +112,7 @@ class _Cell(nn.Module):
 
 
 def _first_channels(x: Tensor, width: int) -> Tensor:
-    """A node may be one channel wider than one it leads to, by the rest of a division."""
+    """The first channels; rounding can make a node one channel wider than one it leads to."""
     return x if x.shape[1] == width else x[:, :width]
 
 

@@ -1,6 +1,6 @@
 """NAS-Bench-201: cells of four nodes whose six edges each carry one of five operations.
 
-Dong & Yang 2020, arXiv:2001.00326. This file knows the architectures and their names;
+Dong & Yang 2020, arXiv:2001.00326. This file defines the architectures and their texts;
 `nb201_network` builds the networks.
 """
 
@@ -35,15 +35,15 @@ _SHUFFLE_SEED = 88  # the benchmark's authors numbered the cells in this shuffle
 class NASBench201:
     """NAS-Bench-201: 15,625 cells (6,466 unique), four nodes, five operations.
 
-    An architecture holds the operation of the edges 1<-0, 2<-0, 2<-1, 3<-0, 3<-1, 3<-2, as an
-    index into none, skip_connect, nor_conv_1x1, nor_conv_3x3, avg_pool_3x3.
+    An architecture consists of the operations of the edges 1<-0, 2<-0, 2<-1, 3<-0, 3<-1, 3<-2, as
+    indices into none, skip_connect, nor_conv_1x1, nor_conv_3x3, avg_pool_3x3.
 
-    `variant="benchmark"` builds the network that the benchmark trained: affine BatchNorm, no
-    convolution bias. `variant="reference"` builds the one that the code of arXiv:2101.08134
-    scores: in the cells, BatchNorm without affine weights or running statistics, and convolutions
-    with bias. `channels` is the width of the first of three stages of `cells` cells each.
-    `resolution` is the images' height and width; any size works, and it does not change the
-    network.
+    `variant="benchmark"` builds the network that the benchmark trained, with affine BatchNorm and
+    without bias in convolutions. `variant="reference"` builds the network that the code of
+    arXiv:2101.08134 scores: in its cells, BatchNorm has neither affine weights nor running
+    statistics, and convolutions have a bias. The network has three stages of `cells` cells each;
+    the first stage has `channels` channels. `resolution` is the height and width of the images; it
+    does not change the network, which accepts images of any size.
 
     >>> space = NASBench201()
     >>> space.parse("|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|avg_pool_3x3~2|")
@@ -69,7 +69,7 @@ class NASBench201:
             raise unknown_name("variant", self.variant, get_args(Variant), said)
 
     def settings(self) -> dict[str, Json]:
-        """Name -> value of every field."""
+        """The value of every field, by name."""
         return asdict(self)
 
     def is_valid(self, arch: Arch) -> bool:
@@ -77,7 +77,7 @@ class NASBench201:
         return is_chosen(self.choices, arch)
 
     def canonical(self, arch: Arch) -> Arch:
-        """The smallest architecture with the same unique string, by the benchmark's own rule.
+        """The smallest architecture that has the same unique string by the benchmark's own rule.
 
         >>> NASBench201().canonical((3, 0, 0, 0, 1, 0))  # one convolution, then a skip
         (0, 0, 0, 3, 0, 0)
@@ -86,7 +86,7 @@ class NASBench201:
         return _canonical_forms()[arch]
 
     def graph(self, arch: Arch) -> Graph:
-        """Input, the six operations and output as nodes, as BRP-NAS (arXiv:2007.08668) draws it."""
+        """The cell with the operations as nodes, as in BRP-NAS (arXiv:2007.08668)."""
         require_valid(self, arch)
         after = [(0, 1 + n) for n, (_, source) in enumerate(EDGES) if source == 0]
         after += [
@@ -102,7 +102,7 @@ class NASBench201:
     def build(self, arch: Arch, seed: int) -> nn.Module:
         """The untrained network in training mode; see `nb201_network.network`.
 
-        A live edge has the same weights for one seed whatever the other edges carry.
+        For a given seed, the weights of a live edge do not depend on the operations of the others.
         """
         require_valid(self, arch)
         model = network(
@@ -117,7 +117,7 @@ class NASBench201:
         return model
 
     def format(self, arch: Arch) -> str:
-        """The benchmark's own string."""
+        """The string that the benchmark uses."""
         require_valid(self, arch)
         parts: dict[int, str] = {}
         for (target, source), operation in zip(EDGES, arch, strict=True):
@@ -127,7 +127,7 @@ class NASBench201:
     def parse(self, text: str) -> Arch:
         """The architecture from the benchmark's string, from six digits, or from its index.
 
-        Raises ForetellError, saying what is wrong, for any other text.
+        Raises ForetellError for any other text.
 
         >>> space = NASBench201()
         >>> space.parse("421211") == space.parse("0")  # the benchmark's first cell
@@ -161,7 +161,7 @@ def _parse_node(node: str, target: int, text: str) -> list[int]:
 def _parse_edge(edge: str, source: int, target: int, text: str) -> int:
     operation, _, given_source = edge.partition("~")
     if operation not in OPERATIONS:
-        said = f"{operation!r} in {text!r} is no operation"
+        said = f"{operation!r} in {text!r} is not an operation"
         raise unknown_name("operation", operation, OPERATIONS, said)
     if given_source != str(source):
         raise ForetellError(
@@ -177,7 +177,7 @@ def _all_archs() -> list[Arch]:
 
 @functools.cache
 def _official_order() -> list[Arch]:
-    """Every architecture at its index in the benchmark's files."""
+    """All architectures, each at its index in the files of the benchmark."""
     archs = _all_archs()
     random.Random(_SHUFFLE_SEED).shuffle(archs)
     return archs
@@ -185,20 +185,21 @@ def _official_order() -> list[Arch]:
 
 @functools.cache
 def _canonical_forms() -> dict[Arch, Arch]:
-    """Architecture -> the smallest that has its unique string (0.2 s, once a process)."""
+    """Architecture -> the smallest one with the same unique string (0.2 s, once per process)."""
     smallest: dict[str, Arch] = {}
     # ascending, so the first is the smallest
     return {arch: smallest.setdefault(_unique_string(arch), arch) for arch in _all_archs()}
 
 
 def _unique_string(arch: Arch) -> str:
-    """What the last node computes, written out from the input "0" as the benchmark does.
+    """The computation of the last node as a string, starting from the input "0".
 
-    An edge is zero ("#") if it carries `none` or starts at a node written "#"; `skip_connect`
-    is what its source is; anything else names its operation. A node is the sorted sum of its
-    edges. Two cells are one network to the benchmark if these strings agree. The rule is textual:
-    zero terms stay in a sum, sums are sorted as text, and two convolutions of one input are
-    written like one convolution used twice. Cleaner rules give other counts than the 6,466.
+    An edge is zero ("#") if its operation is `none` or its source is written "#"; `skip_connect`
+    is written as its source; any other edge is its source followed by its operation. A node is
+    the sorted sum of its edges. The benchmark regards two cells as the same network if these
+    strings are equal. The rule is textual: zero terms stay in a sum, sums are sorted as text, and
+    two convolutions of one input are written like one convolution used twice. Stricter rules give
+    counts other than 6,466.
     """
     values = {0: "0"}
     terms: dict[int, list[str]] = {}

@@ -1,15 +1,16 @@
 """The networks of NAS-Bench-201.
 
-Dong & Yang 2020, arXiv:2001.00326: a stem, three stages of equal cells at widths C, 2C and 4C, a
-residual block of stride two between stages, and a linear classifier on the pooled features.
+Dong & Yang 2020, arXiv:2001.00326: a stem, three stages of identical cells with widths C, 2C and
+4C, a residual block of stride two between stages, and a linear classifier on the pooled features.
 
-A cell holds every operation but computes only its live edges. What is skipped cannot matter:
+A cell contains all of its operations but computes only its live edges. It skips two kinds of edge,
+which cannot change the output:
 
-* an edge into a node from which the cell's output cannot be reached;
-* an edge from a node that is always zero, because only `none` or other zeros lead to it. A
-  convolution without bias and the BatchNorm behind it turn zeros into exact zeros as initialised.
-  (Training could give that BatchNorm a bias, so such an edge could at most have learned to add a
-  constant.) The reference's convolutions do have a bias, so there these edges stay.
+* an edge into a node from which the output of the cell cannot be reached;
+* an edge from a node that is always zero, because only `none` or other zeros lead to it. As
+  initialised, a convolution without bias and the BatchNorm after it map zeros to exact zeros.
+  (Training could give that BatchNorm a bias, so at most such an edge could learn to add a
+  constant.) The convolutions of the reference variant have a bias, so it keeps these edges.
 """
 
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ EDGES = ((1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2))
 """(target, source) of each position of an architecture; node 0 is the input, 3 the output."""
 
 _NONE = OPERATIONS.index("none")
-_MARK = "kept_in_reference_synflow"  # what foretell's synflow_reference looks for
+_MARK = "kept_in_reference_synflow"  # the attribute that synflow_reference looks for
 
 
 def network(
@@ -38,7 +39,7 @@ def network(
     in_channels: int,
     as_reference: bool,
 ) -> nn.Module:
-    """The network in training mode, its convolutions and classifier not yet filled.
+    """The network in training mode, with uninitialised convolutions and classifier.
 
     >>> model = network(
     ...     (3, 0, 0, 1, 0, 4), channels=4, cells=1, classes=2, in_channels=1, as_reference=False
@@ -70,9 +71,9 @@ def _head(width: int, classes: int) -> Iterator[nn.Module]:
 
 
 def live_edges(arch: tuple[int, ...], *, zero_fed: bool) -> tuple[tuple[int, int], ...]:
-    """The edges on which the cell's output depends, as (target, source) in the order of EDGES.
+    """The edges that the output of the cell depends on, as (target, source) in the order of EDGES.
 
-    `zero_fed` keeps those that start at a node which is always zero.
+    With `zero_fed`, they include edges whose source is a node that is always zero.
 
     >>> live_edges((0, 1, 3, 1, 0, 3), zero_fed=False)  # node 1 is zero, and so is 2<-1
     ((2, 0), (3, 0), (3, 2))
@@ -90,7 +91,7 @@ def live_edges(arch: tuple[int, ...], *, zero_fed: bool) -> tuple[tuple[int, int
 
 
 class _Cell(nn.Module):
-    """Four nodes; a node is the sum of its edges, the first is the input, the last the output."""
+    """Four nodes, each the sum of its edges; the first is the input, the last the output."""
 
     def __init__(
         self,
@@ -118,7 +119,7 @@ class _Cell(nn.Module):
 
 
 def _value(nodes: dict[int, Tensor], node: int) -> Tensor:
-    """The node's sum; for a node without terms, zeros through which a gradient of zero flows."""
+    """The value of a node; without terms it is zero, with a gradient of zero for the input."""
     return nodes[node] if node in nodes else nodes[0] * 0
 
 
@@ -140,7 +141,7 @@ def _operation(name: str, width: int, as_reference: bool) -> nn.Module:
 
 
 class _Reduction(nn.Module):
-    """Residual block that halves the image and doubles the channels.
+    """A residual block that halves the size of the image and doubles the channels.
 
     Two 3x3 convolutions, the first of stride two, plus a 2x2 average pool and a 1x1 convolution.
     """
@@ -151,7 +152,7 @@ class _Reduction(nn.Module):
         self.conv_b = _relu_conv_bn(2 * width, 2 * width, stride=1)
         self.shortcut = Conv2d(width, 2 * width, 1, bias=False)
         for norm in (self.conv_a[2], self.conv_b[2]):
-            # the authors' copy without BatchNorm, made for synflow, forgets to drop these
+            # the authors' copy without BatchNorm, made for synflow, still contains these two
             setattr(norm, _MARK, as_reference)
 
     def forward(self, x: Tensor) -> Tensor:

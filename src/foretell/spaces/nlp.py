@@ -1,7 +1,7 @@
 """NAS-Bench-NLP: recurrent cells, graphs of up to 24 nodes with seven operations.
 
-Klyuchnikov et al. 2020, arXiv:2006.07116. This file knows the architectures and their texts;
-`nlp_recipe` reads cells, `nlp_canonical` tells which are one graph, and `nlp_network` builds the
+Klyuchnikov et al. 2020, arXiv:2006.07116. This file defines the architectures and their texts;
+`nlp_recipe` reads cells, `nlp_canonical` recognises isomorphic cells, and `nlp_network` builds the
 language models.
 """
 
@@ -32,14 +32,14 @@ from foretell.spaces.space import Arch, Json, require_valid
 __all__ = ["NASBenchNLP"]
 
 _STATES = 3
-_HEAD = 1 + _STATES  # how many states, and the slot of each
+_HEAD = 1 + _STATES  # the number of states, and the slot of each
 _GENES = 4  # of a slot: its operation and three inputs
 _FORMS = (
     *(("linear", True, others) for others in (1, 2)),
     *(("linear", False, others) for others in (2, 3)),
     *((name, False, arities[0]) for name, arities in OPERATIONS.items() if name != "linear"),
 )
-"""Operation, whether it reads x, and how many of a slot's inputs: what the first gene chooses."""
+"""The options of the first gene of a slot: operation, whether it reads x, number of inputs."""
 _WORDS = tuple(
     f"{operation}({', '.join(['x'] * with_x + list('abc'[:others]))})"
     for operation, with_x, others in _FORMS
@@ -50,21 +50,22 @@ _WORDS = tuple(
 class NASBenchNLP:
     """NAS-Bench-NLP: recurrent cells of up to 24 nodes and three states in a language model.
 
-    A cell is a graph of open shape, so an architecture is written as in Cartesian genetic
+    Cells are graphs of different shapes, so an architecture encodes a cell as in Cartesian genetic
     programming (Miller & Thomson 2000): the number of states, the slot in which each state is
-    computed, and `nodes` slots, each an operation with three inputs a, b, c from before it. A
-    slot that no state needs, and an input that an operation does not take, is written but not
-    read: a mutation there changes nothing, and several architectures are one cell. `canonical`
-    gives those one member, with zeros in all that is not read. The benchmark's cells are all in the
-    space; beyond them it has whatever `nlp_recipe.complaint` finds no fault with.
+    computed, and `nodes` slots, each an operation with three inputs a, b, c from earlier slots or
+    states. Slots that no state needs, and inputs that an operation does not take, are part of the
+    architecture but not of the cell: a mutation there changes nothing, and several architectures
+    describe the same cell. `canonical` returns one architecture for all of them, with zeros in
+    everything unused. The space contains all cells of the benchmark, and all other cells in which
+    `nlp_recipe.complaint` finds no fault.
 
-    The text of a canonical architecture is its recipe, JSON as in the benchmark's files;
-    that of any other adds "genes", the architecture itself. Isomorphic architectures build the
-    same network.
+    The text of a canonical architecture is its recipe in JSON, as in the files of the benchmark;
+    the text of any other architecture also has "genes", the architecture itself. Isomorphic
+    architectures build the same network.
 
-    The defaults are those of the benchmark on Penn Treebank, without its dropout (`dropout`
-    is one rate for the embedding, between layers and for the output, one mask for all time
-    steps). `tied` has the decoder share the embedding's matrix, and the last layer its width.
+    The defaults are those of the benchmark on Penn Treebank, except for its dropout. `dropout` is
+    the rate of the embedding, between layers and of the output, with one mask for all time steps.
+    With `tied`, the decoder shares the matrix of the embedding, and the last layer has its width.
 
     >>> space = NASBenchNLP()
     >>> gates = '{"f": {"op": "linear", "input": ["h_prev_0", "x"]}, '
@@ -92,15 +93,15 @@ class NASBenchNLP:
 
     @property
     def choices(self) -> tuple[tuple[str, ...], ...]:
-        """Number of states, the slot of each, then operation and inputs a, b, c of each slot."""
+        """Number of states, slot of each state, then operation and inputs a, b, c of each slot."""
         return _choices(self.nodes)
 
     def settings(self) -> dict[str, Json]:
-        """Name -> value of every field."""
+        """The value of every field, by name."""
         return asdict(self)
 
     def is_valid(self, arch: Arch) -> bool:
-        """True if all genes are in their range and those that are read make a cell."""
+        """True if all genes are within their ranges and the genes in use describe a cell."""
         sizes = _sizes(self.nodes)
         return (
             isinstance(arch, tuple)
@@ -112,7 +113,7 @@ class NASBenchNLP:
         )
 
     def canonical(self, arch: Arch) -> Arch:
-        """The member that has the canonical recipe in its first slots and zeros elsewhere."""
+        """The architecture with the canonical recipe in the first slots and zeros elsewhere."""
         require_valid(self, arch)
         return _write_genes(canonical_recipe(_read_genes(arch, self.nodes)), self.nodes)
 
@@ -132,7 +133,7 @@ class NASBenchNLP:
         return model
 
     def format(self, arch: Arch) -> str:
-        """The canonical recipe as JSON with sorted keys, and "genes" where they are not its."""
+        """The canonical recipe as JSON with sorted keys, and "genes" if `arch` is not canonical."""
         require_valid(self, arch)
         recipe = canonical_recipe(_read_genes(arch, self.nodes))
         document: dict[str, object] = {**write_recipe(recipe)}
@@ -141,9 +142,9 @@ class NASBenchNLP:
         return json.dumps(document, sort_keys=True)
 
     def parse(self, text: str) -> Arch:
-        """The architecture that `format` wrote; from any other recipe, the canonical one.
+        """The architecture that `format` wrote; for a recipe without "genes", the canonical one.
 
-        Raises ForetellError, saying what is wrong, for any other text.
+        Raises ForetellError for any other text.
         """
         try:
             document = json.loads(text)
@@ -152,17 +153,18 @@ class NASBenchNLP:
         genes = document.pop("genes", None) if isinstance(document, dict) else None
         recipe = canonical_recipe(read_recipe(document))
         if (found := state_count(recipe)) > _STATES:
-            raise ForetellError(f"the recipe has {found} states; nlp takes at most {_STATES}")
+            raise ForetellError(f"the recipe has {found} states; give at most {_STATES}")
         if len(recipe) > self.nodes:
             raise ForetellError(
-                f"the recipe has {len(recipe)} nodes; give the space nodes={len(recipe)} or more"
+                f"the recipe has {len(recipe)} nodes and the space allows {self.nodes}; "
+                f"give the space nodes={len(recipe)} or more"
             )
         if genes is None:
             return _write_genes(recipe, self.nodes)
         arch = tuple(genes) if isinstance(genes, list) else genes
         require_valid(self, arch)
         if canonical_recipe(_read_genes(arch, self.nodes)) != recipe:
-            raise ForetellError("the genes are not those of the recipe beside them; drop one")
+            raise ForetellError('"genes" do not encode the recipe beside them; leave them out')
         return arch
 
 
@@ -183,10 +185,10 @@ def _sizes(nodes: int) -> tuple[int, ...]:
 
 
 def _read_genes(arch: Arch, nodes: int) -> Recipe:
-    """The recipe that the genes spell, in the order of the slots; live nodes alone.
+    """The recipe that the genes encode: the live nodes, in the order of the slots.
 
-    A state that a live node reads is a state whatever the number of states says; states are
-    numbered by their order.
+    A state that a live node reads is included even if it exceeds the encoded number of states; the
+    included states are numbered in order.
     """
     states, live = set(range(arch[0] + 1)), dict[int, Node]()
     waiting = [arch[1 + state] for state in states]
@@ -222,7 +224,7 @@ def _node_at(arch: Arch, slot: int, nodes: int) -> Node:
 
 
 def _write_genes(recipe: Recipe, nodes: int) -> Arch:
-    """The genes that spell a canonical recipe, a node to a slot in its order."""
+    """The genes that encode a canonical recipe, with one node per slot, in order."""
     slot_of = {name: f"node_{slot}" for slot, name in enumerate(recipe)}
     arch = [0] * len(_choices(nodes))
     arch[0] = state_count(recipe) - 1

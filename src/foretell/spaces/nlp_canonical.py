@@ -1,7 +1,8 @@
-"""Which recipes of recurrent cells are one graph: a canonical form by refinement of colours.
+"""The canonical form of recipes of recurrent cells, by colour refinement.
 
-Nodes get colours by what they compute and read and by what reads them (Weisfeiler & Leman 1968);
-where that leaves nodes alike, each is tried as the first (as McKay 1981 does for all graphs).
+Nodes are coloured by their operation, by the nodes that they read and by those that read them
+(Weisfeiler & Leman 1968); where nodes have the same colour, each is tried as the first (as in
+McKay 1981 for graphs in general).
 """
 
 import itertools
@@ -16,11 +17,11 @@ _COMMUTING = ("linear", "elementwise_prod", "elementwise_sum")
 
 
 def canonical_recipe(recipe: Recipe) -> Recipe:
-    """The same for all recipes that are one graph; a recipe in running order.
+    """The canonical form of a recipe, in execution order; the same for all isomorphic recipes.
 
-    Recipes are one graph if they differ by the names and order of nodes, by the order of inputs
-    of linear, product and sum nodes, and by which number a state other than 0 has. Two nodes
-    that compute the same are not merged.
+    Recipes are isomorphic if they differ only in the names and the order of nodes, in the order of
+    the inputs of linear, product and sum nodes, and in the numbers of the states other than 0.
+    Nodes that compute the same value are not merged.
 
     >>> recipe = {
     ...     "f": Node("linear", ("h_prev_0", "x")),
@@ -59,7 +60,7 @@ def _with_states(recipe: Recipe, numbers: tuple[int, ...]) -> Recipe:
 
 
 def _renamed(recipe: Recipe, order: list[str]) -> Recipe:
-    """The nodes in this order and named by it, with inputs that commute in the order as well."""
+    """The recipe with nodes in this order and named by it; inputs that commute are sorted too."""
     plain = (name for name in order if not is_state(name))
     names = {name: f"node_{number}" for number, name in enumerate(plain)}
     rank = {name: place for place, name in enumerate(order)}
@@ -85,7 +86,7 @@ Colours: TypeAlias = dict[str, int]
 
 
 def _first_colours(recipe: Recipe) -> Colours:
-    """By depth first of all, so that nodes sorted by any later colour can run in that order."""
+    """Colours that rank nodes by depth first, so that sorting by colour gives execution order."""
     depth: dict[str, int] = {}
     for name, node in recipe.items():
         depth[name] = 1 + max(depth.get(source, 0) for source in node.inputs)
@@ -102,7 +103,7 @@ def _ranked(marks: dict[str, Any]) -> Colours:
 
 
 def _refined(recipe: Recipe, colours: Colours) -> Colours:
-    """Tell nodes apart by the colours of what they read and of what reads them, until stable."""
+    """Refine colours by those of the nodes that each node reads and is read by, until stable."""
     while True:
         readers: dict[str, list[tuple[int, int]]] = {name: [] for name in recipe}
         reads: dict[str, list[tuple[int, str]]] = {}
@@ -125,9 +126,9 @@ def _refined(recipe: Recipe, colours: Colours) -> Colours:
 
 
 def _orders(recipe: Recipe, colours: Colours) -> Iterator[list[str]]:
-    """Orders of the nodes, at least one of each kind that isomorphic recipes tell apart.
+    """The orders of the nodes to compare; up to names the same for all isomorphic recipes.
 
-    Where colours do not tell nodes apart, each is in turn put before the others of its colour.
+    Where several nodes have the same colour, each in turn is put before the others.
     """
     colours = _refined(recipe, colours)
     alike: dict[int, list[str]] = {}

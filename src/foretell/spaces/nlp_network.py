@@ -1,8 +1,8 @@
 """The language models of NAS-Bench-NLP.
 
-Klyuchnikov et al. 2020, arXiv:2006.07116: an embedding, layers of one recurrent cell, each over
-all time steps, and a linear decoder, after AWD-LSTM (Merity et al. 2017, arXiv:1708.02182). The
-loop over time is written out in plain operations, so that each layer can be seen at work.
+Klyuchnikov et al. 2020, arXiv:2006.07116: an embedding, layers that apply one recurrent cell to
+all time steps, and a linear decoder, as in AWD-LSTM (Merity et al. 2017, arXiv:1708.02182). The
+loop over time is written out in basic operations, so that proxies can observe each of them.
 """
 
 import itertools
@@ -18,7 +18,7 @@ from foretell.spaces.nlp_recipe import Recipe, state_count
 
 __all__ = ["fill", "network"]
 
-_RANGE = 0.1  # of the embedding and the decoder at first
+_RANGE = 0.1  # of the initial weights of the embedding and the decoder
 
 
 def network(
@@ -31,7 +31,7 @@ def network(
     dropout: float,
     tied: bool,
 ) -> nn.Module:
-    """The model in training mode, its weights not yet filled; `recipe` in running order."""
+    """The model in training mode, with uninitialised weights; `recipe` is in execution order."""
     widths = [embedding] + [hidden] * layers
     if tied:
         widths[-1] = embedding
@@ -39,10 +39,10 @@ def network(
 
 
 def fill(model: nn.Module, seed: int) -> None:
-    """Draw every weight from the seed and its own name, in place.
+    """Initialise every weight in place, with numbers that depend on the seed and its name.
 
-    As in the benchmark: a cell's uniform on +-1/sqrt(width of its states), the embedding's and the
-    decoder's on +-0.1, the decoder's bias zero.
+    As in the benchmark, the weights of cells are uniform within +-1/sqrt(width of the states), and
+    those of the embedding and the decoder within +-0.1; the bias of the decoder is zero.
     """
     generator = Generator()
     with torch.no_grad():
@@ -81,7 +81,7 @@ class _LanguageModel(nn.Module):
         return logits
 
     def _dropped(self, steps: list[Tensor]) -> list[Tensor]:
-        """Dropout by one mask for all time steps (Gal & Ghahramani 2016, arXiv:1512.05287)."""
+        """Dropout with one mask for all time steps (Gal & Ghahramani 2016, arXiv:1512.05287)."""
         if not (self.training and self.dropout):
             return steps
         first = steps[0]
@@ -91,11 +91,11 @@ class _LanguageModel(nn.Module):
 
 
 class _Layer(nn.Module):
-    """A cell run over time, from states of zeros: from [batch, wide_in] each to [batch, wide].
+    """A cell applied to each time step, [batch, wide_in] to [batch, wide]; states start at zero.
 
-    A linear node has one matrix per input and one bias, held with the first of them. The time
-    steps stay apart from layer to layer, since a flow can differ between them by more than
-    one tensor's floats hold.
+    A linear node has one matrix per input, and one bias, which is part of the first of them. The
+    time steps remain separate tensors between layers: the flow of synflow can differ so much
+    between time steps that one tensor, with one exponent, cannot represent both.
     """
 
     def __init__(self, recipe: Recipe, wide_in: int, wide: int) -> None:
@@ -140,7 +140,7 @@ def _sum_of_products(linears: nn.Module, inputs: list[Tensor]) -> Tensor:
 
 
 def _blend(share: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """share * x + (1 - share) * y, in operations that any pass of foretell can scale."""
+    """share * x + (1 - share) * y, in operations that every pass of foretell supports."""
     return y + share * (x - y)
 
 

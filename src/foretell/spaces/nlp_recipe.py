@@ -2,8 +2,8 @@
 
 A recipe names the nodes of a cell, as in the files of NAS-Bench-NLP (Klyuchnikov et al. 2020,
 arXiv:2006.07116): {"f": {"op": "linear", "input": ["x", "h_prev_0"]},
-"h_new_0": {"op": "activation_tanh", "input": ["f"]}}. `x` is the cell's input at one time step,
-`h_prev_i` what `h_new_i` was one step before; `h_new_0` is also the cell's output.
+"h_new_0": {"op": "activation_tanh", "input": ["f"]}}. `x` is the input of the cell at one time
+step, `h_prev_i` the value of `h_new_i` one step before; `h_new_0` is also the output of the cell.
 """
 
 import re
@@ -33,27 +33,27 @@ OPERATIONS: dict[str, tuple[int, ...]] = {
     "activation_sigm": (1,),
     "activation_leaky_relu": (1,),
 }
-"""Operation -> how many inputs it may have."""
+"""Operation -> the numbers of inputs that it may have."""
 
 _STATE = re.compile("h_new_[0-9]+")
 _EXPECTED = 'expected {"h_new_0": {"op": "linear", "input": ["x", "h_prev_0"]}} or the like'
 
 
 class Node(NamedTuple):
-    """What a node computes, and from which nodes."""
+    """The operation of a node, and the names of its inputs."""
 
     operation: str
     inputs: tuple[str, ...]
 
 
 Recipe: TypeAlias = dict[str, Node]
-"""Node name -> node, each after those it reads."""
+"""Node name -> node; every node comes after those that it reads."""
 
 
 def read_recipe(document: object) -> Recipe:
-    """The recipe in a decoded JSON document, its live nodes in an order in which they can run.
+    """The recipe in a decoded JSON document: its live nodes, in execution order.
 
-    Nodes that no `h_new_i` needs are left out. Raises ForetellError, saying what is wrong.
+    Nodes that no `h_new_i` needs are left out. Raises ForetellError if the recipe is not valid.
 
     >>> read_recipe({"h_new_0": {"op": "linear", "input": ["x", "h_prev_0"]}})
     {'h_new_0': Node(operation='linear', inputs=('x', 'h_prev_0'))}
@@ -66,8 +66,10 @@ def read_recipe(document: object) -> Recipe:
         order = TopologicalSorter({name: node.inputs for name, node in live.items()})
         recipe = {name: live[name] for name in order.static_order() if name in live}
     except CycleError as error:
-        circle = " <- ".join(error.args[1])
-        raise ForetellError(f"the recipe goes in a circle ({circle}); break it open") from error
+        cycle = " <- ".join(error.args[1])
+        raise ForetellError(
+            f"the recipe has a cycle ({cycle}); remove one of these inputs"
+        ) from error
     if problem := complaint(recipe):
         raise ForetellError(f"not a recipe of a recurrent cell: {problem}")
     return recipe
@@ -78,7 +80,7 @@ def _read_node(name: str, entry: object) -> Node:
         raise ForetellError(f"node {name!r} is {entry!r}; {_EXPECTED}")
     operation, inputs = entry["op"], entry["input"]
     if operation not in OPERATIONS:
-        said = f"node {name!r} has no operation {operation!r}"
+        said = f"node {name!r} has the unknown operation {operation!r}"
         raise unknown_name("operation", operation, OPERATIONS, said)
     if not isinstance(inputs, list) or not all(isinstance(source, str) for source in inputs):
         raise ForetellError(f"node {name!r} has the input {inputs!r}; give a list of node names")
@@ -86,7 +88,7 @@ def _read_node(name: str, entry: object) -> Node:
 
 
 def state_count(recipe: Recipe) -> int:
-    """How many nodes are called h_new_0, h_new_1 and so on."""
+    """The number of nodes that are called h_new_0, h_new_1 and so on."""
     return sum(map(is_state, recipe))
 
 
@@ -107,15 +109,15 @@ def live_nodes(recipe: Recipe) -> Recipe:
 
 
 def complaint(recipe: Recipe) -> str | None:
-    """What keeps this from being a cell of the space; None if nothing does.
+    """The reason why a recipe is not a cell of the space; None if it is one.
 
-    Every node has as many inputs as its operation takes, all different; `x`, whose size is not
-    that of the states, is read by linear nodes alone; and the input and each state are read.
+    In a cell, every node has as many inputs as its operation takes, all different; only linear
+    nodes read `x`, whose size differs from that of the states; and `x` and each state are read.
     """
     states = state_count(recipe)
     outer = {"x", *(f"h_prev_{state}" for state in range(states))}
     if states == 0 or any(f"h_new_{state}" not in recipe for state in range(states)):
-        return "its states must be called h_new_0, h_new_1 and so on; name them"
+        return "its states must be called h_new_0, h_new_1 and so on; rename them"
     if taken := outer & set(recipe):
         return f"{min(taken)!r} is an input of the cell; call the node something else"
     for name, (operation, inputs) in recipe.items():
@@ -126,9 +128,9 @@ def complaint(recipe: Recipe) -> str | None:
             return f"{operation} node {name!r} reads 'x'; pass it through a linear node first"
         for source in inputs:
             if source not in outer and source not in recipe:
-                return f"node {name!r} reads {source!r}, which there is not; define it"
+                return f"node {name!r} reads {source!r}, which is not defined; define it"
     if unread := outer - {source for node in recipe.values() for source in node.inputs}:
-        return f"no node that is needed reads {min(unread)!r}; read it or leave its state out"
+        return f"no live node reads {min(unread)!r}; read it, or leave its state out"
     return None
 
 

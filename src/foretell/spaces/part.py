@@ -1,4 +1,4 @@
-"""What a part of a space has from the whole."""
+"""The members that a part of a space takes over from the whole space."""
 
 from foretell.spaces.space import Arch, Json, Space
 
@@ -6,24 +6,24 @@ __all__ = ["Part"]
 
 
 class Part:
-    """The name, choices, texts and settings of the whole, whichever architectures are left."""
+    """Base class of spaces that contain some of the architectures of the whole space `space`."""
 
     space: Space
 
     @property
     def name(self) -> str:
-        """The whole space's."""
+        """The name of the whole space."""
         return self.space.name
 
     @property
     def choices(self) -> tuple[tuple[str, ...], ...]:
-        """The whole space's."""
+        """The choices of the whole space."""
         return self.space.choices
 
     def format(self, arch: Arch) -> str:
-        """As the whole space writes it."""
+        """The text of `arch` in the whole space."""
         return self.space.format(arch)
 
     def settings(self) -> dict[str, Json]:
-        """The whole space's."""
+        """The settings of the whole space."""
         return self.space.settings()

@@ -1,4 +1,4 @@
-"""What the settings of spaces must be."""
+"""Checks of the settings of spaces."""
 
 from collections.abc import Mapping
 
@@ -9,11 +9,11 @@ __all__ = ["require_integers", "require_rate"]
 
 DEPTHS = ("cells", "stacks", "modules", "layers", "nodes")
 DEEPEST, WIDEST = 1_000, 1_000_000
-"""Beyond these no network can be built in a lifetime, or in any memory."""
+"""The largest values accepted; no machine has the time or memory to build a larger network."""
 
 
 def require_integers(space: str, settings: Mapping[str, object], least: int = 1) -> None:
-    """Raise ForetellError for a setting that is not an integer, too small, or beyond all measure.
+    """Raise ForetellError for a setting that is not an integer, or is too small or too large.
 
     >>> require_integers("nb201", {"channels": 16, "cells": 0})
     Traceback (most recent call last):

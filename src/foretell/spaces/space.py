@@ -1,8 +1,8 @@
-"""What an architecture space is, and everything that holds for all of them.
+"""The interface of architecture spaces, and the functions that work with all of them.
 
-An architecture is a tuple of small integers: position i holds the index of one of the options
-`space.choices[i]`. The space names the options, builds networks and recognises isomorphic
-architectures; sampling, mutation and neighbours are written here once.
+An architecture is a tuple of small integers: the one at position i is an index into the options
+`space.choices[i]`. A space names the options, builds networks and recognises isomorphic
+architectures; sampling, mutation and neighbours are implemented here for all spaces.
 """
 
 import itertools
@@ -50,52 +50,52 @@ class Space(Protocol):
         """The options at each position of an architecture."""
 
     def is_valid(self, arch: Arch) -> bool:
-        """Whether `arch` is in the space; some spaces forbid some combinations."""
+        """Whether `arch` is in the space; some spaces forbid certain combinations of options."""
 
     def canonical(self, arch: Arch) -> Arch:
         """One fixed member of the class of architectures isomorphic to `arch`."""
 
     def build(self, arch: Arch, seed: int) -> nn.Module:
-        """The untrained network; its weights depend on the seed, on nothing global."""
+        """The untrained network; its weights depend on the seed and not on any global state."""
 
     def parse(self, text: str) -> Arch:
-        """The architecture written as `text`; raises ForetellError."""
+        """The architecture that `text` describes; raises ForetellError if there is none."""
 
     def format(self, arch: Arch) -> str:
-        """The text that `parse` reads back."""
+        """The text of `arch`, from which `parse` returns `arch`."""
 
     def settings(self) -> dict[str, Json]:
-        """What rebuilds this space: `make_space(space.name, space.settings())`."""
+        """The settings to rebuild this space with: `make_space(space.name, space.settings())`."""
 
 
 @runtime_checkable
 class Fits(Protocol):
-    """A space whose networks want the samples in forms of their own."""
+    """A space whose networks need the batch in a form that depends on the architecture."""
 
     def fit(self, arch: Arch, batch: Batch) -> Batch:
-        """The batch as the network of this architecture wants it."""
+        """The batch in the form that the network of this architecture takes."""
 
 
 @runtime_checkable
 class Listed(Protocol):
-    """A space that knows its architectures one by one, such as those of a table."""
+    """A space with an explicit list of its architectures, such as those of a table."""
 
     def listed(self) -> Sequence[Arch]:
         """Every architecture once."""
 
     def near(self, arch: Arch) -> Iterable[Arch]:
-        """The architectures that count as one edit away, other than itself, each once."""
+        """The architectures that count as neighbours of `arch`, each once, without `arch`."""
 
 
 def _is_listed(space: Space) -> TypeGuard[Listed]:
-    """As isinstance would say, in a tenth of the time."""
+    """Like `isinstance(space, Listed)`, in a tenth of the time."""
     return hasattr(type(space), "listed")
 
 
 def size(space: Space) -> int:
-    """The number of tuples the choices allow, counting those `is_valid` rejects.
+    """The number of tuples that the choices allow, including those that `is_valid` rejects.
 
-    Of a space that is listed, the length of the list.
+    For a listed space, the length of the list.
     """
     if _is_listed(space):
         return len(space.listed())
@@ -123,15 +123,15 @@ def sample(space: Space, rng: random.Random) -> Arch:
             return arch
     raise ForetellError(
         f"none of {_SAMPLE_ATTEMPTS} random architectures of {space.name} was valid; "
-        f"loosen is_valid or narrow the choices"
+        f"relax is_valid or restrict the choices"
     )
 
 
 def neighbours(space: Space, arch: Arch) -> Iterator[Arch]:
-    """Every valid architecture that differs from `arch` at exactly one position, once.
+    """Every valid architecture that differs from `arch` at exactly one position, each once.
 
-    In a space that is listed, those that it calls near. Raises ForetellError if `arch` itself is
-    not in the space.
+    For a listed space, the architectures that its `near` returns. Raises ForetellError if `arch`
+    itself is not in the space.
     """
     require_valid(space, arch)
     if _is_listed(space):
@@ -158,9 +158,10 @@ def mutate(space: Space, arch: Arch, rng: random.Random) -> Arch:
 
 
 def step(space: Space, arch: Arch, rng: random.Random) -> Arch:
-    """As `mutate`, but looks at no more neighbours than it must: where validity is costly.
+    """A random neighbour, or `arch` itself if it has none.
 
-    The architecture itself if it has none.
+    Unlike `mutate`, it checks neighbours only until one is valid, which is faster where `is_valid`
+    is expensive.
     """
     if _is_listed(space):
         return rng.choice(list(space.near(arch)))
@@ -175,14 +176,14 @@ def step(space: Space, arch: Arch, rng: random.Random) -> Arch:
 
 
 def is_chosen(choices: Sequence[Sequence[object]], arch: Arch) -> bool:
-    """Whether `arch` is a tuple with the number of an option for each choice.
+    """Whether `arch` is a tuple with the index of an option for each choice.
 
     >>> is_chosen((("a", "b"), ("c",)), (1, 0)), is_chosen((("a", "b"), ("c",)), (0, 1))
     (True, False)
     """
     if not isinstance(arch, tuple) or len(arch) != len(choices):
         return False
-    for option, options in zip(arch, choices, strict=True):  # a loop takes half of `all`'s time
+    for option, options in zip(arch, choices, strict=True):  # a loop takes half the time of `all`
         if type(option) is not int or not 0 <= option < len(options):
             return False
     return True

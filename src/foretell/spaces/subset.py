@@ -1,4 +1,4 @@
-"""Some of a space's architectures as a space, such as those that a table has accuracies of."""
+"""A space of selected architectures of another space, such as those of a table."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ __all__ = ["Subset"]
 
 @dataclass(frozen=True, eq=False)
 class Subset(Part):
-    """The space cut down to `archs`; one edit leads to one of the `edits` nearest of them.
+    """The architectures `archs` of a space; the neighbours of each are the `edits` nearest others.
 
-    Nearest are those that differ at the fewest positions, the first listed of equals: where few
-    of a space are left, single changes would mostly lead out of them.
+    The nearest are those that differ at the fewest positions, the first listed among equals: in a
+    small subset, changing a single position would mostly lead out of it.
 
     >>> from foretell.spaces import NASBench201, mutate
     >>> space = NASBench201()
@@ -36,11 +36,11 @@ class Subset(Part):
     def __post_init__(self) -> None:
         if len(self.archs) < 2 or self.edits < 1:
             raise ForetellError(
-                f"a subset of {len(self.archs)} architectures with {self.edits} edits has nowhere "
-                "to go; give at least 2 and 1"
+                f"a subset has {len(self.archs)} architectures and edits is {self.edits}; "
+                "give at least 2 architectures, and edits of at least 1"
             )
         if len(self._numbers) < len(self.archs):
-            raise ForetellError("a subset names an architecture twice; give each once")
+            raise ForetellError("a subset contains an architecture twice; give each once")
 
     @cached_property
     def _numbers(self) -> dict[Arch, int]:
@@ -56,37 +56,39 @@ class Subset(Part):
         return np.array(self.archs, dtype=np.int16)
 
     def listed(self) -> Sequence[Arch]:
-        """All of them."""
+        """All architectures of the subset, in the order given."""
         return self.archs
 
     def near(self, arch: Arch) -> Iterable[Arch]:
-        """The `edits` others that differ from it at the fewest positions."""
+        """The `edits` other architectures that differ from `arch` at the fewest positions."""
         differing = (self._matrix != np.array(arch, dtype=np.int16)).sum(axis=1)
         differing[self._numbers[arch]] = np.iinfo(differing.dtype).max
         nearest = np.argsort(differing, kind="stable")[: min(self.edits, len(self.archs) - 1)]
         return (self.archs[number] for number in nearest)
 
     def is_valid(self, arch: Arch) -> bool:
-        """Whether it is one of them."""
+        """Whether `arch` is in the subset."""
         return arch in self._numbers
 
     def canonical(self, arch: Arch) -> Arch:
-        """The first listed of the class of architectures isomorphic to it."""
+        """The first listed of the architectures that are isomorphic to `arch`."""
         require_valid(self, arch)
         return self._canonical[arch]
 
     def build(self, arch: Arch, seed: int) -> nn.Module:
-        """The whole space's network."""
+        """The network that the whole space builds."""
         require_valid(self, arch)
         return self.space.build(arch, seed)
 
     def graph(self, arch: Arch) -> Graph:
-        """The whole space's graph."""
+        """The graph of `arch` in the whole space."""
         return graph_of(self.space, arch)
 
     def parse(self, text: str) -> Arch:
-        """One of them from its text. Raises ForetellError for any other."""
+        """The architecture from its text; raises ForetellError if it is not in the subset."""
         arch = self.space.parse(text)
         if not self.is_valid(arch):
-            raise ForetellError(f"{text} is not among the {len(self.archs)} architectures listed")
+            raise ForetellError(
+                f"{text} is not among the {len(self.archs)} architectures listed; give one of them"
+            )
         return arch
