@@ -141,7 +141,7 @@ def test_a_proxys_own_sum_may_be_what_does_not_fit(monkeypatch: pytest.MonkeyPat
 
     snip = PROXIES["snip"]
     monkeypatch.setitem(PROXIES, "snip", replace(snip, function=greedy))
-    with refused("in what is kept of all its samples; give a smaller batch"):
+    with refused("outside the passes, while storing results of all samples of the batch; give"):
         score(Greedy(100, ERRORS[0]), BATCH, ["snip"])
 
 

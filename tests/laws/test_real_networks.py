@@ -239,7 +239,7 @@ def test_a_parameter_that_is_not_finite_is_named() -> None:
         model[0].weight[0, 0, 0, 0] = math.inf
     found = score(model, images(), ["snip", "jacob_cov", "synflow", "params"])
     assert {one.why for name, one in found.items() if name != "params"} == {
-        "the model's parameter 0.weight holds values that are NaN or infinite"
+        "the model's parameter 0.weight contains values that are NaN or infinite"
     }
     assert found["params"].why is None
 

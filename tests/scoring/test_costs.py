@@ -1,4 +1,4 @@
-"""What a network costs: parameters, FLOPs, latency."""
+"""Tests of the costs of a network: parameters, FLOPs, latency."""
 
 from foretell.scoring.costs import COSTS
 from foretell.spaces import NASBench201

@@ -1,4 +1,4 @@
-"""Which functions build a model, and what they are called with."""
+"""Which functions build a model, and which arguments they are called with."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,14 +15,14 @@ BATCH = (torch.ones(4, 2), torch.tensor([0, 1, 0, 1]))
 
 
 class ByWidth(nn.Linear):
-    """Requires something that is not the seed."""
+    """A class that requires an argument other than the seed."""
 
     def __init__(self, width: int) -> None:
         super().__init__(2, width)
 
 
 class BySeed(nn.Linear):
-    """Draws its weights by itself."""
+    """A class that draws its own weights from a seed."""
 
     def __init__(self, seed: int = 0, bias: bool = True) -> None:
         super().__init__(2, 3, bias)
@@ -38,7 +38,7 @@ class Maker:
 
 
 def built(number: int, /) -> nn.Module:
-    """Its argument has another name, and must be given by place."""
+    """A builder with a positional-only parameter that is not named `seed`."""
     return BySeed(number)
 
 
@@ -70,14 +70,14 @@ def test_the_seed_is_passed(name: str) -> None:
 @pytest.mark.parametrize("name", NEED_NONE)
 def test_without_a_parameter_for_it_there_is_one_draw(name: str) -> None:
     assert isinstance(builder(NEED_NONE[name], [5])(5), nn.Linear)
-    with pytest.raises(ForetellError, match="2 seeds for one network"):
+    with pytest.raises(ForetellError, match="2 seeds were given for one network"):
         builder(NEED_NONE[name], [5, 6])
 
 
 def test_a_built_model_is_itself() -> None:
     model = BySeed()
     assert builder(model, [7])(7) is model
-    with pytest.raises(ForetellError, match="its weights are drawn already"):
+    with pytest.raises(ForetellError, match="whose weights are already drawn"):
         builder(model, [7, 8])
 
 
@@ -87,7 +87,7 @@ def test_a_built_model_is_itself() -> None:
         (ByWidth, "ByWidth requires the argument width; .* lambda seed: ByWidth"),
         (lambda width, depth: ByWidth(width), "requires the arguments width, depth; "),
         (lambda width, *, seed: ByWidth(width), "requires the argument width; "),
-        (iter, "arguments of iter are unknown"),
+        (iter, "arguments of iter cannot be determined"),
     ],
 )
 def test_what_requires_something_else_is_refused_before_anything_is_scored(
@@ -107,7 +107,7 @@ def test_what_requires_something_else_is_refused_before_anything_is_scored(
 
 
 def test_an_iterators_models_are_taken_one_by_one() -> None:
-    """So that they need not be in memory together."""
+    """Building them lazily keeps only one in memory."""
     order: list[str] = []
 
     def models() -> Any:

@@ -1,4 +1,4 @@
-"""Scores over several batches and draws of the weights: mean, spread, and what was undefined."""
+"""Scores over several batches and draws of the weights: mean, spread, and undefined runs."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from foretell.progress import Progress
 
 
 def net(width: int) -> Callable[[int], nn.Module]:
-    """Builds a small network by a seed."""
+    """A function that builds a small network from a seed."""
 
     def build(seed: int) -> nn.Module:
         with torch.random.fork_rng():
@@ -29,7 +29,7 @@ def batch(seed: int) -> Batch:
 
 
 def test_each_run_is_what_score_gives() -> None:
-    """For every seed and batch, with their fingerprints."""
+    """Each seed and batch has a row with its fingerprint and the scores of `score`."""
     batches = [batch(0), batch(1)]
     runs = score_many(net(5), batches, ["snip", "params"], seeds=[3, 4])
     assert runs["run"].tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
@@ -49,7 +49,7 @@ def test_each_run_is_what_score_gives() -> None:
 
 
 def test_undefined_runs_are_counted_and_kept_out_of_the_mean() -> None:
-    """Here where the weights drawn by one seed are frozen."""
+    """In this test, the weights drawn by one seed are frozen."""
 
     def sometimes(seed: int) -> nn.Module:
         return net(5)(seed).requires_grad_(seed > 0)
@@ -69,7 +69,7 @@ def test_undefined_runs_are_counted_and_kept_out_of_the_mean() -> None:
 
 
 def test_models_are_ranked_by_their_means_each_on_its_own_batches() -> None:
-    """One that can't be scored stays, last, with its reason."""
+    """A model that cannot be scored is listed last, with its reason."""
     models = {"small": net(2), "broken": lambda seed: nn.Linear(9, 3), "large": net(40)}
     seen: list[str] = []
 
@@ -92,9 +92,9 @@ def test_models_are_ranked_by_their_means_each_on_its_own_batches() -> None:
 def test_what_makes_no_runs_is_refused() -> None:
     """One line each."""
     for function, models in ((score_many, net(2)), (rank, {"a": net(2)})):
-        with pytest.raises(ForetellError, match="no batch to score on; give at least one"):
+        with pytest.raises(ForetellError, match="list of batches is empty; give at least one"):
             function(models, [])
-        with pytest.raises(ForetellError, match="no seed to score with; give at least one"):
+        with pytest.raises(ForetellError, match="list of seeds is empty; give at least one"):
             function(models, batch(0), seeds=[])
         with pytest.raises(ForetellError, match=r"seeds is 3; give a list .* \[3\]"):
             function(models, batch(0), seeds=3)

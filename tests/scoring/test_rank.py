@@ -28,7 +28,7 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_rows_hold_what_score_gives(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
-    """Whatever the order, and whether models are built before or when their turn comes."""
+    """This holds in any order, and for models that are built before or during the ranking."""
     widths = (2, 5, 3)
     table = rank({f"w{w}": net(w) for w in widths}, batch)
     later = rank({f"w{w}": (lambda w=w: net(w)) for w in reversed(widths)}, batch)
@@ -55,7 +55,7 @@ def test_ranked_by_one_proxy(by: str, batch: tuple[torch.Tensor, torch.Tensor]) 
 def test_a_model_that_cannot_be_scored_stays_last_with_its_reason(
     batch: tuple[torch.Tensor, torch.Tensor],
 ) -> None:
-    """One bad candidate does not cost the others their scores."""
+    """A model that cannot be scored does not prevent the others from being scored."""
     table = rank({"good": net(2), "bad": nn.Linear(7, 3)}, batch, ["snip", "params"])
     assert list(table.index) == ["good", "bad"]
     assert table.loc["bad", ["snip", "params"]].isna().all()
@@ -64,7 +64,7 @@ def test_a_model_that_cannot_be_scored_stays_last_with_its_reason(
 
 
 def test_an_undefined_score_ranks_last_and_says_why() -> None:
-    """A constant network has no Jacobian to correlate."""
+    """The Jacobian of a constant network has no correlations."""
     dead = net(2)
     with torch.no_grad():
         dead[-1].weight.zero_()
@@ -76,7 +76,7 @@ def test_an_undefined_score_ranks_last_and_says_why() -> None:
 
 
 def test_bad_requests(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
-    """One model, none, or a column that is not there."""
+    """A single model, no models, and a column that does not exist are refused."""
     with pytest.raises(ForetellError, match="several models"):
         rank(net(2), batch)
     with pytest.raises(ForetellError, match="at least one"):
@@ -89,7 +89,7 @@ def test_bad_requests(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
 def test_what_building_a_model_raises_is_that_models_reason(
     error: BaseException, batch: tuple[torch.Tensor, torch.Tensor]
 ) -> None:
-    """The others keep their scores."""
+    """The other models keep their scores."""
 
     def build() -> nn.Module:
         raise error
@@ -101,7 +101,7 @@ def test_what_building_a_model_raises_is_that_models_reason(
 
 
 def test_an_interrupt_is_no_reason(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
-    """Whoever presses Ctrl-C wants the run to end."""
+    """Ctrl-C ends the ranking instead of becoming the reason of one model."""
 
     def build() -> nn.Module:
         raise KeyboardInterrupt
@@ -111,7 +111,7 @@ def test_an_interrupt_is_no_reason(batch: tuple[torch.Tensor, torch.Tensor]) -> 
 
 
 def test_seconds_are_those_of_the_passes_of_each_run() -> None:
-    """Passes are shared, so the slowest score of a run took them all."""
+    """Passes are shared, so the slowest score of a run contains all of them."""
     runs = pd.DataFrame(
         {
             "run": [0, 0, 1, 1],

@@ -1,4 +1,4 @@
-"""Requests that cannot be carried out: one line that names what was given, and nothing changed."""
+"""Bad requests are refused in one line that names what was given, and nothing is changed."""
 
 from collections.abc import Callable
 from typing import Any
@@ -128,7 +128,7 @@ def test_one_line_says_what_was_given_and_what_to_do(name: str) -> None:
 
 
 def test_a_loss_that_only_the_whole_batch_has_is_a_reason_for_the_halves_alone() -> None:
-    """The rest of the scores are there."""
+    """The other scores are computed."""
 
     def of_four(outputs: Tensor, targets: Tensor) -> Tensor:
         return nn.functional.cross_entropy(outputs[[0, 3]], targets[[0, 3]])
@@ -139,11 +139,11 @@ def test_a_loss_that_only_the_whole_batch_has_is_a_reason_for_the_halves_alone()
 
 
 def test_what_a_proxy_raises_is_its_own_reason() -> None:
-    """A proxy of the user's, with a mistake in it."""
+    """A mistake in a user's proxy becomes the reason of its score."""
 
     @register(source="a test")
     def mistaken(grads: dict[str, Tensor]) -> Tensor:
-        """Look for a layer that is not there."""
+        """Look for a layer that does not exist."""
         return grads["stem.weight"].norm()
 
     try:
@@ -155,7 +155,7 @@ def test_what_a_proxy_raises_is_its_own_reason() -> None:
 
 
 def test_quantised_weights_are_no_weights() -> None:
-    """What holds no trainable weight has no gradient score, and says so."""
+    """Quantised weights are not trainable, so gradient scores are undefined and say so."""
     model = net()
     for parameter in model.parameters():
         parameter.requires_grad_(False)

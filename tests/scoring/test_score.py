@@ -1,4 +1,4 @@
-"""One score: its seconds, and what a proxy must return."""
+"""A single score: its seconds, and what a proxy must return."""
 
 import itertools
 import math
@@ -19,7 +19,7 @@ GRADS = {"a": torch.tensor([3.0, 4.0])}
 
 @pytest.fixture
 def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A clock that moves on by half a second each time it is read."""
+    """A clock that advances by half a second each time it is read."""
     clock = itertools.count(100, 0.5)
     monkeypatch.setattr(scoring.time, "perf_counter", lambda: next(clock))
 
@@ -49,10 +49,10 @@ def test_a_score_that_is_undefined_has_seconds_too() -> None:
     [
         (torch.tensor([2.0]), 2.0, None),
         (3, 3.0, None),
-        (torch.tensor(math.nan), math.nan, "the sum is nan"),
-        (torch.tensor(math.inf), math.nan, "the sum is infinite"),
-        (-math.inf, math.nan, "the sum is infinite"),
-        (torch.tensor([1.0, 2.0]), math.nan, "shape [2], not one number"),
+        (torch.tensor(math.nan), math.nan, "the score is nan"),
+        (torch.tensor(math.inf), math.nan, "the score is infinite"),
+        (-math.inf, math.nan, "the score is infinite"),
+        (torch.tensor([1.0, 2.0]), math.nan, "shape [2]; expected a single number"),
     ],
 )
 def test_what_a_proxy_returns_is_one_finite_number(

@@ -1,4 +1,4 @@
-"""ScoreSettings: one home of the choice, which every door to scoring takes in both forms."""
+"""ScoreSettings: every function that scores accepts them as an object and by keyword."""
 
 import inspect
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def model() -> nn.Module:
 
 
 def by_optuna(**how: Any) -> None:
-    """The scores of a sampler's warmup."""
+    """Compute the scores of a sampler's warmup."""
     sampler = ZeroCostSampler(
         RandomSampler(seed=0), lambda trial: model(), BATCH, "snip", warmup=1, **how
     )
@@ -48,12 +48,12 @@ OTHERS: dict[str, Any] = {
     "faster": False,
     "verify": True,
 }
-"""For each field a value that is not its default."""
+"""For each field, a value that differs from its default."""
 
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[ScoreSettings]:
-    """The settings by which something is scored."""
+    """The settings that scoring was called with."""
     settings: list[ScoreSettings] = []
     real = import_module("foretell.scoring.score").as_subject
 
@@ -74,7 +74,7 @@ def test_the_keywords_are_the_fields() -> None:
 @pytest.mark.parametrize("name", OTHERS)
 @pytest.mark.parametrize("door", DOORS)
 def test_every_door_takes_every_choice(door: str, name: str, seen: list[ScoreSettings]) -> None:
-    """As a field of `scoring` or by keyword, which takes precedence."""
+    """Each setting can be a field of `scoring` or a keyword, which takes precedence."""
     usual, wanted = getattr(ScoreSettings(), name), OTHERS[name]
     DOORS[door](scoring=ScoreSettings(**{name: wanted}))
     DOORS[door](**{name: wanted})

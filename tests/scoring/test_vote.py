@@ -1,4 +1,4 @@
-"""The vote: its predicate by hand, and its ranking against a dull count of all pairs."""
+"""The vote: its predicate on small cases, and its ranking against a simple count of all pairs."""
 
 from itertools import combinations
 
@@ -17,7 +17,7 @@ scores_of_networks = st.lists(
 
 
 def majority(a: pd.Series, b: pd.Series) -> bool:
-    """Two of three, an undefined score losing to any number."""
+    """At least two of three scores prefer a to b; an undefined score loses to any number."""
     low = -np.inf
     votes = [
         (low if np.isnan(x) else x) > (low if np.isnan(y) else y) for x, y in zip(a, b, strict=True)
@@ -27,7 +27,7 @@ def majority(a: pd.Series, b: pd.Series) -> bool:
 
 @given(scores_of_networks)
 def test_ranks_follow_the_count_of_all_pairs(scores: pd.DataFrame) -> None:
-    """Copeland's wins first, then the rank sum, equal ones sharing a rank."""
+    """Rows are ranked by Copeland's wins, then by the rank sum; equal rows share a rank."""
     count = dict.fromkeys(scores.index, 0)
     for i, j in combinations(scores.index, 2):
         count[i] += majority(scores.loc[i], scores.loc[j])
@@ -43,7 +43,7 @@ def test_ranks_follow_the_count_of_all_pairs(scores: pd.DataFrame) -> None:
 
 @given(scores_of_networks)
 def test_the_predicate_is_a_strict_majority(scores: pd.DataFrame) -> None:
-    """And never holds both ways round."""
+    """The predicate is never true in both directions."""
     for i in scores.index:
         assert not prefers(scores, i, i)
         for j in scores.index:
@@ -52,13 +52,13 @@ def test_the_predicate_is_a_strict_majority(scores: pd.DataFrame) -> None:
 
 
 def test_a_missing_voter_is_named() -> None:
-    """The error says which column is not there."""
+    """The error names the missing column."""
     with pytest.raises(ForetellError, match="missing: snip"):
         vote(pd.DataFrame({"synflow": [1.0], "jacob_cov": [1.0]}))
 
 
 def test_wins_of_more_networks_than_are_compared_at_once() -> None:
-    """By a loop over all pairs; one more than a block, two blocks, and a part of a third."""
+    """The wins agree with a loop over all pairs for one block, for two, and for part of a third."""
     generator = np.random.default_rng(0)
     for count in (65, 128, 150):
         scores = pd.DataFrame(generator.integers(9, size=(count, 3)), columns=list(VOTERS))

@@ -1,4 +1,4 @@
-"""Intervals: that they hold as often as they say, by simulation, and what they are made of."""
+"""Intervals: their coverage, checked by simulation, and how they are computed."""
 
 from collections.abc import Callable
 from functools import cache, partial
@@ -19,7 +19,7 @@ Draw = Callable[[np.random.Generator, int, float], tuple[Floats, Floats]]
 
 
 def uneven(generator: np.random.Generator, n: int, rho: float) -> tuple[Floats, Floats]:
-    """Scores say more of good networks than of bad ones."""
+    """Scores that are more informative about good networks than about bad ones."""
     x, noise = generator.normal(size=(2, n))
     return x, rho * x + (1 - rho**2) ** 0.5 * noise * np.exp(-0.5 * x)
 
@@ -37,13 +37,13 @@ REPEATS = 300
 
 @cache
 def on_the_population(name: str, kind: str, rho: float) -> float:
-    """The statistic of so many networks that its own error does not matter."""
+    """The statistic of a sample so large that its own error is negligible."""
     x, y = DRAWS[kind](np.random.default_rng(0), 100_000, rho)
     return float(STATISTICS[name](x, y))
 
 
 def held(name: str, kind: str, n: int, rho: float, repeats: int = REPEATS) -> float:
-    """The share of intervals that hold the population's value."""
+    """The share of intervals that contain the population value."""
     generator, true = np.random.default_rng(n), on_the_population(name, kind, rho)
     found = [
         interval(STATISTICS[name], *DRAWS[kind](generator, n, rho), scale=SCALES[name], seed=seed)
@@ -66,7 +66,7 @@ CASES = [
 @pytest.mark.parametrize("rho", [0.0, 0.5, 0.8])
 @pytest.mark.parametrize(("name", "n"), CASES)
 def test_the_interval_holds_as_often_as_it_says(name: str, n: int, rho: float) -> None:
-    """92 to 98 of 100, give or take what 300 repeats of one simulation can be off."""
+    """The coverage is 92 to 98 %, within the error of a simulation with 300 repeats."""
     repeats = REPEATS if n < 1000 else REPEATS // 3
     for kind in DRAWS if n < 1000 else ["copula"]:
         low, high = stats.binom.ppf([0.002, 0.998], repeats, [0.92, 0.98]) / repeats
@@ -74,12 +74,12 @@ def test_the_interval_holds_as_often_as_it_says(name: str, n: int, rho: float) -
 
 
 def test_every_number_with_an_interval_is_simulated_here() -> None:
-    """Or is a relative of one that is: the partial correlation has a test of its own."""
+    """Each is simulated, or derived from one that is; the partial correlation has its own test."""
     assert {name for name, _ in CASES} | {"partial_spearman"} == set(SCALES)
 
 
 def test_the_interval_of_a_partial_correlation_holds() -> None:
-    """Scores and truth share nothing but size."""
+    """Scores and truth have nothing in common but size."""
     generator, right = np.random.default_rng(4), 0
     for _ in range(REPEATS):
         size, x, y = generator.normal(size=(3, 60))
@@ -91,7 +91,7 @@ def test_the_interval_of_a_partial_correlation_holds() -> None:
 def test_the_interval_is_that_of_leaving_out_one_network_after_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Against the dullest loop; the same however many groups are worked on at a time."""
+    """It agrees with a simple loop, however many groups are processed at a time."""
     scores, truth = copula(np.random.default_rng(2), 30, 0.5)
     found = interval(kendall, scores, truth)
     without = np.arctanh(
@@ -109,14 +109,14 @@ def test_the_interval_is_that_of_leaving_out_one_network_after_another(
 
 
 def test_many_networks_are_dealt_into_groups_by_the_seed() -> None:
-    """Two hundred of nearly equal size, others by another seed."""
+    """There are two hundred groups of nearly equal size, and another seed gives other groups."""
     scores, truth = copula(np.random.default_rng(2), 450, 0.5)
     assert interval(spearman, scores, truth) == interval(spearman, scores, truth)
     assert interval(spearman, scores, truth, seed=1) != interval(spearman, scores, truth)
 
 
 def test_no_interval_has_width_zero() -> None:
-    """Not even where the score is perfect, and it holds the value."""
+    """An interval has a width even if the score is perfect, and it contains the value."""
     for truth in (range(40), range(40, 0, -1)):
         found = interval(spearman, range(40), truth)
         assert found.low <= found.value <= found.high
@@ -126,12 +126,12 @@ def test_no_interval_has_width_zero() -> None:
 
 @pytest.mark.parametrize(("scores", "truth"), [([1.0] * 12, range(12)), ([*range(9)], [*range(9)])])
 def test_where_none_is_known_there_is_no_interval(scores: Any, truth: Any) -> None:
-    """Of a statistic that does not exist, and of too few networks."""
+    """There is no interval if the statistic is undefined or there are too few networks."""
     found = interval(spearman, scores, truth, scale=CORRELATION)
     assert isnan(found.low)
     assert isnan(found.high)
 
 
 def test_an_interval_prints_its_signs() -> None:
-    """As a table shows it."""
+    """The text is what a table shows."""
     assert str(Interval(-0.1, -0.25, 0.5, 9)) == "-0.100 [-0.250, +0.500]"

@@ -1,4 +1,4 @@
-"""The noise ceiling: seed against seed."""
+"""The noise ceiling: one training seed against another."""
 
 from math import nan
 
@@ -13,7 +13,7 @@ from foretell.studies import (
 
 
 def test_the_noise_ceiling_is_seed_against_seed() -> None:
-    """The mean over pairs of seeds, each over the networks that both have."""
+    """It is the mean over pairs of seeds, each computed on the networks that have both."""
     repeats = pd.DataFrame(
         {"a": [1.0, 2, 3, 4, 5], "b": [2.0, 1, 3, 5, 4], "c": [1.0, 3, 2, 4, nan]}
     )

@@ -18,7 +18,7 @@ from tests.support.draws import copula
 @pytest.mark.parametrize("digits", [1, 9])
 @pytest.mark.parametrize("statistic", [kendall, spearman])
 def test_many_networks_are_counted_in_blocks(statistic: Any, digits: int) -> None:
-    """More than are compared or summed at once, with many ties and few, drawn several times."""
+    """The blocks agree with a direct count for many and few ties, and several draws."""
     generator = np.random.default_rng(3)
     scores, truth = (column.round(digits) for column in copula(generator, 1_100, 0.4))
     counts = generator.integers(4, size=(1_100, 3))
@@ -30,15 +30,15 @@ def test_many_networks_are_counted_in_blocks(statistic: Any, digits: int) -> Non
 
 
 def test_counts_too_large_for_short_numbers_stay_exact() -> None:
-    """Sums of products beyond 2²⁴."""
+    """Sums of products beyond 2²⁴ are not rounded."""
     counts = np.array([3e5, 5e5, 7e5, 1.0])
     orders = orders_of(Sample(counts), np.array([1.0, 2, 3, 4]), np.array([1.0, 2, 3, 4]))
     expected = 3e5 * 5e5 + 3e5 * 7e5 + 5e5 * 7e5 + 3e5 + 5e5 + 7e5
     assert orders.alike == expected
 
 
-def test_short_numbers_are_taken_where_they_hold_every_sum() -> None:
-    """And halves of them: float32 has these below 2²³."""
+def test_short_numbers_are_used_if_they_represent_every_sum() -> None:
+    """float32 represents integers and their halves exactly below 2²³."""
     below, at = np.array([2.0**11, 2.0**11 - 1]), np.array([2.0**11, 2.0**11])
     assert exact(below).dtype == np.float32
     assert exact(at).dtype == np.float64

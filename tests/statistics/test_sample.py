@@ -1,4 +1,4 @@
-"""A sample of networks: which arrays it has already looked at."""
+"""A sample of networks, and its cache of results by array."""
 
 from math import nan
 
@@ -12,7 +12,7 @@ from tests.support.draws import same
 
 
 def test_a_sample_knows_one_array_from_another() -> None:
-    """Though a temporary one may live where another did."""
+    """A temporary array may have the id of one that was freed."""
     sample = Sample.once(5)
     for shift in range(20):
         scores = [float((3 * i + shift) % 5) for i in range(5)]

@@ -1,4 +1,4 @@
-"""The statistics of a study: against loops, against scipy, and by laws."""
+"""The statistics of a study: compared with loops and with scipy, and their general properties."""
 
 from collections.abc import Callable
 from functools import partial
@@ -66,7 +66,7 @@ EVERY = {name: pair[0] for name, pair in TWINS.items()}
 @settings(max_examples=40)
 @given(rows=networks())
 def test_each_statistic_has_a_dull_twin(name: str, rows: list[list[float]]) -> None:
-    """Ties, undefined and infinite scores, one network or six."""
+    """They agree for ties, undefined and infinite scores, and one to six networks."""
     scores, truth, _ = rows
     statistic, twin = TWINS[name]
     assert same(statistic(scores, truth), twin(reference.last(scores), truth))
@@ -74,7 +74,7 @@ def test_each_statistic_has_a_dull_twin(name: str, rows: list[list[float]]) -> N
 
 @given(networks(most=8))
 def test_the_partial_correlation_is_that_of_residuals(rows: list[list[float]]) -> None:
-    """The formula against two least-squares lines."""
+    """The formula agrees with the correlation of the residuals of two least-squares fits."""
     scores, truth, size = rows
     expected = reference.partial_spearman(reference.last(scores), truth, size)
     assert same(partial_spearman(scores, truth, size), expected)
@@ -82,14 +82,14 @@ def test_the_partial_correlation_is_that_of_residuals(rows: list[list[float]]) -
 
 @given(st.lists(st.tuples(st.tuples(anything, anything, anything), few), min_size=1, max_size=7))
 def test_the_majority_is_counted_as_the_reference_counts(rows: list[Any]) -> None:
-    """Every ordered pair; nobody's majority is right once in two."""
+    """Every ordered pair counts; a pair without a majority counts half."""
     ballots, truth = [list(ballot) for ballot, _ in rows], [y for _, y in rows]
     expected = reference.majority_accuracy([reference.last(ballot) for ballot in ballots], truth)
     assert same(majority_accuracy(ballots, truth), expected)
 
 
 def test_the_majority_of_many_is_counted_in_parts() -> None:
-    """More networks than are compared at once."""
+    """The result is the same for more networks than are compared at once."""
     generator = np.random.default_rng(0)
     ballots, truth = generator.integers(9, size=(300, 3)), generator.integers(50, size=300)
     expected = reference.majority_accuracy(ballots.tolist(), truth.tolist())
@@ -103,7 +103,7 @@ def test_the_majority_of_many_is_counted_in_parts() -> None:
     draws=st.lists(st.lists(st.integers(0, 3), min_size=12, max_size=12), min_size=1, max_size=3),
 )
 def test_counts_are_copies(name: str, rows: list[list[float]], draws: list[list[int]]) -> None:
-    """A network counted twice is as two of it; all draws at once are as one at a time."""
+    """A count of two equals a duplicate, and many draws at once equal one draw at a time."""
     scores, truth, _ = (np.array(column) for column in rows)
     counts = np.array(draws, dtype=float)[:, : len(scores)].T
     together = EVERY[name](scores, truth, sample=Sample(counts))
@@ -119,7 +119,7 @@ def test_counts_are_copies(name: str, rows: list[list[float]], draws: list[list[
 def test_neither_the_order_nor_the_scale_matters(
     name: str, rows: list[list[float]], seed: int
 ) -> None:
-    """Shuffled rows, a monotone map of the scores, a network without truth: the same."""
+    """Shuffling, a monotone map of the scores and networks without truth change nothing."""
     scores, truth, _ = (np.array(column) for column in rows)
     value = EVERY[name](scores, truth)
     order = np.random.default_rng(seed).permutation(len(scores))
@@ -132,7 +132,7 @@ def test_neither_the_order_nor_the_scale_matters(
 @settings(max_examples=40)
 @given(networks(score=few, most=12))
 def test_a_turned_score_gets_the_opposite_sign(rows: list[list[float]]) -> None:
-    """Nothing takes an absolute value."""
+    """No absolute values are taken."""
     scores, truth, size = (np.array(column) for column in rows)
     for statistic in spearman, kendall, partial(within_top, kendall, share=0.5):
         assert same(statistic(-scores, truth), -statistic(scores, truth))
@@ -143,7 +143,7 @@ def test_a_turned_score_gets_the_opposite_sign(rows: list[list[float]]) -> None:
 @settings(max_examples=30)
 @given(networks(score=few, most=12))
 def test_undefined_scores_rank_last(rows: list[list[float]]) -> None:
-    """As the lowest number would."""
+    """They rank like the lowest number."""
     scores, truth, _ = (np.array(column) for column in rows)
     undefined = np.where(scores == 0, nan, scores)
     for statistic in EVERY.values():
@@ -151,7 +151,7 @@ def test_undefined_scores_rank_last(rows: list[list[float]]) -> None:
 
 
 def test_scipy_agrees() -> None:
-    """On a thousand networks, with ties and without."""
+    """The results agree on a thousand networks, with and without ties."""
     generator = np.random.default_rng(0)
     truth = generator.normal(size=1000)
     for digits in 1, 9:
@@ -162,7 +162,7 @@ def test_scipy_agrees() -> None:
 
 
 def test_the_perfect_score_is_exactly_perfect() -> None:
-    """And the worst exactly wrong."""
+    """The statistics of the reversed order are exactly the worst."""
     truth = np.random.default_rng(1).permutation(200).astype(float)
     assert (spearman(truth, truth), kendall(truth, truth)) == (1, 1)
     assert (spearman(-truth, truth), kendall(-truth, truth)) == (-1, -1)
@@ -173,11 +173,11 @@ def test_the_perfect_score_is_exactly_perfect() -> None:
 
 
 def test_regret_has_the_unit_of_the_truth() -> None:
-    """It scales with it; a shift is nothing."""
+    """It scales with the truth and does not change with a shift."""
     scores, truth = [1.0, 5, 3], np.array([10.0, 7, 11])
     assert regret(scores, 2 * truth + 5) == 2 * regret(scores, truth) == 8
     assert regret([1, 2], [inf, 3.0]) == inf
-    assert isnan(regret([1, 2], [3.0, inf]))  # infinite less infinite
+    assert isnan(regret([1, 2], [3.0, inf]))  # infinity minus infinity
 
 
 @pytest.mark.parametrize(
@@ -195,22 +195,22 @@ def test_regret_has_the_unit_of_the_truth() -> None:
 def test_what_does_not_exist_is_nan_with_a_reason(
     scores: list[float], truth: list[float], why: str
 ) -> None:
-    """And nothing else is."""
+    """A statistic is nan if and only if it has a reason."""
     assert why in why_undefined(scores, truth)
     if why:
         assert isnan(spearman(scores, truth))
         assert isnan(kendall(scores, truth))
 
 
-def test_no_network_at_all_is_no_crash() -> None:
-    """Neither is one whose truth is missing."""
+def test_no_networks_give_nan_instead_of_an_error() -> None:
+    """The same holds for one network without truth."""
     for statistic in EVERY.values():
         assert isnan(statistic([], []))
         assert isnan(statistic([1.0], [nan]))
 
 
 def test_what_makes_no_sense_is_refused() -> None:
-    """With what to give."""
+    """The error says what to give instead."""
     with pytest.raises(ForetellError, match=r"scores has shape \(2,\) and truth has shape \(3,\)"):
         spearman([1, 2], [1, 2, 3])
     with pytest.raises(ForetellError, match="share is 10; expected"):

@@ -1,4 +1,4 @@
-"""The tops: the smallest and the largest that can be asked for."""
+"""Statistics of the top: the smallest and the largest possible top."""
 
 import pytest
 
@@ -28,4 +28,4 @@ def test_a_share_of_one_is_all() -> None:
 
 def test_a_share_is_rounded_and_at_least_one_network() -> None:
     assert top_overlap(SCORES, TRUTH, share=0.01) == 1  # the best one of four
-    assert best_in_top(SCORES, TRUTH, best=2, share=0.3) == 1  # 1.2 of four: one
+    assert best_in_top(SCORES, TRUTH, best=2, share=0.3) == 1  # 1.2 of four is rounded to one

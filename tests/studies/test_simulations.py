@@ -1,4 +1,4 @@
-"""Simulated searches: rows, resuming, curves, the command and its report."""
+"""Simulated searches: rows, resuming, curves, the command, and its report."""
 
 import json
 from dataclasses import replace

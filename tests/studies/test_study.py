@@ -1,4 +1,4 @@
-"""A study end to end: rows, resuming, judging, and what is refused."""
+"""A study from start to end: rows, resuming, evaluation, and refused arguments."""
 
 import json
 import sys
@@ -23,7 +23,7 @@ CHEAP = ["snip", "synflow", "jacob_cov", "params", "flops"]
 
 
 def a_table(lower: bool = False) -> Table:
-    """Sixty cells; the truth is the number of parameters with some noise."""
+    """Sixty cells whose truth is the number of parameters with some noise."""
     space = make_space("nb201")
     rng = np.random.default_rng(0)
     archs = [tuple(map(int, rng.integers(0, 5, 6))) for _ in range(60)]
@@ -45,13 +45,13 @@ def a_table(lower: bool = False) -> Table:
 
 
 def study(folder: Path, **more: object) -> Path:
-    """Eight tiny cells on the digits."""
+    """A study of eight tiny cells on the digits."""
     options = {"run": folder, "proxies": CHEAP, "sample": 8, "batch_size": 8, "space": SPACE}
     return run_study(a_table(), "digits", **{**options, **more})  # type: ignore[arg-type]
 
 
 def comparable(folder: Path) -> list[str]:
-    """The rows without what the clock says, in order of their keys."""
+    """The rows in order of their keys, without the times."""
     rows = read_rows(folder)
     timeless = [{k: v for k, v in row.items() if k not in ("seconds", "history")} for row in rows]
     return sorted(json.dumps(row, sort_keys=True) for row in timeless)
@@ -110,7 +110,7 @@ def test_an_unfinished_study_can_be_read(tmp_path: Path) -> None:
     folder = study(tmp_path / "run")
     lines = (folder / "rows.jsonl").read_bytes().splitlines(keepends=True)
     (folder / "rows.jsonl").write_bytes(b"".join(lines[:-2]))
-    (folder / "kept.json").unlink()  # a killed writer counts no rows
+    (folder / "kept.json").unlink()  # a killed writer has not recorded the number of rows
     rows = read_study(folder)
     assert len(rows.runs[0]) == 7  # the last cell lacks two scores
     assert comparable(study(folder)) == comparable(study(tmp_path / "calm"))

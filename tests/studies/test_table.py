@@ -1,4 +1,4 @@
-"""The study's table: each number under its name, and the rows beside the scores."""
+"""The table of a study: each statistic in its column, and the additional rows."""
 
 from math import isnan, nan
 from typing import Any
@@ -25,7 +25,7 @@ from tests.support.draws import same
 
 @pytest.fixture(scope="module")
 def frame() -> tuple[pd.DataFrame, pd.Series, pd.DataFrame]:
-    """Scores of 120 networks, their mean truth, and three seeds of it."""
+    """Scores of 120 networks, their mean truth, and the truths of three seeds."""
     generator = np.random.default_rng(3)
     arch = [f"arch {i}" for i in range(120)]
     good = generator.normal(size=120)
@@ -42,7 +42,7 @@ DIRECTIONS = {"latency": False}
 
 
 def test_a_row_has_what_the_functions_give(frame: Any) -> None:
-    """Each number of each score, under its name."""
+    """Each statistic of each score is in the column of its name."""
     scores, truth, seeds = frame
     table = study_table(scores, truth, DIRECTIONS, repeats=seeds, seed=4)
     for row in scores:
@@ -58,7 +58,7 @@ def test_a_row_has_what_the_functions_give(frame: Any) -> None:
 
 
 def test_the_table_shows_what_is_wrong(frame: Any) -> None:
-    """A backwards score is backwards; undefined ones are counted; a constant has its reason."""
+    """A reversed score is "wrong", undefined ones are counted, and a constant has a reason."""
     scores, truth, _ = frame
     table = study_table(scores, truth, DIRECTIONS)
     assert table.loc["grasp", "spearman"] < -0.9
@@ -72,7 +72,7 @@ def test_the_table_shows_what_is_wrong(frame: Any) -> None:
 
 
 def test_the_baselines_the_vote_and_the_ceiling_have_rows(frame: Any) -> None:
-    """Beside the scores, each of its kind."""
+    """Each of these rows has its own kind."""
     scores, truth, seeds = frame
     table = study_table(scores, truth, DIRECTIONS, repeats=seeds)
     kinds = table["kind"].to_dict()
@@ -87,7 +87,7 @@ def test_the_baselines_the_vote_and_the_ceiling_have_rows(frame: Any) -> None:
     assert same(table.loc["vote", "pairwise_accuracy"], majority_accuracy(ballots, truth))
     assert table.loc["vote", "pairwise_accuracy"] != pairwise_accuracy(wins(ballots), truth)
     assert same(table.loc["noise ceiling", "spearman"], noise_ceiling(seeds).value)
-    assert isnan(table.loc["params", "partial_spearman"])  # nothing is left of it
+    assert isnan(table.loc["params", "partial_spearman"])  # controlled for itself
 
     without = scores.drop(columns="params")
     given = study_table(without, truth, DIRECTIONS, params=scores["params"])
@@ -99,7 +99,7 @@ def test_the_baselines_the_vote_and_the_ceiling_have_rows(frame: Any) -> None:
 
 
 def test_less_can_be_better(frame: Any) -> None:
-    """An error instead of an accuracy: the same table."""
+    """With errors instead of accuracies, the table is the same."""
     scores, truth, seeds = frame
     one = study_table(scores, truth, DIRECTIONS, repeats=seeds)
     other = study_table(scores, -truth, DIRECTIONS, repeats=-seeds, more_is_better=False)
@@ -107,7 +107,7 @@ def test_less_can_be_better(frame: Any) -> None:
 
 
 def test_seeds_and_batches_give_the_spread(frame: Any) -> None:
-    """The same networks scored again."""
+    """The spread is over repeated scores of the same networks."""
     scores, truth, _ = frame
     again = scores + np.random.default_rng(0).normal(size=scores.shape)
     table = study_table(scores, truth, DIRECTIONS, runs=[again])
@@ -121,7 +121,7 @@ def test_seeds_and_batches_give_the_spread(frame: Any) -> None:
 
 
 def test_names_join_scores_and_truth(frame: Any) -> None:
-    """In any order; what has no truth is left out and not counted; nonsense is refused."""
+    """The order does not matter; networks without truth are left out; mistakes are refused."""
     scores, truth, _ = frame
     one = study_table(scores.iloc[:60], truth, DIRECTIONS)
     other = study_table(scores, truth.iloc[59::-1], DIRECTIONS)

@@ -1,1 +1,1 @@
-"""Scoring: one model, many models in order, what it costs, and the plan of it."""
+"""Score one model, rank several, and explain what scoring would run and cost."""

@@ -1,4 +1,4 @@
-"""What a network costs, trained or not: parameters, FLOPs, the time of a forward pass."""
+"""Costs of a network: its parameters, its FLOPs, and the time of a forward pass."""
 
 import time
 from collections.abc import Callable
@@ -19,7 +19,7 @@ REPEATS = 11
 
 @dataclass(frozen=True)
 class Cost:
-    """A cost by name; less is better."""
+    """A function that measures a cost, and its unit. Lower is better."""
 
     measure: Callable[[nn.Module, Batch], float]
     unit: str
@@ -36,7 +36,7 @@ def flops(model: nn.Module, batch: Batch) -> float:
 
 
 def counted(name: str, model: nn.Module, batch: Batch) -> float:
-    """A baseline of `foretell.score`. Raises ForetellError where it is undefined."""
+    """The value of a baseline of `foretell.score`. Raises ForetellError if it is undefined."""
     found = score(model, batch, [name])[name]
     if found.why is not None:
         raise ForetellError(f"{name} of {type(model).__name__} is undefined: {found.why}")
@@ -44,9 +44,9 @@ def counted(name: str, model: nn.Module, batch: Batch) -> float:
 
 
 def latency(model: nn.Module, batch: Batch) -> float:
-    """Milliseconds of one sample's forward pass in evaluation mode, the median of eleven.
+    """Milliseconds of one sample's forward pass in evaluation mode, the median of eleven runs.
 
-    Measured here and now: another machine, or this one at other work, has another.
+    The result depends on the machine and on what else it is doing.
     """
     one, device = batch[:1], batch.shared[0].device
     model.eval()
@@ -62,7 +62,7 @@ def latency(model: nn.Module, batch: Batch) -> float:
 
 
 def finish(device: torch.device) -> None:
-    """Wait for what a GPU was given to do."""
+    """Wait until a GPU has finished the work that was queued; return at once on a CPU."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -75,7 +75,7 @@ COSTS = {
 
 
 def require_cost(name: str) -> None:
-    """Raise ForetellError unless it is a cost, or may be a column of a table.
+    """Raise ForetellError unless `name` is a key of `COSTS` or has the form TABLE:COLUMN.
 
     >>> require_cost("nb201-hw:cifar10_edgegpu_latency")
     >>> require_cost("parms")

@@ -1,4 +1,4 @@
-"""What scoring would run and cost, before it is run."""
+"""Explain what scoring would run and what it would cost, before anything is scored."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -26,24 +26,26 @@ __all__ = ["Explanation", "explain"]
 
 @dataclass(frozen=True)
 class Explanation:
-    """The steps that would run, and for a given model what they would take."""
+    """The steps that scoring would run and their cost, in general or for a given model."""
 
     plan: Plan
     batch_size: int
     forward_flops: int | None = None
-    """Of one forward pass of the whole batch; None without a model."""
+    """FLOPs of one forward pass of the whole batch; None without a model."""
     memory: int | None = None
-    """Bytes, about, at the peak: parameters, what the backward passes need kept, gradients."""
+    """Estimated peak memory in bytes (parameters, activations, gradients); None without a model."""
     curvature: str = ""
     """How the curvature is computed for this model, and why; empty if no proxy needs it."""
 
     @property
     def cost(self) -> float:
-        """All steps in forward-equivalents: units of one forward pass of the minibatch."""
+        """The cost of all steps in forward-equivalents: 1 is one forward pass of the minibatch."""
         return self.plan.cost(self.batch_size)
 
     def table(self) -> pd.DataFrame:
-        """A row a step: cost in forward-equivalents, FLOPs if a model is given, and for whom.
+        """One row per step: `cost` in forward-equivalents, what it `computes`, `for` which proxies.
+
+        If a model was given, there is also a column `flops`.
 
         >>> explain(["snip", "grad_norm"]).table()[["cost", "for"]]
                   cost              for
@@ -75,9 +77,11 @@ def explain(
 ) -> Explanation:
     """The steps that would run for these proxies, and their cost in forward-equivalents.
 
-    With a model and a batch also FLOPs, expected memory, and how the curvature would be computed;
-    two samples of the batch are run for that. `scoring` and the fields of `ScoreSettings` by name
-    are those of `foretell.score`. Raises ForetellError like `foretell.score`.
+    With a model and a batch, the explanation also has the FLOPs, the expected memory, and how the
+    curvature would be computed. These come from tensor shapes alone, or from running the model on
+    two samples or the batch where shapes do not suffice. `scoring` and the fields of
+    `ScoreSettings` by name are those of `foretell.score`. Raises ForetellError like
+    `foretell.score`.
 
     >>> round(explain(["grad_norm", "snip", "fisher"]).cost, 2)
     3.0
@@ -87,13 +91,14 @@ def explain(
     plan, settings = make_plan(proxies), settings_of(scoring, choices)
     if model is None or batch is None:
         if (model is None) != (batch is None):
-            raise ForetellError("explain needs a model and a batch together, or neither")
+            has, lacks = ("batch", "model") if model is None else ("model", "batch")
+            raise ForetellError(f"explain has a {has} but no {lacks}; give both, or neither")
         return Explanation(plan, batch_size)
     return within_memory(lambda: explained(plan, as_subject(model, batch, 0, settings)), too_large)
 
 
 def explained(plan: Plan, subject: Subject) -> Explanation:
-    """The plan with what it would take for this model and batch."""
+    """The plan with its FLOPs and memory for this model and batch."""
     flops = count_pass(subject, {"forward_flops"}, {})["forward_flops"]
     return Explanation(
         plan,
@@ -105,11 +110,11 @@ def explained(plan: Plan, subject: Subject) -> Explanation:
 
 
 def peak_memory(subject: Subject, plan: Plan) -> int:
-    """Bytes at the most expensive moment of the plan, about."""
+    """The estimated peak memory of the plan in bytes."""
     own = sum(bytes_of(p) for p in (*subject.model.parameters(), *subject.model.buffers()))
     gradients = sum(bytes_of(weight) for weight in subject.weights.values())
     kept = activation_bytes(subject)
-    if "curvature" in plan.steps:  # tangents beside activations; g, Hw and their sum
+    if "curvature" in plan.steps:  # activations and their tangents; g, Hw and their sum
         return own + 2 * kept + 3 * gradients
     if "forward" in plan.steps:
         return own + kept + gradients * ("backward" in plan.steps)
@@ -117,12 +122,12 @@ def peak_memory(subject: Subject, plan: Plan) -> int:
 
 
 def bytes_of(tensor: Tensor) -> int:
-    """The size of a tensor's values."""
+    """The size of a tensor's values in bytes."""
     return tensor.numel() * tensor.element_size()
 
 
 def activation_bytes(subject: Subject) -> int:
-    """What one part of the batch keeps for its backward pass."""
+    """The bytes that one micro-batch saves for its backward pass."""
     part = subject.batch[: subject.micro_batch] if subject.micro_batch else subject.batch
     own = dict(subject.model.named_parameters()) | dict(subject.model.named_buffers())
     shapes = {
@@ -130,11 +135,11 @@ def activation_bytes(subject: Subject) -> int:
         for name, tensor in own.items()
     }
     with subject.undisturbed("explain"), torch.enable_grad():
-        with suppress(ForetellError):  # it needs values, and is run on two real samples below
+        with suppress(ForetellError):  # a model that needs values runs on two samples below
             batch = part.each(shape_only)
             return saved_bytes(lambda: call(subject.model, shapes, batch), shapes.values())
         few = part[:2]
-        with suppress(ForetellError):  # its samples are not apart, and all are run
+        with suppress(ForetellError):  # a model that mixes its samples runs on all of them below
             kept = saved_bytes(lambda: call(subject.model, {}, few), own.values())
             return kept * len(part) // len(few)
         return saved_bytes(lambda: call(subject.model, {}, part), own.values())

@@ -1,4 +1,4 @@
-"""A model, or what builds one: what every function that scores several models takes."""
+"""Models and functions that build them, as accepted by every function that scores several."""
 
 import inspect
 from collections.abc import Callable, Sized
@@ -14,22 +14,22 @@ from foretell.errors import ForetellError
 __all__ = ["Build", "Model", "builder", "built"]
 
 Build = Callable[[int], nn.Module]
-"""Builds a network whose weights are drawn with the seed."""
+"""A function that takes a seed and builds a network with weights drawn from it."""
 
 Model = nn.Module | Build | Callable[[], nn.Module]
 
 
 def builder(model: Model, seeds: Sized) -> Build:
-    """A function of the seed that gives the model.
+    """A function that takes a seed and returns the model.
 
     - A function that has a parameter `seed`, or requires exactly one argument, is called with the
       seed.
-    - A function that requires no argument is called without; it and a built model have one draw of
-      weights, so they can be scored with one seed.
-    - A class is called like a function, but only a parameter called `seed` is taken for the seed.
+    - A function that requires no argument is called without one. Its weights do not depend on the
+      seed, and neither do those of a built model, so only one seed is possible.
+    - A class is called like a function, but the seed is passed only to a parameter named `seed`.
 
-    Raises ForetellError for a function that requires other arguments, and for several seeds where
-    the weights do not depend on them.
+    Raises ForetellError for a function that requires other arguments, and for several seeds if the
+    weights do not depend on them.
 
     >>> builder(lambda seed: nn.Linear(4, seed), [2])(2)
     Linear(in_features=4, out_features=2, bias=True)
@@ -45,20 +45,21 @@ def builder(model: Model, seeds: Sized) -> Build:
         return by_seed
     if len(seeds) > 1:
         raise ForetellError(
-            f"{len(seeds)} seeds for one network: its weights are drawn already; give a function "
-            "of the seed that builds it"
+            f"{len(seeds)} seeds were given for one network, whose weights are already drawn; give "
+            "a function of the seed that builds it"
         )
     return partial(without_seed, model)
 
 
 def of_seed(function: Callable[..., Any]) -> Build | None:
-    """The function as one of the seed; None for one that is called without arguments."""
+    """The function as a function of the seed; None if it is to be called without arguments."""
     name = getattr(function, "__name__", type(function).__name__)
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):
         raise ForetellError(
-            f"the arguments of {name} are unknown; give lambda seed: {name}(...)"
+            f"the arguments of {name} cannot be determined; give a function of the seed, such as "
+            f"lambda seed: {name}(...)"
         ) from None
     required = [one for one in parameters.values() if is_required(one)]
     seed = parameters.get("seed")
@@ -78,7 +79,7 @@ def of_seed(function: Callable[..., Any]) -> Build | None:
 
 
 def is_required(parameter: Parameter) -> bool:
-    """Whether a call must give it."""
+    """Whether every call must pass this parameter."""
     several = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
     return parameter.default is Parameter.empty and parameter.kind not in several
 
@@ -91,7 +92,7 @@ def without_seed(model: Any, seed: int) -> Any:
 def built(build: Build, seed: int) -> Any:
     """What the function returns for the seed.
 
-    Raises ForetellError whatever the function raises; SystemExit, too.
+    Raises ForetellError if the function raises anything, including SystemExit.
     """
     try:
         return build(seed)

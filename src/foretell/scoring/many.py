@@ -32,14 +32,14 @@ def score_many(
     progress: ProgressCallback | None = None,
     **choices: Unpack[ScoreChoices],
 ) -> pd.DataFrame:
-    """A row for each seed, batch and proxy: `value`, nan where it is undefined, `seconds`, `why`.
+    """One row per seed, batch and proxy: `value` (nan if undefined), `seconds`, and `why`.
 
-    `model` is a function of the seed that builds the network anew, its weights drawn with the seed;
-    or one network, for one seed. `batches` is one batch or a list of them; the column `batch` is
-    the batch's fingerprint. `progress` is called with a `Progress` after each seed and batch. The
-    other arguments are those of `foretell.score`.
+    `model` is a function that takes a seed and builds the network with weights drawn from it, or,
+    for a single seed, a network. `batches` is one batch or a list of them; the column `batch` has
+    their fingerprints. `progress` is called with a `Progress` after each seed and batch. The other
+    arguments are those of `foretell.score`.
 
-    Raises ForetellError where `foretell.score` does, or for several seeds of one network.
+    Raises ForetellError like `foretell.score`, and for several seeds of one network.
 
     >>> import torch
     >>> from torch import nn
@@ -76,9 +76,10 @@ def score_many(
 
 
 def as_batches(batches: Batches) -> list[Batch]:
-    """One batch, or each of a list, checked as `as_batch` does.
+    """The list of batches, each checked by `as_batch`.
 
-    What a list holds are batches where each is a `Batch` or has two entries; else it is one pair.
+    A list is taken for several batches if each entry is a `Batch` or has two entries itself, and
+    for one pair (inputs, targets) otherwise.
 
     >>> import torch
     >>> pair = (torch.zeros(2, 3), torch.zeros(2))
@@ -88,7 +89,7 @@ def as_batches(batches: Batches) -> list[Batch]:
     if isinstance(batches, Batch) or not isinstance(batches, list | tuple):
         return [as_batch(batches)]
     if not batches:
-        raise ForetellError("there is no batch to score on; give at least one")
+        raise ForetellError("the list of batches is empty; give at least one batch to score on")
     pairs = (list, tuple) if isinstance(batches, list) else ()
     if all(isinstance(one, Batch) or (isinstance(one, pairs) and len(one) == 2) for one in batches):
         return [as_batch(one) for one in batches]
@@ -96,7 +97,7 @@ def as_batches(batches: Batches) -> list[Batch]:
 
 
 def as_seeds(seeds: Sequence[int]) -> list[int]:
-    """The seeds as a list; raises ForetellError unless there is at least one.
+    """The seeds as a list. Raises ForetellError if there is none.
 
     >>> as_seeds(range(2))
     [0, 1]
@@ -104,16 +105,16 @@ def as_seeds(seeds: Sequence[int]) -> list[int]:
     if isinstance(seeds, int):
         raise ForetellError(f"seeds is {seeds}; give a list of seeds, such as [{seeds}]")
     if not len(seeds):
-        raise ForetellError("there is no seed to score with; give at least one")
+        raise ForetellError("the list of seeds is empty; give at least one, such as [0]")
     return list(seeds)
 
 
 def summary(runs: pd.DataFrame) -> pd.DataFrame:
-    """A row a proxy, of the runs of `score_many`.
+    """One row per proxy that summarises the runs of `score_many`.
 
-    `mean` and `std` (of a sample; nan of one run) are over the runs where the score is defined,
-    `runs` are all and `undefined` those where it is not, with the first reason as `why`; `seconds`
-    are those of all runs together.
+    `mean` and `std` (the sample standard deviation, nan for a single run) are over the runs in
+    which the score is defined. `runs` counts all runs, and `undefined` those in which the score is
+    undefined, for the reason given first in `why`. `seconds` is the total of all runs.
 
     >>> runs = pd.DataFrame({"proxy": ["snip"] * 3, "value": [1.0, 3.0, float("nan")],
     ...                      "seconds": [1.0] * 3, "why": ["", "", "no weights"]})

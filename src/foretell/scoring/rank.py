@@ -1,4 +1,4 @@
-"""Score many models on the same minibatches and put them in order."""
+"""Score several models on the same minibatches and rank them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from typing import Any, Unpack
@@ -31,26 +31,28 @@ def rank(
     progress: ProgressCallback | None = None,
     **choices: Unpack[ScoreChoices],
 ) -> pd.DataFrame:
-    """A row a model, the most promising first.
+    """One row per model, the most promising first.
 
-    - `models` maps names to models, or to functions of the seed that build one when its turn comes
-      and let it go afterwards; a sequence of models is numbered.
-    - `batches` is one batch or a list of them, the same for all models; or a function that gives
-      those of the model of a name, such as the same images in the size it wants.
-    - `by` names the column to rank by: a proxy, or "vote", the default where its three voters are
-      among the proxies.
-    - `seeds`: each scores every model anew, built with it; several need functions of the seed.
+    - `models` maps names to models, or to functions of the seed that build one. Each function is
+      called when it is its model's turn, so that only one model is in memory at a time. The models
+      of a sequence are numbered.
+    - `batches` is one batch or a list of them for all models, or a function that takes the name of
+      a model and returns its batches, such as the same images in the size that it requires.
+    - `by` names the column to rank by: a proxy, or "vote". The default is "vote" if its three
+      voters are among the proxies, and otherwise the first proxy.
+    - `seeds`: every model is built and scored once per seed. Several seeds require functions of
+      the seed.
     - `progress` is called with a `Progress` after each model.
 
     The other arguments are those of `foretell.score`.
 
-    Columns: a score for each proxy; `wins`, where the voters are there; `rank`, from 1;
-    `seconds`, all its passes; `why`, what was undefined and the reason. Of several batches or seeds
-    a score is the mean of those where it is defined, with a column `PROXY_std` beside it, and `why`
-    says in how many it is undefined. A model that cannot be scored stays in the table, last, with
-    its reason.
+    Columns: one score per proxy; `wins`, if all three voters are among the proxies; `rank`, from 1;
+    `seconds`, the time of all passes; `why`, which scores are undefined and the reason. With
+    several batches or seeds, a score is the mean of the runs in which it is defined, `PROXY_std` is
+    their standard deviation, and `why` says in how many runs it is undefined. A model that cannot
+    be scored is listed last, with the reason.
 
-    Raises ForetellError for a request that no model could meet.
+    Raises ForetellError for arguments that are wrong for every model.
 
     >>> import torch
     >>> models = {f"width {w}": nn.Sequential(nn.Linear(2, w), nn.Linear(w, 2)) for w in (3, 9)}
@@ -74,26 +76,30 @@ def rank(
         rows.append({"model": name, **row})
         tally.add("score", name)
     if not rows:
-        raise ForetellError("there is no model to rank; give at least one")
+        raise ForetellError("models is empty; give at least one model to rank")
     return in_order(in_columns(pd.DataFrame(rows).set_index("model"), names), by)
 
 
 def column_for(by: str | None, names: Sequence[str]) -> str:
-    """The column to rank by: the one asked for, else vote where its voters are, else the first."""
+    """The column to rank by: `by` if given, otherwise the vote if it exists, or the first proxy."""
     if by is None:
         by = "vote" if set(VOTERS) <= set(names) else names[0]
     if by not in names and not (by == "vote" and set(VOTERS) <= set(names)):
-        raise ForetellError(f"cannot rank by {by!r}: the columns are {', '.join(names)}")
+        raise ForetellError(f"cannot rank by {by!r}; choose one of {', '.join(names)}")
     return by
 
 
 def named(models: Models, seeds: Sized) -> Iterable[tuple[str, Build]]:
-    """What builds each model, with its name or its number; an iterator's are taken one by one.
+    """The name or number of each model and the function that builds it.
 
-    Raises ForetellError for what is not several models, and as `builder` does.
+    An iterator is read one model at a time. Raises ForetellError like `builder`, and if `models`
+    is not a collection of models.
     """
     if isinstance(models, nn.Module) or not isinstance(models, Iterable):
-        raise ForetellError("rank compares several models: give a dict or a list of them")
+        raise ForetellError(
+            f"models is a {type(models).__name__}; rank compares several models, so give a dict or "
+            "a list of them"
+        )
     pairs: Iterable[tuple[str, Model]] = (
         models.items()
         if isinstance(models, Mapping)
@@ -104,7 +110,7 @@ def named(models: Models, seeds: Sized) -> Iterable[tuple[str, Build]]:
 
 
 def row_of(runs: pd.DataFrame) -> dict[str, Any]:
-    """One model's means, and their spread where there are several runs."""
+    """The mean scores of one model, and their spread if there are several runs."""
     table = summary(runs)
     row = {str(name): float(mean) for name, mean in table["mean"].items()}
     if table["runs"].max() > 1:
@@ -116,7 +122,7 @@ def row_of(runs: pd.DataFrame) -> dict[str, Any]:
             reasons.append(
                 f"{one['proxy']}: {one['why']}{some if one['undefined'] < one['runs'] else ''}"
             )
-    each = runs.groupby("run")["seconds"].max()  # the slowest score took all the passes
+    each = runs.groupby("run")["seconds"].max()  # the slowest score needed all passes
     return {**row, "seconds": float(each.sum()), "why": "; ".join(reasons)}
 
 

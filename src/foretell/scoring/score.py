@@ -1,4 +1,4 @@
-"""Score one model by any number of proxies, in the fewest passes."""
+"""Score one model with any number of proxies, in as few passes as possible."""
 
 import math
 import time
@@ -31,7 +31,7 @@ class Score:
 
     value: float
     seconds: float
-    """Wall-clock time of the steps it needs, shared ones counted in full, and of its own sum."""
+    """Wall-clock time of the proxy and of the steps it needs; a shared step counts in full."""
     why: str | None = None
     """Why the value is undefined; None if it is defined."""
 
@@ -45,21 +45,21 @@ def score(
     scoring: ScoreSettings = ScoreSettings(),
     **choices: Unpack[ScoreChoices],
 ) -> dict[str, Score]:
-    """The scores of a model by the name of the proxy; higher is better unless the proxy says not.
+    """The scores of a model by the name of the proxy; for most proxies, higher is better.
 
-    `batch` is a pair (inputs, targets), or a `Batch`; it is moved to the model's device, and what
-    is floating-point in it to the model's type. The model is run in training mode, as it would be
-    trained, and comes back bit for bit as it was.
+    `batch` is a pair (inputs, targets) or a `Batch`. It is moved to the model's device, and its
+    floating-point tensors are converted to the model's data type. The model is run in training
+    mode, as it would be trained, and afterwards is bit for bit what it was before.
 
-    `seed` is of what the model draws at random (dropout); the same seed gives the same score.
-    `scoring` says how to score; each field of `ScoreSettings` (`loss`, `layers`, `batch_norm`,
-    `micro_batch`, `precision`, `faster`, `verify`) may also be given by name, and then takes
-    precedence.
+    `seed` determines what the model draws at random, such as the masks of dropout; the same seed
+    gives the same score. `scoring` has the settings; each field of `ScoreSettings` (`loss`,
+    `layers`, `batch_norm`, `micro_batch`, `precision`, `faster`, `verify`) can also be given by
+    name, and then takes precedence.
 
-    Raises ForetellError where nothing can be scored: an argument is wrong, or the model does not
-    run on the batch; OutOfMemory, with the micro-batch that fits, where memory does not suffice.
-    Otherwise each score stands by itself: one that does not exist for this model, or whose pass the
-    model cannot run, is `nan` and its `why` says the reason.
+    Raises ForetellError if nothing can be scored, because an argument is wrong or the model does
+    not run on the batch, and OutOfMemory, with the micro-batch that fits, if memory does not
+    suffice. Otherwise the scores are independent of each other: one that is not defined for this
+    model, or that needs a pass which the model cannot run, is `nan` with the reason in `why`.
 
     >>> import torch
     >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
@@ -80,10 +80,10 @@ def score(
 
 
 def too_large() -> OutOfMemory:
-    """The error where it is not a pass over the batch that did not fit."""
+    """The error for memory that ran out outside the passes over the batch."""
     return OutOfMemory(
-        "out of memory beside the passes over the batch, in what is kept of all its samples; "
-        "give a smaller batch or use a larger device"
+        "out of memory outside the passes, while storing results of all samples of the batch; give "
+        "a smaller batch or use a device with more memory"
     )
 
 
@@ -93,7 +93,7 @@ def as_subject(
     seed: int = 0,
     scoring: ScoreSettings = ScoreSettings(),
 ) -> Subject:
-    """Check the model and the batch at the boundary, and put all that is scored together."""
+    """Check the model and the batch, and combine them with the settings into a `Subject`."""
     module = unwrapped(check_module(model))
     checked = as_batch(batch)
     own = [*module.parameters(), *module.buffers()]
@@ -116,7 +116,7 @@ def as_subject(
 
 
 def run(plan: Plan, subject: Subject) -> dict[str, Score]:
-    """Run the passes one after another; score and free what is complete after each."""
+    """Run the passes in turn; after each, compute the scores that are ready and free memory."""
     seconds: Seconds = {}
     found: dict[str, Any] = {}
     scores: dict[str, Score] = {}
@@ -135,16 +135,16 @@ def run(plan: Plan, subject: Subject) -> dict[str, Score]:
 
 
 def with_cause(scores: dict[str, Score], model: nn.Module) -> dict[str, Score]:
-    """The scores with a better reason where a parameter is itself not finite."""
+    """The scores, with a better reason for the undefined ones if a parameter is not finite."""
     broken = [name for name, p in model.named_parameters() if not p.isfinite().all()]
     if not broken:
         return scores
-    why = f"the model's parameter {broken[0]} holds values that are NaN or infinite"
+    why = f"the model's parameter {broken[0]} contains values that are NaN or infinite"
     return {name: replace(one, why=why) if one.why else one for name, one in scores.items()}
 
 
 def one_score(plan: Plan, proxy: Proxy, found: dict[str, Any], seconds: Seconds) -> Score:
-    """The proxy's value, or `nan` and why."""
+    """The value of the proxy, or `nan` and the reason."""
     start = time.perf_counter()
     value, why = math.nan, None
     missing = [found[need] for need in proxy.needs if isinstance(found[need], Unavailable)]
@@ -166,13 +166,13 @@ def one_score(plan: Plan, proxy: Proxy, found: dict[str, Any], seconds: Seconds)
 
 
 NOT_FINITE = {
-    True: "the sum is nan: a term of it does not exist here, or left the range of its numbers",
-    False: "the sum is infinite: it left the range of its floating-point numbers",
+    True: "the score is nan: one of its terms is undefined for this model, or overflowed",
+    False: "the score is infinite: it exceeds the range of its floating-point type",
 }
 
 
 def as_float(value: Tensor | float) -> float:
-    """A proxy's result as a number; anything but one number is the proxy's mistake."""
+    """The result of a proxy as a float. Raises Undefined unless it is a single number."""
     if isinstance(value, Tensor) and value.numel() != 1:
-        raise Undefined(f"the proxy returned shape {list(value.shape)}, not one number")
+        raise Undefined(f"the proxy returned shape {list(value.shape)}; expected a single number")
     return float(value)

@@ -1,4 +1,4 @@
-"""How networks are scored: the one home of that choice, as TrainSettings is of training."""
+"""The settings of scoring, as `TrainSettings` has those of training."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypedDict, get_args
@@ -21,20 +21,22 @@ class ScoreSettings:
 
     - `loss`: "cross_entropy", "mse", "bce_with_logits", "token_cross_entropy", "own", or a
       callable (outputs, targets) → scalar.
-    - `layers`: "all" weights, or "conv2d_linear" as the code of arXiv:2101.08134 counts.
-    - `batch_norm`: statistics of the "batch", or the "frozen" running ones.
-    - `micro_batch`: how many samples are run at a time, None for all at once; refused where it
-      would change a score.
-    - `precision`: "full", or "tf32", by which a GPU may multiply with 10 bits instead of
-      float32's 23; a CPU has no TF32 and computes in full.
-    - `faster`: False turns every shortcut off, so that a doubtful score can be computed by torch's
-      own operations, the curvature by a double backward. The values agree to rounding
-      (docs/precision.md), so `faster` is in no row's key.
-    - `verify`: True checks the second derivative of `grasp` by differences of the gradient in
-      float64, which takes three to five times as long; `nan` with a reason where they disagree.
-      No value changes otherwise, so it is in no row's key either.
+    - `layers`: "all" weights, or "conv2d_linear" for those that the code of arXiv:2101.08134
+      counts.
+    - `batch_norm`: normalise with the statistics of the "batch", or with the "frozen" running
+      statistics.
+    - `micro_batch`: the number of samples that are run at a time, or None for all at once; refused
+      if it would change a score.
+    - `precision`: "full", or "tf32", which lets a GPU multiply with 10 mantissa bits instead of
+      float32's 23. A CPU has no TF32 and always computes in full precision.
+    - `faster`: False turns off all optimisations, so that a doubtful score can be computed with
+      torch's own operations, and the curvature with a double backward. The values agree within
+      rounding error (docs/precision.md), so `faster` is not part of a row key.
+    - `verify`: True checks the second derivative of `grasp` against differences of the gradient in
+      float64, which takes three to five times as long. If they disagree, the score is `nan` with
+      the reason. It changes no other value, so it is not part of a row key either.
 
-    Raises ForetellError for a value that is none of these.
+    Raises ForetellError for any other value.
 
     >>> ScoreSettings(batch_norm="frozen").key("cpu")
     {'loss': 'cross_entropy', 'layers': 'all', 'batch_norm': 'frozen'}
@@ -56,16 +58,18 @@ class ScoreSettings:
                 raise ForetellError(f"{name} is {given!r}; choose {' or '.join(map(repr, known))}")
         size = self.micro_batch
         if size is not None and (type(size) is not int or size < 1):
-            raise ForetellError(f"micro_batch is {size!r}; give an integer of at least 1, or None")
+            raise ForetellError(
+                f"micro_batch is {size!r}; expected an integer of at least 1, or None"
+            )
         for switch in ("faster", "verify"):
             if type(value := getattr(self, switch)) is not bool:
-                raise ForetellError(f"{switch} is {value!r}; give True or False")
+                raise ForetellError(f"{switch} is {value!r}; expected True or False")
 
     def key(self, device: torch.device | str) -> dict[str, Any]:
-        """What is said of it in the key of a score's row: all that can change a value.
+        """The settings that are part of the row key of a score: all that can change its value.
 
-        A GPU's last digits are others than a CPU's, so it is named; `micro_batch` and `faster`
-        change no value.
+        A GPU gives other last digits than a CPU, so it is part of the key. `micro_batch`, `faster`
+        and `verify` do not change a value.
         """
         key = {"loss": loss_name(self.loss), "layers": self.layers, "batch_norm": self.batch_norm}
         return key | self.device_key(device)
@@ -91,7 +95,7 @@ class ScoreChoices(TypedDict, total=False):
 
 
 def settings_of(scoring: ScoreSettings, choices: ScoreChoices) -> ScoreSettings:
-    """The settings, in which a choice made by keyword takes precedence.
+    """The settings, with the choices made by keyword taking precedence.
 
     Raises TypeError for a keyword that is not a field of ScoreSettings, as Python does for any
     unknown argument, and ForetellError for a value that a field does not take.

@@ -1,8 +1,8 @@
-"""vote: the majority of three proxies that fail in different places.
+"""vote: the majority of three proxies that fail on different networks.
 
-Abdelfattah et al. 2021, arXiv:2101.08134, let synflow, jacob_cov and snip vote on pairs of
-networks. A majority on pairs can be cyclic, so to rank, a network's pairwise wins are counted
-(Copeland's method) and ties are broken by the sum of its ranks.
+Abdelfattah et al. 2021, arXiv:2101.08134, let synflow, jacob_cov and snip vote on which network of
+a pair is better. Pairwise majorities can be cyclic, so networks are ranked by the number of pairs
+they win (Copeland's method), and ties are broken by the sum of their ranks.
 """
 
 from collections.abc import Hashable
@@ -21,7 +21,8 @@ VOTERS = ("synflow", "jacob_cov", "snip")
 def prefers(scores: pd.DataFrame, first: Hashable, second: Hashable) -> bool:
     """True if more than half of the columns score row `first` higher than row `second`.
 
-    Equal or undefined scores are no vote for either; an undefined score loses to any number.
+    Equal scores, or two undefined ones, are a vote for neither row; an undefined score loses to any
+    number.
 
     >>> scores = pd.DataFrame({"synflow": [1.0, 2], "jacob_cov": [3.0, 1], "snip": [5.0, 4]})
     >>> prefers(scores, 0, 1), prefers(scores, 1, 0)
@@ -34,7 +35,7 @@ def prefers(scores: pd.DataFrame, first: Hashable, second: Hashable) -> bool:
 
 
 def wins(scores: pd.DataFrame) -> pd.Series:
-    """How many of the other rows each row is preferred to; higher is better.
+    """The number of other rows that each row is preferred to; higher is better.
 
     >>> wins(pd.DataFrame({"synflow": [1.0, 2, 0], "jacob_cov": [3.0, 1, 0], "snip": [5.0, 4, 0]}))
     0    2
@@ -45,7 +46,7 @@ def wins(scores: pd.DataFrame) -> pd.Series:
     places = oriented(scores).rank(method="dense").to_numpy(dtype=np.int32)
     columns = np.ascontiguousarray(places.T)  # integers are compared faster
     counts = np.empty(columns.shape[1], dtype=np.int64)
-    for start in range(0, len(counts), 64):  # all pairs, but never all at once
+    for start in range(0, len(counts), 64):  # all pairs, in blocks to limit memory
         rows = slice(start, start + 64)
         ahead = np.zeros((len(counts[rows]), len(counts)), dtype=np.int16)
         for column in columns:
@@ -55,7 +56,7 @@ def wins(scores: pd.DataFrame) -> pd.Series:
 
 
 def vote(scores: pd.DataFrame, voters: tuple[str, ...] = VOTERS) -> pd.Series:
-    """Ranks from 1, the best: by wins, ties by the sum of ranks; equal in both share a rank.
+    """Ranks from 1 (best), by wins, then by the sum of ranks; rows equal in both share a rank.
 
     Raises ForetellError if a voter's column is missing.
 
@@ -77,6 +78,6 @@ def vote(scores: pd.DataFrame, voters: tuple[str, ...] = VOTERS) -> pd.Series:
 
 
 def oriented(scores: pd.DataFrame) -> pd.DataFrame:
-    """The scores with higher being better in each column, and minus infinity for undefined."""
+    """The scores, negated where lower is better, with minus infinity for undefined ones."""
     signs = [1 if name not in PROXIES or PROXIES[name].higher_is_better else -1 for name in scores]
     return (scores.astype(float) * signs).fillna(-np.inf)

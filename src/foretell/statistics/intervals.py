@@ -53,7 +53,7 @@ class Scale:
     low: float
     high: float
     fewest: int
-    """The fewest networks for which the interval is known to hold; below, there is none."""
+    """The fewest networks for which the coverage was verified; there is no interval for fewer."""
     groups: int = 200
     part: float = 1.0
     """The share of the networks that the statistic depends on, such as the top 10 %."""

@@ -24,7 +24,7 @@ class Orders:
 
 
 def orders_of(sample: Sample, x: Floats, y: Floats) -> Orders:
-    """The pairs of a sample, counted."""
+    """Count the pairs of a sample by how x and y order them."""
     gx, gy, counts = sample.ranked(x).groups, sample.ranked(y).groups, sample.counts
     everything = sample.size * (sample.size - 1) / 2
     x_equal, y_equal = pairs(sample.ranked(x).weight), pairs(sample.ranked(y).weight)
@@ -82,5 +82,5 @@ def exact(counts: Floats) -> Any:
 
 
 def pairs(weight: Floats) -> Floats:
-    """The number of pairs within the groups."""
+    """The number of pairs of networks in the same group."""
     return np.asarray((np.einsum("n...,n...->...", weight, weight) - weight.sum(axis=0)) / 2)

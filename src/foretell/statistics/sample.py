@@ -141,7 +141,8 @@ class Ranked:
         (array([0, 2, 3]), array([1. , 0.5, 0.5]))
         """
         size, upto = self.sample.size, self.upto
-        # the lowest value that in any draw can be: values below have more above them
+        # the lowest value that can be among the best in any draw; the search is by bisection, since
+        # a lower value has at least as many above it
         least = bisect(range(len(upto)), True, key=lambda at: bool(np.any(size - upto[at] < best)))
         least = least if least < len(upto) else 0
         above = size - upto[least:]
@@ -151,7 +152,7 @@ class Ranked:
 
 
 def weights(groups: Groups, counts: Floats) -> Floats:
-    """How many there are in each group."""
+    """The number of networks in each group."""
     order = np.argsort(groups, kind="stable")
     starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
     if len(starts) == len(groups):  # all values differ, as for most scores
