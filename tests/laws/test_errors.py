@@ -10,6 +10,7 @@ import pytest
 
 from foretell import ForetellError
 from foretell.data import DATA, load_data
+from foretell.engine.failures import Inexact, LossFailed, ModelFailed, TooFewValues
 from foretell.engine.plan import make_plan
 from foretell.errors import OutOfMemory, RunStateError, UnknownName, unknown_name
 from foretell.losses import LOSSES, resolve_loss
@@ -54,25 +55,39 @@ def test_where_none_is_similar_the_known_ones_are_listed(kind: str) -> None:
     assert caught.value.near == ()
 
 
-@pytest.mark.parametrize(
-    ("error", "carried"),
-    [
-        (OutOfMemory("too much", 4), {"micro_batch": 4}),
-        (RunStateError("busy", Path("a"), "locked"), {"path": Path("a"), "reason": "locked"}),
-        (
-            unknown_name("proxy", "snipp", ["snip"]),
-            {"given": "snipp", "kind": "proxy", "near": ("snip",)},
-        ),
-    ],
-)
+CARRIED: list[tuple[ForetellError, dict[str, Any]]] = [
+    (ForetellError("no"), {}),
+    (OutOfMemory("too much", 4), {"micro_batch": 4}),
+    (RunStateError("busy", Path("a"), "locked"), {"path": Path("a"), "reason": "locked"}),
+    (
+        unknown_name("proxy", "snipp", ["snip"]),
+        {"given": "snipp", "kind": "proxy", "near": ("snip",)},
+    ),
+    (ModelFailed("it raised", "KeyError"), {"complaint": "KeyError"}),
+    (TooFewValues("one value", "ValueError"), {"complaint": "ValueError"}),
+    (LossFailed("no loss", "TypeError"), {"complaint": "TypeError"}),
+    (Inexact("it normalises", "; or not"), {"why": "it normalises", "otherwise": "; or not"}),
+]
+
+
+@pytest.mark.parametrize(("error", "carried"), CARRIED, ids=lambda one: type(one).__name__)
 def test_they_come_whole_out_of_another_process(
     error: ForetellError, carried: dict[str, Any]
 ) -> None:
-    """Workers hand them over pickled."""
+    """Workers hand them over pickled; one that cannot be read ends the pool of processes."""
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is type(error)
     assert str(again) == str(error)
     assert vars(again) == vars(error) == carried
+
+
+def test_every_kind_is_tried_there() -> None:
+    found, waiting = set(), [ForetellError]
+    while waiting:
+        found.add(kind := waiting.pop())
+        waiting += kind.__subclasses__()
+    ours = {kind for kind in found if kind.__module__.startswith("foretell")}
+    assert ours == {type(error) for error, _ in CARRIED}
 
 
 @pytest.mark.parametrize("read", [read_search, read_study, load_chosen])

@@ -18,8 +18,8 @@ __all__ = [
 class ModelFailed(ForetellError):
     """The model's own code raised something, in the way it was run; `complaint` says what."""
 
-    def __init__(self, message: str, complaint: str) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, complaint: str = "") -> None:
+        super().__init__(message)  # an exception is pickled with its message alone
         self.complaint = complaint
 
 
