@@ -48,9 +48,9 @@ def test_a_table_cannot_name_code(name: str, tmp_path: Path, monkeypatch: Any) -
     Path("evil.py").write_text("open('TAKEN', 'w')\ndef net(): ...\n")
     frame = pd.DataFrame({"top1": [1.0, 2.0, 3.0]}, index=[name, "timm:resnet18", "timm:resnet34"])
     write_table(Table("zoo", "models", frame, reporting=("top1",)), tmp_path / "zoo.parquet")
-    with pytest.raises(ForetellError, match="a table may name models"):
+    with pytest.raises(ForetellError, match="; in a table, "):
         run_study(tmp_path / "zoo.parquet", "random:3x8x8", run="run", proxies=["params"])
-    with pytest.raises(ForetellError, match="a table may name models"):
+    with pytest.raises(ForetellError, match="; in a table, "):
         run_study(read_table(tmp_path / "zoo.parquet"), "random:3x8x8", run="run")
     assert not Path("TAKEN").exists()
     assert not Path("run").exists()

@@ -1,4 +1,4 @@
-"""Models by name: what each source builds, what it wants to be fed, and what it refuses."""
+"""Models by name: what each source builds, which input it expects, and what it refuses."""
 
 import math
 import re
@@ -23,7 +23,7 @@ from foretell.models.zoos import pytorchcv_names, timm_names, torchvision_names
 
 
 def texts(classes: int, *labels_of_each: int) -> Splits:
-    """Four texts of sixteen tokens, with a label each, or one for each token."""
+    """Four texts of sixteen tokens, with one label per text or per token."""
     ids = torch.zeros(4, 16, dtype=torch.int64)
     part = ids, torch.zeros(4, *labels_of_each, dtype=torch.int64)
     return Splits("texts", classes, part, part, part, BYTES.vocabulary)
@@ -63,10 +63,10 @@ def lines() -> Batch:
 
 
 @pytest.mark.parametrize(("text", "shape"), IMAGE_MODELS.items())
-def test_image_models_fit_the_data_in_the_size_they_want(
+def test_image_models_fit_the_data_in_the_size_they_expect(
     text: str, shape: tuple[int, int, int] | None
 ) -> None:
-    """As many outputs as classes; equal seeds draw equal weights, others do not."""
+    """The model has as many outputs as the data has classes, and the targets do not change."""
     wanted = wanted_input(text, Like.of(GREY))
     assert wanted == Wanted("image", shape)
     model = load_model(text, GREY)
@@ -76,8 +76,8 @@ def test_image_models_fit_the_data_in_the_size_they_want(
 
 
 @pytest.mark.parametrize("text", ["torchvision:squeezenet1_1", "timm:test_resnet", "hf:gpt2"])
-def test_the_seed_draws_the_weights_and_nothing_else_does(text: str) -> None:
-    """The global generators stay where they were."""
+def test_weights_depend_on_the_seed_alone(text: str) -> None:
+    """The global generator of PyTorch does not change."""
     splits = TEXT if text.startswith("hf") else GREY
     before = torch.get_rng_state()
     first, again, different = (
@@ -102,7 +102,7 @@ def test_the_seed_draws_the_weights_and_nothing_else_does(text: str) -> None:
     ],
 )
 def test_language_models_predict_text(text: str, architecture: str, task: str) -> None:
-    """Small, with the data's vocabulary, and before training about as good as a guess."""
+    """They are small, have the vocabulary of the data, and start about as good as a guess."""
     wanted = wanted_input(text, Like.of(TEXT))
     assert wanted == Wanted("tokens", task=task)  # type: ignore[arg-type]
     model = load_model(text, TEXT)
@@ -117,7 +117,7 @@ def test_language_models_predict_text(text: str, architecture: str, task: str) -
 
 
 def test_labelled_text_is_classified() -> None:
-    """Padding is masked out: it changes nothing."""
+    """Padding is masked, so it changes nothing."""
     model = load_model("hf:bert", REVIEWS).eval()
     wanted = wanted_input("hf:bert", Like.of(REVIEWS))
     assert wanted.task == "classify"
@@ -135,8 +135,8 @@ def test_labelled_text_is_classified() -> None:
     assert main_output(long.feed(model)).shape == (3, 3)
 
 
-def test_settings_of_a_configuration_by_its_own_or_the_usual_name() -> None:
-    """Other sizes follow in proportion."""
+def test_settings_of_a_configuration_have_its_own_or_the_usual_names() -> None:
+    """Sizes that are not given are in proportion to those that are."""
     model = load_model("hf:gpt2?n_layer=2,hidden_size=64", TEXT)
     assert model.config.n_layer == 2  # type: ignore[union-attr]
     assert model.config.n_embd == 64  # type: ignore[union-attr]
@@ -147,7 +147,7 @@ def test_settings_of_a_configuration_by_its_own_or_the_usual_name() -> None:
 
 
 def test_hidden_tokens_are_the_targets_of_a_masked_model() -> None:
-    """15 % of each sequence, at least one, drawn by the seed; the rest is left out."""
+    """The seed hides 15 % of each sequence, at least one token; other targets are ignored."""
     batch, wanted = lines(), Wanted("tokens", task="masked")
     laid = as_wanted(batch, wanted, BYTES.vocabulary, seed=5)
     ids = laid.inputs["input_ids"]  # type: ignore[index, call-overload]
@@ -160,8 +160,8 @@ def test_hidden_tokens_are_the_targets_of_a_masked_model() -> None:
     assert as_wanted(batch, wanted, BYTES.vocabulary, seed=6).fingerprint != laid.fingerprint
 
 
-def test_the_second_half_follows_the_first() -> None:
-    """The decoder sees what came before, from a start token on."""
+def test_a_seq2seq_model_predicts_the_second_half_from_the_first() -> None:
+    """The decoder reads a start token and then the preceding tokens."""
     laid = as_wanted(lines(), Wanted("tokens", task="seq2seq"), BYTES.vocabulary)
     ids = lines().inputs
     assert isinstance(ids, torch.Tensor)
@@ -180,14 +180,14 @@ def test_one_channel_becomes_three_and_sizes_change_without_aliasing() -> None:
     stripes = (torch.arange(32) % 4 == 0).float().expand(1, 1, 32, 32)
     shrunk = as_wanted(Batch(stripes), Wanted("image", (1, 4, 4)))
     assert (shrunk.inputs - 0.25).abs().max() < 0.03  # type: ignore[operator]
-    with pytest.raises(ForetellError, match="2 channels and the model wants 3"):
+    with pytest.raises(ForetellError, match="2 channels and the model expects 3"):
         as_wanted(Batch(torch.zeros(1, 2, 8, 8)), Wanted("image", (3, 8, 8)))
     same = as_wanted(flat, Wanted("image", (1, 8, 8)))
     assert same.fingerprint == flat.fingerprint
 
 
-def test_patterns_and_files_are_written_out(tmp_path: Path) -> None:
-    """Sorted as people count, settings kept, each once."""
+def test_patterns_and_files_are_expanded(tmp_path: Path) -> None:
+    """Matches are sorted by number, keep their settings, and occur once."""
     listed = tmp_path / "zoo.txt"
     listed.write_text(
         "# CNNs\n\ntorchvision:resnet1*?image_size=32  # three\nnb201:333013\n"
@@ -203,8 +203,8 @@ def test_patterns_and_files_are_written_out(tmp_path: Path) -> None:
     ]
 
 
-def test_patterns_reach_classifiers_alone() -> None:
-    """No detection, segmentation, pose or speech."""
+def test_patterns_match_only_classifiers() -> None:
+    """Models for detection, segmentation, poses or speech are not listed."""
     assert {"resnet18", "vit_b_16"} <= set(torchvision_names())
     assert not [name for name in torchvision_names() if "rcnn" in name or "deeplab" in name]
     names = pytorchcv_names()
@@ -236,19 +236,19 @@ def test_patterns_reach_classifiers_alone() -> None:
         ("hf:vit?patch_size=wide", r"hf:vit cannot be configured: .*patch_size"),
         ("hf:gpt2", "hf:gpt2 has no head for images"),
         ("hf:vit?task=causal", "task=causal does not suit the data; choose from image"),
-        ("hf:vit?pretrained=true", "has no weights"),
-        ("@nowhere.txt", "nowhere.txt can't be read"),
+        ("hf:vit?pretrained=true", "has no trained weights"),
+        ("@nowhere.txt", "nowhere.txt cannot be read"),
     ],
 )
-def test_what_cannot_be_is_one_clear_line(text: str, message: str) -> None:
-    """A name or setting is quoted as it was given."""
+def test_an_invalid_name_or_setting_is_one_clear_line(text: str, message: str) -> None:
+    """The message quotes the name or setting as it was given."""
     with pytest.raises(ForetellError, match=message) as caught:
         [(wanted_input(one, Like.of(GREY)), load_model(one, GREY)) for one in expand_models([text])]
     assert "\n" not in str(caught.value)
 
 
 def test_an_error_in_a_file_names_its_line(tmp_path: Path) -> None:
-    """As compilers do."""
+    """The message begins with the file and the line, as those of compilers do."""
     listed = tmp_path / "zoo.txt"
     listed.write_text("nb201:333013\n\ntorchvision:resnet81\n")
     with pytest.raises(ForetellError, match=re.escape(f"{listed}:3: torchvision has no model")):
@@ -259,7 +259,7 @@ def test_an_error_in_a_file_names_its_line(tmp_path: Path) -> None:
 
 
 def test_text_and_images_are_not_confused() -> None:
-    """A network for the one is not built for the other."""
+    """A network for images is not built for text."""
     for text in ("nb201:333013", "timm:test_resnet", "torchvision:resnet18", "hf:vit"):
         with pytest.raises(ForetellError, match=r"the data is text|no head for text"):
             load_model(text, TEXT)
@@ -277,7 +277,7 @@ def test_text_and_images_are_not_confused() -> None:
 def test_an_absent_extra_says_what_to_install(
     module: str, text: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the extra's name."""
+    """The message names the extra of foretell."""
     monkeypatch.setitem(sys.modules, module, None)
     pytorchcv_names.cache_clear()
     with pytest.raises(ForetellError, match=re.escape(f"pip install 'foretell[{extra}]'")):
@@ -285,7 +285,7 @@ def test_an_absent_extra_says_what_to_install(
 
 
 def test_weights_that_cannot_be_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One line, with the way out."""
+    """The message is one line and says what to do."""
 
     def no_network(*args: object, **more: object) -> None:
         raise URLError("no network\nhere")
@@ -296,8 +296,8 @@ def test_weights_that_cannot_be_downloaded(monkeypatch: pytest.MonkeyPatch) -> N
     assert "\n" not in str(error.value)
 
 
-def test_every_source_says_what_it_is() -> None:
-    """In `foretell list models`."""
+def test_every_source_has_a_summary() -> None:
+    """`foretell list models` prints it."""
     for source in SOURCES.values():
         assert source.summary.endswith(".")
         assert ":" in source.pattern
@@ -306,7 +306,7 @@ def test_every_source_says_what_it_is() -> None:
 def test_rank_scores_networks_of_several_sizes_on_the_same_images(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The shell's view: patterns, a file, several batches and draws."""
+    """On the command line, with a file of models and several seeds."""
     listed = tmp_path / "zoo.txt"
     listed.write_text("timm:test_resnet\nnb201:333013?channels=2,cells=1\n")
     command = ["rank", f"@{listed}", "pytorchcv:resnet20_cifar10", "--batch-size", "4"]
@@ -327,7 +327,7 @@ def test_rank_scores_networks_of_several_sizes_on_the_same_images(
 def test_language_models_are_scored_from_the_shell(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Cross-entropy is that of every token."""
+    """The loss is the cross-entropy of every token."""
     text = tmp_path / "lines.txt"
     text.write_text("the quick brown fox jumps over the lazy dog\n" * 40)
     data = f"text:{text}?length=16"

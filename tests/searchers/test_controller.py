@@ -1,4 +1,4 @@
-"""The controller of REINFORCE: its gradients, and what it draws."""
+"""The controller of REINFORCE: its gradients, and the architectures that it draws."""
 
 import numpy as np
 import torch
@@ -6,7 +6,7 @@ import torch
 from foretell.searchers.controller import Controller
 
 
-def test_reinforce_draws_what_is_listed_alone() -> None:
+def test_only_listed_architectures_are_drawn() -> None:
     archs = [(0, 1, 4, 4), (0, 1, 4, 3), (2, 2, 2, 2), (4, 0, 0, 0)]
     controller = Controller((5, 5, 5, 5), hidden=4, lr=0.05, seed=0, listed=archs)
     drawn = controller.draw(np.random.default_rng(0), 400)
@@ -17,7 +17,7 @@ def test_reinforce_draws_what_is_listed_alone() -> None:
     assert controller.draw(np.random.default_rng(0), 100).count((0, 1, 4, 3)) > 90
 
 
-def test_the_controllers_gradients_are_torchs() -> None:
+def test_gradients_agree_with_pytorch() -> None:
     options, hidden, entropy = (3, 2, 5, 4), 7, 0.1
     taught = [((2, 1, 4, 0), 0.7), ((0, 0, 3, 3), -0.3), ((2, 1, 0, 2), 0.2)]
     controller = Controller(options, hidden, lr=0.01, seed=3)

@@ -9,15 +9,15 @@ from foretell.spaces import (
 from tests.support.searches import NB201
 
 
-def test_evolution_mutates_the_best_of_a_tournament_and_the_oldest_dies() -> None:
+def test_evolution_mutates_the_best_of_a_tournament_and_removes_the_oldest() -> None:
     search = make_searcher("aging_evolution", NB201, 0, population=3, tournament=3)
     first = search.ask(3)
     for question, value in zip(first, [1.0, 9.0, 2.0], strict=True):
         search.tell(question, value)
     (child,) = search.ask(1)
     assert child.arch in set(neighbours(NB201, first[1].arch))
-    search.tell(child, 5.0)  # 1 dies
-    search.tell(search.ask(1)[0], 0.0)  # 9 dies: the child is the best alive
+    search.tell(child, 5.0)  # removes 1
+    search.tell(search.ask(1)[0], 0.0)  # removes 9, which leaves the child as the best
     (grandchild,) = search.ask(1)
     assert grandchild.arch in set(neighbours(NB201, child.arch))
 
@@ -39,7 +39,7 @@ def test_a_move_is_the_best_scored_neighbour() -> None:
     assert NB201.canonical(move.arch) == NB201.canonical(scores[7].arch)
 
 
-def test_mix_is_how_often_a_move_is_drawn() -> None:
+def test_mix_is_the_probability_of_a_random_move() -> None:
     drawn = 0
     for seed in range(200):
         search = make_searcher(

@@ -1,4 +1,4 @@
-"""Local search: where it starts, where it goes, and when it starts anew."""
+"""Local search: where it starts, where it moves, and when it restarts."""
 
 import math
 
@@ -10,14 +10,14 @@ from tests.support.searches import NB201, TOY
 
 
 def around(arch: tuple[int, ...]) -> set[tuple[int, ...]]:
-    """The classes of an architecture's neighbours, without its own."""
+    """The canonical forms of the neighbours of an architecture, without its own."""
     classes = {NB201.canonical(near) for near in neighbours(NB201, arch)}
     return classes - {NB201.canonical(arch)}
 
 
 @pytest.mark.parametrize("undefined", [math.nan, -math.inf])
 def test_it_climbs_from_the_best_of_the_first_networks(undefined: float) -> None:
-    """A training that diverged is the worst."""
+    """A training that diverged counts as the worst."""
     search = make_searcher("local", NB201, 0, initial=3)
     first = search.ask(10)
     assert len(first) == 3
@@ -28,7 +28,7 @@ def test_it_climbs_from_the_best_of_the_first_networks(undefined: float) -> None
     assert {NB201.canonical(question.arch) for question in asked} == around(first[1].arch) - told
 
 
-def test_a_neighbour_that_diverges_is_not_gone_to() -> None:
+def test_it_does_not_move_to_a_neighbour_that_diverges() -> None:
     search = make_searcher("local", NB201, 0, initial=1)
     (first,) = search.ask(1)
     search.tell(first, 5.0)
@@ -40,7 +40,7 @@ def test_a_neighbour_that_diverges_is_not_gone_to() -> None:
     assert next_ones == around(near[1].arch) - known
 
 
-def test_at_a_top_it_starts_anew_from_one_random_network() -> None:
+def test_at_a_local_optimum_it_restarts_from_one_random_network() -> None:
     search = make_searcher("local", NB201, 0, initial=1)
     (first,) = search.ask(1)
     search.tell(first, 9.0)
@@ -52,7 +52,7 @@ def test_at_a_top_it_starts_anew_from_one_random_network() -> None:
     assert {NB201.canonical(question.arch) for question in search.ask(1000)} <= around(fresh.arch)
 
 
-def test_scores_are_no_trainings() -> None:
+def test_scores_do_not_count_as_trainings() -> None:
     search = make_searcher("local", TOY, 0, initial=1)
     before = search.ask(5)
     for arch in enumerate_space(TOY):

@@ -1,4 +1,4 @@
-"""NSGA-II: it weighs accuracy against cost."""
+"""NSGA-II: it optimises accuracy and cost together."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ NB201 = NASBench201()
 
 
 def accuracy(arch: Arch) -> float:
-    """More convolutions, better; pooling hurts."""
+    """Convolutions improve the accuracy, and pooling reduces it."""
     return 3.0 * arch.count(3) + arch.count(2) - arch.count(4)
 
 
@@ -38,7 +38,7 @@ def trained(name: str, seed: int, number: int, warmup: int = 0, **settings: Any)
 
 
 def test_it_covers_more_than_random_search() -> None:
-    """And more yet after a warmup on scores that tell the truth."""
+    """After a warmup on scores that equal the accuracies, it covers even more."""
     areas = {"random": 0.0, "nsga2": 0.0, "warm": 0.0}
     for seed in range(10):
         nsga2: dict[str, Any] = {"population": 10, "costs": convolutions}
@@ -48,8 +48,8 @@ def test_it_covers_more_than_random_search() -> None:
     assert areas["random"] < areas["nsga2"] < areas["warm"]
 
 
-def test_a_warmup_trains_what_it_came_to() -> None:
-    """The first population that is trained is not dominated by much of what was scored."""
+def test_a_warmup_trains_its_final_population() -> None:
+    """At least half of the first population to be trained is on the front of the scored ones."""
     settings: dict[str, Any] = {"population": 6, "costs": convolutions}
     searcher = make_searcher("nsga2", NB201, 0, warmup=100, **settings)
     scored: list[Arch] = []
@@ -64,7 +64,7 @@ def test_a_warmup_trains_what_it_came_to() -> None:
     assert len(best & set(first)) >= 3
 
 
-def test_what_is_told_unasked_is_of_the_population() -> None:
+def test_unsolicited_results_join_the_population() -> None:
     searcher = make_searcher("nsga2", NB201, 0, population=3, costs=convolutions)
     for text in ("333333", "000000", "222222"):
         arch = NB201.parse(text)
@@ -76,7 +76,7 @@ def test_what_is_told_unasked_is_of_the_population() -> None:
     )
 
 
-def test_a_population_has_pairs() -> None:
+def test_a_population_has_at_least_two_members() -> None:
     for population in (1, 0, 2.0):
         with pytest.raises(ForetellError, match=f"population is {population}; expected"):
             make_searcher("nsga2", NB201, 0, population=population)

@@ -1,4 +1,4 @@
-"""The predictor."""
+"""The predictor: what it learns from trainings and from scores."""
 
 from foretell.searchers import (
     make_searcher,
@@ -6,15 +6,15 @@ from foretell.searchers import (
 from tests.support.searches import NB201, accuracies, trained
 
 
-def test_the_predictor_learns_what_pays() -> None:
-    """After two blocks its best predicted are better than what it drew."""
+def test_the_predictor_learns_which_networks_are_accurate() -> None:
+    """After three blocks, the networks that it predicts to be best are better than random ones."""
     settings = {"block": 16, "hidden": 32, "layers": 2, "lr": 3e-3, "epochs": 60}
     search = make_searcher("predictor", NB201, 0, candidates=500, **settings)
     found = [accuracies(question) for question in trained(search, 64, accuracies)]
     assert sum(found[48:56]) / 8 > sum(found[:16]) / 16 + 1
 
 
-def test_the_predictor_is_taught_by_scores_first() -> None:
+def test_a_warmup_trains_the_predictor_on_scores() -> None:
     settings = {"block": 8, "hidden": 32, "layers": 2, "lr": 3e-3, "epochs": 60}
     search = make_searcher("predictor", NB201, 0, candidates=500, warmup=100, **settings)
     for question in search.ask(1000):

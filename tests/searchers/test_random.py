@@ -1,4 +1,4 @@
-"""Random search."""
+"""Random search: the order and completeness of its stream."""
 
 import math
 
@@ -18,8 +18,8 @@ def test_random_search_trains_its_stream_in_order() -> None:
     search = RandomSearch(TOY, seed=4)
     assert [question.arch for question in search.ask(100)] == stream
     assert {question.kind for question in search.ask(100)} == {"train"}
-    search.tell(Question(stream[2][::-1], "train"), math.nan)  # an isomorph, and it diverged
-    search.tell(Question(stream[3], "score"), 1.0)  # a score is no training
+    search.tell(Question(stream[2][::-1], "train"), math.nan)  # an isomorph, which diverged
+    search.tell(Question(stream[3], "score"), 1.0)  # a score does not count as a training
     assert [question.arch for question in search.ask(100)] == stream[:2] + stream[3:]
 
 

@@ -1,4 +1,4 @@
-"""REINFORCE."""
+"""REINFORCE: when it scores and trains, and what it learns."""
 
 from foretell.searchers import (
     make_searcher,
@@ -21,7 +21,7 @@ def test_reinforce_scores_between_trainings() -> None:
     assert kinds == ["score"] * 5 + ["train"] + (["score"] * 3 + ["train"]) * 2
 
 
-def test_reinforce_learns_in_a_part_of_a_space() -> None:
+def test_reinforce_learns_in_a_subset_of_a_space() -> None:
     few = Subset(NB201, list(enumerate_space(NB201))[::61])
 
     def late(name: str) -> float:
@@ -32,7 +32,7 @@ def test_reinforce_learns_in_a_part_of_a_space() -> None:
 
 
 def test_known_scores_count_as_rewards_of_the_warmup() -> None:
-    """Of twenty rewards in a space of 17 classes some are of classes that are known."""
+    """Some of twenty rewards, in a space of 17 classes, belong to classes already scored."""
     search = make_searcher("reinforce", TOY, 0, warmup=20, hidden=8)
     scored = []
     while (question := search.ask(1)[0]).kind == "score":

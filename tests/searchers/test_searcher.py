@@ -12,7 +12,7 @@ from foretell.spaces import (
 from tests.support.searches import CLASSES, TOY
 
 
-def test_the_stream_holds_every_class_once_then_ends() -> None:
+def test_the_stream_yields_every_class_once_then_ends() -> None:
     drawn = list(distinct(TOY, seed=0))
     assert len(drawn) == CLASSES
     assert all(TOY.canonical(arch) == canonical for arch, canonical in drawn)
@@ -24,7 +24,7 @@ def test_the_stream_holds_every_class_once_then_ends() -> None:
 @pytest.mark.parametrize(
     ("patience", "listable", "found"), [(0, 100, CLASSES), (1, 100, CLASSES), (1, 10, None)]
 )
-def test_what_the_draws_miss_is_listed_unless_the_space_is_too_large(
+def test_classes_that_the_draws_miss_are_enumerated_unless_the_space_is_too_large(
     monkeypatch: pytest.MonkeyPatch, patience: int, listable: int, found: int | None
 ) -> None:
     monkeypatch.setattr(searcher, "PATIENCE", patience)
@@ -33,4 +33,4 @@ def test_what_the_draws_miss_is_listed_unless_the_space_is_too_large(
     for stream in streams:
         assert len(set(stream)) == len(stream)
         assert len(stream) == found if found else len(stream) < CLASSES
-    assert len({tuple(stream) for stream in streams}) == 5  # the list is shuffled, too
+    assert len({tuple(stream) for stream in streams}) == 5  # the enumerated rest is shuffled, too

@@ -1,4 +1,4 @@
-"""Laws of every registered searcher, alone and within Warmup, and what each of ours is for."""
+"""Laws that hold for every registered searcher, alone and within Warmup; and that they learn."""
 
 import re
 from collections.abc import Callable
@@ -26,7 +26,7 @@ SMALL: dict[str, dict[str, int]] = {
     "predictor": {"block": 4, "hidden": 4, "layers": 1, "epochs": 2, "candidates": 40},
     "reinforce": {"hidden": 8},
 }
-"""Settings under which each gets to its point within a few answers."""
+"""Settings with which each searcher passes its first phase within a few answers."""
 
 
 def plain(name: str, space: Space, seed: int) -> Searcher:
@@ -37,7 +37,7 @@ def warmed(name: str, space: Space, seed: int) -> Searcher:
     return Warmup(plain(name, space, seed), space, pool=9, first=4, seed=seed + 1)
 
 
-def in_its_own_way(name: str, space: Space, seed: int) -> Searcher:
+def with_its_own_warmup(name: str, space: Space, seed: int) -> Searcher:
     return make_searcher(name, space, seed, warmup=9, **SMALL.get(name, {}))
 
 
@@ -52,7 +52,7 @@ def twice_warmed(name: str, space: Space, seed: int) -> Searcher:
     return Warmup(warmed(name, space, seed), space, pool=6, first=6, seed=seed + 2)
 
 
-@pytest.mark.parametrize("make", [plain, warmed, twice_warmed, in_its_own_way, moving])
+@pytest.mark.parametrize("make", [plain, warmed, twice_warmed, with_its_own_warmup, moving])
 @pytest.mark.parametrize("name", SEARCHERS)
 def test_every_registered_searcher_keeps_the_laws(
     name: str, make: Callable[[str, Space, int], Searcher]
@@ -66,14 +66,14 @@ def test_an_unknown_searcher_is_named() -> None:
 
 
 @pytest.mark.parametrize("name", SEARCHERS)
-def test_every_searcher_says_what_it_is(name: str) -> None:
+def test_every_searcher_has_a_summary_and_a_source(name: str) -> None:
     assert SEARCHERS[name].summary.endswith(".")
     assert re.search(r"arXiv:|doi:", SEARCHERS[name].source)
 
 
 @pytest.mark.parametrize("name", ["aging_evolution", "local", "reinforce"])
-def test_learning_beats_drawing(name: str) -> None:
-    """Mean of what is trained last, over three seeds, against random search."""
+def test_learning_beats_random_search(name: str) -> None:
+    """The mean accuracy of the last trainings, over three seeds, exceeds that of random search."""
 
     def late(name: str) -> float:
         runs = (trained(make_searcher(name, NB201, s), 120, accuracies)[80:] for s in range(3))
@@ -93,7 +93,7 @@ def test_learning_beats_drawing(name: str) -> None:
         ("aging_evolution", {"mix": 2.0}, "probability"),
         ("reinforce", {"lr": 0.0}, "above 0"),
         ("random", {"warmup": -1}, "number of networks to score"),
-        ("aging_evolution", {"population": "many"}, "can't be made"),
+        ("aging_evolution", {"population": "many"}, "cannot be made with"),
     ],
 )
 def test_wrong_settings_are_refused(name: str, settings: dict[str, object], words: str) -> None:

@@ -1,4 +1,4 @@
-"""The warmup: what is scored, what is trained first, and what the searcher hears of it."""
+"""The warmup: what it scores, what it trains first, and what it passes to the searcher."""
 
 import itertools
 import math
@@ -18,7 +18,7 @@ from tests.support.searches import CLASSES, NB201, TOY, accuracies
 
 
 class Recorder:
-    """A searcher that only remembers what it is told."""
+    """A searcher that only records the answers it receives."""
 
     def __init__(self) -> None:
         self.told: Conversation = []
@@ -30,7 +30,7 @@ class Recorder:
         self.told.append((question, value))
 
 
-def test_warmup_trains_the_best_in_decreasing_order_then_hands_over() -> None:
+def test_warmup_trains_the_best_in_decreasing_order_then_follows_the_searcher() -> None:
     inner = Recorder()
     search = Warmup(inner, TOY, pool=6, first=5, seed=0)
     pool = [arch for arch, _ in itertools.islice(distinct(TOY, seed=0), 6)]
@@ -53,7 +53,7 @@ def test_warmup_trains_the_best_in_decreasing_order_then_hands_over() -> None:
     assert len(inner.told) == 11
 
 
-def test_warmup_takes_an_isomorph_for_an_answer_and_the_first_score_counts() -> None:
+def test_an_isomorph_answers_a_question_and_the_first_score_counts() -> None:
     search = Warmup(Recorder(), TOY, pool=12, first=12, seed=0)
     asked = search.ask(12)
     for place, question in enumerate(asked):
@@ -66,14 +66,14 @@ def test_warmup_takes_an_isomorph_for_an_answer_and_the_first_score_counts() -> 
     assert search.ask(12) == trainings[1:]
 
 
-def test_warmup_with_a_pool_beyond_the_space_takes_the_space() -> None:
+def test_a_pool_larger_than_the_space_is_the_whole_space() -> None:
     search = Warmup(RandomSearch(TOY, 1), TOY, pool=1000, first=1000, seed=0)
     told = converse(search, 1000)
     assert [question.kind for question, _ in told] == ["score"] * CLASSES + ["train"] * CLASSES
 
 
 @pytest.mark.parametrize(("pool", "first"), [(0, 0), (4, 0), (4, 5), (-1, -1)])
-def test_warmup_refuses_sizes_that_make_no_sense(pool: int, first: int) -> None:
+def test_warmup_refuses_invalid_sizes(pool: int, first: int) -> None:
     with pytest.raises(ForetellError, match=f"first is {first} and pool is {pool}; expected"):
         Warmup(RandomSearch(TOY, 0), TOY, pool=pool, first=first, seed=0)
 

@@ -1,6 +1,6 @@
-"""Where models come from: what a text names, how it is built, and what it wants to be fed.
+"""Models by name: where they come from, how they are built, and which input they expect.
 
-The sources are listed in sources.py, which says how to add one.
+The module `sources` lists the sources and describes how to add one.
 """
 
 import torch
@@ -27,10 +27,10 @@ __all__ = [
 
 
 def load_model(text: str, splits: Splits, seed: int = 0, *, pretrained: bool = False) -> nn.Module:
-    """The model that a text names, built for the data, its weights drawn by the seed.
+    """The model that `text` names, built for the data, with weights that depend on the seed.
 
-    With `pretrained`, weights are downloaded where the source has them. Raises ForetellError,
-    saying what is wrong, for a text that names no model, and for data that the model cannot read.
+    With `pretrained`, trained weights are downloaded if the source has them. Raises ForetellError
+    if `text` does not name a model, or if the model cannot read the data.
 
     >>> from foretell.data import load_data
     >>> model = load_model("nb201:333013?channels=4,cells=1", load_data("digits"))
@@ -43,12 +43,12 @@ def load_model(text: str, splits: Splits, seed: int = 0, *, pretrained: bool = F
 def fit_batch(
     batch: Batch, text: str, splits: Splits, seed: int = 0, *, pretrained: bool = False
 ) -> Batch:
-    """A batch of the data as the model that a text names wants it.
+    """A batch of the data in the form that the model named by `text` expects.
 
-    Images are resized bilinearly, antialiased, to the size that the model states; one channel
-    becomes three equal ones where it insists on three. Text is laid out for what the model
-    predicts of it; tokens to hide are drawn by the seed. Raises ForetellError for a text that
-    names no model, and for data that the model cannot read.
+    Images are resized to the size that the model expects, by bilinear interpolation with
+    antialiasing; a single channel is repeated if the model requires three. Text is arranged for
+    the task of the model, and the seed determines which tokens are hidden. Raises ForetellError if
+    `text` does not name a model, or if the model cannot read the data.
 
     >>> from foretell.data import load_data, minibatch
     >>> splits = load_data("digits")
@@ -61,7 +61,7 @@ def fit_batch(
 
 
 def model_like(text: str, like: Like) -> nn.Module:
-    """As `load_model`, from what is known of the data."""
+    """Like `load_model`, for data with these properties."""
     wanted_input(text, like)  # refuses data of another kind
     source, name, settings = understood(text)
     with own_randomness(like.seed, torch.device("cpu")):
@@ -69,9 +69,9 @@ def model_like(text: str, like: Like) -> nn.Module:
 
 
 def wanted_input(text: str, like: Like) -> Wanted:
-    """What the model of that name states that it wants to be fed, without weights being drawn.
+    """The input that the model named by `text` expects, without initialising its weights.
 
-    Raises ForetellError for data of another kind.
+    Raises ForetellError if the data is of another kind.
 
     >>> wanted_input("torchvision:inception_v3", Like(classes=10, shape=(1, 8, 8)))
     Wanted(kind='image', shape=(3, 299, 299), task=None)

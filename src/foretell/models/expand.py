@@ -12,12 +12,12 @@ __all__ = ["expand_models"]
 
 
 def expand_models(texts: Iterable[str]) -> list[str]:
-    """Each model by its own text: patterns such as `torchvision:resnet*` and `@FILE` written out.
+    """The names of all models, with patterns such as `torchvision:resnet*` and `@FILE` expanded.
 
-    A pattern may have `*` and `[...]`, and settings behind it that go to all; its names come
-    sorted. A file has a line a model or pattern; empty lines and what follows a # are left out.
-    Each text comes once. Raises ForetellError for a name or pattern that a source does not know,
-    with the line of the file if it is from one.
+    A pattern may contain `*` and `[...]`; its matches are sorted, and settings after it apply to
+    all of them. A file has one model or pattern per line; empty lines and comments after # are
+    ignored. Duplicates are removed. Raises ForetellError for a name or pattern that a source does
+    not know, with the line if it is from a file.
 
     >>> expand_models(["torchvision:resnet1*?image_size=32", "nb201:333013"])
     ['torchvision:resnet18?image_size=32', 'torchvision:resnet101?image_size=32',
@@ -30,25 +30,27 @@ def expand_models(texts: Iterable[str]) -> list[str]:
 
 
 def listed(file: str) -> Iterator[str]:
-    """The models of a file's lines."""
+    """The models that a file lists."""
     try:
         lines = Path(file).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        reason = "it is no UTF-8 text" if isinstance(error, ValueError) else error.strerror
-        raise ForetellError(f"{file} can't be read ({reason}); give a file of models") from error
+        reason = "it is not UTF-8 text" if isinstance(error, ValueError) else error.strerror
+        raise ForetellError(
+            f"{file} cannot be read ({reason}); give a text file with one model per line"
+        ) from error
     texts = [re.split(r"(?:^|\s)#", line)[0].strip() for line in lines]
     if not any(texts):
-        raise ForetellError(f"{file} lists no model; write one a line, such as nb201:333013")
+        raise ForetellError(f"{file} lists no models; write one per line, such as nb201:333013")
     for number, text in enumerate(texts, 1):
         try:
             yield from written_out(text) if text else []
         except ForetellError as error:
-            error.args = (f"{file}:{number}: {error}",)  # of the same kind
+            error.args = (f"{file}:{number}: {error}",)  # the error keeps its type
             raise
 
 
 def written_out(text: str) -> list[str]:
-    """The models that a text means: itself, or all that match its pattern."""
+    """The models that a text stands for: the text itself, or all models that match its pattern."""
     name, question, settings = text.partition("?")
     prefix, _, pattern = name.partition(":")
     source = resolved(text)[0]
@@ -64,5 +66,5 @@ def written_out(text: str) -> list[str]:
 
 
 def natural(name: str) -> list[tuple[str, int]]:
-    """Sorts resnet18 before resnet101."""
+    """A sort key by which resnet18 comes before resnet101."""
     return [(word, int(number or 0)) for word, number in re.findall(r"(\D*)(\d*)", name)]

@@ -1,4 +1,4 @@
-"""A batch of the data, as a model wants it."""
+"""Batches of the data in the form that a model expects."""
 
 import torch
 import torch.nn.functional as F
@@ -12,21 +12,27 @@ from foretell.models.specs import Wanted
 __all__ = ["as_wanted"]
 
 MASKED_SHARE = 0.15
-"""As in BERT: Devlin et al. 2018, arXiv:1810.04805; always by the mask token."""
+"""The share of tokens to hide, as in BERT (Devlin et al. 2018, arXiv:1810.04805).
+
+All of them are replaced by the mask token."""
 IGNORED = -100
-"""The target that cross-entropy leaves out."""
+"""The target that cross-entropy ignores."""
 
 
 def as_wanted(
     batch: Batch, wanted: Wanted, vocabulary: Vocabulary | None = None, seed: int = 0
 ) -> Batch:
-    """The batch with its images resized and its channels repeated, or its text laid out.
+    """The batch in the form that a model expects.
 
-    Images are resized bilinearly, antialiased; one channel becomes three equal ones. Of text, by
-    `wanted.task`: ids and the next ids; ids of which 15 % are hidden (drawn by `seed`) and the
-    hidden ones; the first half and the second; or ids with a mask of what is padding.
+    Images are resized by bilinear interpolation with antialiasing, and a single channel is
+    repeated. Text is arranged by `wanted.task`:
 
-    Raises ForetellError for images whose channels do not fit.
+    * causal: the inputs are ids, the targets the ids that follow;
+    * masked: 15 % of the ids, drawn by `seed`, are hidden; the targets are these ids;
+    * seq2seq: the inputs are the first half of the ids, the targets the second half;
+    * classify: the inputs are ids and a mask that excludes padding, the targets the classes.
+
+    Raises ForetellError if the images have the wrong number of channels.
 
     >>> grey = Batch(torch.zeros(2, 1, 8, 8), torch.tensor([0, 1]))
     >>> as_wanted(grey, Wanted("image", (3, 32, 32))).inputs.shape
@@ -44,12 +50,12 @@ def as_wanted(
 
 
 def resized(images: Tensor, shape: tuple[int, int, int]) -> Tensor:
-    """Images [N, C, H, W] in the wanted shape."""
+    """Images [N, C, H, W], resized to a shape of (channels, height, width)."""
     channels, *size = shape
     if images.shape[1] != channels and images.shape[1] != 1:
         raise ForetellError(
-            f"the images have {images.shape[1]} channels and the model wants {channels}; give data "
-            f"with {channels}, or 1"
+            f"the images have {images.shape[1]} channels and the model expects {channels}; "
+            f"give images with {channels} channels or 1"
         )
     if list(images.shape[2:]) != size:
         images = F.interpolate(images, size, mode="bilinear", antialias=True)
@@ -57,7 +63,7 @@ def resized(images: Tensor, shape: tuple[int, int, int]) -> Tensor:
 
 
 def laid_out(ids: Tensor, targets: object, task: str, vocabulary: Vocabulary, seed: int) -> Batch:
-    """Ids [N, length] as keyword arguments of a transformers model, and its targets."""
+    """Ids [N, length] as keyword arguments of a transformers model, with targets for the task."""
     if task == "classify":
         shown = (ids != vocabulary.pad).long()
         shown[:, 0] = 1  # attention over nothing is undefined

@@ -1,7 +1,7 @@
 """Models of transformers, built from a configuration: nothing is downloaded.
 
-The defaults are small, a few million weights at most, where a configuration has the usual three
-sizes (width, layers, heads) as whole numbers; elsewhere they are the configuration's own.
+If a configuration has the usual three sizes (width, layers, heads) as integers, the defaults are
+small: at most a few million weights. Otherwise the defaults are those of the configuration.
 """
 
 from typing import Any, cast
@@ -26,16 +26,15 @@ HEADS_OF: dict[str, str] = {
     "classify": "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES",
     "image": "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES",
 }
-"""For each task, where transformers keeps the class of each model type; the first three in the
-order in which they are what a type is known for."""
+"""Task -> the mapping of transformers from model types to classes."""
 
 
 def from_hf(name: str, settings: Settings, like: Like) -> nn.Module:
-    """A transformers model by its type, such as gpt2, bert, t5, vit or llama, made small."""
+    """A small transformers model by its type, such as gpt2, bert, t5, vit or llama."""
     if settings.get("pretrained", like.pretrained):
         raise ForetellError(
-            f"hf:{name} is built from a configuration and has no weights; for trained ones write "
-            "a function in a file of your own that loads them"
+            f"hf:{name} is built from a configuration and has no trained weights; to use some, "
+            "write a function in a file of your own that loads them"
         )
     task = task_of(name, settings, like)
     config = configured(name, settings, like)
@@ -45,12 +44,12 @@ def from_hf(name: str, settings: Settings, like: Like) -> nn.Module:
 
 
 def hf_names() -> list[str]:
-    """The types that have a head for one of the tasks."""
+    """The model types that have a class for at least one of the tasks."""
     return sorted({name for task in HEADS_OF for name in heads(task)})
 
 
 def hf_wants(name: str, settings: Settings, like: Like) -> Wanted:
-    """The configuration's image size; or text, laid out for its task."""
+    """Images of the size in the configuration, or text for the task of the model."""
     task = task_of(name, settings, like)
     if task != "image":
         return Wanted("tokens", task=cast(Task, task))
@@ -62,15 +61,15 @@ def hf_wants(name: str, settings: Settings, like: Like) -> Wanted:
 
 
 def heads(task: str) -> dict[str, str]:
-    """The class for each model type that has one for this task."""
+    """Model type -> the class for this task, for the types that have one."""
     auto = extra("transformers.models.auto.modeling_auto", "hf")
     mapping = getattr(auto, HEADS_OF[task])
     return {name: head if isinstance(head, str) else head[0] for name, head in mapping.items()}
 
 
 def task_of(name: str, settings: Settings, like: Like) -> str:
-    """What the model is to do: as set, or what suits the data and the type."""
-    suiting = {
+    """The task of the model: the given one, or else one that suits the data and the type."""
+    suiting = {  # of several tasks, the first is what a type is best known for
         "image": ["image"],
         "tokens": ["classify"] if like.labelled else ["seq2seq", "masked", "causal"],
     }[like.kind]
@@ -86,13 +85,13 @@ def task_of(name: str, settings: Settings, like: Like) -> str:
     can = [task for task in HEADS_OF if name in heads(task)]
     data = {"image": "images", "tokens": "labelled text" if like.labelled else "text"}[like.kind]
     raise ForetellError(
-        f"hf:{name} has no head for {data} ({' or '.join(suiting)}), but for "
-        f"{', '.join(can) or 'none of ours'}; give other data"
+        f"hf:{name} has no head for {data} ({' or '.join(suiting)}), only for "
+        f"{', '.join(can) or 'other tasks'}; give other data"
     )
 
 
 def configured(name: str, settings: Settings, like: Like) -> Any:
-    """The configuration for the data, with the user's settings above the small ones."""
+    """The configuration for the data; the user's settings take precedence over the defaults."""
     mapping = extra("transformers", "hf").CONFIG_MAPPING
     kind = mapping[name]
     given = {key: value for key, value in settings.items() if key not in ("task", "pretrained")}
@@ -110,7 +109,7 @@ def configured(name: str, settings: Settings, like: Like) -> Any:
 
 
 def fitted(known: Settings, like: Like) -> Settings:
-    """What the data decides."""
+    """The settings that the data determines."""
     fitting: Settings = {"use_cache": False}
     if like.labelled:
         fitting["num_labels"] = like.classes
@@ -124,16 +123,16 @@ def fitted(known: Settings, like: Like) -> Settings:
             "eos_token_id": tokens.end,
             "bos_token_id": tokens.end,
             "decoder_start_token_id": tokens.pad,
-            "forced_eos_token_id": None,  # else it is the end token of another vocabulary
+            "forced_eos_token_id": None,  # the default is a token of another vocabulary
         }
         for name in POSITIONS:
             if isinstance(known.get(name), int):
-                fitting[name] = max(known[name], like.shape[0] + 8)  # some reserve a few
+                fitting[name] = max(known[name], like.shape[0] + 8)  # some types reserve a few
     return {key: value for key, value in fitting.items() if key in known}
 
 
 def small(kind: Any, known: Settings, given: Settings) -> Settings:
-    """Small sizes by the type's own names for them, in proportion to those that are given."""
+    """Small sizes, by the names that the type has for them, in proportion to the given ones."""
 
     def own(name: str) -> str:
         return str(kind.attribute_map.get(name, name))
@@ -145,7 +144,7 @@ def small(kind: Any, known: Settings, given: Settings) -> Settings:
     heads_ = given.get(own("num_attention_heads"), HEADS)
     for name, value in (("hidden_size", width), ("num_attention_heads", heads_)):
         if not isinstance(value, int) or value < 1:
-            raise ForetellError(f"{name} is {value!r}; give a whole number of at least 1")
+            raise ForetellError(f"{name} is {value!r}; give an integer of at least 1")
     sizes: Settings = {own(name): value for name, value in usual.items()}
     sizes |= dict.fromkeys(("encoder_layers", "decoder_layers", "num_decoder_layers"), LAYERS)
     sizes |= dict.fromkeys(

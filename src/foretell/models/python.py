@@ -1,4 +1,4 @@
-"""Models that a function in the user's own code, or in an installed package, makes."""
+"""Models that are made by a function in a user's file or in an installed package."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,43 +13,41 @@ __all__ = ["from_file", "from_package", "made"]
 
 
 def from_file(text: str, settings: dict[str, Any], like: Like) -> nn.Module:
-    """What a function in a Python file returns: `nets.py:small?width=32`."""
+    """The model that a function in a Python file returns: `nets.py:small?width=32`."""
     return made_by(named_in_file(text), settings, text)
 
 
 def from_package(text: str, settings: dict[str, Any], like: Like) -> nn.Module:
-    """What a function in an installed package returns: `torchvision.models:resnet18`."""
+    """The model that a function in an installed package returns: `torchvision.models:resnet18`."""
     return made_by(named_in_package(text), settings, text)
 
 
 def made_by(function: object, settings: dict[str, Any], text: str) -> nn.Module:
-    """The module that the factory returns for these settings."""
+    """The module that a function returns for these settings; a module is returned as it is."""
     if isinstance(function, nn.Module):
         return function
     if not callable(function):
         name = text.rpartition(":")[2]
-        raise ForetellError(f"{text!r}: there is no function {name!r} to call")
+        raise ForetellError(f"{text!r}: there is no function {name!r}; define it or give another")
     return made(text, function, settings)
 
 
 def made(
     text: str, function: Callable[..., object], settings: dict[str, Any], pretrained: bool = False
 ) -> nn.Module:
-    """The module that a function returns for these settings; `text` is what errors call it.
+    """The module that a function returns for these settings; error messages call it `text`.
 
-    Raises ForetellError where it fails or returns anything else.
+    Raises ForetellError if the function fails or returns anything else.
     """
     try:
         model = function(**settings)
     except ANY as error:
         if pretrained:
             raise ForetellError(
-                f"{text!r} cannot be had with pretrained weights ({complaint_of(error)}); "
-                "check the network, or leave pretrained out"
+                f"{text!r} cannot be loaded with pretrained weights ({complaint_of(error)}); "
+                "check the connection, or leave pretrained out"
             ) from error
         raise ForetellError(f"{text!r} cannot be made: {complaint_of(error)}") from error
     if not isinstance(model, nn.Module):
-        raise ForetellError(
-            f"{text!r} made a {type(model).__name__}, not a torch.nn.Module; return the network"
-        )
+        raise ForetellError(f"{text!r} returned a {type(model).__name__}; return a torch.nn.Module")
     return model

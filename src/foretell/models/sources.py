@@ -1,8 +1,8 @@
-"""The sources of models: each turns the text behind its prefix into a network.
+"""The sources of models: each builds a network from the name that follows its prefix.
 
-Every registered space is one. To add another: a file beside this one with a function (text,
-settings, like) -> nn.Module, an import, and a line in `SOURCES`; where they are known, also what
-its models want and what it has.
+Every registered space is a source. To add another, write a file in this package with a function
+(name, settings, like) -> nn.Module, import it here, and add a line to `SOURCES`. If possible, add
+functions that return the input that a model expects and the names of all models.
 """
 
 import re
@@ -29,29 +29,29 @@ Settings = dict[str, Any]
 
 
 def as_given(name: str, settings: Settings, like: Like) -> Wanted:
-    """Whatever the data is."""
+    """The data as it is."""
     return Wanted(like.kind)
 
 
 @dataclass(frozen=True)
 class Source:
-    """A source of models and what is known of it."""
+    """A source of models."""
 
     load: Callable[[str, Settings, Like], nn.Module]
     pattern: str
     example: str
     wants: Callable[[str, Settings, Like], Wanted] = as_given
     names: Callable[[], list[str]] | None = None
-    """All it has, where they can be counted."""
+    """Lists the names of all models; None if there is no such list."""
     read: Callable[[str], tuple[str, Settings]] = parse_spec
-    """Name and settings from what follows the prefix."""
+    """Separates the text after the prefix into name and settings."""
     about: str = ""
     trained: bool = False
-    """Whether there are trained weights to download."""
+    """Whether trained weights can be downloaded."""
 
     @property
     def summary(self) -> str:
-        """What it is, in one line: the first of the loader's docstring if nothing else is said."""
+        """A one-line description: `about`, or else the first line of the docstring of `load`."""
         return self.about or first_line(self.load)
 
 
@@ -92,22 +92,22 @@ SOURCES: dict[str, Source] = {
     "file": Source(from_file, "FILE.py:FACTORY", "nets.py:small?width=32"),
     "package": Source(from_package, "PACKAGE.MODULE:FACTORY", "torchvision.models:resnet18"),
 }
-"""By prefix. Each reads its name up to the question mark and the settings behind it; a space's is
-the text of an architecture, as the space writes it."""
+"""Prefix -> source. The name of a model ends at the question mark, after which settings follow;
+for a space, it is the text of an architecture."""
 
 
 def understood(text: str) -> tuple[Source, str, Settings]:
-    """The source, the name it knows and the settings. Raises ForetellError for an unknown name."""
+    """The source, the name and the settings; raises ForetellError for an unknown name."""
     source, name, settings = resolved(text)
     if source.names is not None and (known := source.names()) and name not in known:
         prefix = source.pattern.partition(":")[0]
-        if not (prefix == "timm" and name.partition(".")[0] in known):  # weights behind the dot
+        if not (prefix == "timm" and name.partition(".")[0] in known):  # after the dot: weights
             raise unknown_name("model", name, known, f"{prefix} has no model {name!r}")
     return source, name, settings
 
 
 def resolved(text: str) -> tuple[Source, str, Settings]:
-    """The source, the name that it knows the model by, and the settings."""
+    """The source, the name of the model in this source, and the settings."""
     prefix, _, rest = text.partition(":")
     if prefix in SOURCES and prefix not in ("file", "package"):
         name, settings = SOURCES[prefix].read(rest)
@@ -117,42 +117,42 @@ def resolved(text: str) -> tuple[Source, str, Settings]:
     prefix, _, rest = name.partition(":")
     if not rest:
         forms = ", ".join(source.pattern for source in SOURCES.values())
-        raise ForetellError(f"{text!r} names no model; the forms are {forms}")
+        raise ForetellError(f"{text!r} does not name a model; expected one of {forms}")
     return SOURCES["file" if prefix.endswith(".py") else "package"], name, settings
 
 
 def require_registered(text: str) -> None:
-    """Refuse a model's name from a file unless building it can run no code but the sources' own.
+    """Refuse the name of a model in a file if building the model could run other people's code.
 
-    Tables and run folders may come from anywhere, and `FILE.py:FACTORY` and `PACKAGE:FACTORY` run
-    what they name, as do settings that point to a file or fetch weights. Such names are accepted
-    from the command line and from Python only.
+    Tables and run folders may come from anywhere. `FILE.py:FACTORY` and `PACKAGE:FACTORY` run the
+    code that they name, and some settings load files or download weights. Such names are accepted
+    only on the command line and from Python.
 
-    Raises ForetellError for a name that is none of a registered source, or has such a setting.
+    Raises ForetellError if the name is not that of a registered source, or has such a setting.
 
     >>> require_registered("torchvision:resnet18?image_size=64")
     >>> require_registered("subprocess:getoutput?cmd=date")
     Traceback (most recent call last):
     foretell.errors.ForetellError: 'subprocess:getoutput?cmd=date' would run code that a file
-    names; a table may name models of registered sources only (nb201, ...)
+    names; in a table, name only models of registered sources (nb201, ...)
     """
     source, _, settings = resolved(text)
     if source in (SOURCES["file"], SOURCES["package"]):
         known = ", ".join(name for name in SOURCES if name not in ("file", "package"))
         raise ForetellError(
-            f"{text!r} would run code that a file names; a table may name models of registered "
-            f"sources only ({known})"
+            f"{text!r} would run code that a file names; in a table, name only models of "
+            f"registered sources ({known})"
         )
     for key, value in settings.items():
         if not harmless(key, value):
             raise ForetellError(
-                f"{text!r} has the setting {key}, by which a model can load files or code; a table "
-                "may name models with settings that are numbers only"
+                f"{text!r} has the setting {key}, which could load files or code; in a table, "
+                "give only settings that are numbers"
             )
 
 
 def harmless(key: str, value: Any) -> bool:
-    """Whether a setting can only change the size of a network or what it predicts."""
+    """Whether a setting can change only the size of a network or what it predicts."""
     if key == "task":
         return True
     numbers = value if isinstance(value, list) else [value]
@@ -162,4 +162,4 @@ def harmless(key: str, value: Any) -> bool:
 
 
 FETCHING = re.compile("pretrained|weights|remote|trust|checkpoint")
-"""In the names of settings by which the sources fetch weights, or run what comes with them."""
+"""Parts of the names of settings that download weights, or run code that comes with them."""

@@ -1,4 +1,4 @@
-"""Spaces built for the data: the one way from a name, its settings and a data set to networks."""
+"""Spaces by name, built for the data, and their networks as models."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,11 +18,12 @@ Settings = dict[str, Any]
 
 
 def space_for(name: str, settings: Mapping[str, Json], splits: Splits) -> Space:
-    """The space of this name for the data: what the data decides, the given settings above it.
+    """The space of this name, with the settings that the data determines.
 
-    A registered name, or a space of your own as `FILE.py:NAME` or `PACKAGE.MODULE:NAME`, which
-    comes as it was made. Raises ForetellError for an unknown name or setting, and for data that
-    the space's networks cannot read.
+    `name` is a registered name, or a space of your own as `FILE.py:NAME` or `PACKAGE.MODULE:NAME`,
+    which is returned as it is. `settings` take precedence over those that the data determines.
+    Raises ForetellError for an unknown name or setting, or if the networks of the space cannot read
+    the data.
 
     >>> from foretell.data import load_data
     >>> space_for("macro", {"channels": 8}, load_data("digits")).settings()
@@ -32,7 +33,7 @@ def space_for(name: str, settings: Mapping[str, Json], splits: Splits) -> Space:
 
 
 def space_like(name: str, settings: Mapping[str, Json], like: Like) -> Space:
-    """As `space_for`, from what is known of the data."""
+    """Like `space_for`, for data with these properties."""
     prefix, colon, _ = name.partition(":")
     if prefix in SPACES and colon:
         raise ForetellError(f"{name} is one network; give its space, {prefix}")
@@ -56,9 +57,9 @@ def space_like(name: str, settings: Mapping[str, Json], like: Like) -> Space:
 
 PREDICTED: Mapping[Kind, str] = {
     "tokens": "every next token",
-    "audio": "the sound of every fourth frame",
+    "audio": "a phoneme for every fourth frame",
 }
-"""What networks predict if it is not one class per sample."""
+"""What networks predict, where it is not one class per sample."""
 
 DECIDED: Mapping[Kind, Callable[[Like], Settings]] = {
     "image": lambda like: {
@@ -67,27 +68,31 @@ DECIDED: Mapping[Kind, Callable[[Like], Settings]] = {
         "resolution": like.shape[1],
     },
     "tokens": lambda like: {"vocabulary": like.classes},
-    "audio": lambda like: {"features": like.shape[1], "phonemes": like.classes - 1},  # and a blank
+    "audio": lambda like: {
+        "features": like.shape[1],
+        "phonemes": like.classes - 1,
+    },  # no blank
     "table": lambda like: {"classes": like.classes, "features": like.shape[0]},
 }
-"""The settings that data of a kind decides, where a space has them."""
+"""The settings that each kind of data determines, for spaces that have them."""
 
 
 def from_space(name: str, arch: str, settings: Settings, like: Like) -> nn.Module:
-    """The network of an architecture of the registered space of this name."""
+    """The network of an architecture in the registered space `name`."""
     space = space_like(name, settings, like)
     return space.build(space.parse(arch), like.seed)
 
 
 def space_wants(name: str, arch: str, settings: Settings, like: Like) -> Wanted:
-    """The data as it is: its size and vocabulary are settings of the space."""
+    """The data as it is, since its size and vocabulary are settings of the space."""
     return Wanted(SPACES[name].reads)
 
 
 def read_arch(name: str, text: str) -> tuple[str, Settings]:
-    """An architecture's text, and the settings that may follow its last question mark.
+    """The text of an architecture, and the settings that may follow the last question mark.
 
-    What the space reads as a whole is an architecture, whatever question marks are in it.
+    A text that the space can parse as a whole is an architecture, even if it contains question
+    marks.
 
     >>> read_arch("nb101", "110011:01?channels=16")
     ('110011:01', {'channels': 16})
@@ -99,7 +104,7 @@ def read_arch(name: str, text: str) -> tuple[str, Settings]:
 
 
 def reads_as_arch(name: str, text: str) -> bool:
-    """Whether the space reads the text as an architecture."""
+    """Whether the space can parse the text as an architecture."""
     try:
         make_space(name).parse(text)
     except ForetellError:

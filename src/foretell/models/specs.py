@@ -1,4 +1,4 @@
-"""What a model has to fit, and what it wants to be fed."""
+"""The properties of the data that a model is built for, and the input that a model expects."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -16,22 +16,22 @@ Task = Literal["causal", "masked", "seq2seq", "classify"]
 
 @dataclass(frozen=True)
 class Like:
-    """The data a model is built for, and the seed of its weights."""
+    """The properties of the data that a model is built for, and how to obtain its weights."""
 
     classes: int
     shape: tuple[int, ...]
-    """Of one sample, such as (3, 32, 32), or (64,) for 64 tokens."""
+    """The shape of one sample, such as (3, 32, 32), or (64,) for 64 tokens."""
     seed: int = 0
     vocabulary: Vocabulary | None = None
-    """Of text; None for anything else."""
+    """The vocabulary of text; None for other data."""
     labelled: bool = True
-    """Samples have a class. Text without one is predicted itself."""
+    """Whether samples have a class; text without classes is itself predicted."""
     pretrained: bool = False
-    """Weights are downloaded rather than drawn, where the source has some."""
+    """Whether to download trained weights, if the source has them."""
 
     @classmethod
     def of(cls, splits: Splits, seed: int = 0, pretrained: bool = False) -> "Like":
-        """What a model has to be to be scored on this data.
+        """The properties of the given data.
 
         >>> from foretell.data import load_data
         >>> Like.of(load_data("digits")).shape
@@ -48,19 +48,19 @@ class Like:
 
     @property
     def kind(self) -> Kind:
-        """What the data consists of."""
+        """The kind of the data."""
         return kind_of(self.shape, self.vocabulary)
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a model states that it wants to be fed."""
+    """The input that a model expects."""
 
     kind: Kind
     shape: tuple[int, int, int] | None = None
-    """Channels, height and width of its images; None if it takes the data's."""
+    """Channels, height and width of images; None if it takes those of the data."""
     task: Task | None = None
-    """What it predicts of text; None if it takes ids and predicts the next."""
+    """What it predicts of text; None if it reads ids and predicts the next."""
 
 
 NOUN = {"image": "images", "tokens": "text", "audio": "audio", "table": "a table"}
@@ -70,11 +70,11 @@ FITTING = {
     "audio": "frames of audio, such as random:64x80",
     "table": "a table, such as csv:FILE",
 }
-"""What to give instead, by the kind that is read."""
+"""Kind of data that is read -> the data to suggest in an error message."""
 
 
 def require_kind(what: str, reads: Kind, like: Like) -> None:
-    """Raise ForetellError, naming data that would do, unless the data is of the kind that is read.
+    """Raise ForetellError, with a suggestion, unless the data is of the kind that `what` reads.
 
     >>> require_kind("nb201", "image", Like(2, (30,)))
     Traceback (most recent call last):

@@ -1,7 +1,8 @@
 """Image classifiers of torchvision, timm and pytorchcv by name.
 
-Each zoo has three functions: one lists its names, one says what images a model states it wants,
-one builds it. `image_size=` is the same setting for all, whatever the zoo calls it.
+For each zoo there are three functions: one lists the names, one returns the input that a model
+expects, and one builds the model. The setting `image_size=` is the same for all zoos, whatever
+they call it themselves.
 """
 
 import inspect
@@ -31,15 +32,17 @@ __all__ = [
 
 Settings = dict[str, Any]
 NO_CLASSIFIERS = ("pfpcnet", "propainter", "raft", "superpointnet")
-"""Of pytorchcv, beside those whose description says what else they are for."""
+"""Models of pytorchcv that are not classifiers, although their descriptions do not say so."""
 
 
 def split(settings: Settings, like: Like) -> tuple[Settings, int | None, bool]:
-    """What is the zoo's own, the image size, and whether pretrained weights are wanted."""
+    """The settings for the zoo itself, the image size, and whether to load pretrained weights."""
     own = dict(settings)
     size, pretrained = own.pop("image_size", None), own.pop("pretrained", like.pretrained)
     if size is not None and (not isinstance(size, int) or size < 1):
-        raise ForetellError(f"image_size is {size!r}; give pixels, such as image_size=224")
+        raise ForetellError(
+            f"image_size is {size!r}; give a number of pixels, such as image_size=224"
+        )
     return own, size, bool(pretrained)
 
 
@@ -53,19 +56,19 @@ def from_torchvision(name: str, settings: Settings, like: Like) -> nn.Module:
     if size is not None and name.startswith("maxvit"):
         fitting["input_size"] = (size, size)
     if name in ("googlenet", "inception_v3") and not pretrained:
-        fitting["init_weights"] = True  # as it is by default, said aloud: else it warns
+        fitting["init_weights"] = True  # the default, which warns if it is not given
     builder = zoo.get_model_builder(name)
     return made(f"torchvision:{name}", builder, fitting | own, pretrained)
 
 
 def torchvision_names() -> list[str]:
-    """Its classifiers."""
+    """The names of the classifiers of torchvision."""
     zoo = extra("torchvision.models", "torchvision")
     return list(zoo.list_models(module=zoo))
 
 
 def torchvision_wants(name: str, settings: Settings, like: Like) -> Wanted:
-    """The size that its published weights are evaluated at; a ViT without them is built for 224."""
+    """Images of the size that its weights are evaluated at; 224 for a ViT without weights."""
     zoo = extra("torchvision.models", "torchvision")
     _, size, pretrained = split(settings, like)
     if size is None:
@@ -85,16 +88,16 @@ def from_timm(name: str, settings: Settings, like: Like) -> nn.Module:
 
 
 def timm_names() -> list[str]:
-    """Its architectures."""
+    """The names of the models of timm."""
     return list(extra("timm", "timm").list_models())
 
 
 def timm_wants(name: str, settings: Settings, like: Like) -> Wanted:
-    """The input size of its default configuration."""
+    """Images of the size in the default configuration of the model."""
     try:
         config = extra("timm", "timm").get_pretrained_cfg(name)
     except RuntimeError as error:
-        raise ForetellError(f"timm:{name}: {error}; leave out what is behind the dot") from error
+        raise ForetellError(f"timm:{name}: {error}; leave out the part after the dot") from error
     _, size, _ = split(settings, like)
     height, width = config.input_size[1:] if size is None else (size, size)
     return Wanted("image", (settings.get("in_chans", like.shape[0]), height, width))
@@ -103,7 +106,7 @@ def timm_wants(name: str, settings: Settings, like: Like) -> Wanted:
 def from_pytorchcv(name: str, settings: Settings, like: Like) -> nn.Module:
     """A classifier of pytorchcv, with as many channels and classes as the data has.
 
-    Those for CIFAR, SVHN and CUB keep their own number of classes.
+    Models for CIFAR, SVHN and CUB keep their own number of classes.
     """
     zoo = extra("pytorchcv.model_provider", "pytorchcv")
     own, size, pretrained = split(settings, like)
@@ -117,22 +120,22 @@ def from_pytorchcv(name: str, settings: Settings, like: Like) -> nn.Module:
 
 
 def classes_of(name: str, like: Like) -> int:
-    """As many as the data has; those for CIFAR, SVHN and CUB insist on their own number."""
+    """The number of outputs: as many as the data has classes, or the fixed number of the model."""
     builder = extra("pytorchcv.model_provider", "pytorchcv")._models[name]
-    insisting = inspect.signature(builder).parameters.get("num_classes")
-    if insisting is None:
+    fixed = inspect.signature(builder).parameters.get("num_classes")
+    if fixed is None:
         return like.classes
-    if like.classes > insisting.default:
+    if like.classes > fixed.default:
         raise ForetellError(
-            f"pytorchcv:{name} always has {insisting.default} outputs and the data has "
-            f"{like.classes} classes; take a model for more"
+            f"pytorchcv:{name} always has {fixed.default} outputs and the data has "
+            f"{like.classes} classes; choose a model with more outputs"
         )
-    return int(insisting.default)
+    return int(fixed.default)
 
 
 @cache
 def pytorchcv_names() -> list[str]:
-    """Its classifiers of ImageNet, CIFAR, SVHN and CUB, told by how it describes them."""
+    """The names of the classifiers for ImageNet, CIFAR, SVHN and CUB, by their descriptions."""
     found = []
     for name, builder in extra("pytorchcv.model_provider", "pytorchcv")._models.items():
         described = " ".join((builder.__doc__ or "").split()).partition("'")[0]
@@ -143,7 +146,7 @@ def pytorchcv_names() -> list[str]:
 
 
 def pytorchcv_wants(name: str, settings: Settings, like: Like) -> Wanted:
-    """The `in_size` that the built model carries; it is built without memory to read it."""
+    """Images of the size `in_size` of the model, which is built without memory to read it."""
     _, size, pretrained = split(settings, like)
     if size is None:
         with torch.device("meta"):

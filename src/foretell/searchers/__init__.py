@@ -127,14 +127,16 @@ def make_searcher(
             return entry.constructor(space, seed, warmup=warmup, **settings)
         searcher = entry.constructor(space, seed, **settings)
     except (TypeError, OverflowError) as error:
-        raise ForetellError(f"searcher {name} can't be made of {settings}: {error}") from error
+        raise ForetellError(
+            f"searcher {name} cannot be made with {settings}: {error}; change these settings"
+        ) from error
     if not warmup:
         return searcher
     return Warmup(searcher, space, pool=warmup, first=entry.first(warmup), seed=seed)
 
 
 def _entry(name: str, settings: Iterable[str]) -> SearcherEntry:
-    """What is known of the searcher. Raises ForetellError for an unknown name or setting."""
+    """The entry of this name; raises ForetellError for an unknown name or setting."""
     if name not in SEARCHERS:
         raise unknown_name("searcher", name, SEARCHERS)
     entry = SEARCHERS[name]
