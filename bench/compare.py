@@ -38,7 +38,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "bench")]
 
 from foretell import score  # noqa: E402
-from foretell.executors.own_memory import keep_memory  # noqa: E402
+from foretell.executors.own_memory import freeze_objects, keep_memory  # noqa: E402
 from foretell.proxies import PAPER  # noqa: E402
 from foretell.spaces import NASBench201  # noqa: E402
 from golden_nb201 import check_same_outputs, their_network  # noqa: E402
@@ -157,6 +157,7 @@ def serve(who: str, arguments: argparse.Namespace) -> None:
     """Answer each line of the standard input with values and seconds."""
     if who == "ours" or arguments.same_process_memory:
         keep_memory()
+        freeze_objects()
     clock = WALL_OR_OWN[arguments.threads == 1]
     out, sys.stdout = sys.stdout, sys.stderr
     for text in sys.stdin:
@@ -211,6 +212,7 @@ def part(arguments: argparse.Namespace) -> None:
         return
     if arguments.part == "ours":
         keep_memory()
+        freeze_objects()
     ours, theirs, images = networks(arguments.cell, arguments.batch, arguments.seed)
     if arguments.part == "theirs":
         their_scores(theirs, images, time.perf_counter)

@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT / "src"))
 from foretell import score  # noqa: E402
 from foretell.engine.faster.pools import QuickPools  # noqa: E402
 from foretell.engine.passes import loss as loss_pass  # noqa: E402
-from foretell.executors.own_memory import keep_memory  # noqa: E402
+from foretell.executors.own_memory import freeze_objects, keep_memory  # noqa: E402
 from foretell.proxies import PAPER  # noqa: E402
 from foretell.spaces import NASBench201  # noqa: E402
 
@@ -133,6 +133,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     keep_memory()
+    freeze_objects()
     space = NASBench201()
     print(f"{'cell':8} {'step':10} {'floor s':>8} {'took s':>8} {'times':>6}")
     for cell in arguments.cells:

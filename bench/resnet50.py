@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from foretell import score
-from foretell.executors.own_memory import keep_memory
+from foretell.executors.own_memory import freeze_objects, keep_memory
 from foretell.proxies import PAPER
 
 
@@ -102,6 +102,7 @@ def main() -> None:
           f"({scores:.0f} / {step:.0f} MiB)")  # fmt: skip
     if arguments.keep_memory:
         keep_memory()
+        freeze_objects()
     print(ratio(arguments))
 
 

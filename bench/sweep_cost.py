@@ -31,7 +31,7 @@ import torch
 
 from compare import their_scores
 from foretell import score
-from foretell.executors.own_memory import keep_memory
+from foretell.executors.own_memory import freeze_objects, keep_memory
 from foretell.proxies import PAPER
 from foretell.spaces import NASBench201
 
@@ -128,6 +128,7 @@ def begin() -> None:
     """Get a process ready."""
     torch.set_num_threads(1)
     keep_memory()
+    freeze_objects()
 
 
 def warm_up(cell: tuple[int, ...], pool: ProcessPoolExecutor | None) -> None:

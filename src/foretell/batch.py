@@ -140,18 +140,25 @@ def whole_tensors(items: list[Any], samples: int | None) -> bool:
 
 def tensors(value: Any) -> list[Tensor]:
     """All tensors in a structure of tuples, lists and dicts, in order."""
-    return list(_walk(value))
+    found: list[Tensor] = []
+    _collect(value, found)
+    return found
 
 
-def _walk(value: Any) -> Iterator[Tensor]:
+def _collect(value: Any, found: list[Tensor]) -> None:
+    """Append all tensors in a structure, in order."""
     if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _walk(item)
+        found.append(value)
     elif isinstance(value, tuple | list):
         for item in value:
-            yield from _walk(item)
+            _collect(item, found)
+    elif not isinstance(value, ATOMS) and isinstance(value, Mapping):
+        for item in value.values():
+            _collect(item, found)
+
+
+ATOMS = (int, float, str, type(None))
+"""Types that are not a Mapping, which takes `isinstance` long to find out."""
 
 
 def as_batch(batch: Batch | Sequence[Any]) -> Batch:
@@ -245,7 +252,7 @@ def main_output(outputs: Any) -> Tensor:
         for name in ("logits", "out"):
             if isinstance(outputs.get(name), Tensor):
                 return cast(Tensor, outputs[name])
-    for tensor in _walk(outputs):
+    for tensor in tensors(outputs):
         if tensor.is_floating_point():
             return tensor
     raise Undefined(

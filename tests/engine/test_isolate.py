@@ -83,7 +83,7 @@ BATCH = (torch.randn(4, 4, generator=torch.Generator().manual_seed(0)), torch.te
     ("build", "message"),
     [
         (MakesLate, "makes the parameter classify.weight while it runs; run one batch"),
-        (MakesAnew, "puts a new parameter in the place of enter.weight"),
+        (MakesAnew, "replaces the parameter enter.weight while it runs"),
     ],
 )
 def test_weights_that_are_made_on_the_way_are_refused(

@@ -7,6 +7,7 @@ from typing import Any
 
 from foretell.cli.device import pick_device
 from foretell.errors import ForetellError
+from foretell.executors.own_memory import freeze_objects
 from foretell.executors.ray import RayExecutor
 
 __all__ = ["Where", "chosen_executor"]
@@ -31,6 +32,7 @@ def chosen_executor(text: str, device: str) -> Iterator[Where]:
     Raises ForetellError for another text, or a cluster that does not answer.
     """
     if text == "processes":
+        freeze_objects()  # a single worker is this process
         yield Where(None, str(pick_device(device)))
         return
     with RayExecutor(address_of(text), gpus_of(device)) as executor:

@@ -12,6 +12,7 @@ from foretell.cli.options import Given
 from foretell.cli.output import note
 from foretell.data import Splits, load_data, minibatch
 from foretell.errors import ForetellError
+from foretell.executors.own_memory import freeze_objects
 from foretell.models import expand_models, fit_batch, load_model
 from foretell.models.sources import resolved
 from foretell.runs.work import suited
@@ -61,6 +62,7 @@ def read_inputs(models: Sequence[str], given: Given, batches: int = 1, seeds: in
         Batch(*minibatch(splits.train, given.batch_size, seed))
         for seed in range(given.seed, given.seed + batches)
     ]
+    freeze_objects()
     drawn_seeds = range(given.seed, given.seed + seeds)
     return Inputs(texts, splits, drawn, drawn_seeds, device, given.pretrained)
 

@@ -1,7 +1,7 @@
 """Run a model and leave it, and every random generator, exactly as found."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -12,10 +12,14 @@ from torch.func import functional_call
 from foretell.batch import Batch
 from foretell.engine.failures import ANY, ModelFailed, TooFewValues, complaint_of, is_out_of_memory
 from foretell.engine.kept import Kept
+from foretell.engine.modules import modules_of, named_modules_of
 from foretell.errors import ForetellError, Undefined
 from foretell.seeds import derived_seed
 
 __all__ = ["BatchNorm", "call", "derived_seed", "mode"]
+
+Modules = list[tuple[str, nn.Module]]
+"""A model's modules with their names."""
 
 BatchNorm = Literal["batch", "frozen"]
 """Statistics of batch normalisation: the minibatch's own, or the model's running ones."""
@@ -33,10 +37,9 @@ def mode(model: nn.Module, *, training: bool, batch_norm: BatchNorm = "batch") -
 
     The model's own `train` decides: one that keeps its normalisations frozen has them frozen.
     """
-    before = {module: module.training for module in model.modules()}
+    before = {module: module.training for module in modules_of(model)}
     try:
-        for module in before:  # a `train` of the user's may leave out some
-            module.training = training
+        set_training(dict.fromkeys(before, training))  # a `train` of the user's may omit some
         try:
             model.train(training)
         except ANY as error:
@@ -50,8 +53,14 @@ def mode(model: nn.Module, *, training: bool, batch_norm: BatchNorm = "batch") -
             freeze_statistics(before)
         yield
     finally:
-        for module, training_before in before.items():
-            module.training = training_before
+        set_training(before)
+
+
+def set_training(modes: Mapping[nn.Module, bool]) -> None:
+    """Set `training` of each module; nn.Module makes assignment slow, so only where it differs."""
+    for module, training in modes.items():
+        if module.training is not training:
+            module.training = training
 
 
 def freeze_statistics(modules: Iterable[nn.Module]) -> None:
@@ -71,20 +80,19 @@ def is_batch_norm(module: nn.Module) -> bool:
     return isinstance(module, nn.modules.batchnorm._NormBase) and not isinstance(module, instance)
 
 
-def in_each_place(model: nn.Module, replacements: dict[str, Tensor]) -> dict[str, Tensor]:
+def in_each_place(modules: Modules, replacements: dict[str, Tensor]) -> dict[str, Tensor]:
     """The replacements by every place that holds the tensor: several if it is tied.
 
     A module that has several names is one place. functional_call's own ties would replace its
     tensors once a name, and put the first replacement back in the end.
     """
-    own = (*model.named_parameters(), *model.named_buffers())
-    new = {id(tensor): replacements[name] for name, tensor in own if name in replacements}
-    return {
-        f"{prefix}.{leaf}" if prefix else leaf: new[id(tensor)]
-        for prefix, module in model.named_modules()
+    own = [
+        (f"{prefix}.{leaf}" if prefix else leaf, tensor)
+        for prefix, module in modules
         for leaf, tensor in (*module._parameters.items(), *module._buffers.items())
-        if id(tensor) in new
-    }
+    ]
+    new = {id(tensor): replacements[name] for name, tensor in own if name in replacements}
+    return {name: new[id(tensor)] for name, tensor in own if id(tensor) in new}
 
 
 class Within(nn.Module):
@@ -114,14 +122,20 @@ def call(
     """
 
     def run() -> Any:
-        known = parameters_of(model)
+        before = registered(model)
         outputs = batch.feed(model)
-        check_parameters(known, parameters_of(model))
+        check_parameters(before, model)
         return outputs if then is None else then(outputs)
 
     with torch._C.DisableTorchFunction():
-        buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-        places = in_each_place(model, {**buffers, **replacements})
+        modules = named_modules_of(model)
+        buffers = {
+            f"{prefix}.{leaf}" if prefix else leaf: buffer.clone()
+            for prefix, module in modules
+            for leaf, buffer in module._buffers.items()
+            if buffer is not None
+        }
+        places = in_each_place(modules, {**buffers, **replacements})
     try:
         with warnings.catch_warnings(), Kept():
             warnings.filterwarnings("error", "None of the inputs have requires_grad")
@@ -148,21 +162,29 @@ def call(
         ) from error
 
 
-def parameters_of(model: nn.Module) -> dict[str, Tensor]:
-    """Every parameter by each of its names."""
-    return dict(model.named_parameters(remove_duplicate=False))
+Registered = dict[nn.Module, dict[str, Tensor | None]]
+"""The parameters of each module by their names in that module."""
 
 
-def check_parameters(before: dict[str, Tensor], now: dict[str, Tensor]) -> None:
+def registered(model: nn.Module) -> Registered:
+    """The parameters that the model's modules have now."""
+    return {module: dict(module._parameters) for module in modules_of(model)}
+
+
+def check_parameters(before: Registered, model: nn.Module) -> None:
     """Raise ForetellError if a parameter is new: the gradients of those before it are lost."""
-    for name, parameter in now.items():
-        if name not in before:
+    for prefix, module in named_modules_of(model):
+        held = before.get(module, {})
+        for leaf, parameter in module._parameters.items():
+            if parameter is held.get(leaf):
+                continue
+            name = f"{prefix}.{leaf}" if prefix else leaf
+            if held.get(leaf) is None:
+                raise ForetellError(
+                    f"the model makes the parameter {name} while it runs; run one batch through "
+                    "it first, so that it has all of its weights"
+                )
             raise ForetellError(
-                f"the model makes the parameter {name} while it runs; run one batch through it "
-                "first, so that it has all of its weights"
-            )
-        if parameter is not before[name]:
-            raise ForetellError(
-                f"the model puts a new parameter in the place of {name} while it runs, which loses "
-                "its gradient; let it write into the one that is there (under torch.no_grad)"
+                f"the model replaces the parameter {name} while it runs, which loses its gradient; "
+                "let it write into the existing one (under torch.no_grad)"
             )

@@ -22,6 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from foretell.engine.modules import modules_of
+
 __all__ = ["State"]
 
 Restore = Callable[[], None]
@@ -36,8 +38,8 @@ class Items(NamedTuple):
     values: list[Any]
 
 
-Change = Restore | Items | dict[Any, Any]
-"""What restores an object: a function, the items of a dict, or a dict that was empty."""
+Change = Restore | Items
+"""What restores an object: a function, or the items of a dict."""
 
 
 class State:
@@ -46,8 +48,8 @@ class State:
     def __init__(self, model: nn.Module) -> None:
         self._model = model
         self._noted = False
-        self._empty: list[dict[Any, Any]] = []
-        """Most of a model's hundreds of dicts are empty; one `any` checks them all."""
+        self._empty: list[Any] = []
+        """Most of a model's containers, by far: one `any` checks that all are empty still."""
         self._items: list[Items] = []
         self._restores: list[Restore] = []
         self._contents: dict[int, tuple[Tensor, Tensor]] = {}
@@ -63,7 +65,7 @@ class State:
         finally:
             with torch._C.DisableTorchFunction():
                 for container in filter(None, self._empty):
-                    put_back_dict(Items(container, [], []))
+                    container.clear()
                 for items in filter(changed, self._items):
                     put_back_dict(items)
                 for restore in self._restores:
@@ -71,13 +73,11 @@ class State:
 
     def _note(self) -> None:
         """Note all that the model holds."""
-        for one in self._reached():
-            if isinstance(one, Items):
-                self._items.append(one)
-            elif isinstance(one, dict):
-                self._empty.append(one)
+        for change in self._reached():
+            if isinstance(change, Items):
+                self._items.append(change)
             else:
-                self._restores.append(one)
+                self._restores.append(change)
         self._noted = True
 
     def wrote_to(self, tensor: Tensor) -> bool:
@@ -87,7 +87,7 @@ class State:
 
     def _reached(self) -> Iterator[Change]:
         """What tells of each thing that can be reached from the model how it was."""
-        modules = list(self._model.modules())
+        modules = modules_of(self._model)
         waiting: list[Any] = [*modules, *own_classes(modules)]
         for module in modules:
             if isinstance(module, torch.jit.ScriptModule):  # which has them out of Python's reach
@@ -95,7 +95,11 @@ class State:
         seen: dict[int, Any] = {}  # holds them, or the number of one might be given to another
         while waiting:
             thing = waiting.pop()
-            if type(thing) in ATOMS or id(thing) in seen:
+            kind: Any = type(thing)
+            if kind in ATOMS or id(thing) in seen:
+                continue
+            if kind in CLEARED and not thing:
+                self._empty.append(thing)
                 continue
             seen[id(thing)] = thing
             if isinstance(thing, Tensor):
@@ -107,9 +111,10 @@ class State:
                 yield partial(put_back_class, thing, dict(vars(thing)))
                 waiting.extend(vars(thing).values())
                 continue
-            for note in (contents, attributes, slots, behind):
+            for note in notes_of(kind):
                 change, parts = note(thing)
-                waiting.extend(parts)
+                if parts:
+                    waiting.extend(parts)
                 if change is not None:
                     yield change
 
@@ -118,6 +123,9 @@ ATOMS = {type(None), bool, int, float, complex, str, bytes, range, slice, type(E
 ATOMS |= {torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format}
 """Types of what cannot change."""
 
+CLEARED = {dict, OrderedDict, list, set}
+"""Containers that `clear` empties; a subclass may have another one."""
+
 
 Noted = tuple[Change | None, Iterable[Any]]
 """What puts a thing back, if anything can, and the things that hang on it."""
@@ -125,24 +133,20 @@ Noted = tuple[Change | None, Iterable[Any]]
 NOTHING: Noted = (None, ())
 
 
-def contents(thing: Any) -> Noted:
-    """What a container holds, or where a random generator is."""
-    note = note_of(type(thing))  # type: ignore[arg-type]  # a class is hashable
-    return NOTHING if note is None else note(thing)
-
-
 @lru_cache(maxsize=1024)
-def note_of(kind: type) -> Callable[[Any], Noted] | None:
-    """How the content of such containers and generators is noted; a model has thousands of them."""
-    for known, note in NOTES.items():
-        if issubclass(kind, known):
-            return note
-    return None
+def notes_of(kind: type) -> tuple[Callable[[Any], Noted], ...]:
+    """The functions that note the state of an instance of this class, in order."""
+    content = next((note for known, note in NOTES.items() if issubclass(kind, known)), None)
+    applicable = {
+        content: content is not None,
+        attributes: has_attributes(kind),
+        slots: has_attributes(kind) and bool(slots_of(kind)),
+        behind: issubclass(kind, FunctionType | MethodType | partial),
+    }
+    return tuple(note for note, applies in applicable.items() if note and applies)
 
 
 def noted_dict(thing: dict[Any, Any]) -> Noted:
-    if not thing:
-        return thing, ()
     values = list(thing.values())
     return Items(thing, list(thing), values), values
 
@@ -189,15 +193,12 @@ def set_state(generator: torch.Generator, state: Tensor) -> None:
 
 def attributes(thing: Any) -> Noted:
     """The attributes of an object that is a module, a user's own, or a plain namespace."""
-    if not has_attributes(type(thing)):  # type: ignore[arg-type]
-        return NOTHING
     return noted_dict(getattr(thing, "__dict__", {}))
 
 
 def slots(thing: Any) -> Noted:
-    """The attributes of such an object that are not in its `__dict__`."""
-    if not (names := slots_of(type(thing))) or not has_attributes(type(thing)):  # type: ignore[arg-type]
-        return NOTHING
+    """The attributes of such an object that are in slots rather than in its `__dict__`."""
+    names = slots_of(type(thing))  # type: ignore[arg-type]
     held = {name: getattr(thing, name) for name in names if hasattr(thing, name)}
     return partial(put_back_slots, thing, held), held.values()
 
@@ -345,7 +346,9 @@ def noted_tensor(tensor: Tensor, content: Tensor | None) -> Iterator[Restore]:
     """What puts back a tensor's memory, values, gradient, hooks and whether it is trained."""
     if content is not None:
         count = None if tensor.is_inference() else preserved_version(tensor)
-        yield partial(put_back_values, tensor, tensor.detach(), content, count)
+        memory = tensor.detach()
+        bits = as_bits(memory), as_bits(content)
+        yield partial(put_back_values, tensor, memory, content, bits, count)
     if tensor.is_leaf:
         yield partial(put_back_gradient, tensor, tensor.grad, tensor.requires_grad)
     hooks = tensor._backward_hooks
@@ -357,11 +360,13 @@ def preserved_version(tensor: Tensor) -> Any:
     return torch.autograd.grad_mode._unsafe_preserve_version_counter(tensor)
 
 
-def put_back_values(tensor: Tensor, memory: Tensor, content: Tensor, count: Any) -> None:
+def put_back_values(
+    tensor: Tensor, memory: Tensor, content: Tensor, bits: tuple[Tensor, Tensor], count: Any
+) -> None:
     """A tensor's memory, and in it the numbers it had, as if nobody had written to it."""
     if tensor.data_ptr() != memory.data_ptr() or tensor.shape != memory.shape:
         tensor.data = memory
-    if not same_bits(memory, content):
+    if not torch.equal(*bits):
         with torch.inference_mode(memory.is_inference()), torch.no_grad():
             memory.data.copy_(content)
     if count is not None:
@@ -395,7 +400,11 @@ def same_bits(first: Tensor, second: Tensor) -> bool:
     """
     if first.shape != second.shape or first.dtype != second.dtype:
         return False
-    if first.is_complex():
-        first, second = torch.view_as_real(first), torch.view_as_real(second)
-    kind = INTEGERS[first.element_size()]
-    return torch.equal(first.view(kind), second.view(kind))
+    return torch.equal(as_bits(first), as_bits(second))
+
+
+def as_bits(tensor: Tensor) -> Tensor:
+    """A view of a tensor's memory as integers, by which NaN equals NaN and −0 differs from 0."""
+    if tensor.is_complex():
+        tensor = torch.view_as_real(tensor)
+    return tensor.view(INTEGERS[tensor.element_size()])

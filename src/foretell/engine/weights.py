@@ -10,6 +10,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from foretell.engine.modules import named_modules_of
 from foretell.errors import ForetellError
 
 __all__ = ["Layers", "Role", "counted_weights", "roles"]
@@ -82,8 +83,10 @@ def _role(owner: nn.Module, leaf: str) -> Role:
 def _owned(model: nn.Module) -> Iterator[tuple[str, nn.Module, str, Tensor]]:
     """Each parameter once: full name, owning module, name within it, parameter."""
     seen: set[int] = set()
-    for prefix, module in model.named_modules():
-        for leaf, parameter in module.named_parameters(recurse=False):
+    for prefix, module in named_modules_of(model):
+        for leaf, parameter in module._parameters.items():
+            if parameter is None or id(parameter) in seen:
+                continue
             if nn.parameter.is_lazy(parameter):
                 raise ForetellError(
                     f"{type(module).__name__} {prefix or 'itself'!r} has no shape yet; "
@@ -94,9 +97,8 @@ def _owned(model: nn.Module) -> Iterator[tuple[str, nn.Module, str, Tensor]]:
                     f"{type(module).__name__} {prefix or 'itself'!r} has complex parameters; "
                     "the scores are defined for real ones"
                 )
-            if id(parameter) not in seen:
-                seen.add(id(parameter))
-                yield f"{prefix}.{leaf}" if prefix else leaf, module, leaf, parameter
+            seen.add(id(parameter))
+            yield f"{prefix}.{leaf}" if prefix else leaf, module, leaf, parameter
 
 
 def _counts(owner: nn.Module, leaf: str, parameter: Tensor) -> bool:

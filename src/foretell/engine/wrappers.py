@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from foretell.engine.modules import modules_of, named_modules_of
 from foretell.errors import ForetellError, Undefined
 
 __all__ = ["as_written", "check_seen", "unwrapped"]
@@ -58,7 +59,7 @@ def as_written(model: nn.Module) -> Iterator[None]:
     to run in parallel, which then runs where its input is, and attention that would run as one
     operation.
     """
-    for module in model.modules():
+    for module in modules_of(model):
         if isinstance(module, PARALLEL):
             vars(module)["forward"] = module.module  # the model's attributes are put back later
     one_operation = torch.backends.mha.get_fastpath_enabled()
@@ -100,7 +101,7 @@ def as_python(function: Any, *args: Any, **kwargs: Any) -> Any:
 
 def check_seen(model: nn.Module) -> None:
     """Raise Undefined if a module within the model is scripted: its operations cannot be seen."""
-    for name, module in model.named_modules():
+    for name, module in named_modules_of(model):
         if isinstance(module, torch.jit.ScriptModule):
             raise Undefined(
                 f"the operations of {name}, which is scripted, cannot be seen; put the module that "

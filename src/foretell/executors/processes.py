@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 from foretell.errors import ANY, ForetellError, complaint_of
-from foretell.executors.own_memory import keep_memory
+from foretell.executors.own_memory import freeze_objects, keep_memory
 
 __all__ = ["DiedTwice", "Lost", "available_cores", "completed", "pool", "require_picklable"]
 
@@ -130,9 +130,10 @@ class InThisProcess(Executor):
 def begin() -> None:
     """Ignore Ctrl-C, which is handled by the parent process, and end when the parent ends.
 
-    The worker keeps freed memory, since it has no other use for it.
+    The worker keeps freed memory, and does not trace the objects of torch.
     """
     keep_memory()
+    freeze_objects()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=end_with_parent, daemon=True).start()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from foretell.data import Splits
-from foretell.executors.own_memory import keep_memory
+from foretell.executors.own_memory import freeze_objects, keep_memory
 from foretell.names import extra
 
 __all__ = ["Seen", "Shipper", "Worker", "versions"]
@@ -62,6 +62,7 @@ class Worker:
         """Change to `folder`, if it exists on this machine and Ray did not set another one."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the driver
         keep_memory()
+        freeze_objects()
         ray = extra("ray", "ray")
         self._context = ray.get_runtime_context()
         self._data: dict[int, Any] = {}
