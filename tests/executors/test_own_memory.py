@@ -1,4 +1,4 @@
-"""A process that keeps its memory is not given new pages for each network."""
+"""A process that keeps its memory does not get new pages for each network."""
 
 from pathlib import Path
 

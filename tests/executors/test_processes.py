@@ -1,4 +1,4 @@
-"""Processes that die: what was beside them goes on, and who killed them is found."""
+"""Processes that die: the other tasks continue, and the task that killed its process is found."""
 
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -21,9 +21,9 @@ KILL = "__import__('os').kill(__import__('os').getpid(), __import__('signal').SI
 
 
 def task(number: int, once: Path | None = None) -> Callable[[], int]:
-    """Gives its number, or has its process killed: each time, or the first time.
+    """A task that returns its number, or kills its process: always, or only the first time.
 
-    Of builtins alone: a spawned process cannot import what a test defines.
+    It consists of builtins only, since a spawned process cannot import what a test defines.
     """
     if number % 5 != 3:
         return partial(int, number)
@@ -39,7 +39,7 @@ def computed(tasks: dict[int, Callable[[], Any]], workers: int) -> dict[int, Any
 
 
 def test_who_kills_a_process_is_lost_and_no_other() -> None:
-    """Two of twelve kill theirs each time; the ten others all have their results."""
+    """Two of twelve tasks kill their process each time; the other ten have results."""
     results = computed({number: task(number) for number in range(12)}, 3)
     assert sorted(results) == list(range(12))
     assert {n for n, result in results.items() if isinstance(result, Lost)} == {3, 8}
@@ -47,14 +47,14 @@ def test_who_kills_a_process_is_lost_and_no_other() -> None:
 
 
 def test_a_process_that_dies_once_loses_nothing(tmp_path: Path) -> None:
-    """As where memory was short for a moment."""
+    """A retry succeeds, for example after a short lack of memory."""
     results = computed({number: task(number, tmp_path / "died") for number in range(6)}, 2)
     assert results == {number: number for number in range(6)}
     assert (tmp_path / "died").exists()
 
 
 def test_any_executor_will_do(tmp_path: Path) -> None:
-    """It is left open, and the rows are those of one process."""
+    """The executor is left open, and the rows are the same as with one process."""
     common: dict[str, Any] = {
         "space": "nb201?channels=4,cells=1",
         "pool": 4,
@@ -70,8 +70,8 @@ def test_any_executor_will_do(tmp_path: Path) -> None:
     assert other.table[same].equals(alone.table[same])
 
 
-def test_a_broken_executor_is_told() -> None:
-    """One that is not ours cannot be started anew."""
+def test_a_broken_executor_raises_an_error() -> None:
+    """An executor that is not ours cannot be restarted."""
     with ProcessPoolExecutor(1) as foreign, pytest.raises(ForetellError, match="is broken"):
         list(completed(foreign, {3: task(3), 4: task(4)}, 1))
 
@@ -79,7 +79,7 @@ def test_a_broken_executor_is_told() -> None:
 def test_a_network_of_a_zoo_that_fails_has_its_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And the others of the zoo their scores."""
+    """The other networks of the zoo keep their scores."""
     (tmp_path / "nets.py").write_text(
         "import torch\n"
         "def good(width=4):\n"

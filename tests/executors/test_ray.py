@@ -1,4 +1,4 @@
-"""A real Ray cluster of two nodes on this machine: nodes, workers and the user's patience end."""
+"""A real Ray cluster of two nodes on this machine, with lost nodes, lost workers and Ctrl-C."""
 
 import contextlib
 import copy
@@ -46,10 +46,10 @@ PROXIES = ["synflow", "snip", "params"]
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """A head with one CPU, and what Ray takes for a GPU; each test adds its second node."""
-    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers can't import tests
-    folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # a socket's path must be short
-    Path(tempfile.gettempdir(), "ray").mkdir(exist_ok=True)  # Ray notes the address there
+    """A head node with one CPU and a fake GPU; each test adds a second node."""
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
+    folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # the path of a socket must be short
+    Path(tempfile.gettempdir(), "ray").mkdir(exist_ok=True)  # Ray stores the address there
     head = {**NODE, "num_gpus": 1, "temp_dir": folder}
     cluster = cluster_utils.Cluster(initialize_head=True, head_node_args=head)
     try:
@@ -70,17 +70,17 @@ def second(cluster: Any) -> Iterator[Any]:
 
 
 def kill(cluster: Any, node: Any) -> None:
-    """As by the power switch."""
+    """Kill a node without letting it shut down."""
     cluster.remove_node(node, allow_graceful=False)
 
 
 def here() -> str:
-    """The node that a task runs on."""
+    """The node that the task runs on."""
     return str(ray.get_runtime_context().get_node_id())
 
 
 def wait_for_both(executor: RayExecutor) -> None:
-    """Until a worker of each node has done something."""
+    """Wait until one worker of each node has run a task."""
     seen: set[str] = set()
     while len(seen) < 2:
         futures = [executor.submit(here) for _ in range(8)]
@@ -88,7 +88,7 @@ def wait_for_both(executor: RayExecutor) -> None:
 
 
 def log_and_die(log: Path, gate: Path) -> int:
-    """Which try this is; the first waits for the gate, the second kills its worker."""
+    """The number of this attempt; the first waits for the gate, the second kills its worker."""
     with log.open("a") as file:
         file.write(f"{here()}\n")
     number = len(log.read_text().split())
@@ -108,7 +108,7 @@ def refuse() -> None:
 
 
 def a_table(count: int) -> Table:
-    """So many cells; their accuracies are noise."""
+    """A table of so many cells with random accuracies."""
     space, rng = make_space("nb201"), np.random.default_rng(0)
     archs = [tuple(map(int, rng.integers(0, 5, 6))) for _ in range(count)]
     keys = list(dict.fromkeys(space.format(arch) for arch in archs))
@@ -117,7 +117,7 @@ def a_table(count: int) -> Table:
 
 
 def timeless(folder: Path) -> list[str]:
-    """All rows without what the clock says, in the order of their keys."""
+    """All rows without times, in the order of their keys."""
     rows = [
         {
             name: [{k: v for k, v in epoch.items() if k != "seconds"} for epoch in value]
@@ -132,7 +132,7 @@ def timeless(folder: Path) -> list[str]:
 
 
 def test_a_node_that_is_killed_loses_no_rows(cluster: Any, second: Any, tmp_path: Path) -> None:
-    """Each row is there once, with the same bits as from one process."""
+    """Each row exists once, with the same bits as from one process."""
     options: dict[str, Any] = {
         "proxies": PROXIES,
         "sample": None,
@@ -165,7 +165,7 @@ def test_a_node_that_is_killed_loses_no_rows(cluster: Any, second: Any, tmp_path
 
 
 def test_a_lost_node_is_no_fault_of_its_task(cluster: Any, second: Any, tmp_path: Path) -> None:
-    """After it the task has both its tries still: it kills its worker once and is done."""
+    """The lost node does not count as an attempt: the task may still kill its worker once."""
     logs, gates = [tmp_path / "a", tmp_path / "b"], [tmp_path / "go a", tmp_path / "go b"]
     with RayExecutor(cluster.address) as executor:
         futures = [executor.submit(log_and_die, *paths) for paths in zip(logs, gates, strict=True)]
@@ -190,7 +190,7 @@ def test_who_kills_its_worker_twice_is_lost_and_no_other(
 
 
 def check_data(executor: RayExecutor) -> None:
-    """Tasks are small: the images that they name are in the object store, once for all tasks."""
+    """Tasks are small, since the images are in the object store once for all tasks."""
     digits = load_data("digits")
     space = make_space("nb201", {"channels": 4, "cells": 1, "in_channels": 1})
     tasks = [
@@ -209,7 +209,7 @@ def check_data(executor: RayExecutor) -> None:
 
 
 def test_what_a_worker_has(cluster: Any) -> None:
-    """Foretell, one thread, the folder, a GPU where asked for; errors come back as they were."""
+    """It has foretell, one thread, the folder and the requested GPU; errors are passed on."""
     with RayExecutor(cluster.address, gpus_per_task=None) as executor:
         check_data(executor)
         assert executor.gpus_per_task == 1
@@ -227,11 +227,11 @@ def test_what_a_worker_has(cluster: Any) -> None:
 
 
 def test_other_versions_are_refused(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A row says which foretell and torch made it."""
+    """A row records which foretell and torch computed it."""
     monkeypatch.setattr(ray_crew, "versions", lambda: {"foretell": "0.0", "torch": "1.0"})
     with RayExecutor(cluster.address) as executor:
         first: Future[int] = executor.submit(int, "3")
-        with pytest.raises(ForetellError, match=r"here is foretell 0\.0 and torch 1\.0"):
+        with pytest.raises(ForetellError, match=r"this machine has foretell 0\.0 and torch 1\.0"):
             first.result()
         with pytest.raises(ForetellError, match="install the same"):
             executor.submit(int, "3").result()
@@ -259,7 +259,7 @@ def test_a_search_from_the_command_line(
 
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_it(cluster: Any, tmp_path: Path) -> None:
-    """Cleanly, in one line, and the cluster's CPUs are free again."""
+    """It ends with one line, and the CPUs of the cluster are free again."""
     words = [sys.executable, "-m", "foretell", "search", "--space", SPACE, "--batch-size", "16"]
     words += ["--pool", "5000", "--run", str(tmp_path), "--executor", f"ray:{cluster.address}"]
     words += ["--device", "cpu"]
@@ -314,8 +314,8 @@ def test_a_device_that_a_worker_cannot_have(capsys: pytest.CaptureFixture[str]) 
     assert "give cuda, cpu or auto" in capsys.readouterr().err
 
 
-def test_something_else_than_ray_that_answers() -> None:
-    """Ray itself would take over a minute to say so."""
+def test_another_server_is_not_taken_for_ray() -> None:
+    """Ray itself would take over a minute to detect it."""
 
     def answer(server: socket.socket) -> None:
         connection, _ = server.accept()
@@ -326,7 +326,7 @@ def test_something_else_than_ray_that_answers() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         thread = threading.Thread(target=answer, args=(server,))
         thread.start()
-        with pytest.raises(ForetellError, match="something else than Ray"):
+        with pytest.raises(ForetellError, match="the server is not Ray"):
             require_answer(f"127.0.0.1:{server.getsockname()[1]}")
         thread.join()
 

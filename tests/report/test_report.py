@@ -1,4 +1,4 @@
-"""The report: what is on the page, that it works in a browser, and what is refused."""
+"""The report: what is on the page, that it works in a browser, and which requests are refused."""
 
 import json
 import os
@@ -45,7 +45,7 @@ EVIL = '</script><script>document.title="taken"</script><b>&"\'\u2028'
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study of ten tiny cells, with scores that are undefined."""
+    """A study of ten tiny cells, with some undefined scores."""
     space = make_space("nb201")
     rng = np.random.default_rng(0)
     archs = [tuple(map(int, rng.integers(0, 5, 6))) for _ in range(40)]
@@ -149,7 +149,7 @@ def test_a_label_is_not_written_over_another() -> None:
 
 
 def browse(page: Path, *options: str) -> tuple[str, str]:
-    """The page's elements after its scripts have run, and what the browser logged."""
+    """The elements of the page after its scripts have run, and what the browser logged."""
     command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
     done = finished(*command, "--virtual-time-budget=20000", "--dump-dom", *options, page.as_uri())
     return done.stdout, done.stderr
@@ -226,7 +226,7 @@ def test_points_are_the_architectures() -> None:
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny search that has ended."""
+    """A tiny finished search."""
     run = tmp_path_factory.mktemp("searched") / "run"
     search(
         "nb201?channels=4,cells=1",
@@ -240,7 +240,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_page_of_a_search(searched: Path) -> None:
-    """Curves, graphs, the winner of each arm, and the command that trains it in full."""
+    """It has curves, graphs, the best network of each arm, and the command to train it in full."""
     found = read_search(searched)
     page = search_page(found)
     names = [block.name for block in page.blocks if isinstance(block, Figure)]
@@ -255,7 +255,7 @@ def test_the_page_of_a_search(searched: Path) -> None:
 
 
 def test_a_search_is_read_as_it_ran(searched: Path) -> None:
-    """Twin: the table that the search itself returns."""
+    """The table equals the one that the search itself returns."""
     again = search(
         "nb201?channels=4,cells=1",
         run=searched,
@@ -275,7 +275,7 @@ def test_a_search_is_read_as_it_ran(searched: Path) -> None:
 
 
 def test_the_command_of_a_search_makes_the_same_run(searched: Path, tmp_path: Path) -> None:
-    """Its rows are all found again."""
+    """The command finds all rows of the run again."""
     page = search_page(read_search(searched))
     code = next(block.text for block in page.blocks if isinstance(block, Code))
     words = shlex.split(code.partition("\n\n")[0].replace("\\\n", " "))

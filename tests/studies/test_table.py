@@ -127,9 +127,9 @@ def test_names_join_scores_and_truth(frame: Any) -> None:
     other = study_table(scores, truth.iloc[59::-1], DIRECTIONS)
     pd.testing.assert_frame_equal(one, other)
     assert one["n"].unique().tolist() == [60]
-    with pytest.raises(ForetellError, match="which way is better for latency"):
+    with pytest.raises(ForetellError, match="whether higher is better for latency"):
         study_table(scores, truth)
-    with pytest.raises(ForetellError, match="none of the 120 architectures"):
+    with pytest.raises(ForetellError, match="none of the 120 scored architectures"):
         study_table(scores, truth.add_prefix("other "), DIRECTIONS)
     with pytest.raises(ForetellError, match="'arch 0' twice"):
         study_table(pd.concat([scores, scores]), truth, DIRECTIONS)

@@ -296,7 +296,8 @@ class Crew:
 
 
 def in_words(found: dict[str, str]) -> str:
-    """
+    """Packages and their versions as words.
+
     >>> in_words({"foretell": "1.0", "torch": "2.6"})
     'foretell 1.0 and torch 2.6'
     """

@@ -1,4 +1,4 @@
-"""What searches found, against what they trained: bands, networks needed, and speed-ups."""
+"""The accuracy reached by searches against the number of trainings: bands and speed-ups."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,17 +12,17 @@ __all__ = ["alone", "bands", "needed", "speedups"]
 
 RESAMPLES = 1_000
 FEWEST_SEEDS = 100
-"""Searches of a strategy below which too few bootstrap intervals hold; then there is none."""
+"""Bootstrap intervals of fewer searches have too low a coverage, so none are given."""
 
 
 HELP = ("warmup", "moves", "mix")
-"""The settings by which scores help."""
+"""The settings of a searcher that make it use scores."""
 
 
 def bands(curves: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """A row for each strategy and number of trainings: `mean`, `low` and `high` over the seeds.
+    """One row per strategy and number of trainings: `mean`, `low` and `high` over the seeds.
 
-    Low and high are the quartiles. A search that ended early stays at what it had.
+    Low and high are the quartiles. A search that ended early keeps its last value.
 
     >>> curve = pd.DataFrame([[1.0, 2.0], [3.0, 4.0]], columns=[1, 2])
     >>> bands({"random": curve}).values.tolist()
@@ -45,7 +45,7 @@ def bands(curves: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def needed(curve: pd.DataFrame, target: float) -> float:
-    """The trainings after which the mean over the seeds reaches `target`; inf if it never does.
+    """The number of trainings after which the mean over the seeds reaches `target`, else inf.
 
     >>> needed(pd.DataFrame([[1.0, 2.0], [3.0, 4.0]], columns=[1, 2]), 2.5)
     2.0
@@ -57,7 +57,7 @@ def needed(curve: pd.DataFrame, target: float) -> float:
 def first_at_least(
     means: "np.ndarray[tuple[int, int], np.dtype[np.float64]]", target: float
 ) -> "list[float]":
-    """For each row the number, from 1, of its first value that is at least `target`, else inf."""
+    """For each row, the position (from 1) of its first value of at least `target`, else inf."""
     reached = means >= target - 1e-9
     return [float(row.argmax() + 1) if row.any() else np.inf for row in reached]
 
@@ -69,13 +69,14 @@ def speedups(
     seed: int = 0,
     level: float = 0.95,
 ) -> pd.DataFrame:
-    """How many times fewer networks an algorithm with help trains than the same without.
+    """How many times fewer networks a search with scores trains than the same one without.
 
-    A row for each strategy with help and each number of `at`: `target` is what the algorithm
-    alone has on average after so many trainings, `alone` and `helped` the trainings that both
-    need for it, `speedup` their ratio with a percentile bootstrap interval over seeds, in which
-    both means and the target are drawn anew. Of fewer than 100 seeds there is no interval (nan).
-    A target that is not reached counts as infinitely many trainings.
+    One row per strategy with scores and number in `at`: `target` is the mean that the search
+    without scores reaches after that many trainings; `alone` and `helped` are the trainings that
+    the searches without and with scores need to reach it; `speedup` is their ratio, with a
+    percentile bootstrap interval over seeds in which both means and the target are resampled. For
+    fewer than 100 seeds there is no interval (nan). A target that is not reached counts as
+    infinitely many trainings.
     """
     found = []
     for strategy, curve in curves.items():
@@ -91,7 +92,7 @@ def speedups(
 
 
 def alone(strategy: str) -> str:
-    """The same search without the help of scores.
+    """The same search without scores.
 
     >>> alone("reinforce?hidden=32,warmup=3000,lr=0.01"), alone("aging_evolution?moves=1,mix=0.1")
     ('reinforce?hidden=32,lr=0.01', 'aging_evolution')
@@ -136,9 +137,10 @@ AT = (20, 50, 100, 200, 300)
 
 
 def pairs_of(found: Simulations, told: list[str], report: list[str]) -> list[tuple[str, str]]:
-    """Which columns to show: what was told, with what is reported of it.
+    """The pairs of columns to show: the one that searchers were told, and the one reported.
 
-    A column of the table's reporting that was told itself is judged by itself, as the paper did.
+    A reporting column that searchers were told is reported itself, as in the paper. Raises
+    ForetellError if no search was told any of the columns `told`.
     """
     table = found.benchmark.table
     known = [column for column in found.told if not told or column in told]
@@ -150,12 +152,15 @@ def pairs_of(found: Simulations, told: list[str], report: list[str]) -> list[tup
             shown = report or [*table.reporting[:3]] or [column]
             pairs += [(column, one) for one in shown]
     if not pairs:
-        raise ForetellError("the run has no searches that were told this; run it with --told")
+        raise ForetellError(
+            f"no search of the run was told {', '.join(told)}; choose among "
+            f"{', '.join(found.told)}, or add searches with `foretell study search --told`"
+        )
     return pairs
 
 
 def after(curves: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """A row a strategy: mean and quartiles after some numbers of trainings."""
+    """One row per strategy: mean and quartiles after several numbers of trainings."""
     band = bands(curves)
     last = int(band["trainings"].max())
     band = band[band["trainings"].isin([count for count in AT if count <= last] or [last])]

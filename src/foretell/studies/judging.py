@@ -1,4 +1,4 @@
-"""Hold a study's scores against the accuracies of its table."""
+"""Compare the scores of a study with the accuracies of its table."""
 
 import os
 import re
@@ -15,29 +15,29 @@ from foretell.tables import Table
 __all__ = ["EARLY", "early_columns", "judge", "truth_columns"]
 
 EARLY = "early@"
-"""Begins the name of a reduced training read from the table: the accuracy after E epochs."""
+"""The prefix of a reduced training that is read from the table: the accuracy after E epochs."""
 SETS_SHOWN = 3
 
 
 def judge(
     study: Rows | str | os.PathLike[str], truths: Sequence[str] = ()
 ) -> dict[str, pd.DataFrame]:
-    """For each column of truth the table of `study_table`, with a column `published`.
+    """For each truth column, the result of `study_table` with an additional column `published`.
 
-    `study` is the folder of a study, as `run_study` returns it, or the rows read from one.
-    Without `truths` the first three of the table's reporting columns are taken, or its last
-    choosing column if it has none to report. Accuracies of fewer epochs of the same set, where the
-    table has them to choose by, stand beside the scores as `early@E`.
+    `study` is the folder of a study, as returned by `run_study`, or the rows read from one.
+    `truths` are by default the first three reporting columns of the table, or its last choosing
+    column if it has no reporting columns. If the table has choosing columns with the accuracy on
+    the same data set after fewer epochs, they are listed with the scores as `early@E`.
 
     Raises RunStateError for a folder that is not a study, and ForetellError for a column that the
-    table does not have, or one that would be both score and truth.
+    table does not have.
     """
     rows = study if isinstance(study, Rows) else read_study(study)
     return {truth: judged(rows, truth) for truth in truth_columns(rows.table, truths)}
 
 
 def truth_columns(table: Table, asked: Sequence[str]) -> list[str]:
-    """The columns to hold scores against."""
+    """The columns to compare scores with: those in `asked`, or the default of `judge`."""
     known = [*table.reporting, *table.choosing]
     for column in asked:
         if column not in known:
@@ -45,12 +45,15 @@ def truth_columns(table: Table, asked: Sequence[str]) -> list[str]:
             raise unknown_name("column", column, known, said)
     default = table.reporting[:SETS_SHOWN] or table.choosing[-1:]
     if not (asked or default):
-        raise ForetellError(f"table {table.name} has no accuracies to hold scores against")
+        raise ForetellError(
+            f"table {table.name} has no accuracies to compare scores with; give it a choosing or a "
+            "reporting column"
+        )
     return list(dict.fromkeys(asked or default))
 
 
 def judged(rows: Rows, truth: str) -> pd.DataFrame:
-    """The statistics of all scores against one column."""
+    """The statistics of all scores against one truth column."""
     table = rows.table
     first = rows.runs[0]
     early = early_columns(table, truth)
@@ -79,7 +82,7 @@ def judged(rows: Rows, truth: str) -> pd.DataFrame:
 
 
 def early_columns(table: Table, truth: str) -> dict[int, str]:
-    """Epochs → the column to choose by that holds the accuracy of the same set after so many.
+    """Epochs → the choosing column with the accuracy on the same data set after so many epochs.
 
     >>> frame = pd.DataFrame({"val_4": [1.0], "val_36": [2.0], "test_36": [3.0]}, index=["000000"])
     >>> table = Table("t", "nb201", frame, choosing=("val_4", "val_36"), reporting=("test_36",))
@@ -99,11 +102,11 @@ def early_columns(table: Table, truth: str) -> dict[int, str]:
 
 
 def epochs_of(column: str) -> int | None:
-    """The number in a column's name, such as 12 in cifar100_xvalid_12."""
+    """The number of epochs in the name of a column, such as 12 in cifar100_xvalid_12."""
     found = re.search(r"_(\d+)(_|$)", column)
     return int(found[1]) if found else None
 
 
 def set_of(column: str) -> str:
-    """What a column's name begins with: the data set's name, or what was measured."""
+    """The first part of the name of a column: the data set, or what was measured."""
     return column.partition("_")[0]

@@ -1,7 +1,7 @@
-"""What the run folder of a study or of simulated searches keeps beside its rows.
+"""The files in the run folder of a study or of simulated searches, besides the rows.
 
-The table, so that rows can be judged anywhere; of searches also the scores that helped and what
-trainings take.
+They are the table, so that rows can be evaluated anywhere, and for searches also the scores that
+were used and the times of trainings.
 """
 
 import hashlib
@@ -31,23 +31,23 @@ __all__ = [
 
 TABLE, SCORES, SECONDS = "table.parquet", "scores.parquet", "seconds.parquet"
 TIME = "train_time_s"
-"""The column of a table that says how long a training took."""
+"""The column of a table with the time of each training, in seconds."""
 
 Content = TypeVar("Content")
 
 
 def keep_table(store: Store, table: Table) -> None:
-    """Keep the table, unless it is there."""
+    """Write the table into the run folder, unless it is there."""
     mended(store, TABLE, lambda: kept_table(store.folder), lambda: table_bytes(table))
 
 
 def kept_table(folder: Path) -> Table:
-    """The table of a run. Raises RunStateError where it is gone or damaged."""
+    """The table of a run. Raises RunStateError if it is missing or damaged."""
     return read(folder, TABLE, lambda content: read_table(folder / TABLE))
 
 
 def keep_scores(store: Store, scores: "pd.Series[float]", fingerprint: str) -> None:
-    """Keep the scores, by the table's keys, unless they are there."""
+    """Write the scores, indexed by the table's keys, into the run folder, unless they are there."""
     name = str(scores.name)
     mended(
         store,
@@ -58,7 +58,7 @@ def keep_scores(store: Store, scores: "pd.Series[float]", fingerprint: str) -> N
 
 
 def kept_scores(folder: Path, by: str, fingerprint: str) -> "pd.Series[float]":
-    """The scores by the proxy `by`. Raises RunStateError where they are gone or are others."""
+    """The scores by the proxy `by`. Raises RunStateError if they are missing or not the same."""
 
     def checked(content: bytes) -> "pd.Series[float]":
         scores = pd.read_parquet(BytesIO(content))["score"]
@@ -70,12 +70,12 @@ def kept_scores(folder: Path, by: str, fingerprint: str) -> "pd.Series[float]":
 
 
 def keep_seconds(store: Store, seconds: "pd.Series[float]") -> None:
-    """Keep what trainings take, by the table's keys; named after its source."""
+    """Write the times of trainings, by the table's keys; the series is named after its source."""
     store.keep(SECONDS, parquet_of(seconds))
 
 
 def kept_seconds(folder: Path, table: Table) -> "pd.Series[float] | None":
-    """What each row of the table takes to train: as was given with the run, or the table says."""
+    """The training time of each row of the table: as given to the run, or as in the table."""
     if not (folder / SECONDS).exists():
         return table.frame.get(TIME)
     seconds = read(folder, SECONDS, lambda content: pd.read_parquet(BytesIO(content)).iloc[:, 0])
@@ -89,7 +89,7 @@ def kept_benchmark(folder: Path, config: Mapping[str, Any]) -> Benchmark:
 
 
 def fingerprint_of(scores: "pd.Series[float]") -> str:
-    """Sixteen hex digits that differ where a score, its architecture or the proxy does."""
+    """Sixteen hex digits that depend on the scores, their architectures and the proxy."""
     return hashlib.sha256(scores.sort_index().to_csv().encode()).hexdigest()[:16]
 
 
@@ -102,7 +102,7 @@ def parquet_of(values: "pd.Series[float]") -> bytes:
 def mended(
     store: Store, name: str, check: Callable[[], object], write: Callable[[], bytes]
 ) -> None:
-    """Have the file in the run's folder; written anew, and told, where it is damaged."""
+    """Write the file into the run folder if it is missing, or, with a notice, if it is damaged."""
     path = store.folder / name
     there = path.exists()
     try:
@@ -110,20 +110,20 @@ def mended(
     except RunStateError:
         store.keep(name, write())
         if there:
-            store.tell(f"{path} was damaged and is written anew")
+            store.tell(f"{path} was damaged and has been written again")
 
 
 def read(folder: Path, name: str, parse: Callable[[bytes], Content]) -> Content:
-    """A kept file's content, parsed. Raises RunStateError where it is gone or damaged."""
+    """The parsed content of a file. Raises RunStateError if it is missing or damaged."""
     path = folder / name
     try:
         content = kept(folder, name)
     except FileNotFoundError:
-        raise RunStateError(f"{path} is gone; {AGAIN}", folder, "damaged") from None
+        raise RunStateError(f"{path} is missing; {AGAIN}", folder, "damaged") from None
     try:
         return parse(content)
     except RunStateError:
         raise
-    except Exception as error:  # what reading a damaged file raises is anyone's guess
+    except Exception as error:  # reading a damaged file can raise anything
         said = f" ({error})" if isinstance(error, ForetellError) else ""
         raise damaged(path, folder, f"{AGAIN}{said}") from error

@@ -1,7 +1,7 @@
-"""What was published: Spearman's ρ of scores with accuracy, to stand beside what a study finds.
+"""Published values of Spearman's ρ between scores and accuracy, to compare with those of a study.
 
-Signed where the source is; the paper's own notebooks take absolute values. A vote's number is the
-share of pairs it orders as the accuracies do, whatever its source calls it.
+They are signed if the source is; the notebooks of the paper take absolute values. The number of a
+vote is the share of pairs that it orders like the accuracies, whatever its source calls it.
 """
 
 from collections.abc import Mapping
@@ -12,17 +12,16 @@ NB201 = "executed notebook of arXiv:2101.08134's code, 15,625 cells, batch 64, a
 SOURCES: Mapping[str, str] = {
     "nb201": NB201,
     "nb101": "executed notebook of arXiv:2101.08134's code, 423,624 cells, absolute values",
-    "nlp": "Table of arXiv:2101.08134, recalled; Penn Treebank, not the set of this benchmark",
     "pytorchcv-cifar10": "executed notebook of arXiv:2101.08134's code, 56 networks, absolute",
     "pytorchcv-cifar100": "executed notebook of arXiv:2101.08134's code, 54 networks, absolute",
     "pytorchcv-svhn": "executed notebook of arXiv:2101.08134's code, 49 networks, absolute",
     "pytorchcv-imagenet": "executed notebook of arXiv:2101.08134's code, 191 networks, absolute",
 }
-"""By table."""
+"""The source of the values by table."""
 
 
 def row(*numbers: float) -> dict[str, float]:
-    """The six of the paper, and the vote where there is a seventh number."""
+    """Values by name: of the six proxies of the paper, and of the vote if there is a seventh."""
     names = ("grad_norm", "snip", "grasp", "fisher", "synflow", "jacob_cov", "vote")
     return dict(zip(names, numbers, strict=False))
 
@@ -39,4 +38,4 @@ PUBLISHED: Mapping[str, Mapping[str, Mapping[str, float]]] = {
     "pytorchcv-svhn": {"top1_err": row(0.657, 0.678, 0.155, 0.652, 0.826, 0.268)},
     "pytorchcv-imagenet": {"top1_err": row(0.567, 0.638, 0.100, 0.668, 0.651, 0.312)},
 }
-"""By table and column."""
+"""The values by table, truth column and score."""

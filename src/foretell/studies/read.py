@@ -22,7 +22,7 @@ __all__ = ["Rows", "read_study"]
 
 
 def drawn(table: Table, space: Space, seed: int, count: int | None) -> Iterator[tuple[str, str]]:
-    """Keys of the table in random order, each of its class alone, with its canonical text.
+    """Keys of the table in random order, one per isomorphism class, with their canonical text.
 
     A larger sample begins with the smaller one.
     """
@@ -40,27 +40,28 @@ def drawn(table: Table, space: Space, seed: int, count: int | None) -> Iterator[
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """What a run's rows say: a frame of scores for each repeat, by the table's keys."""
+    """The rows of a study as data frames indexed by the table's keys."""
 
     config: dict[str, Any]
     table: Table
     runs: list[pd.DataFrame]
-    """A row an architecture, a column a proxy, nan where a score is undefined."""
+    """One frame per repeat: one row per architecture, one column per proxy; nan if undefined."""
     why: dict[str, dict[str, int]]
-    """By proxy: how often a score is undefined for each reason, over all repeats."""
+    """By proxy and reason: how often a score is undefined, over all repeats."""
     reduced: pd.DataFrame
-    """A column for each reduced training: its validation accuracy, by the same keys."""
+    """One column per reduced training with its validation accuracies, by the same keys."""
     seconds: "pd.Series[float]"
-    """Mean seconds by proxy or reduced training; passes that several share count for each."""
+    """Mean seconds by proxy or reduced training; shared passes count in full for each proxy."""
     minibatches: dict[str, int]
-    """How many each reduced training saw."""
+    """The number of minibatches that each reduced training processed."""
     made_with: list[str]
+    """The versions of foretell and its dependencies that computed the rows."""
 
 
 def read_study(run: str | os.PathLike[str]) -> Rows:
-    """The rows of a study, finished or not; needs the run folder alone.
+    """The rows of a study, finished or not. Only the run folder is needed.
 
-    Raises RunStateError if the folder is not a study or holds no scores yet.
+    Raises RunStateError if the folder is not a study or contains no scores yet.
     """
     config = read_config(run)
     if config.get("job") != "study":
@@ -70,7 +71,7 @@ def read_study(run: str | os.PathLike[str]) -> Rows:
     every = read_rows(run)
     rows, trained = rows_of(ScoreRow, every), rows_of(ReducedRow, every)
     if not rows:
-        said = f"{run} holds no scores yet; let `foretell study` run"
+        said = f"{run} contains no scores yet; let `foretell study` run longer"
         raise RunStateError(said, Path(run), "unfinished")
     flat = pd.DataFrame(
         {
@@ -101,7 +102,7 @@ def read_study(run: str | os.PathLike[str]) -> Rows:
 
 
 def reasons(rows: Sequence[ScoreRow]) -> dict[str, dict[str, int]]:
-    """By proxy and reason, how often a score is undefined."""
+    """By proxy and reason: how often a score is undefined."""
     found: dict[str, dict[str, int]] = {}
     for row in rows:
         if why := row.score.why:
@@ -111,7 +112,7 @@ def reasons(rows: Sequence[ScoreRow]) -> dict[str, dict[str, int]]:
 
 
 def reduced_frame(rows: Sequence[ReducedRow], keys: Mapping[str, str]) -> pd.DataFrame:
-    """Validation accuracies by the table's keys; nan where a training diverged."""
+    """Validation accuracies of reduced trainings by the table's keys; nan if one diverged."""
     found: dict[str, dict[str, float]] = {}
     for row in rows:
         if row.network.arch in keys:
@@ -120,7 +121,7 @@ def reduced_frame(rows: Sequence[ReducedRow], keys: Mapping[str, str]) -> pd.Dat
 
 
 def keys_of(table: Table, config: Mapping[str, Any], scored: set[str]) -> dict[str, str]:
-    """Canonical text → the table's key that was drawn for it."""
+    """Canonical text → the key of the table that was drawn for it."""
     about = config["space"]
     if about["name"] == "models":
         return {name: name for name in scored}
@@ -135,7 +136,7 @@ def keys_of(table: Table, config: Mapping[str, Any], scored: set[str]) -> dict[s
 
 
 def frame_of(rows: pd.DataFrame, keys: Mapping[str, str]) -> pd.DataFrame:
-    """One repeat's scores, by the table's keys; only architectures that have all of them."""
+    """The scores of one repeat by the table's keys, of the architectures that have all scores."""
     wide = rows.pivot(index="arch", columns="proxy", values="value")
     there = rows.assign(there=1).pivot(index="arch", columns="proxy", values="there")
     order = list(dict.fromkeys(rows["proxy"]))
@@ -145,7 +146,7 @@ def frame_of(rows: pd.DataFrame, keys: Mapping[str, str]) -> pd.DataFrame:
 
 
 def complete(runs: list[pd.DataFrame]) -> list[pd.DataFrame]:
-    """The repeats that cover all that the first does, cut to it."""
+    """The repeats with all architectures and proxies of the first, restricted to these."""
     first = runs[0]
     return [
         run.loc[first.index, first.columns]

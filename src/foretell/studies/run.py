@@ -1,4 +1,4 @@
-"""Score the architectures of a benchmark, a row each, and read the rows back as frames."""
+"""Score the architectures of a benchmark and store the scores as rows of a run."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ __all__ = ["STUDIED", "run_study"]
 
 USUAL = ScoreSettings()
 STUDIED = (*PAPER, "plain", "l2_norm", "nwot", *BASELINES)
-"""The paper's six, what costs next to nothing beside them, and what they must beat."""
+"""The six proxies of the paper, some that cost little in addition, and the baselines."""
 
 
 def run_study(
@@ -55,31 +55,34 @@ def run_study(
     progress: ProgressCallback | None = None,
     told: Callable[[str], object] = lambda notice: None,
 ) -> Path:
-    """Score `sample` random architectures of a table, or all, and return the run's folder.
+    """Score `sample` random architectures of a table, or all if None; return the run folder.
 
-    Of isomorphic architectures one is scored. Each of the `repeats` draws weights and minibatch
-    anew, from `seed` on. `space`, as in `nb201?channels=8`, is by default the table's own, built
-    for the data. `reduced` names trainings of `REDUCED` to do beside the scores, for comparison.
-    Called again with more proxies, repeats or a larger sample it computes what is missing; the
-    rows are the same whatever the number of workers. With an `executor` of your own, such as
-    Dask's or Slurm's, it computes `workers` tasks at a time. A network of a zoo that cannot be
-    scored, or whose process dies twice, is undefined, and its row says why. `told` is called with
-    a line that names what was damaged in the folder and is computed again, if anything was.
-    `progress` is called with a `Progress` after each network scored ("score") or trained ("train").
+    Only one of several isomorphic architectures is scored. Each of the `repeats` draws new weights
+    and a new minibatch, with the seeds `seed`, `seed` + 1, … `space`, such as `nb201?channels=8`,
+    is by default the space of the table, built for the data. `reduced` names trainings of `REDUCED`
+    that are done in addition to the scores, for comparison.
 
-    `scoring` says how networks are scored; where it names no loss, it is the data's own. Results
-    of a GPU differ from a CPU's in their last digits, so a run is of one kind of device.
+    If it is called again with more proxies, more repeats or a larger sample, only what is missing
+    is computed. The rows do not depend on the number of workers. With an `executor` of your own,
+    such as that of Dask or Slurm, `workers` tasks are computed at a time. The scores of a network
+    of a zoo that cannot be scored, or whose process dies twice, are undefined, with the reason in
+    the row. `told` is called with one line if a damaged file was found in the folder, whose content
+    is computed again. `progress` is called with a `Progress` after each network scored ("score") or
+    trained ("train").
 
-    Raises ForetellError for a bad argument, a table of another space, or a folder that holds
+    `scoring` has the settings of scoring; by default, the loss is that of the data. The last digits
+    differ between GPU and CPU, so all scores of a run must come from one kind of device.
+
+    Raises ForetellError for a bad argument, a table of another space, or a folder that contains
     another study.
     """
     known = table if isinstance(table, Table) else read_table(os.fspath(table))
     splits = loaded(data)
     built = space_of(known, space, splits)
     if sample is not None and sample < 3:
-        raise ForetellError(f"the sample is {sample}; a correlation needs at least 3")
+        raise ForetellError(f"sample is {sample}; expected at least 3, as a correlation requires")
     if repeats < 1:
-        raise ForetellError(f"repeats is {repeats}; give at least 1")
+        raise ForetellError(f"repeats is {repeats}; expected at least 1")
     plan = make_plan(proxies)
     by, training = plan.proxies[0].name, TrainSettings()
     how = suited(scoring, splits)
@@ -108,7 +111,7 @@ def run_study(
 
 
 def space_of(table: Table, spec: str | None, splits: Splits) -> Space:
-    """The table's space, its networks built for the data."""
+    """The space of the table, which builds networks for the data."""
     if table.space == "models":
         names = tuple(map(str, table.frame.index))
         if table.from_file:
@@ -118,13 +121,14 @@ def space_of(table: Table, spec: str | None, splits: Splits) -> Space:
     name, settings = parse_spec(spec or table.space)
     if name != table.space:
         raise ForetellError(
-            f"table {table.name} is of space {table.space}, not {name}; give its own space"
+            f"table {table.name} is of space {table.space}, not {name}; give {table.space}, with "
+            "settings if needed"
         )
     return space_for(name, settings, splits)
 
 
 def configuration(table: Table, splits: Splits, work: Work) -> dict[str, Any]:
-    """What a run folder is for; more proxies, repeats or architectures go into the same one."""
+    """What identifies the run; more proxies, repeats or architectures go into the same folder."""
     return {
         "job": "study",
         "table": {"name": table.name, "checksum": table.checksum},

@@ -1,4 +1,4 @@
-"""Search many times on a table, a row a search."""
+"""Run many simulated searches on a table, and store one row per search."""
 
 import json
 import os
@@ -52,7 +52,7 @@ STRATEGIES = (
     "local",
     "local?warmup=3000",
 )
-"""The paper's algorithms with and without help, and local search; the predictor takes longer."""
+"""The paper's algorithms with and without scores, and local search; the predictor is slower."""
 
 
 def run_simulations(
@@ -68,25 +68,27 @@ def run_simulations(
     workers: int = 1,
     progress: ProgressCallback | None = None,
 ) -> Path:
-    """Search the table of the study `scored` with its scores, and return the run's folder.
+    """Search the table of the study `scored` with its scores, and return the run folder.
 
-    Each strategy searches once for each seed and each column of `told`, by default the table's
-    first to choose by: its values are what the searcher is told of a training. A column of the
-    table's `reporting` may be named too, since the paper told its searchers test accuracies; the
-    curves say so. `seconds`, a TABLE:COLUMN of costs, is what trainings take where the table does
-    not say; it is kept with the run and changes no search. `progress` is called with a `Progress`
-    after each search.
+    Each strategy searches once per seed and column of `told`; the searcher is told the values of
+    this column as the results of trainings. The default is the first choosing column of the table.
+    Reporting columns are allowed too, since the paper told its searchers test accuracies; the
+    report mentions it. `seconds` is a TABLE:COLUMN with the times of trainings, for a table that
+    does not have them; it is stored with the run and does not affect the searches. `progress` is
+    called with a `Progress` after each search.
 
-    Called again with more strategies, columns or seeds, it does what is missing; the rows are the
-    same whatever the number of workers.
+    If it is called again with more strategies, columns or seeds, only what is missing is computed.
+    The rows do not depend on the number of workers.
 
-    Raises ForetellError for a bad argument, or a folder that holds something else.
+    Raises ForetellError for a bad argument, or for a folder that contains something else.
     """
     rows = read_study(scored)
     benchmark = benchmark_of(rows.table, rows.runs[0], by, rows.config["space"]["settings"])
     columns = columns_told(rows.table, told)
     if trainings < 1 or seeds < 1:
-        raise ForetellError(f"{trainings} trainings with {seeds} seeds: give at least 1 of each")
+        raise ForetellError(
+            f"trainings is {trainings} and seeds is {seeds}; expected at least 1 of each"
+        )
     for strategy in strategies:
         make_strategy(strategy, benchmark.space, 0)
     taken = None if seconds is None else column_of(seconds, benchmark.space).rename(seconds)
@@ -116,36 +118,40 @@ def run_simulations(
 
 
 def searched(strategy: str, column: str, seed: int) -> str:
-    """One of the searches in words."""
+    """The description of a search."""
     return f"{strategy} by {column}, seed {seed}"
 
 
 def benchmark_of(table: Table, scores: pd.DataFrame, by: str, settings: Any) -> Benchmark:
-    """The table with the scores by which a search is helped, higher being better."""
+    """The table with the scores that searches use, negated if lower is better."""
     if by not in scores:
         raise unknown_name("proxy", by, scores, f"the study has no scores {by!r}")
     if table.space == "models":
-        raise ForetellError(f"table {table.name} is a zoo: there is no space to search")
+        raise ForetellError(
+            f"table {table.name} is a zoo, which has no space to search; give a study of a space"
+        )
     sign = 1 if PROXIES[by].higher_is_better else -1
     return Benchmark(table, sign * scores[by], settings)
 
 
 def columns_told(table: Table, asked: Sequence[str]) -> list[str]:
-    """The columns that searchers are told, each in searches of its own."""
+    """The columns that searchers are told, each in a separate search."""
     known = [*table.choosing, *table.reporting]
     for column in asked:
         if column not in known:
             said = f"table {table.name} has no accuracy {column!r}"
             raise unknown_name("column", column, known, said)
     if not (asked or table.choosing):
-        raise ForetellError(f"table {table.name} has nothing to choose by; name a column to tell")
+        raise ForetellError(
+            f"table {table.name} has no choosing column; name the column that searchers are told"
+        )
     return list(asked or table.choosing[:1])
 
 
 def configuration(
     benchmark: Benchmark, by: str, seconds: float, study: dict[str, Any]
 ) -> dict[str, Any]:
-    """What a run folder is for; more strategies, columns or seeds go into the same one."""
+    """What identifies the run; more strategies, columns or seeds go into the same folder."""
     table = benchmark.table
     return {
         "job": "simulation",
@@ -165,7 +171,7 @@ def configuration(
 
 @dataclass(frozen=True)
 class Given:
-    """What all searches of a run have in common."""
+    """The inputs that all searches of a run share."""
 
     folder: str
     config: str
@@ -174,7 +180,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Search:
-    """One search, for any process that can read the run folder."""
+    """The task of one search, which can run in any process that can read the run folder."""
 
     given: Given
     strategy: str
@@ -184,11 +190,11 @@ class Search:
 
     @property
     def row(self) -> SimulatedRow:
-        """Its row, not finished."""
+        """The row of the search, without results."""
         return SimulatedRow(self.strategy, self.told, self.trainings, self.seed)
 
     def __call__(self) -> Simulated:
-        """What it trained."""
+        """Run the search."""
         benchmark = benchmark_of_run(self.given)
         with one_thread():
             return simulate(benchmark, self.strategy, self.told, self.trainings, self.seed)
@@ -196,5 +202,5 @@ class Search:
 
 @lru_cache(maxsize=2)
 def benchmark_of_run(given: Given) -> Benchmark:
-    """The benchmark that a run folder keeps, read once a process."""
+    """The benchmark stored in a run folder, read once per process."""
     return kept_benchmark(Path(given.folder), json.loads(given.config))

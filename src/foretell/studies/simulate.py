@@ -1,4 +1,4 @@
-"""One search on a table: what it trains is looked up, what it scores was scored before."""
+"""One simulated search: its trainings are looked up in a table, its scores were computed before."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from foretell.errors import ForetellError
+from foretell.errors import unknown_name
 from foretell.names import parse_spec
 from foretell.searchers import Searcher, make_searcher
 from foretell.spaces import Arch, Json, Space, Subset, make_space, size
@@ -16,43 +16,43 @@ from foretell.tables import Table
 __all__ = ["Benchmark", "Simulated", "make_strategy", "simulate"]
 
 AT_ONCE = 1_000
-"""Scores are free to look up, so they are asked for in such numbers."""
+"""The number of scores requested at a time; looking them up costs nothing."""
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """What a search trained, in order."""
+    """The trainings of a search, in order."""
 
     trained: tuple[int, ...]
-    """Rows of the table."""
+    """The trained networks, as positions of rows of the table."""
     scored: tuple[int, ...]
-    """How many networks were scored before each training; isomorphs are scored once."""
+    """The number of networks scored before each training; isomorphic ones count once."""
 
 
 @dataclass(frozen=True, eq=False)
 class Benchmark:
-    """A table that a searcher can be let loose on.
+    """A table and scores for simulated searches.
 
-    `scores` are by the table's keys, higher is better, and need to have one of each class of
-    isomorphic architectures. Where the table has some of its space's architectures alone, the
-    search moves among those (`foretell.spaces.Subset`).
+    `scores` is indexed by the table's keys; higher is better, and one score per class of isomorphic
+    architectures is enough. If the table contains only a part of its space, the search is
+    restricted to that part (`foretell.spaces.Subset`).
     """
 
     table: Table
     scores: "pd.Series[float]"
     settings: Mapping[str, Json] = field(default_factory=dict)
-    """Of the space."""
+    """The settings of the space."""
 
     @cached_property
     def space(self) -> Space:
-        """The table's space, or as much of it as the table has and scores are known of."""
+        """The space of the table, or the part of it that has both rows and scores."""
         if len(self.rows) >= size(self._whole):
             return self._whole
         return Subset(self._whole, list(self.rows))
 
     @cached_property
     def rows(self) -> dict[Arch, int]:
-        """Architecture → row of the table; only what a score is known of, or of an isomorph."""
+        """Architecture → position in the table, if it or an isomorphic one has a score."""
         archs = [self._whole.parse(str(key)) for key in self.table.frame.index]
         return {arch: row for row, arch in enumerate(archs) if self._class(arch) in self._by_class}
 
@@ -76,18 +76,20 @@ class Benchmark:
         return self._whole.canonical(arch)
 
     def told(self, column: str) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-        """The column's values by row, higher is better, nan where nothing was measured.
+        """The values of a column, negated if lower is better; nan if nothing was measured.
 
         Raises ForetellError for a column that the table does not have.
         """
         if column not in (*self.table.choosing, *self.table.reporting):
-            raise ForetellError(f"table {self.table.name} has no accuracy {column!r}")
+            known = [*self.table.choosing, *self.table.reporting]
+            said = f"table {self.table.name} has no accuracy {column!r}"
+            raise unknown_name("column", column, known, said)
         sign = -1 if column in self.table.lower_is_better else 1
         return sign * self.table.frame[column].to_numpy(dtype=float)
 
 
 def make_strategy(text: str, space: Space, seed: int) -> Searcher:
-    """The searcher of a text such as `aging_evolution?warmup=3000`.
+    """The searcher that a text such as `aging_evolution?warmup=3000` describes.
 
     Raises ForetellError for an unknown searcher or setting.
     """
@@ -98,9 +100,9 @@ def make_strategy(text: str, space: Space, seed: int) -> Searcher:
 def simulate(
     benchmark: Benchmark, strategy: str, told: str, trainings: int, seed: int
 ) -> Simulated:
-    """Let the strategy search until it has trained so many networks, telling it column `told`.
+    """Run a search for so many trainings, telling the searcher the values of the column `told`.
 
-    Fewer come back if it has nothing left to ask.
+    There are fewer trainings if the searcher has nothing left to ask.
 
     >>> frame = pd.DataFrame({"val": [70.0, 60.0, 80.0]}, ["000000", "111111", "333333"])
     >>> table = Table("mine", "nb201", frame, choosing=("val",))
@@ -129,7 +131,7 @@ def simulate(
 
 
 def best_so_far(told: Sequence[float], reported: Sequence[float]) -> "list[float]":
-    """After each training, what is reported of the one that was told the most so far.
+    """After each training, the reported value of the network with the highest told value so far.
 
     >>> best_so_far([1.0, 3.0, 2.0], [10.0, 20.0, 30.0])
     [10.0, 20.0, 20.0]

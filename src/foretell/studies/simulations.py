@@ -1,4 +1,4 @@
-"""What simulated searches found: their rows read back as curves."""
+"""The rows of simulated searches, read back as curves."""
 
 import os
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ __all__ = ["Simulations", "read_simulations"]
 
 @dataclass(frozen=True, eq=False)
 class Simulations:
-    """What a run's rows say."""
+    """The rows of a run of simulated searches, with the table and the scores that they used."""
 
     config: dict[str, Any]
     benchmark: Benchmark
     rows: list[SimulatedRow]
     made_with: list[str]
     seconds: "pd.Series[float] | None" = None
-    """What each row of the table takes to train, where that is known; named after its source."""
+    """Training time of each row of the table, named after its source; None if unknown."""
 
     @cached_property
     def told(self) -> list[str]:
@@ -37,14 +37,14 @@ class Simulations:
 
     @cached_property
     def strategies(self) -> list[str]:
-        """In the order in which they were first asked for."""
+        """The strategies, in the order in which they were first requested."""
         return list(dict.fromkeys(row.strategy for row in self.rows))
 
     def curves(self, told: str, report: str) -> dict[str, pd.DataFrame]:
-        """By strategy a frame with a row a seed and a column a training.
+        """For each strategy, a frame with one row per seed and one column per training.
 
-        Its values are what is reported, after so many trainings, of the network that was told the
-        highest value so far; nan where a search had nothing left to train.
+        Its values are, after each training, the column `report` of the network with the highest
+        value of `told` so far; nan after a search had nothing left to train.
         """
         steer, show = self.benchmark.told(told), self.benchmark.told(report)
         found: dict[str, dict[int, list[float]]] = {}
@@ -56,7 +56,7 @@ class Simulations:
         return {strategy: framed(lines) for strategy, lines in found.items()}
 
     def scored(self, told: str) -> dict[str, pd.DataFrame]:
-        """By strategy how many networks were scored before each training, as `curves` has them."""
+        """The number of networks scored before each training, in frames like those of `curves`."""
         found: dict[str, dict[int, list[float]]] = {}
         for row in self.rows:
             if row.told == told:
@@ -64,9 +64,9 @@ class Simulations:
         return {strategy: framed(lines) for strategy, lines in found.items()}
 
     def hours(self, told: str) -> dict[str, pd.DataFrame]:
-        """By strategy the hours of its trainings and scores so far, as `curves` has them.
+        """The hours of trainings and scores so far, in frames like those of `curves`.
 
-        Empty where it is not known what a training takes.
+        Empty if the times of trainings are unknown.
         """
         if self.seconds is None:
             return {}
@@ -82,24 +82,24 @@ class Simulations:
 
 
 def framed(lines: dict[int, list[float]]) -> pd.DataFrame:
-    """A row a seed; the columns count trainings from 1."""
+    """A frame with one row per seed, whose columns count trainings from 1."""
     frame = pd.DataFrame.from_dict(dict(sorted(lines.items())), orient="index", dtype=float)
     frame.columns = pd.Index(np.arange(1, frame.shape[1] + 1), name="trainings")
     return frame.rename_axis(index="seed")
 
 
 def read_simulations(run: str | os.PathLike[str]) -> Simulations:
-    """The rows of simulated searches, finished or not; needs the run folder alone.
+    """The rows of simulated searches, finished or not. Only the run folder is needed.
 
-    Raises ForetellError if the folder is no such run or holds no searches yet.
+    Raises RunStateError if the folder is not such a run or contains no searches yet.
     """
     config = read_config(run)
     if config.get("job") != "simulation":
-        said = f"{run} is a run of another kind; give one of `foretell study search`"
+        said = f"{run} is a run of another kind; give the folder of a `foretell study search`"
         raise RunStateError(said, Path(run), "not a run")
     stored = read_rows(run)
     if not (rows := rows_of(SimulatedRow, stored)):
-        said = f"{run} holds no searches yet; let `foretell study search` run"
+        said = f"{run} contains no searches yet; let `foretell study search` run longer"
         raise RunStateError(said, Path(run), "unfinished")
     benchmark = kept_benchmark(Path(run), config)
     seconds = kept_seconds(Path(run), benchmark.table)

@@ -1,4 +1,4 @@
-"""One row a score: all its numbers, with intervals, beside what it must beat."""
+"""The table of a study: one row per score with its statistics and intervals, and the baselines."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -51,7 +51,7 @@ STATISTICS: Mapping[str, Statistic] = {
     "precision_at_10": partial(precision_at, k=10),
     "regret": regret,
 }
-"""What a study says of every score, by the name of its column; `partial_spearman` is beside."""
+"""The statistics of every score by the name of their column, except `partial_spearman`."""
 
 IN_TOP = Scale(-1, 1, fewest=200, part=0.1)
 SCALES: Mapping[str, Scale] = {
@@ -63,11 +63,10 @@ SCALES: Mapping[str, Scale] = {
     "kendall_in_top": IN_TOP,
     "top_overlap": Scale(0, 1, fewest=1000, groups=10, part=0.1, fisher=False),
 }
-"""The statistics that have an interval, from how many networks on.
+"""The statistics that have an interval, and the fewest networks for it.
 
-There is none for fewer, and none at all of the numbers that depend on a few networks
-(`best_in_top`, `precision_at_10`, `regret`): of the intervals tried, 71 to 91 % held where 95 were
-promised.
+Statistics that depend on a few networks (`best_in_top`, `precision_at_10`, `regret`) have none: of
+the 95 % intervals that were tried for them, 71 to 91 % contained the value.
 """
 
 
@@ -83,26 +82,32 @@ def study_table(
     seed: int = 0,
     level: float = 0.95,
 ) -> pd.DataFrame:
-    """A row a score: `name`, `name_low` and `name_high` for each of `STATISTICS`.
+    """One row per score, with columns `NAME`, `NAME_low` and `NAME_high` for each of `STATISTICS`.
 
-    The ends of an interval are nan where none that holds is known (`SCALES`); `seed` deals more
-    than 200 networks into groups for it.
+    The ends of an interval are nan if no interval with the right coverage is known (`SCALES`).
+    `seed` determines how more than 200 networks are divided into groups for it.
 
-    `scores` has a row an architecture and a column a score, nan where it is undefined; `truth` is
-    by architecture and one without it is left out. `higher_is_better` says which way each score
-    points, by default what its proxy says; `more_is_better` says it of the truth and `repeats`.
-    `params`, by default the score of that name, is what `partial_spearman` holds fixed; it gets a
-    row. So do the vote (Copeland wins; its `pairwise_accuracy` is the majority's own), where its
-    voters are there, and the noise ceiling, where `repeats` has a column a seed. `runs` are more
-    frames like `scores`, of other seeds and batches: `spearman_sd`, `_min` and `_max` are over
-    all of them.
+    - `scores` has one row per architecture and one column per score, nan if it is undefined.
+    - `truth` has one value per architecture; architectures without truth are left out.
+    - `higher_is_better` is the direction of each score, by default that of its proxy;
+      `more_is_better` is the direction of the truth and of `repeats`.
+    - `params`, by default the score of that name, is the quantity that `partial_spearman` is
+      controlled for. It has a row of its own.
+    - `repeats` has one column per training seed; with it, the table has a row for the noise
+      ceiling.
+    - `runs` are more frames like `scores`, for other seeds and batches; `spearman_sd`, `_min` and
+      `_max` are over all of them.
 
-    Columns beside: `kind` (proxy, vote, baseline, ceiling; `judge` adds reduced), `n`, `undefined`
-    (scores that are nan and rank last), `sign` ("right" or "wrong" where the interval of ρ
-    excludes 0, else "unclear"; "undefined"), `why` (there is no ρ), `runs`.
+    If its three voters are among the scores, the vote has a row, too: its score is the number of
+    Copeland wins, and its `pairwise_accuracy` is that of the majority.
 
-    Raises ForetellError for scores of unknown direction, and where scores and truth share no
-    architecture or name one twice.
+    The other columns are `kind` (proxy, vote, baseline or ceiling; `judge` adds reduced), `n`,
+    `undefined` (the number of scores that are nan and rank last), `sign` ("right" or "wrong" if the
+    interval of ρ excludes 0, otherwise "unclear", or "undefined"), `why` (the reason if ρ is
+    undefined) and `runs`.
+
+    Raises ForetellError for scores of unknown direction, and if scores and truth have no
+    architecture in common or name one twice.
 
     >>> scores = pd.DataFrame({"snip": [1.0, 2, 4, 3, 5]}, index=list("abcde"))
     >>> table = study_table(scores, pd.Series([90.0, 91, 92, 93, 94], index=list("abcde")))
@@ -134,18 +139,18 @@ def shared(scores: pd.DataFrame, truth: pd.Series) -> pd.Series:
     for what, index in ("scores", scores.index), ("truths", truth.index):
         if not index.is_unique:
             twice = index[index.duplicated()][0]
-            raise ForetellError(f"the {what} name {twice!r} twice; give one row an architecture")
+            raise ForetellError(f"the {what} name {twice!r} twice; give one row per architecture")
     both = truth.reindex(scores.index).astype(float).dropna()
     if both.empty:
         raise ForetellError(
-            f"none of the {len(scores)} architectures scored is among the {len(truth)} with a "
-            "truth; give both the same names"
+            f"none of the {len(scores)} scored architectures is among the {len(truth)} with a "
+            "truth; use the same names in both"
         )
     return both
 
 
 def statistics_given(size: pd.Series | None) -> dict[str, Statistic]:
-    """All statistics, the partial correlation only where there is something to hold fixed."""
+    """All statistics; the partial correlation only if there is a size to control for."""
     if size is None:
         return dict(STATISTICS)
     return {**STATISTICS, PARTIAL: partial(partial_spearman, given=size.to_numpy(dtype=float))}
@@ -154,7 +159,7 @@ def statistics_given(size: pd.Series | None) -> dict[str, Statistic]:
 def upwards(
     scores: pd.DataFrame, index: pd.Index, higher_is_better: Mapping[str, bool] | None
 ) -> pd.DataFrame:
-    """The scores with higher being better, the vote after the proxies, the baselines last."""
+    """The scores, negated if lower is better: first the proxies, then the vote and baselines."""
     absent = index.difference(scores.index)
     if len(absent):
         raise ForetellError(
@@ -166,7 +171,8 @@ def upwards(
     unknown = [str(name) for name in scores if name not in known]
     if unknown:
         raise ForetellError(
-            f"which way is better for {', '.join(unknown)}? name them in higher_is_better"
+            f"it is unknown whether higher is better for {', '.join(unknown)}; state it in "
+            "higher_is_better"
         )
     signs = [1 if known[name] else -1 for name in scores]
     frame = scores.reindex(index).astype(float) * signs
@@ -179,7 +185,7 @@ def upwards(
 def questions(
     scores: pd.DataFrame, target: Floats, statistics: Mapping[str, Statistic]
 ) -> dict[tuple[str, str], Counted]:
-    """Every number of every score, as a function of counts."""
+    """Every statistic of every score, as a function of the sample."""
     asked: dict[tuple[str, str], Counted] = {
         (str(row), name): partial(statistic, values.to_numpy(), target)
         for row, values in scores.items()
@@ -194,7 +200,7 @@ def questions(
 def ceiling_of(
     repeats: pd.DataFrame, statistics: Mapping[str, Statistic]
 ) -> dict[tuple[str, str], Counted]:
-    """The same numbers of one seed's truth as the score of another's; none for a single seed."""
+    """The same statistics with the truths of one seed as scores of another; none for one seed."""
     if repeats.shape[1] < 2:
         return {}
     seeds = repeats.to_numpy(dtype=float).T.copy()
@@ -205,13 +211,13 @@ def ceiling_of(
 
 
 def kind_of(row: str) -> str:
-    """What sort of row it is."""
+    """The kind of a row."""
     special = {VOTE: "vote", CEILING: "ceiling", **dict.fromkeys(BASELINES, "baseline")}
     return special.get(row, "proxy")
 
 
 def described(row: str, every: Sequence[pd.DataFrame], target: Floats) -> dict[str, object]:
-    """What is known of a score beside its statistics."""
+    """The columns of a score other than its statistics."""
     values = [run[row].to_numpy() for run in every if row in run]
     spread = np.array([spearman(value, target) for value in values] or [np.nan], dtype=float)
     return {
@@ -237,7 +243,7 @@ def numbers_of(row: str, found: Mapping[tuple[str, str], Interval]) -> dict[str,
 
 
 def sign_of(rho: Interval) -> str:
-    """What the interval of ρ says of a score's direction."""
+    """Whether the interval of ρ shows that a score ranks in the right direction."""
     if np.isnan(rho.value):
         return "undefined"
     return "right" if rho.low > 0 else "wrong" if rho.high < 0 else "unclear"

@@ -1,4 +1,4 @@
-"""A zoo of published models as a space: its architectures are names."""
+"""A zoo of published models in the form of a space whose architectures are names."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,9 +17,9 @@ __all__ = ["ModelZoo"]
 
 @dataclass(frozen=True)
 class ModelZoo:
-    """Models by name, as `foretell list models` has them; an architecture is one name's number.
+    """Models by name, as listed by `foretell list models`; an architecture is the number of a name.
 
-    Models are built for the data's classes, and fed images in the size each states it wants.
+    Models are built for the classes of the data, and get images of the size that each requires.
     """
 
     names: tuple[str, ...]
@@ -29,7 +29,7 @@ class ModelZoo:
 
     @property
     def choices(self) -> tuple[tuple[str, ...], ...]:
-        """One position with all names."""
+        """A single choice among all names."""
         return (self.names,)
 
     @cached_property
@@ -37,11 +37,11 @@ class ModelZoo:
         return {name: number for number, name in enumerate(self.names)}
 
     def is_valid(self, arch: Arch) -> bool:
-        """Whether it is the number of a name."""
+        """Whether `arch` is the number of a name."""
         return isinstance(arch, tuple) and len(arch) == 1 and 0 <= arch[0] < len(self.names)
 
     def canonical(self, arch: Arch) -> Arch:
-        """Itself: no two names are the same network."""
+        """The architecture itself: no two names stand for the same network."""
         require_valid(self, arch)
         return arch
 
@@ -50,7 +50,7 @@ class ModelZoo:
         return load_model(self.format(arch), self.splits, seed).train()
 
     def fit(self, arch: Arch, batch: Batch) -> Batch:
-        """The images in the size this model wants."""
+        """The images in the size that this model requires."""
         return fit_batch(batch, self.format(arch), self.splits)
 
     def parse(self, text: str) -> Arch:
@@ -65,5 +65,5 @@ class ModelZoo:
         return self.names[arch[0]]
 
     def settings(self) -> dict[str, Json]:
-        """What the models are built for."""
+        """The properties of the data that models are built for."""
         return {"classes": self.splits.classes, "shape": list(self.splits.sample_shape)}
