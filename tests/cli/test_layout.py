@@ -48,7 +48,7 @@ def scores(count: int) -> pd.DataFrame:
 
 def ranked() -> pd.DataFrame:
     about = {"rank": [1, 2, 3], "wins": [2, 1, 0], "seconds": [0.1, 2.25, 31.0]}
-    why = ["", "", "jacob_cov: the output's gradient by some sample is constant: no correlation"]
+    why = ["", "", "jacob_cov: the gradient of the output with respect to a sample is constant"]
     return scores(3).assign(**about, why=why, model=CELLS).set_index("model")
 
 

@@ -1,4 +1,4 @@
-"""ZeroCostSampler around Optuna's samplers: what it suggests, when, and what that buys."""
+"""ZeroCostSampler around Optuna's samplers: what it suggests, when, and how much it helps."""
 
 import contextlib
 import importlib
@@ -40,7 +40,7 @@ def cma_es(seed: int) -> BaseSampler:
 
 
 def joint_tpe(seed: int) -> BaseSampler:
-    """All of a trial's parameters are drawn at once, which Optuna warns is experimental."""
+    """TPE that draws all parameters of a trial jointly, which Optuna warns is experimental."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return TPESampler(seed=seed, n_startup_trials=3, multivariate=True)
@@ -63,7 +63,7 @@ def quiet() -> Any:
 
 
 def widths(trial: BaseTrial) -> int:
-    """Up to three layers, each of a width of its own: what is asked depends on the answers."""
+    """Up to three layers, each with its own width: the parameters depend on earlier suggestions."""
     return sum(
         trial.suggest_int(f"width{i}", 1, 30) for i in range(trial.suggest_int("depth", 1, 3))
     )
@@ -86,7 +86,7 @@ def run(sampler: BaseSampler, trials: int, **options: Any) -> list[Params]:
 
 
 def asked(params: Params) -> Params:
-    """Those that `widths` asks for."""
+    """The parameters that `widths` requests."""
     return {name: value for name, value in params.items() if name != "rate"}
 
 
@@ -105,7 +105,7 @@ def test_the_best_of_the_warmup_come_first_and_the_rest_is_left_to_the_sampler(
     assert scores == sorted(scores, reverse=True)
     assert [asked(params) for params in first] == best(sampler, 5)
     assert len(sampler.scored) == 20
-    assert len({params["rate"] for params in first}) == 5  # not asked by `widths`: not planned
+    assert len({params["rate"] for params in first}) == 5  # `widths` does not request it
     both = [run(around(SAMPLERS[name](1), moves=moves, seed=7), 12) for _ in range(2)]
     assert both[0] == both[1]
     assert both[0][:5] == first
@@ -146,7 +146,7 @@ def test_a_move_is_rather_one_that_no_trial_has_had() -> None:
     sampler = around(RandomSampler(seed=0), define, warmup=0, first=0, moves=60)
     study = optuna.create_study(sampler=sampler)
     assert [define(study.ask()) for _ in range(6)] == [6, 5, 4, 3, 2, 1]
-    assert 1 <= define(study.ask()) <= 6  # none is left
+    assert 1 <= define(study.ask()) <= 6  # no other is left
 
 
 def test_a_space_smaller_than_the_warmup_is_suggested_once() -> None:
@@ -177,7 +177,7 @@ def test_undefined_scores_and_impossible_models_come_last() -> None:
         kinds.append(trial.params["kind"])
     assert kinds[:4] == list("dcba")
     assert set(kinds[4:8]) == {"nan", "raises", "pruned", "inf"}
-    assert set(kinds[8:]) <= set("abcd")  # all have been tried: the best-scored of the moves
+    assert set(kinds[8:]) <= set("abcd")  # all have been tried, so the best-scored move is repeated
     why = {one.params["kind"]: one.why for one in sampler.scored}
     assert why["a"] is None
     assert why["raises"] == "RuntimeError: no such model"
@@ -190,7 +190,7 @@ def test_where_nothing_has_a_score_it_says_why() -> None:
         raise RuntimeError("no GPU")
 
     study = optuna.create_study(sampler=around(RandomSampler(seed=0), define))
-    with pytest.raises(ForetellError, match=r"none of the warmup's 4 candidates.*no GPU"):
+    with pytest.raises(ForetellError, match=r"none of the 4 candidates.*no GPU"):
         study.ask().suggest_int("width", 1, 4)
 
 
@@ -202,10 +202,10 @@ def test_workers_of_one_storage_share_the_warmup(tmp_path: Path) -> None:
         for s in samplers
     ]
     trials = [study.ask() for _ in range(4) for study in studies]
-    for trial in reversed(trials):  # whoever asks first
+    for trial in reversed(trials):  # in any order
         widths(trial)
     assert [trial.params for trial in trials] == best(samplers[0], 8) == best(samplers[1], 8)
-    # A study that has had its warmup goes on, also with a sampler made anew.
+    # A study whose warmup is over continues, even with a new sampler.
     resumed = around(RandomSampler(seed=3), first=8, seed=5)
     optuna.load_study(storage=storage, study_name="s", sampler=resumed).optimize(widths, n_trials=3)
     assert resumed.scored == []
@@ -315,16 +315,16 @@ def test_a_proxy_of_which_less_is_better_is_turned(monkeypatch: pytest.MonkeyPat
     [
         ({"sampler": TPESampler}, "sampler is a ABCMeta; give an Optuna sampler"),
         ({"define": 3}, "define is a int"),
-        ({"score": None}, "not neither"),
-        ({"batch": BATCH}, "not both"),
+        ({"score": None}, "neither batch nor score is given"),
+        ({"batch": BATCH}, "batch and score are both given"),
         ({"score": None, "batch": BATCH, "proxy": "synflo"}, "did you mean 'synflow'"),
         ({"score": None, "batch": BATCH, "proxy": ["snip", "params"]}, "proxy is snip, params"),
         ({"score": None, "batch": BATCH, "loss": "l3"}, "no loss is called 'l3'"),
         ({"score": None, "batch": 3}, "batch is a int"),
-        ({"warmup": 3, "first": 4}, "warmup=3 and first=4"),
-        ({"warmup": 3, "first": 0}, "warmup=3 and first=0"),
-        ({"warmup": -1}, "warmup=-1"),
-        ({"moves": 0}, "moves=0"),
+        ({"warmup": 3, "first": 4}, "warmup is 3 and first is 4"),
+        ({"warmup": 3, "first": 0}, "warmup is 3 and first is 0"),
+        ({"warmup": -1}, "warmup is -1"),
+        ({"moves": 0}, "moves is 0"),
     ],
 )
 def test_arguments_that_cannot_be_meant(options: dict[str, Any], message: str) -> None:
@@ -342,10 +342,10 @@ def test_without_optuna_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
 
 
 def cells() -> tuple[dict[str, float], dict[str, float]]:
-    """Accuracies of all cells of six edges with five operations, and scores that half know them.
+    """Accuracies of all cells with six edges and five operations, and noisy scores of them.
 
-    Accuracy is a sum of what each edge and each pair of edges contributes; their rank correlation
-    with the scores is 0.7, about that of synflow on NAS-Bench-201.
+    Accuracy is the sum of the contributions of each edge and each pair of edges. Its rank
+    correlation with the scores is 0.7, about that of synflow on NAS-Bench-201.
     """
     rng = np.random.default_rng(0)
     digits = np.array(list(itertools.product(range(5), repeat=6)))
@@ -362,7 +362,7 @@ def cell(trial: BaseTrial) -> str:
 
 
 LATE = 50
-"""Searches that take longer are cut off, which changes no median below it."""
+"""Longer searches are cut off, which changes no median below this number."""
 
 
 @pytest.mark.parametrize("name", ["random", "tpe"])

@@ -1,4 +1,4 @@
-"""`check_space`: a space that keeps the laws passes, and one that breaks a law is caught."""
+"""`check_space` accepts a valid space, and names each requirement that is not met."""
 
 import random
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +14,7 @@ from foretell.testing import check_space
 
 
 class Widths:
-    """Two layers of one of three widths, the second no wider than the first."""
+    """Two layers with one of three widths each, the second no wider than the first."""
 
     name = "widths"
     choices: Any = (("2", "3", "4"),) * 2
@@ -65,7 +65,7 @@ def test_a_space_that_keeps_the_laws_passes() -> None:
 
 
 def filled(value: float) -> Callable[[Any, Arch, int], nn.Module]:
-    """A build that makes all weights the same."""
+    """A `build` that sets all weights to one value."""
 
     def build(self: Widths, arch: Arch, seed: int) -> nn.Module:
         model = Widths.build(self, arch, seed)
@@ -77,33 +77,33 @@ def filled(value: float) -> Callable[[Any, Arch, int], nn.Module]:
 
 
 def drawn_by_torch(self: Widths, arch: Arch, seed: int) -> nn.Module:
-    """Weights from the global generator, whatever the seed."""
+    """Draw weights from the global generator, whatever the seed."""
     require_valid(self, arch)
     return nn.Linear(3, arch[0] + 2)
 
 
 def seeded_globally(self: Widths, arch: Arch, seed: int) -> nn.Module:
-    """The right weights, and the global generator is another afterwards."""
+    """Draw the right weights, but change the global generator."""
     torch.manual_seed(seed)
     return drawn_by_torch(self, arch, seed)
 
 
 def other_layers(self: Widths, arch: Arch, seed: int) -> nn.Module:
-    """As many layers as were ever built."""
+    """Build as many layers as networks were built before."""
     built = self.__dict__.setdefault("built", [])
     built.append(1)
     return nn.Sequential(*(Widths.build(self, arch, seed) for _ in built))
 
 
 class Summed(nn.Module):
-    """One number for the whole batch."""
+    """A module that returns one number for the whole batch."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.sum(0, keepdim=True)
 
 
 class Fixed(nn.Module):
-    """A function of a parameter that it does not use."""
+    """A module with a parameter that its output does not depend on."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -114,28 +114,28 @@ class Fixed(nn.Module):
 
 
 def draws(self: Widths, arch: Arch) -> bool:
-    """Valid as it should be, and a number is drawn."""
+    """Return the right validity, but draw a random number."""
     random.random()
     return Widths.is_valid(self, arch)
 
 
 BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "name": ({"name": ""}, "the name is empty"),
-    "name of a number": ({"name": 3}, "the name is 3, not a text"),
+    "name of a number": ({"name": 3}, "the name is 3, not a string"),
     "no positions": ({"choices": ()}, "choices is empty"),
     "choices of a list": ({"choices": [("a",)] * 2}, "choices is not a tuple"),
     "no options": ({"choices": (("a", "b", "c"), ())}, "no options at position 1"),
     "options of a list": ({"choices": (["a"], ["b"])}, "options at position 0 are not a tuple"),
-    "numbers as options": ({"choices": ((2, 3, 4),) * 2}, "at position 0 are not all texts"),
-    "settings": ({"settings": lambda _: {"size": (1, 2)}}, "settings change on the way through"),
+    "numbers as options": ({"choices": ((2, 3, 4),) * 2}, "at position 0 are not all strings"),
+    "settings": ({"settings": lambda _: {"size": (1, 2)}}, "settings change when they are written"),
     "nothing valid": ({"is_valid": lambda *_: False}, "no valid architecture"),
     "text of several lines": ({"format": lambda *_: "0\n0"}, "has several lines"),
-    "no text": ({"format": lambda _, arch: arch}, "not a text"),
-    "another text": ({"format": lambda *_: "00"}, r"parse\('00'\) gives \(0, 0\), but it was"),
+    "no text": ({"format": lambda _, arch: arch}, "not a string"),
+    "another text": ({"format": lambda *_: "00"}, r"parse\('00'\) gives \(0, 0\), but the"),
     "canonical that is not valid": ({"canonical": lambda *_: (0, 2)}, "is not valid"),
     "canonical that goes round": (
         {"canonical": lambda _, arch: ((arch[0] + 1) % 3, 0)},
-        "is not itself but",
+        "; expected the same",
     ),
     "accepts anything": ({"is_valid": lambda *_: True}, "is_valid accepts"),
     "canonical of anything": ({"canonical": lambda _, arch: arch}, r"canonical\(.*does not raise"),
@@ -150,10 +150,10 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "no network": ({"build": lambda s, a, _: require_valid(s, a)}, "a NoneType, not a module"),
     "evaluation": ({"build": lambda *a: Widths.build(*a).eval()}, "in evaluation mode"),
-    "global weights": ({"build": drawn_by_torch}, r"twice with seed 0 gives other weights"),
-    "seeding for all": ({"build": seeded_globally}, "moved a global random number generator"),
-    "drawing": ({"is_valid": draws}, "moved a global random number generator"),
-    "other parameters": ({"build": other_layers}, "gives other parameters"),
+    "global weights": ({"build": drawn_by_torch}, r"twice with seed 0 gives different weights"),
+    "seeding for all": ({"build": seeded_globally}, "changed a global random number generator"),
+    "drawing": ({"is_valid": draws}, "changed a global random number generator"),
+    "other parameters": ({"build": other_layers}, "gives different parameters"),
     "nan": ({"build": filled(float("nan"))}, "0.weight of .* is not finite"),
     "infinite": ({"build": filled(float("inf"))}, "is not finite"),
     "the same for all seeds": ({"build": filled(1.0)}, "another seed gives the same weights"),
@@ -182,7 +182,7 @@ def test_a_broken_law_is_named(name: str) -> None:
 
 
 class Few(Widths):
-    """Three of the architectures, each near the others."""
+    """Three of the architectures, all neighbours of each other."""
 
     def listed(self) -> Sequence[Arch]:
         return [(0, 0), (1, 0), (2, 1)]
@@ -204,7 +204,7 @@ def test_a_space_that_is_listed_passes() -> None:
         ({"listed": lambda _: [(0, 0), (0, 0), (1, 0), (2, 1)]}, "twice or out of order"),
         ({"listed": lambda _: [(0, 0), (1, 0), (2, 2)]}, "is_valid rejects what is listed"),
         ({"near": lambda self, arch: self.listed()}, "is its own neighbour"),
-        ({"near": lambda *_: [(0, 0), (0, 0)]}, "a neighbour of .* comes twice"),
+        ({"near": lambda *_: [(0, 0), (0, 0)]}, "a neighbour of .* occurs twice"),
         ({"near": lambda *_: [(1, 1)]}, "a neighbour of .* is not valid"),
         (
             {"listed": lambda _: [(0, 0), (1, 0)], "near": lambda *_: [(2, 1)]},
@@ -222,7 +222,7 @@ def test_a_broken_law_of_listed_spaces_is_named(members: dict[str, Any], said: s
     [
         ((("a", "b"), ((0, 1), (1, 0))), "does not lead to a later node"),
         ((("a", "b"), ((0, 2),)), "does not lead to a later node"),
-        (((0, 1), ()), "a node's label is not a text"),
+        (((0, 1), ()), "a node's label is not a string"),
     ],
 )
 def test_a_broken_law_of_graphs_is_named(graph: Graph, said: str) -> None:
@@ -238,12 +238,12 @@ def test_a_registered_space_is_rebuilt_by_its_settings(monkeypatch: pytest.Monke
     from foretell.spaces import SPACES, NASBench201
 
     class Forgetful(NASBench201):
-        """It never says how many channels it has."""
+        """A space whose settings lack the number of channels."""
 
         def settings(self) -> dict[str, Json]:
             return {"cells": self.cells}
 
     entry = type(SPACES["nb201"])(Forgetful, "here", "333333")
     monkeypatch.setitem(SPACES, "nb201", entry)
-    with pytest.raises(AssertionError, match="gives another space"):
+    with pytest.raises(AssertionError, match="gives a different space"):
         check_space(Forgetful(channels=3), samples=1)

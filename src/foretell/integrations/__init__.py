@@ -1,1 +1,1 @@
-"""foretell inside other libraries: a module for each, which imports that library."""
+"""foretell in other libraries: one module per library, which imports it."""

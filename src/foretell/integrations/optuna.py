@@ -1,8 +1,8 @@
 """Zero-cost warmup and move proposal for the define-by-run studies of Optuna.
 
-Abdelfattah et al. 2021, arXiv:2101.08134, put before or into any search; Akiba et al. 2019,
-arXiv:1907.10902, is Optuna. The search space is never declared: the user's function is run on
-drafts of a trial, which note what it asks for.
+The two methods of Abdelfattah et al. 2021, arXiv:2101.08134, work with any sampler of Optuna
+(Akiba et al. 2019, arXiv:1907.10902). The search space need not be declared: the user's function is
+called with drafts of a trial, which record the parameters that it requests.
 """
 
 import copy
@@ -51,41 +51,41 @@ from optuna.trial import (  # noqa: E402
 __all__ = ["Candidate", "ZeroCostSampler"]
 
 PATIENCE = 100
-"""After so many draws in a row that were drawn before, the space counts as exhausted."""
+"""The space counts as exhausted after this many consecutive draws of known candidates."""
 
 Space = dict[str, BaseDistribution]
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """What `define` asked of one draft, and how that scored."""
+    """The parameters that `define` requested from one draft, and the score of its model."""
 
     params: Mapping[str, Any]
     distributions: Mapping[str, BaseDistribution]
     value: float
-    """Higher is better; nan where it is undefined."""
+    """The score; higher is better, nan if it is undefined."""
     why: str | None = None
     """Why the value is undefined; None if it is defined."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is suggested in one trial: the candidate's, beside what the sampler drew jointly."""
+    """The suggestions for one trial: those of the candidate, and those of the sampler."""
 
     candidate: Candidate
     space: Space
     drawn: dict[str, Any] | None
-    """The sampler's own values in its relative space; None while it has not been asked."""
+    """The values that the sampler drew in its relative space; None if not drawn yet."""
 
 
 class Draft(FixedTrial):
-    """A trial that is never told: it asks the sampler as a trial would and notes the answers."""
+    """A trial that is never reported to the study and records what the sampler suggests."""
 
     def __init__(self, sampler: BaseSampler, study: Study, trial: FrozenTrial) -> None:
         super().__init__({}, trial.number)
         self._sampler = sampler
         self._study = study
-        self._trial = copy.copy(trial)  # with what has been suggested of this draft
+        self._trial = copy.copy(trial)  # collects the suggestions for this draft
         self._trial.params = dict(trial.params)
         self._trial.distributions = dict(trial.distributions)
         self.space = sampler.infer_relative_search_space(study, self._trial)
@@ -113,17 +113,19 @@ class Draft(FixedTrial):
 
 
 class ZeroCostSampler(BaseSampler):
-    """Lets scores of untrained networks choose what any Optuna sampler suggests.
+    """Uses scores of untrained networks to choose among the suggestions of any Optuna sampler.
 
-    - Warmup: `warmup` random candidates are scored and the `first` best suggested, the best first.
-    - Moves: after that, the sampler makes `moves` suggestions a trial; the best-scored counts.
+    - Warmup: `warmup` random candidates are scored, and the `first` best ones are suggested, in
+      descending order.
+    - Moves: afterwards, the sampler makes `moves` suggestions per trial, and the best-scored one is
+      used.
 
-    Trial number t gets the t-th best, enqueued trials not counted. That depends on `seed` alone:
-    workers that share a storage need know nothing of each other, and a resumed study does not warm
-    up again. The sampler learns from all finished trials as ever, and suggests as ever what
-    `define` does not ask for: a learning rate, say.
+    Trial number t gets the t-th best candidate of the warmup, not counting enqueued trials. The
+    candidates depend only on `seed`: workers that share a storage do not have to communicate, and
+    a resumed study does not repeat the warmup. As usual, the sampler learns from all finished
+    trials, and suggests the parameters that `define` does not request, such as a learning rate.
 
-    An undefined score, or a model that can't be built, comes last.
+    Candidates with an undefined score, or whose model cannot be built, come last.
 
     >>> import optuna
     >>> from torch import nn
@@ -152,43 +154,46 @@ class ZeroCostSampler(BaseSampler):
         seed: int = 0,
         **choices: Unpack[ScoreChoices],
     ) -> None:
-        """`define` takes a trial and returns the model, the same that the objective trains.
+        """`define` takes a trial and returns the model that the objective trains.
 
         - `batch`: the minibatch on which `proxy` scores a model, as for `foretell.score`;
           `proxy` may have settings: `{"nwot": {...}}`.
-        - `score`: instead of a batch, what gives the score of anything that `define` returns;
-          higher is better.
-        - `scoring`: how `proxy` scores; each field of `ScoreSettings`, such as `loss`, may also be
-          given by name, and then takes precedence.
+        - `score`: instead of a batch, a function that scores whatever `define` returns; higher is
+          better.
+        - `scoring`: the settings for `proxy`; each field of `ScoreSettings`, such as `loss`, may
+          also be given by name, and then takes precedence.
         - `first`: how many of the `warmup` candidates are suggested, by default 10.
-        - `warmup=0` leaves out the warmup, `moves=1` the scores of moves.
-        - `seed`: of the candidates and of the weights that `define` draws for the scores.
+        - `warmup=0` turns off the warmup, and `moves=1` the scoring of moves.
+        - `seed` determines the candidates, and the weights that `define` draws for scoring.
 
-        Raises ForetellError for arguments that cannot be meant.
+        Raises ForetellError for invalid arguments.
         """
         settings = settings_of(scoring, choices)
         if not isinstance(sampler, BaseSampler):
             raise ForetellError(
-                f"sampler is a {type(sampler).__name__}; give an Optuna sampler: TPESampler()"
+                f"sampler is a {type(sampler).__name__}; give an Optuna sampler, such as "
+                "TPESampler()"
             )
         if not callable(define):
             raise ForetellError(
-                f"define is a {type(define).__name__}; give the function of a trial that returns "
-                "the model"
+                f"define is a {type(define).__name__}; give a function that takes a trial and "
+                "returns the model"
             )
         if (batch is None) == (score is None):
+            given = "neither batch nor score is" if score is None else "batch and score are both"
             raise ForetellError(
-                "the scores need a batch for the proxy, or a function score, "
-                f"not {'both' if score else 'neither'}"
+                f"{given} given; give a batch for the proxy, or a function as score"
             )
         first = min(10, warmup) if first is None else first
         if not (0 <= first <= warmup and (first or not warmup)):
             raise ForetellError(
-                f"warmup={warmup} and first={first}: give a warmup of at least 1 and a first from "
-                "1 up to it, or warmup=0 for none"
+                f"warmup is {warmup} and first is {first}; expected first from 1 to warmup, or "
+                "warmup=0 for no warmup"
             )
         if moves < 1:
-            raise ForetellError(f"moves={moves}; give 1 to take what the sampler suggests, or more")
+            raise ForetellError(
+                f"moves is {moves}; expected at least 1, which takes what the sampler suggests"
+            )
         self._sampler = sampler
         self._define = define
         self._score = score or by_proxy(batch, proxy, seed, settings)
@@ -196,9 +201,9 @@ class ZeroCostSampler(BaseSampler):
         self._first = first
         self._moves = moves
         self._seed = seed
-        self._best: list[Candidate] | None = None  # of the warmup, once it is scored
+        self._best: list[Candidate] | None = None  # the best of the warmup, once it is scored
         self._scored: dict[str, Candidate] = {}
-        self._plans: dict[tuple[str, int], Plan] = {}  # of trials between the two calls for one
+        self._plans: dict[tuple[str, int], Plan] = {}  # Optuna calls us twice per trial
         self._lock = threading.Lock()
 
     @property
@@ -207,7 +212,7 @@ class ZeroCostSampler(BaseSampler):
         return in_order(self._scored.values())
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> Space:
-        """The parameters that `sample_relative` will suggest: the sampler's own and the plan's."""
+        """The parameters that `sample_relative` will suggest: those of the sampler and the plan."""
         plan = self._plan(study, trial)
         if plan is None:
             return self._sampler.infer_relative_search_space(study, trial)
@@ -217,7 +222,7 @@ class ZeroCostSampler(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: Space
     ) -> dict[str, Any]:
-        """The plan's parameters, and those that the sampler draws jointly beside them."""
+        """The parameters of the plan, and others that the sampler draws jointly."""
         plan = self._plans.pop((study.study_name, trial.number), None)
         if plan is None:
             return self._sampler.sample_relative(study, trial, search_space)
@@ -234,17 +239,17 @@ class ZeroCostSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """What the sampler suggests for a parameter that is not planned."""
+        """The sampler's suggestion for a parameter that is not in the plan."""
         return self._sampler.sample_independent(study, trial, param_name, param_distribution)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Pass it on."""
+        """Forward the call to the sampler."""
         self._sampler.before_trial(study, trial)
 
     def after_trial(
         self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
-        """Pass it on."""
+        """Forward the call to the sampler."""
         self._sampler.after_trial(study, trial, state, values)
 
     def reseed_rng(self) -> None:
@@ -252,7 +257,7 @@ class ZeroCostSampler(BaseSampler):
         self._sampler.reseed_rng()
 
     def _plan(self, study: Study, trial: FrozenTrial) -> Plan | None:
-        """What to suggest in this trial; None where the sampler alone decides."""
+        """The plan for this trial; None if the sampler alone decides."""
         if enqueued(trial):
             return None
         with self._lock:
@@ -263,7 +268,7 @@ class ZeroCostSampler(BaseSampler):
             return self._move(study, trial) if self._moves > 1 else None
 
     def _rank(self, study: Study, trial: FrozenTrial) -> int:
-        """How many trials before this one left what is suggested to us."""
+        """The number of earlier trials that were not enqueued."""
         return sum(t.number < trial.number and not enqueued(t) for t in all_trials(study))
 
     def _warm_up(self, study: Study) -> list[Candidate]:
@@ -281,14 +286,15 @@ class ZeroCostSampler(BaseSampler):
             best = in_order(pool.values())
             if best[0].why is not None:
                 raise ForetellError(
-                    f"none of the warmup's {len(best)} candidates has a score, so there is nothing "
-                    f"to choose by; the first: {next(iter(pool.values())).why}"
+                    f"none of the {len(best)} candidates of the warmup has a defined score (the "
+                    f"first: {next(iter(pool.values())).why}); check define and the proxy, or "
+                    "give warmup=0"
                 )
             self._best = best[: self._first]
         return self._best
 
     def _move(self, study: Study, trial: FrozenTrial) -> Plan:
-        """The best-scored of the sampler's suggestions; rather one that no trial has had."""
+        """The best-scored suggestion of the sampler, preferably one that no trial has used."""
         tried = {key_of(t.params) for t in all_trials(study) if t.number != trial.number}
         plans = []
         for move in range(self._moves):
@@ -300,7 +306,7 @@ class ZeroCostSampler(BaseSampler):
         return min(plans, key=lambda entry: entry[:-1])[-1]
 
     def _evaluate(self, draft: Draft, seed: int) -> tuple[str, Candidate]:
-        """What `define` asks of the draft and how that scores, and the key of its parameters."""
+        """The key of the parameters that `define` requests from the draft, and the candidate."""
         value, why = math.nan, None
         with own_randomness(seed, torch.device("cpu")):
             try:
@@ -311,7 +317,7 @@ class ZeroCostSampler(BaseSampler):
                 value = float(self._score(defined))
                 if not math.isfinite(value):
                     value, why = math.nan, f"the score is {value}"
-            except ANY as error:  # whatever the user's code raises for an impossible model
+            except ANY as error:  # the user's code may raise anything for an impossible model
                 why = complaint_of(error)
         key = key_of(draft.params)
         candidate = Candidate(draft.params, draft.distributions, value, why)
@@ -330,11 +336,11 @@ def by_proxy(
     seed: int,
     scoring: ScoreSettings,
 ) -> Callable[[Any], float]:
-    """What scores a model by the proxy on the batch; raises ForetellError for wrong arguments."""
+    """A function that scores a model. Raises ForetellError for wrong arguments."""
     proxies = make_plan(proxy).proxies
     if len(proxies) != 1:
         names = ", ".join(one.name for one in proxies)
-        raise ForetellError(f"proxy is {names}; give one to choose by")
+        raise ForetellError(f"proxy is {names}; give a single proxy")
     return partial(value_of, batch=as_batch(batch), proxy=proxy, seed=seed, scoring=scoring)
 
 
@@ -345,7 +351,7 @@ def value_of(
     seed: int,
     scoring: ScoreSettings,
 ) -> float:
-    """The proxy's value for the model, turned so that higher is better."""
+    """The value of the proxy for the model, negated if lower is better."""
     (found,) = make_plan(proxy).proxies
     one = score_model(model, batch, proxy, seed=seed, scoring=scoring)[found.name]
     if one.why is not None:
@@ -354,36 +360,36 @@ def value_of(
 
 
 def keeping_fixed(sampler: BaseSampler, other: BaseSampler) -> BaseSampler:
-    """The other sampler, with what a partially fixed sampler holds fixed."""
+    """The sampler `other`, with the parameters fixed that `sampler` fixes, if any."""
     if not isinstance(sampler, PartialFixedSampler):
         return other
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)  # the user has seen it
+        warnings.simplefilter("ignore", ExperimentalWarning)  # the user has seen it already
         return PartialFixedSampler(
             sampler._fixed_params, keeping_fixed(sampler._base_sampler, other)
         )
 
 
 def all_trials(study: Study) -> list[FrozenTrial]:
-    """The study's trials; what Hyperband shows samplers is one bracket's, and this sees all."""
+    """All trials of the study; Hyperband would show a sampler only those of one bracket."""
     return Study.get_trials(study, deepcopy=False)
 
 
 def enqueued(trial: FrozenTrial) -> bool:
-    """Whether the user, or a retry, fixed what this trial tries."""
+    """Whether the parameters of this trial were fixed by the user or by a retry."""
     return "fixed_params" in trial.system_attrs
 
 
 def key_of(params: Mapping[str, Any]) -> str:
-    """Text that is the same for the same parameters alone: True is not 1."""
+    """A text that identifies the parameters; True and 1 differ."""
     return repr(sorted((name, repr(value)) for name, value in params.items()))
 
 
 def placed(candidate: Candidate) -> tuple[bool, float]:
-    """Sorts the highest score first, nan last."""
+    """A sort key that places the highest score first and nan last."""
     return (True, 0.0) if math.isnan(candidate.value) else (False, -candidate.value)
 
 
 def in_order(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """The best first, undefined scores last, equals in the order they were drawn."""
+    """The candidates, best first and undefined last; equal ones in the order of drawing."""
     return sorted(candidates, key=placed)

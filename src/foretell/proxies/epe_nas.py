@@ -50,6 +50,9 @@ def epe_nas(
 def log_correlations(rows: Tensor, epsilon: float) -> Tensor:
     """Σ_ij log(|r_ij| + ε) of the correlations r of the rows."""
     if (rows == rows[:, :1]).all(1).any():
-        raise ArithmeticError("the output's gradient by some sample is constant: no correlation")
+        raise ArithmeticError(
+            "the gradient of the output with respect to a sample is constant, so it has no "
+            "correlations"
+        )
     rows = rows / rows.abs().amax(1, keepdim=True)  # squares of tiny gradients would underflow
     return (torch.corrcoef(rows).abs() + epsilon).log().sum()

@@ -28,9 +28,12 @@ def jacob_cov(input_grads: Tensor, epsilon: float = 1e-5) -> Tensor:
         raise ArithmeticError("a correlation needs at least two samples")
     rows = input_grads.double()
     if (rows == rows[:, :1]).all(1).any():
-        raise ArithmeticError("the output's gradient by some sample is constant: no correlation")
+        raise ArithmeticError(
+            "the gradient of the output with respect to a sample is constant, so it has no "
+            "correlations"
+        )
     if not rows.isfinite().all():
-        raise ArithmeticError("the output's gradient by some sample is not finite")
+        raise ArithmeticError("the gradient of the output with respect to a sample is not finite")
     rows = rows / rows.abs().amax(1, keepdim=True)  # squares of tiny gradients would underflow
     v = torch.linalg.eigvalsh(torch.corrcoef(rows)).clamp_min(0)  # rounding may give −1e-17
     total: Tensor = ((v + epsilon).log() + 1 / (v + epsilon)).sum()

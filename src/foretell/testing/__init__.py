@@ -1,7 +1,8 @@
-"""The laws as checks to run over proxies, spaces, searchers and data of your own.
+"""Conformance checks for your own proxies, spaces, searchers and data.
 
-Each check raises AssertionError, saying which law is broken; foretell's own tests run them over
-everything that is registered. Beside them are the names that searchers and data are written with.
+Each check raises AssertionError with the requirement that is not met. foretell's own tests run the
+checks on everything that is registered. The package also has the names that are needed to write
+searchers and data.
 """
 
 from foretell.data import Splits

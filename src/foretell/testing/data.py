@@ -1,4 +1,4 @@
-"""The laws that every data set has to keep."""
+"""The requirements that every data set must meet."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,11 +16,11 @@ PARTS = ("train", "val", "test")
 
 
 def check_data(data: Splits | Callable[[], Splits], *, disjoint: bool = True) -> None:
-    """Raise AssertionError, saying which law is broken, unless the data keep them all.
+    """Raise AssertionError with the requirement that the data do not meet, if any.
 
-    `data` are splits, or a function that loads them: then loading twice must give the same and move
-    no global generator. All samples are read. `disjoint=False` allows for samples that the source
-    itself holds twice, in different parts.
+    `data` are splits, or a function that loads them; loading twice must then give the same data and
+    leave the global random number generators unchanged. All samples are read. `disjoint=False`
+    permits samples that occur in different parts, for sources that contain duplicates.
 
     >>> from foretell import load_data
     >>> check_data(lambda: load_data("digits"))
@@ -29,7 +29,7 @@ def check_data(data: Splits | Callable[[], Splits], *, disjoint: bool = True) ->
     splits = data() if callable(data) else data
     assert isinstance(splits, Splits), f"the data are a {type(splits).__name__}, not Splits"
     if callable(data):
-        assert generator_states() == before, "loading moved a global random number generator"
+        assert generator_states() == before, "loading changed a global random number generator"
         again = data().fingerprint
         assert again == splits.fingerprint, "loading twice gives data of different fingerprints"
     for part in PARTS:
@@ -38,11 +38,11 @@ def check_data(data: Splits | Callable[[], Splits], *, disjoint: bool = True) ->
         check_disjoint(splits)
     check_fingerprint(splits)
     check_minibatch(splits)
-    assert generator_states() == before, "reading moved a global random number generator"
+    assert generator_states() == before, "reading changed a global random number generator"
 
 
 def check_part(splits: Splits, part: str) -> None:
-    """Samples and labels of one part are as many, of the right kinds, and in range."""
+    """Check the numbers, types and ranges of the samples and labels of a part."""
     samples, labels = getattr(splits, part)
     assert isinstance(labels, Tensor), f"the labels of {part} are not a tensor"
     assert len(labels), f"{part} has no samples"
@@ -51,7 +51,7 @@ def check_part(splits: Splits, part: str) -> None:
     )
     shape = tuple(samples.shape[1:])
     assert shape == splits.sample_shape, (
-        f"a sample of {part} has shape {shape}, one of train {splits.sample_shape}"
+        f"a sample of {part} has shape {shape}; expected that of train, {splits.sample_shape}"
     )
     assert labels.dtype == torch.int64, f"the labels of {part} are {labels.dtype}, not int64"
     assert int(labels.min()) >= 0, f"a label of {part} is negative"
@@ -62,12 +62,14 @@ def check_part(splits: Splits, part: str) -> None:
 
 
 def check_samples(splits: Splits, part: str) -> None:
-    """All rows can be read, by slices and by numbers, and are numbers that a network can take."""
+    """Check that all rows can be read, by slice and by index, and are valid network inputs."""
     samples = getattr(splits, part)[0]
     read = samples[:]
     kind = torch.float32 if splits.vocabulary is None else torch.int64
     assert read.dtype == kind, f"the samples of {part} are {read.dtype}, not {kind}"
-    assert tuple(read.shape) == tuple(samples.shape), f"{part} is not of the shape that it says"
+    assert tuple(read.shape) == tuple(samples.shape), (
+        f"reading {part} gives shape {tuple(read.shape)}, but its shape is {tuple(samples.shape)}"
+    )
     assert read.isfinite().all(), f"a sample of {part} is not finite"
     if splits.vocabulary is not None:
         in_range = int(read.min()) >= 0 and int(read.max()) < splits.vocabulary.size
@@ -77,24 +79,24 @@ def check_samples(splits: Splits, part: str) -> None:
     assert torch.equal(samples[:], read), f"reading {part} twice gives different samples"
     layout = torch.contiguous_format
     moved = samples.to(torch.device("cpu"), memory_format=layout)
-    assert torch.equal(moved, read), f"`to` gives other samples of {part}"
+    assert torch.equal(moved, read), f"`to` changes the samples of {part}"
 
 
 def check_disjoint(splits: Splits) -> None:
-    """No sample is in two parts."""
+    """Check that no sample is in two parts."""
     held = {part: rows_of(getattr(splits, part)[0][:]) for part in PARTS}
     for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
         both = len(held[one] & held[other])
-        assert not both, f"{both} of the samples of {one} are in {other}, too"
+        assert not both, f"{both} of the samples of {one} are also in {other}"
 
 
 def rows_of(samples: Tensor) -> set[bytes]:
-    """The samples' bits."""
+    """The bytes of each sample."""
     return {row.numpy().tobytes() for row in samples}
 
 
 def check_fingerprint(splits: Splits) -> None:
-    """It changes when a sample, a label, or the part that they are in changes."""
+    """Check that the fingerprint depends on samples, labels, and the parts that contain them."""
     samples, labels = splits.val
     changed = labels.clone()
     changed.view(-1)[0] = (changed.view(-1)[0] + 1) % max(2, splits.classes)
@@ -104,20 +106,23 @@ def check_fingerprint(splits: Splits) -> None:
         nudged.view(-1)[0] += 1
         others["sample"] = {"val": (nudged, labels)}
     else:
-        told = getattr(samples, "fingerprint", "")
-        assert told, "samples that are read when asked for need a `fingerprint`, a text"
+        own = getattr(samples, "fingerprint", "")
+        assert own, "samples that are read on demand need an attribute `fingerprint`, a string"
     if not torch.equal(samples[:], splits.test[0][:]):
         others["order of the parts"] = {"val": splits.test, "test": splits.val}
     for what, change in others.items():
         differs = replace(splits, **change).fingerprint != splits.fingerprint
-        assert differs, f"the fingerprint does not notice another {what}"
+        assert differs, f"the fingerprint does not depend on the {what}"
 
 
 def check_minibatch(splits: Splits) -> None:
-    """A small batch to score networks on can be drawn."""
+    """Check that a minibatch can be drawn, and that the seed determines it."""
     size = min(8, len(splits.train[1]))
     samples, labels = minibatch(splits.train, size, seed=0)
-    assert tuple(samples.shape) == (size, *splits.sample_shape), "a minibatch has another shape"
+    shape = (size, *splits.sample_shape)
+    assert tuple(samples.shape) == shape, (
+        f"a minibatch has shape {tuple(samples.shape)}; expected {shape}"
+    )
     again = minibatch(splits.train, size, seed=0)
     same = torch.equal(samples, again[0]) and torch.equal(labels, again[1])
     assert same, "drawing the same minibatch twice gives different samples"

@@ -1,4 +1,4 @@
-"""The global random number generators, which nothing may move."""
+"""The states of the global random number generators, which foretell must not change."""
 
 import random
 
@@ -9,7 +9,7 @@ __all__ = ["generator_states"]
 
 
 def generator_states() -> tuple[object, ...]:
-    """What changes as soon as anybody draws from a global generator of Python, NumPy or PyTorch.
+    """The states of the global generators of Python, NumPy and PyTorch; any draw changes them.
 
     >>> before = generator_states()
     >>> generator_states() == before

@@ -1,4 +1,4 @@
-"""The laws that every searcher has to keep."""
+"""The requirements that every searcher must meet."""
 
 import itertools
 import math
@@ -16,56 +16,56 @@ from foretell.testing.generators import generator_states
 __all__ = ["Letters", "answer", "check_searcher", "converse"]
 
 Make = Callable[[Space, int], Searcher]
-"""What makes a searcher of a space and a seed."""
+"""A function that takes a space and a seed and returns a searcher."""
 
 SMALL = 1_000
-"""In a space of fewer architectures a search must come to an end."""
+"""A search of a space with fewer architectures must end."""
 
 Conversation = list[tuple[Question, float]]
-"""What was asked and what was answered, in the order of the answers."""
+"""Questions with their answers, in the order of the answers."""
 
 
 @dataclass(frozen=True)
 class Letters:
-    """Words of three letters; one read backwards is isomorphic, and "ccc" is not in the space.
+    """A space of words of three letters, without "ccc"; reversed words are isomorphic.
 
-    Small enough that a search ends: there are 17 classes. Nothing can be built.
+    It is small enough for a search to end, with 17 classes. It has no networks.
     """
 
     name: str = "letters"
     choices: tuple[tuple[str, ...], ...] = (("a", "b", "c"),) * 3
 
     def is_valid(self, arch: Arch) -> bool:
-        """Whether it is a word of the space."""
+        """Whether `arch` is a word of the space."""
         return len(arch) == 3 and all(0 <= letter < 3 for letter in arch) and arch != (2, 2, 2)
 
     def canonical(self, arch: Arch) -> Arch:
-        """The first in the alphabet of the word and the word read backwards."""
+        """The word or its reverse, whichever comes first in the alphabet."""
         return min(arch, arch[::-1])
 
     def build(self, arch: Arch, seed: int) -> nn.Module:
-        """Nothing: no searcher has to build."""
+        """Raises ForetellError, since a searcher must not build networks."""
         raise ForetellError("a space of words has no networks; a searcher must not build any")
 
     def parse(self, text: str) -> Arch:
-        """The word."""
+        """The architecture of a word."""
         return tuple("abc".index(letter) for letter in text)
 
     def format(self, arch: Arch) -> str:
-        """The word."""
+        """The word of an architecture."""
         return "".join("abc"[letter] for letter in arch)
 
     def settings(self) -> dict[str, Json]:
-        """None."""
+        """There are no settings."""
         return {}
 
 
 def check_searcher(make: Make, spaces: Sequence[Space] = (Letters(), NASBench201())) -> None:
-    """Raise AssertionError, saying which law is broken, unless the searchers made keep them all.
+    """Raise AssertionError with the requirement that the searchers do not meet, if any.
 
-    `make` makes a searcher of a space and a seed; give it settings under which it begins to search
-    within about twenty answers. `spaces` are where it is tried; of one with fewer than a thousand
-    architectures the search must also come to an end.
+    `make` takes a space and a seed and returns a searcher; its settings must let it start to search
+    after about twenty answers. It is checked on each of `spaces`; in those with fewer than a
+    thousand architectures, the search must also end.
 
     >>> from foretell.searchers import RandomSearch
     >>> check_searcher(RandomSearch)
@@ -79,17 +79,17 @@ def check_searcher(make: Make, spaces: Sequence[Space] = (Letters(), NASBench201
         check_unasked(make, space)
         check_nothing_twice(make, space)
         check_end(make, space)
-    assert generator_states() == before, "the searcher moved a global random number generator"
+    assert generator_states() == before, "the searcher changed a global random number generator"
 
 
 def answer(question: Question) -> float:
-    """Some value, the same whenever asked; a few are undefined."""
+    """A value that depends only on the question; a tenth of them are undefined."""
     value = random.Random(f"{question}").random()
     return math.nan if value < 0.1 else value
 
 
 def converse(search: Searcher, tells: int, at_once: int = 3) -> Conversation:
-    """Ask and tell, in an order that is not the one asked in, until there is nothing to ask."""
+    """Ask and tell, in a different order, until there are no questions or `tells` answers."""
     told: Conversation = []
     while len(told) < tells and (asked := search.ask(at_once)):
         for question in asked[1:] + asked[:1]:
@@ -99,7 +99,7 @@ def converse(search: Searcher, tells: int, at_once: int = 3) -> Conversation:
 
 
 def check_asks(make: Make, space: Space) -> None:
-    """No more is asked than was wished for, of valid architectures alone."""
+    """Check that `ask(n)` returns at most n questions, all on valid architectures."""
     search = make(space, 0)
     assert search.ask(1), f"a fresh search of {space.name} asks nothing"
     assert search.ask(0) == [], "ask(0) gives questions"
@@ -114,7 +114,7 @@ def check_asks(make: Make, space: Space) -> None:
 
 
 def check_asking_changes_nothing(make: Make, space: Space) -> None:
-    """Asking again, for more or for less, gives the same; only telling changes what is asked."""
+    """Check that only `tell` changes what is asked, and that `ask(n)` begins with `ask(1)`."""
     asked_much, asked_little = make(space, 0), make(space, 0)
     for _ in range(12):
         questions = asked_much.ask(5)
@@ -130,29 +130,31 @@ def check_asking_changes_nothing(make: Make, space: Space) -> None:
 
 
 def check_seeds(make: Make, space: Space) -> None:
-    """What is asked follows from the seed and from what was told."""
+    """Check that the questions are determined by the seed and the answers."""
     state = random.getstate()
     same = converse(make(space, 5), 25) == converse(make(space, 5), 25)
     assert same, "equal seeds and answers give different questions"
-    assert random.getstate() == state, "the searcher moved a global random number generator"
+    assert random.getstate() == state, "the searcher changed a global random number generator"
     asks = {tuple(make(space, seed).ask(5)) for seed in range(10)}
     assert len(asks) > 5, "different seeds give the same questions"
 
 
 def check_resuming(make: Make, space: Space) -> None:
-    """A fresh searcher that is told all that was told goes on in the same way."""
+    """Check that a new searcher that is told all answers continues in the same way."""
     search, told = make(space, 0), Conversation()
     for question, value in converse(make(space, 0), 24):
         resumed = make(space, 0)
         for known in told:
             resumed.tell(*known)
-        assert resumed.ask(6) == search.ask(6), f"resumed after {len(told)} answers it differs"
+        assert resumed.ask(6) == search.ask(6), (
+            f"resumed after {len(told)} answers, it asks different questions"
+        )
         told.append((question, value))
         search.tell(question, value)
 
 
 def check_unasked(make: Make, space: Space) -> None:
-    """What nobody asked for may be told, and is then not asked."""
+    """Check that a searcher accepts answers to questions it did not ask, and does not ask them."""
     rng = random.Random(3)
     for before in (0, 5, 12):
         search, known = make(space, 0), set[tuple[Arch, str]]()
@@ -164,17 +166,17 @@ def check_unasked(make: Make, space: Space) -> None:
         trained = {arch for arch, kind in known if kind == "train"}
         asked = {identity(space, question) for question in search.ask(40)}
         left = len(trained) < len(first_classes(space))
-        assert asked or not left, "after answers that it did not ask for, the searcher asks nothing"
-        assert not asked & known, "the searcher asks for what it was told without asking"
+        assert asked or not left, "after answers to questions it did not ask, it asks nothing"
+        assert not asked & known, "it asks a question whose answer it was already told"
 
 
 def identity(space: Space, question: Question) -> tuple[Arch, str]:
-    """The same for isomorphic architectures."""
+    """What identifies a question; isomorphic architectures are not distinguished."""
     return space.canonical(question.arch), question.kind
 
 
 def check_nothing_twice(make: Make, space: Space) -> None:
-    """No two questions are about isomorphic architectures."""
+    """Check that no two questions are about isomorphic architectures."""
     told = [identity(space, question) for question, _ in converse(make(space, 0), 60)]
     assert len(told) == len(set(told)), "a network, or an isomorphic one, is asked for twice"
     at_once = [identity(space, question) for question in make(space, 0).ask(40)]
@@ -182,14 +184,14 @@ def check_nothing_twice(make: Make, space: Space) -> None:
 
 
 def first_classes(space: Space) -> set[Arch]:
-    """The classes of isomorphic architectures; of a large space, of the first in it."""
+    """The classes of isomorphic architectures; in a large space, of its first architectures."""
     archs = itertools.islice(enumerate_space(space), SMALL)
     return {space.canonical(arch) for arch in archs}
 
 
 def check_end(make: Make, space: Space) -> None:
-    """In a small space the search comes to an end."""
+    """Check that the search of a small space ends."""
     if len(list(itertools.islice(enumerate_space(space), SMALL))) < SMALL:
         search = make(space, 0)
         converse(search, 2 * len(first_classes(space)) + 1)  # a score and a training each
-        assert search.ask(5) == [], "a small space is known throughout, and it still asks"
+        assert search.ask(5) == [], "all of a small space is known, but it still asks"

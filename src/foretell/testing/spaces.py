@@ -1,4 +1,4 @@
-"""The laws that every architecture space has to keep."""
+"""The requirements that every architecture space must meet."""
 
 import itertools
 import json
@@ -27,16 +27,16 @@ from foretell.testing.generators import generator_states
 __all__ = ["check_space"]
 
 LISTED = 200
-"""So many architectures of an enumeration are looked at."""
+"""The number of architectures that are checked of an enumeration."""
 
 
 def check_space(
     space: Space, *, samples: int = 10, batch: Tensor | None = None, seed: int = 0
 ) -> None:
-    """Raise AssertionError, saying which law is broken, unless the space keeps them all.
+    """Raise AssertionError with the requirement that the space does not meet, if any.
 
-    `samples` random architectures are checked, some of whose networks are built. With a `batch` of
-    inputs they are also run and differentiated.
+    `samples` random architectures are checked, and the networks of three of them are built. If a
+    `batch` of inputs is given, these networks are also run and differentiated.
 
     >>> from foretell.spaces import NASBench201
     >>> check_space(NASBench201(channels=4, cells=1), samples=2, batch=torch.ones(2, 3, 8, 8))
@@ -55,12 +55,12 @@ def check_space(
         check_build(space, arch, seed)
         if batch is not None:
             check_run(space, arch, batch)
-    assert generator_states() == before, "the space moved a global random number generator"
+    assert generator_states() == before, "the space changed a global random number generator"
 
 
 def check_form(space: Space) -> None:
-    """A name, options as texts, settings as JSON that rebuild a registered space."""
-    assert isinstance(space.name, str), f"the name is {space.name!r}, not a text"
+    """Check the types of name, options and settings, and that JSON settings rebuild the space."""
+    assert isinstance(space.name, str), f"the name is {space.name!r}, not a string"
     assert space.name, "the name is empty"
     choices = space.choices
     assert isinstance(choices, tuple), "choices is not a tuple"
@@ -69,10 +69,10 @@ def check_form(space: Space) -> None:
         assert isinstance(options, tuple), f"the options at position {position} are not a tuple"
         assert options, f"there are no options at position {position}"
         texts = all(isinstance(option, str) for option in options)
-        assert texts, f"the options at position {position} are not all texts"
+        assert texts, f"the options at position {position} are not all strings"
     settings = space.settings()
     again = json.loads(json.dumps(settings))
-    assert again == settings, "the settings change on the way through JSON"
+    assert again == settings, "the settings change when they are written to JSON and read back"
     entry = SPACES.get(space.name)
     if (
         entry is not None
@@ -80,11 +80,11 @@ def check_form(space: Space) -> None:
         and type(space) is entry.constructor
     ):
         rebuilt = make_space(space.name, again)
-        assert rebuilt == space, "make_space(space.name, space.settings()) gives another space"
+        assert rebuilt == space, "make_space(space.name, space.settings()) gives a different space"
 
 
 def check_enumeration(space: Space) -> None:
-    """The first architectures ascend, are valid, and are no more than the space's size."""
+    """Check that the first architectures of the enumeration are valid and in ascending order."""
     first = list(itertools.islice(enumerate_space(space), LISTED if size(space) < 10**7 else 1))
     assert first, "the space has no valid architecture"
     assert first == sorted(set(first)), "listing gives an architecture twice or out of order"
@@ -92,7 +92,7 @@ def check_enumeration(space: Space) -> None:
 
 
 def check_samples(space: Space, samples: int, seed: int) -> list[Arch]:
-    """Random architectures are valid and follow from the generator alone."""
+    """Check that random architectures are valid and determined by the generator; return them."""
     rng, again = random.Random(seed), random.Random(seed)
     drawn = [sample(space, rng) for _ in range(samples)]
     assert drawn == [sample(space, again) for _ in range(samples)], (
@@ -100,31 +100,31 @@ def check_samples(space: Space, samples: int, seed: int) -> list[Arch]:
     )
     for arch in drawn:
         assert space.is_valid(arch), f"the random architecture {arch} is not valid"
-        assert len(arch) == len(space.choices), f"{arch} has not one option at each position"
+        assert len(arch) == len(space.choices), f"{arch} does not have one option per position"
     return drawn
 
 
 def check_text(space: Space, arch: Arch) -> None:
-    """`parse` reads what `format` writes."""
+    """Check that `parse` is the inverse of `format`."""
     text = space.format(arch)
-    assert isinstance(text, str), f"format gives {text!r}, not a text"
+    assert isinstance(text, str), f"format gives {text!r}, not a string"
     assert "\n" not in text, f"the text {text!r} has several lines"
     found = space.parse(text)
-    assert found == arch, f"parse({text!r}) gives {found}, but it was written for {arch}"
+    assert found == arch, f"parse({text!r}) gives {found}, but the text is that of {arch}"
 
 
 def check_canonical(space: Space, arch: Arch) -> None:
-    """The canonical member is valid, and its own."""
+    """Check that the canonical form is valid, and that its canonical form is itself."""
     canonical = space.canonical(arch)
     assert space.is_valid(canonical), f"canonical({arch}) = {canonical} is not valid"
     again = space.canonical(canonical)
-    assert again == canonical, f"canonical({canonical}) is not itself but {again}"
+    assert again == canonical, f"canonical({canonical}) is {again}; expected the same"
 
 
 def check_surroundings(space: Space, arch: Arch) -> None:
-    """Neighbours are valid, are others, and come once each; of a listed space they are listed."""
+    """Check that neighbours are valid, distinct, not `arch` itself, and listed if the space is."""
     near = list(itertools.islice(neighbours(space, arch), LISTED))
-    assert len(set(near)) == len(near), f"a neighbour of {arch} comes twice"
+    assert len(set(near)) == len(near), f"a neighbour of {arch} occurs twice"
     assert arch not in near, f"{arch} is its own neighbour"
     assert all(space.is_valid(other) for other in near), f"a neighbour of {arch} is not valid"
     if isinstance(space, Listed):
@@ -134,16 +134,16 @@ def check_surroundings(space: Space, arch: Arch) -> None:
 
 
 def check_graph(space: Space, arch: Arch) -> None:
-    """Of a space that has graphs: edges join nodes of the graph, without a circle."""
+    """Check that each edge of a graph leads to a later node, so that there are no cycles."""
     if isinstance(space, Graphs):
         labels, edges = space.graph(arch)
-        assert all(isinstance(label, str) for label in labels), "a node's label is not a text"
+        assert all(isinstance(label, str) for label in labels), "a node's label is not a string"
         forward = all(0 <= source < target < len(labels) for source, target in edges)
         assert forward, f"the graph of {arch} has an edge that does not lead to a later node"
 
 
 def check_refusals(space: Space, arch: Arch) -> None:
-    """What is no architecture is not valid, and nothing is made of it."""
+    """Check that invalid architectures and texts are rejected by all members of the space."""
     for wrong in (arch[:-1], (*arch, 0), (10**6, *arch[1:]), (-1, *arch[1:])):
         assert not space.is_valid(wrong), f"is_valid accepts {wrong}"
         for what, use in (
@@ -157,7 +157,7 @@ def check_refusals(space: Space, arch: Arch) -> None:
 
 
 def refuses(use: Any, wrong: object) -> bool:
-    """Whether something raises ForetellError, and nothing else."""
+    """Whether the function raises ForetellError for this argument, and nothing else."""
     try:
         use(wrong)
     except ForetellError:
@@ -168,30 +168,30 @@ def refuses(use: Any, wrong: object) -> bool:
 
 
 def check_build(space: Space, arch: Arch, seed: int) -> None:
-    """Weights are finite and follow from the seed, from nothing else."""
+    """Check that the weights are finite and determined by the seed alone."""
     one = weights(space.build(arch, seed))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed + 12345)
         same = weights(space.build(arch, seed))
-    assert list(one) == list(same), f"building {arch} twice gives other parameters"
+    assert list(one) == list(same), f"building {arch} twice gives different parameters"
     for name, value in one.items():
         assert value.isfinite().all(), f"{name} of {arch} is not finite"
     equal = all(torch.equal(one[name], same[name]) for name in one)
-    assert equal, f"building {arch} twice with seed {seed} gives other weights"
+    assert equal, f"building {arch} twice with seed {seed} gives different weights"
     other = weights(space.build(arch, seed + 1))
     differs = not one or any(not torch.equal(one[name], other[name]) for name in one)
     assert differs, f"building {arch} with another seed gives the same weights"
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:
-    """Everything that the network is made of."""
+    """A copy of all parameters and buffers of a network, which must be in training mode."""
     assert isinstance(model, nn.Module), f"build gives a {type(model).__name__}, not a module"
     assert model.training, "build gives a network in evaluation mode"
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
 def check_run(space: Space, arch: Arch, batch: Tensor) -> None:
-    """The network gives a finite output for each sample, which can be differentiated."""
+    """Check that the network gives a finite, differentiable output for each sample."""
     model = space.build(arch, 0)
     with torch.random.fork_rng(devices=[]):
         output = main_output(model(batch))
