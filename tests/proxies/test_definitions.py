@@ -1,8 +1,9 @@
-"""Every proxy on every model against its twin in tests/twins/proxies, in float64.
+"""Every proxy on every model, compared with its twin in tests/twins/proxies in float64.
 
-Exceptions by design, all of them in the twins: a recurrent layer is one layer to fisher, with the
-gates on the first layer's inputs for its fan-in; attention is one layer, its output projection;
-a table read once for all samples (position embeddings) has no term for a sample.
+The twins contain the exceptions that are made by design: a recurrent layer is one layer to fisher,
+with the gates on the inputs of its first layer as fan-in; attention is one layer, its output
+projection; and a table that is read once for all samples (position embeddings) has no term for a
+sample.
 """
 
 import math
@@ -19,21 +20,22 @@ from tests.support.scores import why
 from tests.twins.proxies import TWINS
 
 TOLERANCE = {"jacob_cov": 1e-9, "grasp of squeeze_excite": 1e-7}
-"""Relative; elsewhere 1e-12. A correlation matrix without full rank has 1/(0 + 1e-5) in its sum;
-PyTorch's hardsigmoid divides by a 6 that is rounded to float32."""
+"""Relative tolerances; 1e-12 for the others. A correlation matrix without full rank has the term
+1/(0 + 1e-5), and PyTorch's hardsigmoid divides by a 6 that is rounded to float32.
+"""
 
 Scores = dict[str, float]
 
 
 @pytest.fixture(scope="module", params=MODELS)
 def scored(request: pytest.FixtureRequest) -> tuple[str, Scores]:
-    """A model's name and all its scores in float64."""
+    """The name of a model and all its scores in float64."""
     model, batch = make(request.param, torch.float64)
     return request.param, {k: s.value for k, s in score(model, batch, list(PROXIES)).items()}
 
 
 def test_every_proxy_has_a_twin() -> None:
-    assert set(TWINS) == set(PROXIES), "write the new proxy's dullest form in tests/twins/proxies"
+    assert set(TWINS) == set(PROXIES), "write the simplest form of the new proxy in tests/twins"
 
 
 @pytest.mark.parametrize("proxy", PROXIES)
@@ -75,12 +77,12 @@ def test_fewer_layers_leave_the_others_out_of_the_sum(name: str, proxy: str) -> 
 
 @pytest.mark.parametrize("name", ["conv_bn_relu", "residual_bn", "volume"])
 def test_frozen_statistics_are_those_of_the_model(name: str) -> None:
-    """The same as a twin whose BatchNorm is in evaluation mode and everything else in training."""
+    """They equal those of a twin whose BatchNorm alone is in evaluation mode."""
     model, (inputs, labels) = make(name, torch.float64)
     scores = score(model, (inputs, labels), list(PROXIES), batch_norm="frozen")
 
     class Evaluated(nn.Module):
-        """BatchNorm written out with its running statistics, parameters shared."""
+        """BatchNorm written out with its running statistics, with the parameters of the model."""
 
         def __init__(self, norm: nn.modules.batchnorm._BatchNorm) -> None:
             super().__init__()
@@ -137,11 +139,11 @@ def test_fisher_of_one_convolution_by_hand() -> None:
 
 
 def test_the_best_jacob_cov_is_about_minus_the_batch_size() -> None:
-    """Orthogonal zero-mean gradients: each eigenvalue is one."""
+    """The gradients are orthogonal with mean zero, so each eigenvalue is one."""
     signs = torch.tensor([[1.0, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1]])
 
     class Own(nn.Module):
-        """Each sample's output has a gradient of its own."""
+        """A network whose output has a different gradient for each sample."""
 
         def forward(self, x: Tensor) -> Tensor:
             return (x * signs).sum(1, keepdim=True)

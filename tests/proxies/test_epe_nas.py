@@ -14,7 +14,7 @@ from tests.support.scores import why
 
 
 def epe_by_loops(rows: np.ndarray[Any, Any], labels: list[int], many: bool) -> float:
-    """The two formulas of the definition."""
+    """The two formulas of the definition, with loops."""
     sums = []
     for label in sorted(set(labels)):
         own = [row for row, its in zip(rows, labels, strict=True) if its == label]

@@ -1,4 +1,4 @@
-"""FLOPs of the same product, however it is written and whatever runs it, by hand."""
+"""The FLOPs of a product do not depend on how it is written or what runs it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ BATCH = (torch.randn(N, T, C, generator=torch.Generator().manual_seed(0)), torch
 
 
 class Product(nn.Module):
-    """Something done with a weight, then a mean over all but the samples and the classes."""
+    """An operation with a weight, then the mean over all axes but samples and classes."""
 
     def __init__(self, weight: Tensor, product: Callable[[Tensor, Tensor], Tensor]) -> None:
         super().__init__()
@@ -65,14 +65,14 @@ def test_a_product_counts_however_it_is_written(way: str) -> None:
 
 
 class OnItsDevice(nn.Module):
-    """Makes a tensor on the processor, and so does not run on shapes alone."""
+    """A module that creates a tensor on the CPU, so it does not run on shapes alone."""
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
         self.inner = inner
 
     def forward(self, x: Tensor) -> Any:
-        """What the inner module gives."""
+        """The output of the inner module."""
         out = self.inner(x + torch.zeros(C))
         return out[0] if isinstance(out, tuple) else out
 

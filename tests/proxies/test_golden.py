@@ -1,4 +1,4 @@
-"""Scores against the authors' code on torchvision networks, and against our own of yesterday."""
+"""Scores compared with those of the authors' code on torchvision networks, and with stored ones."""
 
 import json
 import math
@@ -22,7 +22,7 @@ MEASURES = {
     "synflow": "synflow_reference",
     "jacob_cov": "jacob_cov",
 }
-"""The reference's name -> ours."""
+"""The name of a proxy in the reference → ours."""
 NETS = (
     "torchvision:resnet18",
     "torchvision:shufflenet_v2_x0_5",
@@ -36,7 +36,7 @@ Row = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def rows(shared: Path) -> dict[str, Row]:
-    """The reference's float64 values by the network's name."""
+    """The float64 values of the reference by the name of the network."""
     found = json.loads((shared / "golden" / "zero_cost_nas_reference.json").read_text())["rows"]
     return {row["model"]: row for row in found if row["dtype"] == "float64"}
 
@@ -46,7 +46,7 @@ def test_every_network_of_the_file_is_tested(rows: dict[str, Row]) -> None:
 
 
 def rescore(row: Row) -> dict[str, Score]:
-    """Our scores of a row's network, rebuilt as its README says."""
+    """Our scores of the network of a row, rebuilt as described in its README."""
     models = pytest.importorskip("torchvision").models
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(row["model_seed"])
@@ -72,13 +72,13 @@ def test_the_authors_code_gives_the_same(rows: dict[str, Row], name: str) -> Non
 
 
 def portable(name: str, proxy: str) -> bool:
-    """False where a value hangs on random draws, which differ between builds of PyTorch."""
+    """False if the value depends on random draws, which differ between builds of PyTorch."""
     passes = set(explain(proxy).plan.passes)
     return not MODELS[name].random or not passes & {"loss", "reference_flow"}
 
 
 def scores_now() -> dict[str, dict[str, float | None]]:
-    """Every proxy on every tiny model in float64; null where it is undefined."""
+    """Every proxy on every tiny model in float64; null if it is undefined."""
     found: dict[str, dict[str, float | None]] = {}
     for name in MODELS:
         scores = score(*make(name, torch.float64), list(PROXIES))
@@ -94,7 +94,7 @@ def test_scores_are_those_of_the_golden_file(request: pytest.FixtureRequest) -> 
     now = scores_now()
     if request.config.getoption("--rewrite-golden"):
         OURS.write_text(json.dumps(now, indent=1) + "\n")
-        pytest.skip(f"wrote {OURS.name}; look at the difference before you keep it")
+        pytest.skip(f"wrote {OURS.name}; review the difference before you commit it")
     kept = json.loads(OURS.read_text())
     assert {n: list(row) for n, row in now.items()} == {n: list(row) for n, row in kept.items()}
     for name, row in kept.items():

@@ -1,4 +1,4 @@
-"""Scores against those of NASLib and of ZiCo's authors (bench/golden_naslib.py)."""
+"""Scores compared with those of NASLib and of ZiCo's authors (bench/golden_naslib.py)."""
 
 import json
 import math
@@ -42,7 +42,7 @@ def test_their_code_gives_the_same(call: str) -> None:
 
 
 def counts_of_batch_norms(model: nn.Module, images: Tensor) -> list[int]:
-    """How many values a channel each BatchNorm normalises, in the order they are run."""
+    """The number of values per channel that each BatchNorm normalises, in order of execution."""
     counts: list[int] = []
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     hooks = [
@@ -57,9 +57,9 @@ def counts_of_batch_norms(model: nn.Module, images: Tensor) -> list[int]:
 
 @pytest.mark.parametrize("call", CALLS)
 def test_zen_is_theirs_but_for_the_running_average(call: str) -> None:
-    """They read 0.81·1 + 0.09·v + 0.1·v′, v and v′ being the unbiased variances of x and x + 0.01ε.
+    """They compute 0.81·1 + 0.09·v + 0.1·v′ with the unbiased variances v, v′ of x and x + 0.01ε.
 
-    With their draws the feature change and all variances can be held against their value.
+    With their draws, the feature change and all variances can be compared with their value.
     """
     row = CALLS[call]
     if row["model"].startswith("torchvision"):
@@ -81,7 +81,7 @@ def test_zen_is_theirs_but_for_the_running_average(call: str) -> None:
 
 
 def test_reading_running_averages_costs_a_network_its_batch_norms() -> None:
-    """What the docstring of zen says of their code: about 0.8 less for each BatchNorm."""
+    """As the docstring of zen says, their code subtracts about 0.8 per BatchNorm."""
     assert math.log(0.19) / 2 == pytest.approx(-0.83, abs=0.005)
     row = next(row for row in ROWS if row["model"].endswith("resnet18"))
     pytest.importorskip("torchvision")
@@ -94,7 +94,7 @@ def test_reading_running_averages_costs_a_network_its_batch_norms() -> None:
 
 
 def test_the_bound_is_most_of_the_score() -> None:
-    """As the docstring of zico says: three quarters and more on the networks of the golden file."""
+    """The bound is at least three quarters of the score, as the docstring of zico says."""
     for row in ROWS:
         if row["model"].startswith("torchvision"):
             pytest.importorskip("torchvision")

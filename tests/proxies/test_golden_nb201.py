@@ -1,4 +1,4 @@
-"""Scores of NAS-Bench-201 networks against those the authors' code gave (bench/golden_nb201.py)."""
+"""Scores of NAS-Bench-201 networks compared with the authors' code (bench/golden_nb201.py)."""
 
 import functools
 import json
@@ -13,15 +13,16 @@ from tests.support.golden_nb201 import GOLDEN, MEASURES, rebuild
 ROWS: list[dict[str, Any]] = json.loads(GOLDEN.read_text())["rows"]
 DOUBLE = [row for row in ROWS if row["dtype"] == "float64"]
 OURS = {"fisher": "fisher_reference", "synflow": "synflow_reference"}
-"""The reference's name -> ours, where they differ."""
+"""The name of a proxy in the reference → ours, if they differ."""
 CHAOTIC = {"222222", "033323", "333333"}
-"""Networks whose float32 grasp is 1 to 2 % off: the reference's own on the first two, ours on the
-third, in the median of 14 draws."""
+"""Networks whose float32 grasp is off by 1 to 2 %: for the first two in the reference itself, for
+the third in ours, in the median of 14 draws.
+"""
 
 
 @functools.cache
 def scores(arch: str, dtype: str) -> dict[str, float]:
-    """Our values under the reference's names and on its scale, where synflow is no logarithm."""
+    """Our values with the reference's names and scale, on which synflow is not a logarithm."""
     row = next(row for row in ROWS if (row["arch"], row["dtype"]) == (arch, dtype))
     model, images, labels = rebuild(row)
     found = score(model, (images, labels), proxies=[OURS.get(name, name) for name in MEASURES])
@@ -33,7 +34,7 @@ def scores(arch: str, dtype: str) -> dict[str, float]:
 def test_float64_scores_equal_those_of_the_authors_code(row: dict[str, Any]) -> None:
     found = scores(row["arch"], "float64")
     for name, value in row["values"].items():
-        # the reference keeps fisher in float32 even for a float64 network
+        # the reference computes fisher in float32 even for a float64 network
         tolerance = 1e-5 if name == "fisher" else 1e-6
         assert found[name] == pytest.approx(value, rel=tolerance), name
 

@@ -1,4 +1,4 @@
-"""l2_norm: a number that follows from the shapes."""
+"""l2_norm: its value for the default initialisation."""
 
 import math
 

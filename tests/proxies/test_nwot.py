@@ -1,4 +1,4 @@
-"""Which activations have codes, whatever form they are written in."""
+"""Activations have codes in whatever form they are written."""
 
 import math
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from tests.support.scores import subject_of, values, why
 
 
 class Activated(nn.Module):
-    """An activation between two layers."""
+    """A network with an activation function between two layers."""
 
     def __init__(self, activation: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ def test_a_gate_of_other_shape_is_no_activation() -> None:
         lambda x: F.glu(torch.cat([x, -x], 1), 1),
         lambda x: F.glu(torch.cat([x, -x], 2), dim=2),
         lambda x: F.glu(torch.cat([x, -x], 3)),
-        lambda x: torch._C._nn.glu(torch.cat([x, -x], 3)),  # the last axis, if none is given
+        lambda x: torch._C._nn.glu(torch.cat([x, -x], 3)),  # the last axis by default
     ],
 )
 def test_glu_is_coded_by_its_gate(glu: Callable[[Tensor], Tensor]) -> None:
@@ -128,17 +128,17 @@ def test_glu_is_coded_by_its_gate(glu: Callable[[Tensor], Tensor]) -> None:
 
 
 def model_with(model: Activated, activation: Callable[[Tensor], Tensor]) -> Activated:
-    """The same layers with another activation."""
+    """The same layers with another activation function."""
     other = Activated(activation)
     other.load_state_dict(model.state_dict())
     return other
 
 
 def test_what_is_worked_out_once_for_all_samples_has_no_codes() -> None:
-    """A table of biases, as in Swin's second version, is the same for every pair."""
+    """A table of biases, as in the second version of Swin, is the same for every pair."""
 
     class Table(Activated):
-        """Adds ReLU of a parameter."""
+        """A network that adds ReLU of a parameter."""
 
         def forward(self, x: Tensor) -> Tensor:
             bias = F.relu(self.second.weight)
@@ -151,7 +151,7 @@ def test_what_is_worked_out_once_for_all_samples_has_no_codes() -> None:
 
 def test_tokens_first_or_samples_first_give_the_same_kernel() -> None:
     class TimeFirst(nn.Module):
-        """The same network over a sequence, its activations seen as [T, N, C] or [N, T, C]."""
+        """The same network over a sequence, with activations of shape [T, N, C] or [N, T, C]."""
 
         def __init__(self, first: bool) -> None:
             super().__init__()
@@ -181,10 +181,10 @@ def test_samples_that_nothing_tells_apart() -> None:
 
 
 def test_parts_with_other_activations_are_refused() -> None:
-    """A model whose activations depend on the values; a kernel of all pairs cannot be had."""
+    """If the activations depend on the values, there is no kernel of all pairs."""
 
     class Fickle(Activated):
-        """Activates once more if the first pixel is positive."""
+        """A network that has another activation if the first pixel is positive."""
 
         def forward(self, x: Tensor) -> Tensor:
             out = super().forward(x)

@@ -1,4 +1,4 @@
-"""plain: what its signs cancel."""
+"""plain: which terms cancel."""
 
 import pytest
 import torch

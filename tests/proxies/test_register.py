@@ -1,4 +1,4 @@
-"""Proxies of the user's own: what is refused, and what an installed package brings."""
+"""Users' own proxies: which are refused, and how an installed package provides them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.support.processes import environment, python
 
 @pytest.fixture(autouse=True)
 def registry_as_it_was() -> Iterator[None]:
-    """Whatever a test registers is forgotten."""
+    """Proxies that a test registers are removed afterwards."""
     before = dict(PROXIES)
     yield
     PROXIES.clear()
@@ -26,7 +26,7 @@ def asks_wrongly(wieghts: dict[str, Tensor]) -> Tensor:
 
 
 def asks_nothing(epsilon: float = 0.1) -> Tensor:
-    """No quantity at all."""
+    """A function that requires no quantity."""
     raise AssertionError
 
 
@@ -40,7 +40,7 @@ def undocumented(weights: dict[str, Tensor]) -> Tensor:
 
 
 def snip(weights: dict[str, Tensor]) -> Tensor:
-    """A name that is taken."""
+    """A function whose name is in use."""
     raise AssertionError
 
 

@@ -1,4 +1,4 @@
-"""synflow_bn: where it is synflow, and where it is undefined."""
+"""synflow_bn: when it equals synflow, and when it is undefined."""
 
 import pytest
 import torch

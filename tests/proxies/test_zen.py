@@ -1,4 +1,4 @@
-"""Where zen looks, what it draws, and what it leaves alone."""
+"""zen: which features it reads, what it draws, and what it leaves unchanged."""
 
 import math
 from collections.abc import Callable
@@ -29,14 +29,14 @@ POOLED: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class Pooled(nn.Module):
-    """A convolution, a pooling in a branch, a normalisation by hand, a last pooling."""
+    """A network with a convolution, a pooling in a branch, a normalisation, and a last pooling."""
 
     def __init__(self, pool: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
         self.conv, self.classify, self.pool = conv(3, 6), nn.Linear(6, 4), pool
 
     def forward(self, x: Tensor) -> Tensor:
-        """The branch comes first and must not be taken for the last."""
+        """The branch runs first, and its pooling must not be taken for the last."""
         x = self.conv(x)
         x = x * F.adaptive_avg_pool2d(x, 1)
         pooled = self.pool(x)
@@ -96,7 +96,7 @@ def test_zen_knows_only_the_shape_of_the_batch() -> None:
 
 
 def test_dropout_is_no_disturbance() -> None:
-    """With masks of their own for x and x + 0.01ε the difference would be many times as large."""
+    """With different masks for x and x + 0.01ε, the difference would be many times as large."""
     model, batch = make("dropout")
     quiet = nn.Sequential(*(nn.Identity() if "Dropout" in str(m) else m for m in model))
     noisy, still = (score(m, batch, "zen")["zen"].value for m in (model, quiet))

@@ -1,4 +1,4 @@
-"""zico: the halves of the batch, and what is too little for them."""
+"""zico: the halves of the batch, and batches that are too small for it."""
 
 import math
 
@@ -14,7 +14,7 @@ from tests.support.scores import subject_of, why
 
 @pytest.mark.parametrize("name", ["mlp", "residual_bn", "attention", "gru"])
 def test_each_weight_adds_at_least_one(name: str) -> None:
-    """(|a| + |b|) / |a − b| ≥ 1, so zico is at least Σ log(how many gradients differ)."""
+    """(|a| + |b|) / |a − b| ≥ 1, so zico is at least Σ log(number of gradients that differ)."""
     model, batch = make(name, torch.float64)
     found = PASSES["halves"](subject_of(model, batch), set(), {})["half_grads"]
     differing = [int((g[0] != g[1]).sum()) for g in found.values()]
@@ -45,7 +45,7 @@ def test_zico_of_too_few() -> None:
 
 
 def test_the_halves_have_draws_of_their_own() -> None:
-    """Equal halves differ by nothing but their dropout."""
+    """Equal halves differ only in their dropout masks."""
     model, (images, labels) = make("dropout")
     twice = torch.cat([images[:3], images[:3]]), torch.cat([labels[:3], labels[:3]])
     assert score(model, twice, "zico")["zico"].why is None
