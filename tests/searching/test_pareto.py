@@ -1,4 +1,4 @@
-"""What no other network is better than, and the area that it covers."""
+"""The Pareto front, and the area that it dominates."""
 
 import itertools
 
@@ -10,7 +10,9 @@ from foretell.searching.pareto import hypervolume, undominated
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 6)] * 3), min_size=1, max_size=25))
-def test_the_front_is_what_no_other_dominates(rows: list[tuple[int, ...]]) -> None:
+def test_the_front_consists_of_the_points_that_no_other_dominates(
+    rows: list[tuple[int, ...]],
+) -> None:
     points = np.array(rows, dtype=float)
     for row, good in zip(rows, undominated(points), strict=True):
         as_good = (all(map(int.__le__, one, row)) and one != row for one in rows)

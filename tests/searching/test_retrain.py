@@ -1,4 +1,4 @@
-"""`foretell retrain`, and a search whose options are in a TOML file."""
+"""`foretell retrain`, and a search with its options in a TOML file."""
 
 import json
 from pathlib import Path
@@ -47,10 +47,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_winner_is_trained_from_untrained_weights(run: Path) -> None:
-    told: list[Progress] = []
-    done = retrain(run, LONGER, progress=told.append)
-    assert [event.done for event in told] == [1, 2, 3]
+def test_the_chosen_network_is_trained_from_untrained_weights(run: Path) -> None:
+    events: list[Progress] = []
+    done = retrain(run, LONGER, progress=events.append)
+    assert [event.done for event in events] == [1, 2, 3]
     about, chosen = (json.loads((run / f"{n}.json").read_text()) for n in ("retrained", "chosen"))
     assert about["arch"] == chosen["arch"]
     assert about["training"] == LONGER.key()
@@ -62,9 +62,9 @@ def test_the_winner_is_trained_from_untrained_weights(run: Path) -> None:
     assert model.eval()(images).equal(done.model.eval()(images))
 
 
-def test_stopped_it_goes_on_to_the_same_end(run: Path) -> None:
+def test_an_interrupted_retraining_continues_to_the_same_result(run: Path) -> None:
     class Stopped(Exception):
-        """As Ctrl-C would."""
+        """Interrupts the training, as Ctrl-C would."""
 
     def stop(event: Progress) -> None:
         if event.done == 2:
@@ -74,10 +74,10 @@ def test_stopped_it_goes_on_to_the_same_end(run: Path) -> None:
     before = torch.load(whole.weights, weights_only=True)
     with pytest.raises(Stopped):
         retrain(run, LONGER, seed=7, progress=stop)
-    told: list[Progress] = []
-    again = retrain(run, LONGER, seed=7, progress=told.append)
-    assert [event.done for event in told][-1] == 3
-    assert len(told) < 3
+    events: list[Progress] = []
+    again = retrain(run, LONGER, seed=7, progress=events.append)
+    assert [event.done for event in events][-1] == 3
+    assert len(events) < 3
     after = torch.load(again.weights, weights_only=True)
     assert all(after[name].equal(before[name]) for name in before)
     assert not list(run.glob("*.unfinished.pt"))
@@ -93,7 +93,7 @@ def test_stopped_it_goes_on_to_the_same_end(run: Path) -> None:
         (["RUN", "--device", "tpu"], "there is no device 'tpu' here"),
     ],
 )
-def test_wrong_words_are_told_in_one_line(
+def test_invalid_options_are_refused_in_one_line(
     words: list[str], said: str, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = [str(run) if word == "RUN" else word for word in words]
@@ -103,7 +103,7 @@ def test_wrong_words_are_told_in_one_line(
     assert "Traceback" not in error
 
 
-def test_a_space_of_ones_own_is_asked_for(
+def test_a_space_of_ones_own_must_be_given_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "nets.py"
@@ -147,7 +147,7 @@ def test_options_come_from_a_file_and_the_command_line_wins(
         (None, "cannot read"),
     ],
 )
-def test_a_wrong_file_is_told_in_one_line(
+def test_an_invalid_file_is_refused_in_one_line(
     text: str | None, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "search.toml"
@@ -160,6 +160,6 @@ def test_a_wrong_file_is_told_in_one_line(
     assert not (tmp_path / "run").exists()
 
 
-def test_without_a_finished_search_there_is_nothing_to_train(tmp_path: Path) -> None:
+def test_an_unfinished_search_has_no_network_to_retrain(tmp_path: Path) -> None:
     with pytest.raises(ForetellError):
         retrain(tmp_path, LONGER)

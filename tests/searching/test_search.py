@@ -1,4 +1,4 @@
-"""The main job on a tiny scale: what it writes, that it continues, and that workers are alike."""
+"""A tiny search: what it writes, that it continues, and that workers do not change its rows."""
 
 import contextlib
 import json
@@ -35,7 +35,7 @@ COMMAND = [
 
 
 def comparable(folder: Path) -> list[dict[str, Any]]:
-    """All rows without their timings, in an order of their own."""
+    """All rows without their timings, sorted by key."""
     rows = [
         {k: v for k, v in row.items() if k not in ("seconds", "crc")} for row in read_rows(folder)
     ]
@@ -48,8 +48,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     return search(run=tmp_path_factory.mktemp("runs") / "one", **TINY)
 
 
-def test_both_arms_train_as_many(done: Outcome) -> None:
-    """And only the chosen network of each arm shows its test accuracy."""
+def test_both_arms_train_the_same_number_of_networks(done: Outcome) -> None:
+    """Only the best network of each arm has a test accuracy."""
     for arm in ("scored", "unscored"):
         rows = done.table.loc[arm]
         assert len(rows) == 2
@@ -58,14 +58,14 @@ def test_both_arms_train_as_many(done: Outcome) -> None:
 
 
 def test_the_scored_arm_trains_the_best_of_the_pool(done: Outcome) -> None:
-    """By the proxy it was told to choose by."""
+    """The best are those with the highest scores of the proxy `by`."""
     rows = [r for r in read_rows(done.folder) if r["key"].get("proxy") == "synflow"]
     best = sorted(rows, key=lambda row: -row["value"])[:2]
     assert done.table.loc["scored"].index.tolist() == [row["key"]["arch"] for row in best]
 
 
-def test_the_chosen_network_comes_back_trained(done: Outcome) -> None:
-    """Its test accuracy can be measured again from the folder alone."""
+def test_the_chosen_network_is_loaded_with_its_trained_weights(done: Outcome) -> None:
+    """Its test accuracy can be measured again from the run folder alone."""
     images, labels = load_data("digits").test
     with torch.no_grad():
         accuracy = (
@@ -74,22 +74,22 @@ def test_the_chosen_network_comes_back_trained(done: Outcome) -> None:
     assert accuracy == pytest.approx(done.table.loc["scored"]["test_accuracy"].max(), abs=0.3)
 
 
-def test_a_second_call_reads_what_is_there(done: Outcome) -> None:
-    """The same table, and not a row more."""
+def test_a_second_call_reads_the_results(done: Outcome) -> None:
+    """It returns the same table and adds no rows."""
     before = (done.folder / "rows.jsonl").read_bytes()
     again = search(run=done.folder, **TINY)
     assert again.table.equals(done.table)
     assert (done.folder / "rows.jsonl").read_bytes() == before
 
 
-def test_more_workers_same_rows(done: Outcome, tmp_path: Path) -> None:
-    """Bit for bit, in whichever order they finish."""
+def test_the_number_of_workers_does_not_change_the_rows(done: Outcome, tmp_path: Path) -> None:
+    """They are the same bit for bit, in whichever order the workers finish."""
     search(run=tmp_path / "two", workers=2, **TINY)
     assert comparable(tmp_path / "two") == comparable(done.folder)
 
 
 def test_another_configuration_is_refused(done: Outcome) -> None:
-    """And says which setting differs."""
+    """The message says which setting differs."""
     with pytest.raises(ForetellError, match="seed was 0, now 1"):
         search(run=done.folder, seed=1, **TINY)
 
@@ -110,14 +110,14 @@ def test_another_configuration_is_refused(done: Outcome) -> None:
 def test_bad_settings_leave_nothing_behind(
     settings: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
-    """One line that says what was given and what to do."""
+    """The message says what was given and what to do."""
     with pytest.raises(ForetellError, match=message):
         search(run=tmp_path / "run", **(TINY | settings))
     assert not (tmp_path / "run" / "rows.jsonl").exists() or "workers" in settings
 
 
 def finish(folder: Path) -> None:
-    """Let the command end."""
+    """Run the command to its end."""
     done = finished(*COMMAND, "--run", str(folder))
     assert done.returncode == 0, done.stderr
 
@@ -126,7 +126,7 @@ def finish(folder: Path) -> None:
     "searcher",
     ["aging_evolution?population=2,tournament=1,moves=1", "reinforce?hidden=4", "local?initial=2"],
 )
-def test_any_searcher_trains_for_real(tmp_path: Path, searcher: str) -> None:
+def test_a_search_with_each_searcher_can_be_repeated(tmp_path: Path, searcher: str) -> None:
     outcome = search(run=tmp_path / "run", searcher=searcher, **TINY)
     assert set(outcome.table.index.get_level_values("arm")) == {"scored", "unscored"}
     assert (outcome.table.groupby("arm").size() == TINY["trainings"]).all()
@@ -141,8 +141,8 @@ def test_any_searcher_trains_for_real(tmp_path: Path, searcher: str) -> None:
     assert again.table.equals(outcome.table)
 
 
-def test_killed_at_any_instant_it_continues(tmp_path: Path) -> None:
-    """Nothing finished is lost, and the end is the same as undisturbed."""
+def test_a_search_that_is_killed_at_any_time_continues(tmp_path: Path) -> None:
+    """No finished row is lost, and the rows are those of an undisturbed search."""
     finish(tmp_path / "calm")
     dice = random.Random(0)
     kept = 0
@@ -159,9 +159,14 @@ def test_killed_at_any_instant_it_continues(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("ctrl_c")
-def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
-    """One line, exit code 130, no traceback."""
-    words = ["--run", str(tmp_path / "run"), "--pool", "5000"]  # not done before it is interrupted
+def test_ctrl_c_ends_a_search_cleanly(tmp_path: Path) -> None:
+    """The command prints one line and no traceback, and exits with code 130."""
+    words = [
+        "--run",
+        str(tmp_path / "run"),
+        "--pool",
+        "5000",
+    ]  # too many to finish before the interrupt
     with started(*COMMAND, *words) as process:
         while process.poll() is None and not (tmp_path / "run" / "rows.jsonl").exists():
             time.sleep(0.05)
@@ -173,8 +178,8 @@ def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("ctrl_c")
-def test_ctrl_c_that_is_swallowed_ends_it_at_the_next_network(tmp_path: Path) -> None:
-    """Torch's C code may drop the exception that a signal raises in a callback of Python."""
+def test_ctrl_c_that_is_swallowed_ends_a_search_at_the_next_network(tmp_path: Path) -> None:
+    """PyTorch's C code may drop the exception that a signal raises in a Python callback."""
     ticks: list[int] = []
 
     def swallow() -> None:
@@ -196,7 +201,7 @@ def test_ctrl_c_that_is_swallowed_ends_it_at_the_next_network(tmp_path: Path) ->
 
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_while_a_module_is_imported(tmp_path: Path) -> None:
-    """The same exit code where the interrupt falls into an `exec`, as in making a dataclass."""
+    """The exit code is the same if the interrupt occurs in `exec`, as in creating a dataclass."""
     (tmp_path / "probe.py").write_text(
         "import sys\n"
         "from foretell.cli import main\n"

@@ -1,4 +1,4 @@
-"""Short trainings first, full ones for the best of them."""
+"""First stages: short trainings of all networks, and full trainings of the best."""
 
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,8 @@ def trainings(run: Path) -> list[dict[str, Any]]:
     return [row for row in read_rows(run) if row["key"]["kind"] == "train"]
 
 
-def test_halving_trains_ever_fewer_for_longer(tmp_path: Path) -> None:
-    """Seven for one epoch, three for three, one for nine; the best of each goes on."""
+def test_halving_trains_fewer_networks_for_longer(tmp_path: Path) -> None:
+    """It trains seven for one epoch, the best three for three, and the best one for nine."""
     run = tmp_path / "run"
     outcome = search(run=run, first_stage="halving", **TINY)
     assert (outcome.table.groupby("arm").size() == 1).all()
@@ -50,7 +50,7 @@ def test_halving_trains_ever_fewer_for_longer(tmp_path: Path) -> None:
         search(run=run, **TINY)
 
 
-def test_the_report_counts_what_came_before(tmp_path: Path) -> None:
+def test_the_report_counts_the_seconds_of_the_first_stage(tmp_path: Path) -> None:
     run = tmp_path / "run"
     search(run=run, first_stage="halving", **TINY)
     found = read_search(run)
@@ -60,7 +60,7 @@ def test_the_report_counts_what_came_before(tmp_path: Path) -> None:
     assert any("--first-stage halving" in getattr(b, "text", "") for b in search_page(found).blocks)
 
 
-def test_reduced_training_may_come_first(tmp_path: Path) -> None:
+def test_reduced_training_can_be_the_first_stage(tmp_path: Path) -> None:
     run = tmp_path / "run"
     few = {**TINY, "trainings": 3, "pool": 3, "space": "nb201?channels=6,cells=1"}
     outcome = search(run=run, first_stage="econas", **few)
@@ -73,11 +73,13 @@ def test_reduced_training_may_come_first(tmp_path: Path) -> None:
     ("change", "said"),
     [
         ({"first_stage": "halfing"}, "did you mean 'halving'?"),
-        ({"first_stage": "halving", "training": TrainSettings(epochs=2)}, "have no third"),
+        ({"first_stage": "halving", "training": TrainSettings(epochs=2)}, "needs at least 3"),
         ({"first_stage": "econas", "space": OWN}, "expected the settings channels and resolution"),
     ],
 )
-def test_what_can_be_no_stage_is_told(change: dict[str, Any], said: str, tmp_path: Path) -> None:
+def test_an_impossible_first_stage_is_refused(
+    change: dict[str, Any], said: str, tmp_path: Path
+) -> None:
     with pytest.raises(ForetellError, match=said):
         search(run=tmp_path / "run", **(TINY | change))
     assert not (tmp_path / "run").exists()

@@ -1,1 +1,1 @@
-"""The main job: from a search space and a data set to the networks worth training."""
+"""The main job: find the best networks of a search space for a data set."""

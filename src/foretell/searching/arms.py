@@ -1,4 +1,4 @@
-"""One half of a search, with the help of scores or without: answer its searcher's questions."""
+"""One arm of a search, with scores or without: answer the questions of its searcher."""
 
 from foretell.runs.evaluate import Evaluator
 from foretell.runs.rows import PickRow, add
@@ -10,19 +10,20 @@ from foretell.spaces import Arch
 __all__ = ["drive"]
 
 SCORED_AT_ONCE = 1_000
-"""Scores that are asked for together; what a searcher wants scored does not wait for others."""
+"""The most scores that are requested at a time."""
 
 
 def drive(
     searcher: Searcher, evaluators: list[Evaluator], trainings: int, at_once: int, arm: str
 ) -> list[Arch]:
-    """Answer the searcher's questions until so many networks are trained; which they were in full.
+    """Answer the searcher's questions until `trainings` networks are trained.
 
-    The searcher is told the trainings of the first of the evaluators; the others train the best of
-    those. A row for each network that was trained in full says when, and after how many scores.
+    Returns the networks that are trained in full. The first evaluator answers the searcher, and
+    the others train the best of its networks further. For each network trained in full, a row
+    records its position in the search and the number of scores before it.
 
-    Answers are told in the order asked, and how many are asked for at a time does not depend on
-    the number of workers, so that this does not change the run.
+    Answers are passed on in the order of the questions, and the number of questions at a time does
+    not depend on the number of workers, so that the workers do not change the run.
     """
     trained: list[Arch] = []
     scored: set[Arch] = set()
@@ -56,6 +57,6 @@ def record(
     scored: int,
     before: float = 0.0,
 ) -> None:
-    """Rows that say that these networks were trained in full: after how many others and scores."""
+    """Add a row for each network trained in full: its position, and the number of scores before."""
     for number, arch in enumerate(archs, after + 1):
         add(evaluator.store, PickRow(arm, number, evaluator.network(arch).arch, scored, before))

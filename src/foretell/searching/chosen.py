@@ -1,4 +1,4 @@
-"""The chosen network of a search: saved, read back, loaded."""
+"""The network that a search chose: how it is saved and loaded."""
 
 import json
 import os
@@ -20,15 +20,15 @@ __all__ = ["load_chosen"]
 
 
 CHOSEN, RETRAINED = "chosen", "retrained"
-"""Before `.pt`, the weights of a network, and `.json`, what rebuilds it."""
+"""The names of the files: `.pt` has the weights of a network, `.json` its description."""
 ABOUT = {"space": str, "settings": dict, "arch": str, "seed": int, "weights": str}
-"""What the description of a network says at least."""
+"""The fields that every description has, and their types."""
 
 
 def save_chosen(arch: Arch, evaluator: Evaluator) -> None:
-    """Write chosen.pt, a state_dict, and chosen.json, what rebuilds the network it fits.
+    """Write chosen.pt, a state_dict, and chosen.json, the description of its network.
 
-    Weights that are gone or damaged are trained again.
+    Weights that are missing or damaged are trained again.
     """
     content, trained = evaluator.weights(arch)
     about = evaluator.network(arch).key() | {
@@ -39,7 +39,7 @@ def save_chosen(arch: Arch, evaluator: Evaluator) -> None:
 
 
 def save_network(folder: Path, name: str, weights: bytes, about: Mapping[str, Any]) -> None:
-    """Write the weights of a network and what they are."""
+    """Write the weights of a network and its description."""
     said = finite_or_null({**about, "weights": f"{name}.pt", "foretell": __version__})
     text = f"{json.dumps(said, indent=2)}\n"
     keep_pair(folder, (f"{name}.pt", weights), (f"{name}.json", text.encode()))
@@ -50,9 +50,11 @@ def load_chosen(
 ) -> nn.Module:
     """The trained network that a search chose, in evaluation mode, on the CPU.
 
-    With `retrained` its weights are those of `foretell.retrain`. A space of your own is given
-    again, as an object or `FILE.py:NAME`: nothing in the run folder is executed. Raises
-    RunStateError if the search or the retraining has not finished, or a file is damaged.
+    With `retrained`, its weights are those that `foretell.retrain` saved. A space of your own must
+    be given again, as an object or as `FILE.py:NAME`, since nothing in the run folder is executed.
+
+    Raises RunStateError if the search or the retraining has not finished, or if a file is damaged;
+    ForetellError if `space` is missing or is not the space of the run.
     """
     folder, name = Path(run), RETRAINED if retrained else CHOSEN
     about = read_network(folder, name)
@@ -65,23 +67,23 @@ def load_chosen(
         raise damaged(path, folder, again(name)) from None
     try:
         fill(model, content)
-    except Exception as error:  # torch raises what it likes
+    except Exception as error:  # PyTorch may raise any exception here
         raise damaged(path, folder, again(name)) from error
     return model.eval()
 
 
 def again(name: str) -> str:
-    """How to have a network's files again."""
+    """What to do to write the files of a network again."""
     return f"run the {'retraining' if name == RETRAINED else 'search'} again"
 
 
 def read_chosen(folder: Path) -> dict[str, Any]:
-    """What chosen.json says. Raises RunStateError if the search has not finished."""
+    """The content of chosen.json; raises RunStateError if the search has not finished."""
     return read_network(folder, CHOSEN)
 
 
 def read_network(folder: Path, name: str) -> dict[str, Any]:
-    """What the description of a network says. Raises RunStateError if it is not there yet."""
+    """The description of a network; raises RunStateError if it does not exist yet or is damaged."""
     path = folder / f"{name}.json"
     try:
         about: dict[str, Any] = json.loads(kept(folder, path.name, again(name)))
@@ -89,7 +91,7 @@ def read_network(folder: Path, name: str) -> dict[str, Any]:
     except FileNotFoundError:
         command = "retrain" if name == RETRAINED else "search --run"
         raise RunStateError(
-            f"{folder} holds no {name} network yet; let `foretell {command} {folder}` finish",
+            f"{folder} contains no {name} network yet; let `foretell {command} {folder}` finish",
             folder,
             "unfinished",
         ) from None
@@ -103,7 +105,7 @@ def read_network(folder: Path, name: str) -> dict[str, Any]:
 
 
 def space_of(about: dict[str, Any], given: str | Space | None) -> Space:
-    """The space of a chosen network: a registered one, or the one that is given again."""
+    """The space of a chosen network: the given one, or else the registered one."""
     if given is not None:
         space = own_space(given) if isinstance(given, str) else given
         if space.settings() != about["settings"]:

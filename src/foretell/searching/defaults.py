@@ -1,4 +1,4 @@
-"""What a search does where nothing else is said; read by help texts, so it needs no torch."""
+"""The default arguments of a search; help texts read them, so this module does without PyTorch."""
 
 from dataclasses import dataclass, field
 
@@ -9,7 +9,7 @@ __all__ = ["DEMO", "Defaults"]
 
 @dataclass(frozen=True)
 class Defaults:
-    """What a search does where nothing else is said: about three minutes on two cores."""
+    """The default arguments of a search, which takes about three minutes on two cores."""
 
     space: str = "nb201"
     data: str = "digits"

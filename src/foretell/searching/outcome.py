@@ -1,4 +1,4 @@
-"""What a search found, from the rows of its run."""
+"""The result of a search, from the rows of its run."""
 
 import math
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from foretell.runs.costs import CostBook
 from foretell.runs.evaluate import Evaluator
 from foretell.runs.rows import ScoreRow, rows_of
 from foretell.searchers import Question
-from foretell.searching.aims import Aims
 from foretell.searching.chosen import load_chosen, save_chosen
+from foretell.searching.method import Method
 from foretell.searching.pareto import undominated
 from foretell.spaces import Arch, Space
 
@@ -27,30 +27,30 @@ SHORT = 40
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a search found."""
+    """The result of a search."""
 
     table: pd.DataFrame
-    """A row a training: which arm it belongs to, the architecture, its scores, accuracies in %
-    and seconds. `test_accuracy` is there for the chosen network of each arm only."""
+    """One row per training, by arm and architecture: scores, accuracies in %, seconds and costs.
+    Only the best network of each arm has a `test_accuracy`."""
     chosen: nn.Module
-    """The network of the scored arm with the best validation accuracy, trained."""
+    """The trained network of the scored arm with the best validation accuracy."""
     front: pd.DataFrame
-    """The rows of the scored arm that no other of it is better than in validation accuracy and
-    every cost that the search weighed; the best one alone where it weighed none."""
+    """The rows of the scored arm on the Pareto front of validation accuracy and the costs that
+    the search minimised; without such costs, the row of the most accurate network."""
     scoring_seconds: float
-    """What scoring the pool took, added up over the workers."""
+    """The seconds that all scores took, summed over the workers."""
     short: dict[str, str]
-    """A name of at most `SHORT` characters for each architecture of the table. The space's `parse`
-    reads it, unless it is cut off and ends in …."""
+    """A name of at most 40 characters for each architecture of the table. The space can parse it
+    unless it is cut off, and then ends in …."""
     folder: Path
     notice: str
-    """What was damaged in the run folder and is computed again; empty if nothing was."""
+    """Says what was damaged in the run folder and is computed again; empty if nothing was."""
 
 
 def conclude(
-    arms: dict[str, list[Arch]], evaluator: Evaluator, book: CostBook, aims: Aims
+    arms: dict[str, list[Arch]], evaluator: Evaluator, book: CostBook, method: Method
 ) -> Outcome:
-    """The table of both arms, and the chosen network saved in the run folder."""
+    """The result of both arms; saves the chosen network in the run folder."""
     evaluator.compute([Question(arch, "score") for archs in arms.values() for arch in archs])
     rows: list[dict[str, Any]] = []
     best: dict[str, Arch] = {}
@@ -60,14 +60,14 @@ def conclude(
             why = evaluator.training(best[arm]).why
             raise ForetellError(f"no network of the {arm} arm could be trained: {why}")
         for arch in archs:
-            costs = {name: book.cost(name, arch) for name in (*aims.against, *aims.limits)}
+            costs = {name: book.cost(name, arch) for name in (*method.against, *method.limits)}
             rows.append(outcome_row(evaluator, arm, arch, arch == best[arm]) | costs)
     save_chosen(best[SCORED], evaluator)
     store = evaluator.store
     table = pd.DataFrame(rows).set_index(["arm", "arch"])
     return Outcome(
         table=table,
-        front=front(table.loc[[SCORED]], aims.against),
+        front=front(table.loc[[SCORED]], method.against),
         chosen=load_chosen(store.folder, evaluator.work.space),
         scoring_seconds=scoring_seconds(evaluator),
         short={
@@ -81,7 +81,7 @@ def conclude(
 
 
 def front(table: pd.DataFrame, against: Sequence[str]) -> pd.DataFrame:
-    """The rows that no other is better than, the most accurate first."""
+    """The rows on the Pareto front of accuracy and costs, the most accurate first."""
     accuracy = -table["val_accuracy"].astype(float)
     points = pd.concat([accuracy, *(table[name] for name in against)], axis=1)
     best = table[undominated(points.to_numpy(dtype=float))]
@@ -89,7 +89,7 @@ def front(table: pd.DataFrame, against: Sequence[str]) -> pd.DataFrame:
 
 
 def short_name(space: Space, arch: Arch) -> str:
-    """Its text, or where that is long its options' numbers if they are digits, or its beginning."""
+    """The text of an architecture; if it is long, its options as digits, or its beginning."""
     text, digits = space.format(arch), "".join(map(str, arch))
     if len(text) <= SHORT:
         return text
@@ -103,7 +103,7 @@ def validation(evaluator: Evaluator, arch: Arch) -> float:
 
 
 def outcome_row(evaluator: Evaluator, arm: str, arch: Arch, chosen: bool) -> dict[str, Any]:
-    """One line of the table."""
+    """One row of the table."""
     training = evaluator.training(arch)
     return {
         "arm": arm,
@@ -117,7 +117,7 @@ def outcome_row(evaluator: Evaluator, arm: str, arch: Arch, chosen: bool) -> dic
 
 
 def scoring_seconds(evaluator: Evaluator) -> float:
-    """The time all scores of the run took, passes shared by several proxies counted once."""
+    """The seconds that all scores of the run took; passes shared by several proxies count once."""
     slowest: dict[str, float] = {}
     for row in rows_of(ScoreRow, evaluator.store.rows()):
         network = row.network.arch

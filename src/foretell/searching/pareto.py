@@ -1,4 +1,4 @@
-"""What no other is better than: the front of several objectives, and how much it covers."""
+"""The Pareto front of several objectives, and the area that it dominates."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,9 +9,9 @@ Points = npt.NDArray[np.float64]
 
 
 def undominated(points: Points) -> npt.NDArray[np.bool_]:
-    """Whether no other point is as good in every column and better in one; less is better.
+    """For each point, whether no other is as good in every column and better in one.
 
-    A point with nan is dominated.
+    Lower is better. A point with nan counts as dominated.
 
     >>> undominated(np.array([[1.0, 3.0], [2.0, 2.0], [2.0, 3.0]]))
     array([ True,  True, False])
@@ -24,7 +24,7 @@ def undominated(points: Points) -> npt.NDArray[np.bool_]:
 
 
 def hypervolume(points: Points, reference: tuple[float, float]) -> float:
-    """The area between points of two columns and a point that is worse; less is better.
+    """The area that points of two columns dominate, up to `reference`; lower is better.
 
     >>> hypervolume(np.array([[0.0, 1.0], [1.0, 0.0]]), (2.0, 2.0))
     3.0

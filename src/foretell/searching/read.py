@@ -1,4 +1,4 @@
-"""The rows of a search, finished or not, as frames."""
+"""The results of a search, finished or not, from its run folder."""
 
 import os
 from collections.abc import Sequence
@@ -21,32 +21,33 @@ ARMS = {"scored": "with scores", "unscored": "without scores"}
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What the rows of a search say."""
+    """The results of a search."""
 
     folder: Path
     config: dict[str, Any]
     trained: pd.DataFrame
-    """A row a training, in order: `arm`, `number`, `arch`, its scores by proxy, `val_accuracy`,
-    `test_accuracy`, `seconds`, and `spent`: the arm's seconds of training and scoring so far."""
+    """One row per training, in order: `arm`, `number`, `arch`, scores and costs by name,
+    `val_accuracy`, `test_accuracy`, `seconds`, and `spent`, the seconds of training and scoring in
+    this arm so far."""
     seconds_a_score: float
     made_with: list[str]
 
     @property
     def best(self) -> pd.DataFrame:
-        """The row of each arm that is best on the validation samples."""
+        """The row of each arm with the best validation accuracy."""
         known = self.trained.dropna(subset="val_accuracy")
         return known.loc[known.groupby("arm", sort=False)["val_accuracy"].idxmax()]
 
     def curve(self, arm: str) -> pd.DataFrame:
-        """By number of trainings: the best validation accuracy so far, and what was spent."""
+        """`best` validation accuracy so far and seconds `spent`, by number of trainings."""
         own = self.trained[self.trained["arm"] == arm].set_index("number")
         return own[["spent"]].assign(best=own["val_accuracy"].cummax().ffill())
 
 
 def read_search(run: str | os.PathLike[str]) -> Found:
-    """The rows of a search, finished or not; needs the run folder alone.
+    """The results of a search, finished or not, from its run folder alone.
 
-    Raises RunStateError if the folder is no search or nothing is trained yet.
+    Raises RunStateError if the folder is not that of a search, or if nothing is trained yet.
     """
     config, rows = read_config(run), read_rows(run)
     if config.get("job") != "search":
@@ -78,7 +79,7 @@ def read_search(run: str | os.PathLike[str]) -> Found:
 
 
 def scores_of(rows: Sequence[Row]) -> tuple[dict[str, dict[str, float]], float]:
-    """By architecture its scores and costs; and the mean seconds that scoring one took."""
+    """The scores and costs of each architecture, and the mean seconds of scoring one."""
     found: dict[str, dict[str, float]] = {}
     took: dict[str, float] = {}
     for row in rows_of(ScoreRow, rows):

@@ -1,4 +1,4 @@
-"""Train the network that a search chose in full."""
+"""The full training of the network that a search chose."""
 
 import os
 import time
@@ -23,12 +23,14 @@ __all__ = ["Retrained", "retrain"]
 
 @dataclass(frozen=True, eq=False)
 class Retrained:
-    """The network, trained, and what came of it."""
+    """The result of a retraining."""
 
     model: nn.Module
+    """The trained network."""
     trained: Trained
+    """Its accuracies and the course of the training."""
     weights: Path
-    """A state_dict, as `torch.save` writes it."""
+    """The file of its weights: a state_dict, as `torch.save` writes it."""
 
 
 def retrain(
@@ -41,15 +43,15 @@ def retrain(
     device: str = "cpu",
     progress: ProgressCallback | None = None,
 ) -> Retrained:
-    """Train the chosen network of a search anew, from untrained weights, and save it in its folder.
+    """Train the network that a search chose from untrained weights, and save it in the run folder.
 
-    `data` is by default the search's own, by its name; it must be the same samples. A space of
-    your own is given again, as an object or `FILE.py:NAME`. A training that was stopped goes on
-    from its last epoch when the same call is made again. `progress` is called with a `Progress`
-    after each epoch.
+    `data` must have the same samples as the data of the search, which is loaded by name if `data`
+    is not given. A space of your own must be given again, as an object or as `FILE.py:NAME`. If
+    the training is interrupted, the same call continues it from the last finished epoch.
+    `progress` is called with a `Progress` after each epoch.
 
-    Raises RunStateError if the search has not finished, the run has a writer, or its data is
-    other; ForetellError for another space or a training that failed.
+    Raises RunStateError if the search has not finished, if another process writes to the run
+    folder, or if the data differs; ForetellError if the space differs or the training fails.
     """
     folder = Path(run)
     config, about = read_config(folder), read_chosen(folder)
@@ -89,7 +91,7 @@ def keep(
     seed: int,
     folder: Path,
 ) -> None:
-    """Write the weights, and what they are."""
+    """Write the weights of the network and its description."""
     said = {name: about[name] for name in ("space", "settings", "arch")}
     said |= {"seed": seed, "training": training.key(), **asdict(trained)}
     save_network(folder, RETRAINED, weights_of(model), said)

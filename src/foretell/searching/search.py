@@ -1,4 +1,4 @@
-"""The main job: from a search space and a data set to the networks worth training."""
+"""The main job: find the best networks of a search space for a data set."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -19,9 +19,9 @@ from foretell.runs.store import Store
 from foretell.runs.tasks import loaded
 from foretell.runs.work import Work, suited
 from foretell.scoring.settings import ScoreSettings
-from foretell.searching.aims import Aims
 from foretell.searching.arms import drive
 from foretell.searching.defaults import DEMO
+from foretell.searching.method import Method
 from foretell.searching.outcome import SCORED, UNSCORED, Outcome, conclude
 from foretell.searching.stages import staged
 from foretell.spaces import Space, Within, size
@@ -55,42 +55,44 @@ def search(
     executor: Executor | None = None,
     progress: ProgressCallback | None = None,
 ) -> Outcome:
-    """Search with the help of the proxy `by`, train `trainings` networks, and as many without it.
+    """Search a space with the scores of the proxy `by`, and once more without scores.
 
     `searcher` is a name with settings, such as `aging_evolution?population=8,tournament=3`. The
-    scored arm begins with a warmup on `pool` random networks, in the form of its algorithm: random
-    search trains the best of them. The unscored arm is the same searcher with the same seed and no
-    scores, so both arms differ by the scores alone. The trained network of the scored arm that is
-    best on the validation images is chosen and saved in the folder `run`, with the rows of all
-    scores and trainings. Called again with the same arguments it continues where it was, or just
-    reads what is there.
+    search with scores (the arm `scored`) begins with a warmup on `pool` random networks, in the
+    form that suits the algorithm; random search trains the best of them. The search without scores
+    (the arm `unscored`) uses the same searcher and the same seed, so that the arms differ only in
+    the scores. Each arm trains `trainings` networks. The network of the scored arm with the best
+    validation accuracy is chosen and saved in the folder `run`, with the rows of all scores and
+    trainings. The same call again continues an interrupted search, or reads a finished one.
 
-    With a `first_stage` the searchers are told the accuracies of short trainings. "halving" trains
-    all for a ninth of the epochs, the best third for a third, and of those the best third in full;
-    "econas" and "econas+" train all by EcoNAS's reduced training, and the best third in full.
+    With a `first_stage`, the searchers receive the accuracies of short trainings. "halving" trains
+    all networks for a ninth of the epochs, the best third of them for a third, and the best third
+    of those in full; "econas" and "econas+" train all networks with the reduced training of EcoNAS,
+    and the best third in full.
 
-    `against` names costs to weigh accuracy against (searcher `nsga2`; by default #params), `limits`
-    says what costs may be at most: `params`, `flops`, `latency` in ms, measured here, or a column
-    of an imported table, `TABLE:COLUMN`.
+    `against` names costs to minimise besides maximising the accuracy, for a searcher that supports
+    costs (`nsga2`, by default #params). `limits` gives the largest costs allowed, by name. A cost
+    is `params`, `flops`, `latency` in ms, measured on this machine, or a column of an imported
+    table, `TABLE:COLUMN`.
 
-    `scoring` says how networks are scored, `training` how they are trained; where `scoring` names
-    no loss, it is the data's own. Results of a GPU differ from a CPU's in their last digits, so a
-    run is of one kind of device.
+    `scoring` configures how networks are scored, and `training` how they are trained; if `scoring`
+    has no loss, the loss of the data is used. Results of a GPU differ from those of a CPU in their
+    last digits, so all results of a run are from one kind of device.
 
-    A space given by name is built for the data, as `foretell.models.space_for` says. `workers` is
-    how many processes compute, each on one thread; the rows are the same whatever their number.
-    With an `executor` of your own, such as Dask's or Slurm's, it computes so many tasks at a time.
-    A network whose process dies twice is undefined, and the row says why. `progress` is called
-    with a `Progress` after each network that was scored ("score") or trained ("train").
+    A space given by name is built for the data, as by `foretell.models.space_for`. `workers` is
+    the number of processes, each on one thread; it does not change the rows. With an `executor` of
+    your own, such as Dask's or Slurm's, it is the number of tasks at a time. The result of a
+    network whose process dies twice is undefined, and its row says why. `progress` is called with a
+    `Progress` after each network that is scored ("score") or trained ("train").
 
-    Raises ForetellError for a bad argument, or a folder that holds something else.
+    Raises ForetellError for an invalid argument, or if the folder contains another run.
     """
     splits = loaded(data)
     built = space_for(*parse_spec(space), splits) if isinstance(space, str) else space
     how, plan = suited(scoring, splits), make_plan(proxies)
     work = Work(built, data, plan, by, batch_size, training, seed, device, how)
-    aims = Aims.of(searcher, against, limits or {}, built)
-    job = Job(work, aims, pool, trainings, staged(first_stage, work), first_stage)
+    method = Method.of(searcher, against, limits or {}, built)
+    job = Job(work, method, pool, trainings, staged(first_stage, work), first_stage)
     job.check()
     if executor is None and workers > 1:
         work.require_picklable()
@@ -100,21 +102,23 @@ def search(
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """What a search is to do."""
+    """A search and all its settings."""
 
     work: Work
-    aims: Aims
+    method: Method
     pool: int
     trainings: int
     stages: list[Work]
-    """The full training, `work`, last."""
+    """The work of each stage; the last one is the full training, `work`."""
     first_stage: str | None = None
 
     def check(self) -> None:
-        """Raise ForetellError for numbers, a proxy or a searcher that make no search."""
+        """Raise ForetellError if the numbers, the proxy or the searcher are not valid."""
         by, proxies = self.work.by, [proxy.name for proxy in self.work.plan.proxies]
         if by not in proxies:
-            raise ForetellError(f"cannot choose by {by!r}; it must be among the proxies: {proxies}")
+            raise ForetellError(
+                f"cannot choose by {by!r}; give one of the proxies {', '.join(proxies)}"
+            )
         if self.trainings < 1:
             raise ForetellError(f"trainings is {self.trainings}; train at least 1 network")
         if self.pool < self.trainings:
@@ -130,10 +134,10 @@ class Job:
         for stage in self.stages:
             stage.training.require(loaded(stage.data).kind)
         for warmup in (self.pool, 0):
-            self.aims.searcher(self.work.space, self.work.seed, warmup, None)
+            self.method.searcher(self.work.space, self.work.seed, warmup, None)
 
     def configuration(self) -> dict[str, Any]:
-        """What a run folder is for; another configuration needs another folder."""
+        """The configuration of the run folder; another configuration needs another folder."""
         work, splits = self.work, loaded(self.work.data)
         staging = {"first_stage": self.first_stage} if self.first_stage else {}
         return {
@@ -142,27 +146,27 @@ class Job:
             "data": {"name": splits.name, "fingerprint": splits.fingerprint},
             "batch": {"size": work.batch_size, "fingerprint": work.batch.fingerprint},
             "by": work.by,
-            "searcher": self.aims.text,
+            "searcher": self.method.text,
             "pool": self.pool,
             "trainings": self.trainings,
             "seed": work.seed,
             "training": work.training.key(),
             **work.unusual_scoring,
-            **self.aims.configuration(),
+            **self.method.configuration(),
             **staging,
         }
 
     def run(
         self, store: Store, executor: Executor, at_once: int, progress: ProgressCallback | None
     ) -> Outcome:
-        """Search with scores and without, and choose."""
-        work, aims = self.work, self.aims
+        """Search with scores and without, and choose a network."""
+        work, method = self.work, self.method
         tally = Tally(progress, {"score": self.pool, "train": 2 * self.trainings})
         evaluators = [Evaluator(stage, store, executor, at_once, tally) for stage in self.stages]
         book = CostBook(evaluators[-1])
-        space = Within(work.space, book.cost, aims.limits) if aims.limits else work.space
+        space = Within(work.space, book.cost, method.limits) if method.limits else work.space
         arms = {}
         for arm, warmup in ((SCORED, self.pool), (UNSCORED, 0)):
-            searcher = aims.searcher(space, work.seed, warmup, book)
-            arms[arm] = drive(searcher, evaluators, self.trainings, aims.at_once, arm)
-        return conclude(arms, evaluators[-1], book, aims)
+            searcher = method.searcher(space, work.seed, warmup, book)
+            arms[arm] = drive(searcher, evaluators, self.trainings, method.at_once, arm)
+        return conclude(arms, evaluators[-1], book, method)

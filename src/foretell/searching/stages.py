@@ -1,7 +1,7 @@
-"""First short, then long: the trainings that decide which networks are trained in full.
+"""First stages: cheap trainings that decide which networks are trained in full.
 
-Successive halving, Jamieson & Talwalkar 2016, arXiv:1502.07943, by thirds; or EcoNAS's reduced
-training, Zhou et al. 2020, arXiv:2001.01233, as the first of two stages.
+Successive halving (Jamieson & Talwalkar 2016, arXiv:1502.07943) by thirds, or the reduced training
+of EcoNAS (Zhou et al. 2020, arXiv:2001.01233) as the first of two stages.
 """
 
 import itertools
@@ -18,23 +18,25 @@ from foretell.training.reduced import REDUCED
 __all__ = ["STAGES", "Promotion", "promoted", "staged"]
 
 STAGES = ("halving", *REDUCED)
-"""What may come before a full training, by name."""
+"""The names of the first stages."""
 
 
 THIRD = 3
 
 
 def staged(name: str | None, work: Work) -> list[Work]:
-    """The work of each stage, the full training last; of one stage without a name.
+    """The work of each stage, the full training last; without a name, only the full training.
 
-    Raises ForetellError for an unknown name, or a space that can't be reduced.
+    Raises ForetellError for an unknown name, or if the training cannot be shortened or reduced.
     """
     if name is None:
         return [work]
     if name == "halving":
         epochs = work.training.epochs
         if epochs < THIRD:
-            raise ForetellError(f"{epochs} epochs have no third; give at least {THIRD}")
+            raise ForetellError(
+                f"epochs is {epochs}; the first stage halving needs at least {THIRD}"
+            )
         shorter = sorted({max(1, epochs // THIRD**2), epochs // THIRD})
         shares = [replace(work.training, epochs=each, stop_after=None) for each in shorter]
         return [*(replace(work, training=training) for training in shares), work]
@@ -45,12 +47,12 @@ def staged(name: str | None, work: Work) -> list[Work]:
 
 @dataclass(frozen=True)
 class Promotion:
-    """What the stages before the last made of an arm's networks."""
+    """The networks of an arm that reached the last stage."""
 
     archs: list[Arch]
-    """Trained in full, the best of the stage before first."""
+    """The networks trained in full, in the order of their accuracy in the stage before."""
     seconds: float
-    """What the stages before took."""
+    """The seconds that the stages before the last took."""
 
 
 def promoted(
@@ -58,9 +60,9 @@ def promoted(
     evaluators: Sequence[Evaluator],
     validation: Callable[[Evaluator, Arch], float],
 ) -> Promotion:
-    """Train the best third of each stage in the next one; equals in the order asked for.
+    """Train the best third of each stage in the next one; ties keep the order of `archs`.
 
-    The networks are trained in the first stage already.
+    `archs` are already trained in the first stage.
     """
     seconds = 0.0
     for stage, following in itertools.pairwise(evaluators):

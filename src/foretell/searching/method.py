@@ -1,4 +1,4 @@
-"""What a search looks for beside accuracy, and by which searcher."""
+"""How to search: by which searcher, and for which costs and limits besides accuracy."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from foretell.spaces import Arch, Space
 
 
 @dataclass(frozen=True)
-class Aims:
-    """What searches, and for what beside accuracy."""
+class Method:
+    """A searcher with its settings, the costs that it minimises, and the limits on costs."""
 
     text: str
-    """The searcher as it was asked for, `name?setting=value`."""
+    """The searcher as it was given, `name?setting=value`."""
     name: str
     settings: Mapping[str, Any]
     against: tuple[str, ...]
@@ -26,38 +26,40 @@ class Aims:
     @classmethod
     def of(
         cls, searcher: str, against: Sequence[str], limits: Mapping[str, float], space: Space
-    ) -> "Aims":
-        """Raises ForetellError for a searcher, cost or limit that can't be used."""
+    ) -> "Method":
+        """The method that these arguments describe.
+
+        Raises ForetellError for a searcher, cost or limit that cannot be used.
+        """
         name, settings = parse_spec(searcher)
         for taken, option in (("warmup", "pool"), ("costs", "against")):
             if taken in settings:
                 raise ForetellError(
-                    f"searcher {name} has no setting {taken!r} here; it is what `{option}` says"
+                    f"searcher {name} has no setting {taken!r} here; use the option {option!r}"
                 )
-        weighs = name in SEARCHERS and SEARCHERS[name].costs
+        by_default = ("params",) if name in SEARCHERS and SEARCHERS[name].costs else ()
         for cost in (*against, *limits):
             require_cost(cost)
             if cost not in COSTS:
                 column_of(cost, space)
-        weighed = tuple(against or (("params",) if weighs else ()))
-        return cls(searcher, name, settings, weighed, dict(limits))
+        return cls(searcher, name, settings, tuple(against or by_default), dict(limits))
 
     @property
     def at_once(self) -> int:
-        """How many trainings may be under way."""
+        """The number of concurrent trainings."""
         return SEARCHERS[self.name].at_once
 
     def searcher(self, space: Space, seed: int, warmup: int, book: CostBook | None) -> Searcher:
-        """Fresh; without a warmup it has no help at all. Without a book nothing costs anything."""
+        """A new searcher; with `warmup` 0 it uses no scores, and without `book` all costs are 0."""
         settings = {k: v for k, v in self.settings.items() if warmup or k != "moves"}
 
         def costs(arch: Arch) -> list[float]:
             return [0.0 if book is None else book.cost(name, arch) for name in self.against]
 
-        weighed = costs if self.against else None
-        return make_searcher(self.name, space, seed, warmup=warmup, costs=weighed, **settings)
+        objectives = costs if self.against else None
+        return make_searcher(self.name, space, seed, warmup=warmup, costs=objectives, **settings)
 
     def configuration(self) -> dict[str, Any]:
-        """What a run folder says of it, where there is anything beside accuracy."""
+        """The costs and limits as part of a run's configuration; empty if there are none."""
         given = {"against": list(self.against), "limits": dict(self.limits)}
         return {name: value for name, value in given.items() if value}

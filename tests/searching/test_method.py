@@ -1,4 +1,4 @@
-"""A search against costs: limits, the front, and where a cost may come from."""
+"""A search with costs: limits, the Pareto front, and the sources of costs."""
 
 import itertools
 import json
@@ -29,7 +29,7 @@ QUICK: dict[str, Any] = {
 
 
 def test_a_search_within_limits(tmp_path: Path) -> None:
-    """No network above a limit is trained; the front and the report's area are there."""
+    """No network above a limit is trained, and the front and the figures of the costs exist."""
     run = tmp_path / "run"
     outcome = search(run=run, against=["params", "flops"], limits={"params": 8000}, **QUICK)
     assert outcome.table["params"].max() <= 8000
@@ -74,11 +74,11 @@ def test_a_column_of_a_table_is_a_cost(tmp_path: Path, monkeypatch: pytest.Monke
         (["--limit", "params"], "write COST=NUMBER"),
         (["--limit", "weight=3"], "no cost is called 'weight'"),
         (["--searcher", "nsga2?population=1"], "population is 1; expected"),
-        (["--searcher", "nsga2?costs=3"], "has no setting 'costs' here; it is what `against` says"),
+        (["--searcher", "nsga2?costs=3"], "has no setting 'costs' here; use the option 'against'"),
         (["--max-params", "10", "--pool", "3", "--trainings", "1"], "raise the limits"),
     ],
 )
-def test_wrong_words_are_told_in_one_line(
+def test_invalid_options_are_refused_in_one_line(
     words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small = ["--space", "nb201?channels=4,cells=1", "--workers", "1"]
