@@ -31,19 +31,19 @@ PREPARED = {
     "timm": ("timm_imagenet_results", 1_267),
 }
 OFFICIAL = {"nats-tss", "nb201-pth", "nb101-tfrecord", "asr", "nlp"}
-"""Those that test_official.py tests."""
+"""The sources that test_official.py tests."""
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where this test's tables go."""
+    """The folder of this test's tables."""
     monkeypatch.setenv("FORETELL_DATA", str(tmp_path / "data"))
     return tmp_path / "data"
 
 
 @pytest.fixture
 def mine(tmp_path: Path) -> Path:
-    """A user's CSV, its cells as digits with zeros in front, accuracies as fractions."""
+    """A user's CSV file: cells as digits, some with leading zeros, and accuracies as fractions."""
     path = tmp_path / "mine.csv"
     frame = pd.DataFrame(
         {
@@ -61,16 +61,16 @@ def mine(tmp_path: Path) -> Path:
 
 
 def own(path: Path, *more: str) -> list[str]:
-    """The command that imports it."""
+    """The command that imports the file."""
     return ["data", "import", "table", str(path), "--space", "nb201", "--key", "cell", *more]
 
 
 def test_own_csv(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Keys as the space writes them, fractions as percent, costs as they were."""
-    asked = ["--choose", "val_acc", "--report", "test_acc", "--cost", "seconds", "--scale", "100"]
+    """Keys are in the format of the space, fractions become percent, and costs do not change."""
+    roles = ["--choose", "val_acc", "--report", "test_acc", "--cost", "seconds", "--scale", "100"]
     more = ["--repeats", "test_acc=run_1,run_2", "--keep", "note", "--name", "cells"]
     labels = ["--source", "a colleague", "--licence", "CC0"]
-    code, out, _ = run(capsys, *own(mine, *asked, *more, *labels))
+    code, out, _ = run(capsys, *own(mine, *roles, *more, *labels))
     assert code == 0
     assert "table cells: 4 rows, columns: 1 to choose by, 1 to report, 1 of cost" in out
     table = read_table("cells", space="nb201")
@@ -85,8 +85,8 @@ def test_own_csv(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert all(finding.good for finding in check_table(table))
 
 
-def test_own_parquet_says_the_same(mine: Path, tmp_path: Path) -> None:
-    """The kind of file does not matter; an index with a name is a column."""
+def test_own_parquet_gives_the_same_table(mine: Path, tmp_path: Path) -> None:
+    """The kind of file does not matter, and a named index counts as a column."""
     from foretell.tables import Columns, Labels, import_columns
 
     columns = Columns(key="cell", report=("test_acc",))
@@ -103,18 +103,18 @@ def test_own_parquet_says_the_same(mine: Path, tmp_path: Path) -> None:
 
 
 def test_models_as_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Names of a zoo's models are not parsed, but must say which zoo."""
+    """Names of models are not parsed, but must contain a source."""
     path = tmp_path / "zoo.csv"
     path.write_text("net,top1\ntorchvision:resnet18,69.8\ntimm:resnet50,80.1\n")
-    asked = ["data", "import", "table", str(path), "--key", "net", "--report", "top1", "--space"]
-    assert run(capsys, *asked, "models")[0] == 0
+    command = ["data", "import", "table", str(path), "--key", "net", "--report", "top1", "--space"]
+    assert run(capsys, *command, "models")[0] == 0
     assert read_table("zoo").report("top1")["timm:resnet50"] == 80.1
     path.write_text("net,top1\nresnet18,69.8\n")
-    assert "is not the name of a model" in refused(capsys, *asked, "models", "--replace")
+    assert "is not the name of a model" in refused(capsys, *command, "models", "--replace")
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
         (["--choose", "val_acc", "--report", "val_acc"], "has the roles choosing and reporting"),
         (["--choose", "val"], "no column 'val'; did you mean 'val_acc'?"),
@@ -127,21 +127,21 @@ def test_models_as_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         (["--report", "test_acc", "--name", "a/b"], "is not a valid table name"),
     ],
 )
-def test_own_columns_that_cannot_be(
-    mine: Path, more: list[str], told: str, capsys: pytest.CaptureFixture[str], folder: Path
+def test_invalid_columns_are_refused(
+    mine: Path, more: list[str], message: str, capsys: pytest.CaptureFixture[str], folder: Path
 ) -> None:
-    """One line, exit code 2, and nothing is written."""
-    assert told in refused(capsys, *own(mine, *more))
+    """The command prints one line, exits with code 2, and writes nothing."""
+    assert message in refused(capsys, *own(mine, *more))
     assert not folder.exists()
 
 
-def test_own_file_that_cannot_be(
+def test_invalid_files_are_refused(
     mine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Missing and double keys, cells that are one as text differs, and files that are none."""
+    """Missing or duplicate keys, also in different notation, and files that are not tables."""
     report = ["--report", "test_acc"]
     rows = mine.read_text().splitlines()
-    for name, lines, told in (
+    for name, lines, message in (
         ("missing.csv", [*rows, ",1,1,1,1,1,x"], "1 of 5 rows have no key, the first is row 4"),
         ("twice.csv", [*rows, rows[1]], "1 rows repeat a key"),
         ("same.csv", [*rows, f"{CELLS[0]},1,1,1,1,1,x"], "repeat a key"),
@@ -151,7 +151,7 @@ def test_own_file_that_cannot_be(
     ):
         path = tmp_path / name
         path.write_text("\n".join(lines))
-        assert told in refused(capsys, *own(path, *report)), name
+        assert message in refused(capsys, *own(path, *report)), name
     pd.read_csv(mine).to_parquet(tmp_path / "torn.parquet")
     whole = (tmp_path / "torn.parquet").read_bytes()
     (tmp_path / "torn.parquet").write_bytes(whole[: len(whole) // 2])
@@ -161,7 +161,7 @@ def test_own_file_that_cannot_be(
 
 
 def test_import_needs_and_refuses_options(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A source that is not there; columns for a known one; no overwriting unless asked."""
+    """An unknown source, columns for a known source, and overwriting without --replace."""
     assert "did you mean 'nb201'?" in refused(capsys, "data", "import", "nb210", str(mine))
     known = ["data", "import", "nb201", str(mine), "--choose", "val_acc"]
     assert "is for the source 'table'" in refused(capsys, *known)
@@ -179,14 +179,14 @@ def test_import_needs_and_refuses_options(mine: Path, capsys: pytest.CaptureFixt
 
 
 def test_every_importer_is_tested() -> None:
-    """A new source needs a line here or a test on a small file of its structure."""
+    """A new source needs a line in this file, or a test on a small file of its structure."""
     assert set(RECIPES) == set(PREPARED) - {"nlp"}
     assert set(PREPARED) | OFFICIAL == set(IMPORTERS)
 
 
 @pytest.fixture(scope="session")
 def imported(shared: Path) -> Callable[[str], Table]:
-    """A prepared table by its recipe, imported once."""
+    """Imports a prepared table by the name of its recipe, each once."""
     return cache(
         lambda name: import_table(name, shared / "data" / "tables" / f"{PREPARED[name][0]}.parquet")
     )
@@ -194,21 +194,21 @@ def imported(shared: Path) -> Callable[[str], Table]:
 
 @pytest.mark.parametrize("name", PREPARED)
 def test_prepared_tables(name: str, imported: Callable[[str], Table]) -> None:
-    """As many rows as there are architectures, and accuracies that are percent."""
+    """They have one row per architecture, and accuracies in percent."""
     table = imported(name)
     assert len(table.frame) == PREPARED[name][1]
     assert table.name == name
     assert table.source
     judged = table.frame[[*table.choosing, *table.reporting]]
     if len(judged.columns) and not name.startswith("nlp"):
-        assert judged.mean().min() > 1.5  # an error of 2.5 % on SVHN is the least
+        assert judged.mean().min() > 1.5  # the lowest is an error of 2.5 % on SVHN
         assert judged.max().max() <= 100
     assert not any("test" in column for column in table.choosing)
     assert not any("val" in column.replace("10valid_test", "") for column in table.reporting)
 
 
 def test_prepared_nb201(imported: Callable[[str], Table]) -> None:
-    """The published maxima, keys as the space writes them, and no test accuracy to choose by."""
+    """It has the published maxima, keys in the format of the space, and no one-seed columns."""
     table, space = imported("nb201"), make_space("nb201")
     best = table.frame[list(table.reporting)].max()
     assert best["cifar10_test_200"] == pytest.approx(94.373, abs=1e-3)
@@ -223,12 +223,12 @@ def test_prepared_nb201(imported: Callable[[str], Table]) -> None:
 
 
 def test_one_seed_columns_are_test_accuracies(shared: Path) -> None:
-    """Why the recipe leaves them out, whatever they are called.
+    """The recipe leaves these columns out, since they are test accuracies despite their names.
 
-    A CIFAR-10 validation accuracy is over 25,000 images, a test accuracy over 10,000, and only the
-    latter are always whole hundredths of a percent. Validation and test images of CIFAR-100 are
-    two halves, on which one network differs by chance; the column stays nearer to the test mean
-    than that.
+    A validation accuracy on CIFAR-10 is over 25,000 images and a test accuracy over 10,000, and
+    only the latter is always a multiple of 0.01 %. The validation and test images of CIFAR-100 are
+    two halves, on which the accuracies of a network differ by chance; the column is closer to the
+    test mean than that.
     """
     frame = pd.read_parquet(shared / "data" / "tables" / "nb201_accuracy.parquet")
     hundredths = 100 * frame["cifar10_val_200_1seed"]
@@ -241,7 +241,7 @@ def test_one_seed_columns_are_test_accuracies(shared: Path) -> None:
 
 
 def test_prepared_nb101(imported: Callable[[str], Table], shared: Path) -> None:
-    """Fractions have become percent, the cell is the matrix above the diagonal."""
+    """Fractions become percent, and the key has the matrix above its diagonal."""
     raw = pd.read_parquet(shared / "data" / "tables" / "nb101_20001.parquet").iloc[0]
     table = imported("nb101")
     assert table.frame.index[0] == "100110100001001010101:02001"
@@ -251,7 +251,7 @@ def test_prepared_nb101(imported: Callable[[str], Table], shared: Path) -> None:
 
 
 def test_prepared_losses_and_errors(imported: Callable[[str], Table]) -> None:
-    """Less is better where a column says so."""
+    """Lower is better for losses and errors only."""
     nlp = imported("nlp")
     assert nlp.choose("valid_loss").min() == pytest.approx(4.567582, abs=1e-6)
     assert set(nlp.lower_is_better) == {"valid_loss", "test_loss"}
@@ -260,7 +260,7 @@ def test_prepared_losses_and_errors(imported: Callable[[str], Table]) -> None:
 
 
 def test_repeated_sizes_of_timm() -> None:
-    """The smallest image size counts, for each data set."""
+    """For each data set, the result at the smallest image size is used."""
     from foretell.tables.reshape import TIMM_SETS, timm
 
     rows = [
@@ -275,7 +275,7 @@ def test_repeated_sizes_of_timm() -> None:
 
 
 def test_recipe_on_a_file_that_lacks_a_column(tmp_path: Path) -> None:
-    """Its name is told."""
+    """The message names the column."""
     path = tmp_path / "macro.csv"
     path.write_text("arch,mean_acc\n00000000,90\n")
     with pytest.raises(ForetellError, match="no column 'test_acc_a'"):

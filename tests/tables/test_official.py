@@ -1,4 +1,4 @@
-"""Importing what benchmarks' authors hand out, from small files of the same structure made here."""
+"""Importing the files that authors of benchmarks publish, from small files of that structure."""
 
 import base64
 import json
@@ -27,7 +27,7 @@ Make = Callable[[Path], Path]
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where this test's tables go."""
+    """The folder of this test's tables."""
     monkeypatch.setenv("FORETELL_DATA", str(tmp_path / "data"))
     return tmp_path / "data"
 
@@ -36,7 +36,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def slow_crc32c(message: bytes) -> int:
-    """The checksum bit by bit."""
+    """The checksum, computed bit by bit."""
     state = 0xFFFFFFFF
     for byte in message:
         state ^= byte
@@ -46,7 +46,7 @@ def slow_crc32c(message: bytes) -> int:
 
 
 def framed(data: bytes) -> bytes:
-    """A record as TensorFlow writes it."""
+    """A record in the format that TensorFlow writes."""
 
     def mask(value: int) -> int:
         return (((value >> 15) | (value << 17)) + 0xA282EAD8) & 0xFFFFFFFF
@@ -57,7 +57,7 @@ def framed(data: bytes) -> bytes:
 
 
 def message(*parts: tuple[int, int | float | bytes]) -> bytes:
-    """A protobuf message of these fields."""
+    """A protobuf message with these fields."""
 
     def varint(value: int) -> bytes:
         low, rest = value & 0x7F, value >> 7
@@ -81,7 +81,7 @@ NB101_CELLS = {
 
 
 def nb101_record(digest: str, epochs: int, valid: float, test: float, seconds: float) -> bytes:
-    """One run: what it had before, half-way through and after training."""
+    """One run, evaluated before, halfway through and after training."""
     adjacency, operations, parameters = NB101_CELLS[digest]
     evaluations = [
         (1, message((1, done), (2, done * seconds), (3, 0.9), (4, v), (5, t), (6, b"/a/model")))
@@ -109,7 +109,7 @@ def make_tfrecord(path: Path) -> Path:
 
 
 def test_tfrecord(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Means over runs, each run a repeat, percent, and what was known before training ended."""
+    """Columns are means over runs, in percent, and each run is a repeat."""
     file = make_tfrecord(tmp_path)
     assert run(capsys, "data", "import", "nb101-tfrecord", str(file))[0] == 0
     table = read_table("nb101", space="nb101")
@@ -132,7 +132,7 @@ def test_tfrecord(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_tfrecord_damaged_anywhere(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    """No changed byte and no cut goes unnoticed, but a cut between two records."""
+    """Every changed byte and every truncation is noticed, except between two records."""
     file = make_tfrecord(tmp_path_factory.mktemp("nb101"))
     whole = file.read_bytes()
     ends = {0, *np.cumsum([len(framed(nb101_record(*values))) for values in NB101_RUNS]).tolist()}
@@ -159,8 +159,8 @@ def test_tfrecord_damaged_anywhere(
         nb101_record(*NB101_RUNS[0])[:-20] + b'"]',
     ],
 )
-def test_tfrecord_of_something_else(tmp_path: Path, record: bytes) -> None:
-    """Whole records, of another kind."""
+def test_tfrecord_with_other_content(tmp_path: Path, record: bytes) -> None:
+    """Complete records of another kind are refused in one line."""
     file = tmp_path / "other.tfrecord"
     file.write_bytes(framed(record))
     with pytest.raises(ForetellError, match=r"not one of NAS-Bench-101") as caught:
@@ -173,12 +173,12 @@ def test_tfrecord_of_something_else(tmp_path: Path, record: bytes) -> None:
 
 @given(st.lists(st.binary(max_size=40), min_size=1, max_size=20))
 def test_checksums_of_many_at_once(messages: list[bytes]) -> None:
-    """They are those of each one, bit by bit."""
+    """They equal the checksums of the single messages, computed bit by bit."""
     assert crc32c(messages).tolist() == [slow_crc32c(one) for one in messages]
 
 
 def test_masked_checksum() -> None:
-    """The length 24 and its sum, with which every event file of TensorBoard begins."""
+    """Every event file of TensorBoard begins with the length 24 and its checksum."""
     first = bytes.fromhex("1800000000000000a37f4b22")
     assert masked(crc32c([first[:8]])).tolist() == [int.from_bytes(first[8:], "little")]
     assert framed(bytes(24))[:12] == first
@@ -193,7 +193,7 @@ def test_masked_checksum() -> None:
     )
 )
 def test_protobuf_fields(parts: list[tuple[int, int | float | bytes]]) -> None:
-    """What was written is read."""
+    """The fields read are those that were written."""
     assert list(fields(message(*parts))) == parts
 
 
@@ -209,7 +209,7 @@ SEEDS = {"12": (111,), "200": (777, 888)}
 
 
 def accuracy(number: int, budget: str, dataset: str, part: str, seed: int) -> float:
-    """A different one for everything that it depends on."""
+    """An accuracy that differs for all arguments."""
     return (
         10.0
         + number
@@ -221,13 +221,13 @@ def accuracy(number: int, budget: str, dataset: str, part: str, seed: int) -> fl
 
 
 def nats_results(package: Any, number: int, cell: str) -> dict[str, Any]:
-    """One network as the archive has it: budget -> state."""
+    """One network in the format of the archive: budget -> state."""
     states = {}
     for budget, seeds in SEEDS.items():
         results = package.ArchResults(number, cell)
         for dataset, parts in SETS.items():
             for seed in seeds:
-                epochs, size = 2, np.float64(0.5 + number)  # as if two were all
+                epochs, size = 2, np.float64(0.5 + number)  # two epochs in all
                 one = package.ResultsCount(
                     dataset, None, {}, {}, size, 20.0 + number, {}, seed, epochs, [0.01]
                 )
@@ -245,7 +245,7 @@ def nats_results(package: Any, number: int, cell: str) -> dict[str, Any]:
 
 
 def make_nats_folder(path: Path) -> Path:
-    """The archive in its -simple form, of three networks, one of which has no file."""
+    """The archive in its -simple form, with three networks, one of which has no file."""
     package = pytest.importorskip("nats_bench")
     folder = path / "NATS-tss-v1_0-3ffb9-simple"
     folder.mkdir()
@@ -258,7 +258,7 @@ def make_nats_folder(path: Path) -> Path:
 
 
 def nats_dictionary(package: Any) -> dict[str, Any]:
-    """The archive in one piece."""
+    """The complete archive as a dictionary."""
     return {
         "meta_archs": CELLS,
         "evaluated_indexes": {0, 2},
@@ -276,12 +276,12 @@ def make_nats_file(path: Path) -> Path:
 def make_nb201_file(path: Path) -> Path:
     """NAS-Bench-201's file, which calls 12 epochs less and 200 full."""
     package = pytest.importorskip("nats_bench")
-    held = nats_dictionary(package)
-    infos = held["arch2infos"]
-    held["arch2infos"] = {n: {"less": s["12"], "full": s["200"]} for n, s in infos.items()}
-    held["evaluated_indexes"] = [0, 2]
+    content = nats_dictionary(package)
+    infos = content["arch2infos"]
+    content["arch2infos"] = {n: {"less": s["12"], "full": s["200"]} for n, s in infos.items()}
+    content["evaluated_indexes"] = [0, 2]
     file = path / "NAS-Bench-201.pth"
-    torch.save(held, file, _use_new_zipfile_serialization=False)  # as torch did in 2020
+    torch.save(content, file, _use_new_zipfile_serialization=False)  # as PyTorch did in 2020
     file.write_bytes(file.read_bytes().replace(b"numpy._core", b"numpy.core"))  # and NumPy 1
     return file
 
@@ -295,7 +295,7 @@ def make_nb201_file(path: Path) -> Path:
     ],
 )
 def test_nats(source: str, make: Make, tmp_path: Path) -> None:
-    """Validation parts are for choosing, test parts for reporting, and seeds are averaged."""
+    """Validation parts are choosing columns, test parts reporting ones; seeds are averaged."""
     events: list[Progress] = []
     table = import_table(source, make(tmp_path), trust_pickle=True, progress=events.append)
     assert (events[-1].what, events[-1].done, events[-1].total) == ("import", 2, 2)
@@ -331,8 +331,8 @@ def test_nats(source: str, make: Make, tmp_path: Path) -> None:
     assert table.frame["cifar10valid_seconds_200"].tolist() == [210.0, 210.0]
 
 
-def test_nats_files_that_cannot_be(tmp_path: Path) -> None:
-    """Absent, cut off, or of another kind; a .pth that would run code is refused."""
+def test_invalid_nats_files_are_refused(tmp_path: Path) -> None:
+    """Missing, truncated, of another kind, or a .pth file that would execute code."""
     folder = make_nats_folder(tmp_path)
     file = folder / "000002.pickle.pbz2"
     file.write_bytes(file.read_bytes()[:-100])
@@ -357,13 +357,13 @@ def test_nats_files_that_cannot_be(tmp_path: Path) -> None:
 
 
 class Trap:
-    """Leaves a file behind where it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def __reduce__(self) -> Any:
-        """What unpickling calls."""
+        """The call that unpickling makes."""
         return Path.touch, (self.path,)
 
 
@@ -374,7 +374,7 @@ ASR_CELLS = {"h1": [(1, 0), (1, 0, 0), (1, 0, 0, 0)], "h2": [(0, 1), (3, 0, 1), 
 
 
 def two_pickles(path: Path, header: dict[str, Any], rows: list[list[Any]]) -> None:
-    """As the release has them."""
+    """Write a file in the format of the release."""
     space = {"ops": OPS, "nodes": 3, "shape": [[6, 2], [6, 2, 2], [6, 2, 2, 2]]}
     with path.open("wb") as file:
         pickle.dump({"version": 1, "search_space": space, **header}, file)
@@ -382,7 +382,7 @@ def two_pickles(path: Path, header: dict[str, Any], rows: list[list[Any]]) -> No
 
 
 def make_asr(path: Path) -> Path:
-    """Two seeds, the parameters, and one device; the lowest validation error is not the last."""
+    """Files of two seeds, the parameters and one device; the last epoch is not the best."""
     folder = path / "nb-asr"
     folder.mkdir()
     columns = ["model_hash", "val_per", "test_per", "arch_vec"]
@@ -405,7 +405,7 @@ def make_asr(path: Path) -> Path:
 
 
 def test_asr(tmp_path: Path) -> None:
-    """Error rates in percent, less is better, seeds averaged, costs joined by the hash."""
+    """Error rates are in percent, lower is better, seeds are averaged, and costs joined by hash."""
     folder = make_asr(tmp_path)
     events: list[Progress] = []
     table = import_table("asr", folder, progress=events.append)
@@ -427,7 +427,7 @@ def test_asr(tmp_path: Path) -> None:
 
 
 def test_asr_runs_no_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A file with anything but plain values is refused before it does something."""
+    """A file with anything but plain values is refused before it can execute code."""
     trap = tmp_path / "nb-asr-e40-1.pickle"
     with trap.open("wb") as file:
         pickle.dump(Trap(tmp_path / "sprung"), file)
@@ -436,8 +436,8 @@ def test_asr_runs_no_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert not (tmp_path / "sprung").exists()
 
 
-def test_asr_files_that_cannot_be(tmp_path: Path) -> None:
-    """Cut off, of another kind, or with other columns."""
+def test_invalid_asr_files_are_refused(tmp_path: Path) -> None:
+    """Truncated, of another kind, or missing."""
     folder = make_asr(tmp_path)
     file = folder / "nb-asr-e40-1234.pickle"
     whole = file.read_bytes()
@@ -465,7 +465,7 @@ NLP_LOGS = [
 
 
 def make_nlp(path: Path) -> Path:
-    """Four runs of three cells, one of them under two names; one diverged at once."""
+    """Four runs of three cells, one cell with two recipes; one run diverged at once."""
     folder = path / "train_logs"
     folder.mkdir()
     for number, (operation, valid, test, node) in enumerate(NLP_LOGS):
@@ -484,7 +484,7 @@ def make_nlp(path: Path) -> Path:
 
 
 def check_nlp(table: Table) -> None:
-    """The loss on test text where that on validation text is lowest, not the lowest one."""
+    """The test loss is that of the epoch with the lowest validation loss."""
     assert len(table.frame) == 3
     assert table.choose("valid_loss").tolist()[:2] == [4.5, 4.5]
     assert table.report("test_loss").tolist()[:2] == [5.0, 4.0]
@@ -496,7 +496,7 @@ def check_nlp(table: Table) -> None:
 
 
 def test_nlp(tmp_path: Path) -> None:
-    """From a folder and from the ZIP file it comes in."""
+    """The logs are read from a folder and from the published ZIP file."""
     folder = make_nlp(tmp_path)
     events: list[Progress] = []
     check_nlp(import_table("nlp", folder, progress=events.append))
@@ -508,8 +508,8 @@ def test_nlp(tmp_path: Path) -> None:
     check_nlp(import_table("nlp", packed))
 
 
-def test_nlp_files_that_cannot_be(tmp_path: Path) -> None:
-    """No log, half a log, another JSON file, half a ZIP file."""
+def test_invalid_nlp_files_are_refused(tmp_path: Path) -> None:
+    """No log, a truncated log, another JSON file, or a truncated ZIP file."""
     folder = make_nlp(tmp_path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ForetellError, match=r"no \.json logs"):

@@ -26,7 +26,7 @@ from tests.support.commands import refused, run
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where this test's tables go."""
+    """The folder of this test's tables."""
     monkeypatch.setenv("FORETELL_DATA", str(tmp_path / "data"))
     return tmp_path / "data"
 
@@ -60,8 +60,8 @@ def table() -> Table:
     )
 
 
-def test_file_gives_the_table_back(table: Table, tmp_path: Path) -> None:
-    """All of it, whatever the types."""
+def test_a_table_is_read_as_it_was_written(table: Table, tmp_path: Path) -> None:
+    """All of its content and metadata are kept, whatever the types."""
     write_table(table, tmp_path / "a" / "mine.parquet")
     again = read_table(tmp_path / "a" / "mine.parquet")
     pd.testing.assert_frame_equal(again.frame, table.frame, check_dtype=True)
@@ -72,7 +72,7 @@ def test_file_gives_the_table_back(table: Table, tmp_path: Path) -> None:
 
 
 def test_choosing_and_reporting_never_mix(table: Table) -> None:
-    """Each accessor gives its own columns and refuses the other's, repeats and costs."""
+    """Each accessor returns its own columns, and refuses those of the other, repeats and costs."""
     assert table.choose("val").idxmax() == CELLS[2]
     assert table.report("test").idxmax() == CELLS[3]
     with pytest.raises(
@@ -90,7 +90,7 @@ def test_choosing_and_reporting_never_mix(table: Table) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"reporting": ("val",)}, "has the roles choosing and reporting"),
         ({"cost": ("test",)}, "has the roles reporting and cost"),
@@ -107,31 +107,33 @@ def test_choosing_and_reporting_never_mix(table: Table) -> None:
         ({"checksum": "0" * 64}, "does not match its checksum"),
     ],
 )
-def test_roles_that_cannot_be(table: Table, change: dict[str, object], told: str) -> None:
-    """A table that could mislead can't be made."""
+def test_invalid_roles_are_refused(table: Table, change: dict[str, object], message: str) -> None:
+    """A table that could mislead cannot be constructed."""
     plain: dict[str, object] = {"lower_is_better": (), "checksum": ""}
-    with pytest.raises(ForetellError, match=told):
+    with pytest.raises(ForetellError, match=message):
         replace(table, **{**plain, **change})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("keys", "told"),
+    ("keys", "message"),
     [
         ([CELLS[0], CELLS[1], CELLS[2], CELLS[1]], "1 rows repeat a key"),
         ([CELLS[0], None, CELLS[2], " "], "2 of 4 rows have no key, the first is row 1"),
         ([0, 1, 2, 3], "4 of 4 rows have no key"),
     ],
 )
-def test_keys_missing_or_twice(table: Table, keys: list[object], told: str) -> None:
-    """Every architecture once."""
-    with pytest.raises(ForetellError, match=told):
+def test_missing_and_duplicate_keys_are_refused(
+    table: Table, keys: list[object], message: str
+) -> None:
+    """A table has every architecture once."""
+    with pytest.raises(ForetellError, match=message):
         replace(table, frame=table.frame.set_axis(keys, axis="index"), checksum="")
 
 
-def test_values_that_are_none(table: Table) -> None:
-    """An infinite value, a column without any, a name twice, and no rows."""
-    for values, told in (([1.0, 2.0, np.inf, 3.0], "infinite"), ([np.nan] * 4, "no number")):
-        with pytest.raises(ForetellError, match=told):
+def test_invalid_values_are_refused(table: Table) -> None:
+    """An infinite value, a column without values, two columns of one name, and no rows."""
+    for values, message in (([1.0, 2.0, np.inf, 3.0], "infinite"), ([np.nan] * 4, "no number")):
+        with pytest.raises(ForetellError, match=message):
             replace(table, frame=table.frame.assign(val=values), checksum="")
     twice = pd.concat([table.frame, table.frame[["val"]]], axis="columns")
     with pytest.raises(ForetellError, match="two columns called 'val'"):
@@ -141,7 +143,7 @@ def test_values_that_are_none(table: Table) -> None:
 
 
 def test_checksum_covers_everything(table: Table) -> None:
-    """Any change of a name, role, key or value changes the checksum; the type of a float is not."""
+    """Changing a name, role, key or value changes the checksum; the type of a float does not."""
     frame = table.frame
     changed = [
         replace(table, name="other", checksum=""),
@@ -159,7 +161,7 @@ def test_checksum_covers_everything(table: Table) -> None:
 
 
 def test_tampered_value_is_found(table: Table, tmp_path: Path) -> None:
-    """A file whose values were changed behind the checksum's back."""
+    """A file whose values were changed without changing the checksum is refused."""
     import pyarrow.parquet as pq
 
     path = tmp_path / "mine.parquet"
@@ -173,8 +175,10 @@ def test_tampered_value_is_found(table: Table, tmp_path: Path) -> None:
 
 
 @given(st.floats(0, 1, exclude_max=True))
-def test_cut_off_anywhere(tmp_path_factory: pytest.TempPathFactory, share: float) -> None:
-    """Whatever is missing at the end, one line says so."""
+def test_a_truncated_file_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, share: float
+) -> None:
+    """However much is missing at the end, the message is one line."""
     path = tmp_path_factory.mktemp("cut") / "mine.parquet"
     frame = pd.DataFrame({"test": [1.0, 2.0]}, index=CELLS[:2])
     write_table(Table("mine", "nb201", frame, reporting=("test",)), path)
@@ -186,7 +190,7 @@ def test_cut_off_anywhere(tmp_path_factory: pytest.TempPathFactory, share: float
 
 
 def test_other_parquet_and_other_format(table: Table, tmp_path: Path) -> None:
-    """A Parquet file that is no table of ours, and one of a later version."""
+    """A Parquet file that is not a table of foretell, and one of a later format."""
     import pyarrow.parquet as pq
 
     path = tmp_path / "a.parquet"
@@ -203,7 +207,7 @@ def test_other_parquet_and_other_format(table: Table, tmp_path: Path) -> None:
 
 
 def test_folder(table: Table, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name is looked up in FORETELL_DATA, whose default is the platform's."""
+    """A name is looked up in FORETELL_DATA, which defaults to the platform's folder for data."""
     write_table(table, folder / "mine.parquet")
     assert read_table("mine").checksum == table.checksum
     assert read_table("mine", space="nb201").name == "mine"
@@ -220,14 +224,14 @@ def test_folder(table: Table, folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_unwritable_folder(table: Table, tmp_path: Path) -> None:
-    """A file where the folder should be."""
+    """The folder cannot be created, because a file has its name."""
     (tmp_path / "file").touch()
     with pytest.raises(ForetellError, match="set FORETELL_DATA"):
         write_table(table, tmp_path / "file" / "mine.parquet")
 
 
 def test_check_and_summary(table: Table) -> None:
-    """Keys of the space, the means of repeats, and the best of each column."""
+    """The check verifies keys and the means of repeats; the summary has the best of each column."""
     texts = [(finding.good, finding.text) for finding in check_table(table)]
     assert all(good for good, _ in texts)
     assert any("4 keys are architectures of nb201" in text for _, text in texts)
@@ -248,7 +252,7 @@ def test_check_and_summary(table: Table) -> None:
 
 
 def test_check_finds_what_is_odd(table: Table) -> None:
-    """Keys that the space writes otherwise, repeats with another mean; keys of another space."""
+    """Keys in another format, repeats with another mean, and keys of another space."""
     digits = ["000000", "100000", "200000", "300000"]
     frame = table.frame.set_axis(digits, axis="index").assign(test_a=[10.0, 60.0, 69.0, 80.0])
     odd = [f.text for f in check_table(replace(table, frame=frame, checksum="")) if not f.good]
@@ -261,7 +265,7 @@ def test_check_finds_what_is_odd(table: Table) -> None:
 def test_list_and_check_commands(
     table: Table, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What they print; a file that is no table doesn't hide the others."""
+    """Their output; a file that is not a table does not hide the others."""
     code, out, _ = run(capsys, "data", "list")
     assert code == 0
     assert "no tables in" in out

@@ -37,7 +37,7 @@ class Columns:
 
     @property
     def judged(self) -> tuple[str, ...]:
-        """All columns that hold accuracies, errors or losses."""
+        """All columns of accuracies, errors or losses."""
         return (
             *self.choose,
             *self.report,

@@ -87,12 +87,12 @@ def import_nb201_pth(path: Path, tally: Tally) -> Table:
 
     def opened() -> Any:
         with torch.serialization.safe_globals(_numbers()):
-            held = torch.load(path, map_location="cpu", weights_only=True)
-        infos = held["arch2infos"].items()
-        held["arch2infos"] = {
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        infos = content["arch2infos"].items()
+        content["arch2infos"] = {
             index: {"12": both["less"], "200": both["full"]} for index, both in infos
         }
-        return package.create(held, "tss", False, False)
+        return package.create(content, "tss", False, False)
 
     return _table(path, opened, None, tally)
 
@@ -114,9 +114,9 @@ def _table(path: Path, opened: Any, numbers: Iterable[int] | None, tally: Tally)
     except ForetellError:
         raise
     except Exception as error:  # unpickling a damaged file may raise anything
-        told = " ".join(str(error).split())
-        refused = re.search(r"Unsupported global: GLOBAL \S+", told)  # torch's message is long
-        reason = refused[0] if refused else told.partition(". ")[0][:200]
+        message = " ".join(str(error).split())
+        refused = re.search(r"Unsupported global: GLOBAL \S+", message)  # PyTorch's text is long
+        reason = refused[0] if refused else message.partition(". ")[0][:200]
         raise ForetellError(
             f"{path} cannot be read as the official archive ({type(error).__name__}: {reason}); "
             "download it again"
