@@ -28,7 +28,7 @@ class ForetellError(ValueError):
 
 
 class OutOfMemory(ForetellError):
-    """The device is out of memory. A batch is never split without being asked to.
+    """The device is out of memory. A batch is split only if the user sets `micro_batch`.
 
     `micro_batch` is a size that was tried, fits and gives the same scores; None if there is none.
     """

@@ -71,10 +71,9 @@ class Tally:
             self._callback(Progress(what, done, total, seconds, name, cached))
 
     def over(self, what: str, items: Iterable[T], total: int | None = None) -> Iterator[T]:
-        """The items, each counted once the next one is asked for.
+        """The items; each is counted when the next one is requested.
 
-        Made for loops of millions: several that finish within a tenth of a second are counted
-        together.
+        To keep fast loops fast, items that finish within a tenth of a second are counted together.
         """
         self._totals[what] = total
         waiting, last = 0, -PAUSE

@@ -1,4 +1,4 @@
-"""Laws of every registered data set, and of the minibatch networks are scored on."""
+"""Laws that hold for every registered data set, and for the minibatch of the scores."""
 
 import math
 from functools import partial
@@ -35,7 +35,7 @@ def test_embedded_data_keep_the_laws(name: str) -> None:
     check_data(lambda: load_data(name))
 
 
-def test_data_of_files_and_drawn_ones_do_too(tmp_path: Path) -> None:
+def test_data_from_files_and_random_data_keep_the_laws(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(256, size=(60, 5, 5, 3), dtype=np.uint8)
     labels = np.arange(60) % 3
     np.savez(tmp_path / "mine.npz", images=pixels, labels=labels)
@@ -47,7 +47,7 @@ def test_data_of_files_and_drawn_ones_do_too(tmp_path: Path) -> None:
     check_data(partial(load_data, f"text:{ROOT}/README.md?length=16"), disjoint=False)
 
 
-def test_parts_are_normalised_and_hold_every_class(splits: Splits) -> None:
+def test_parts_are_normalised_and_contain_every_class(splits: Splits) -> None:
     for _, labels in (splits.train, splits.val, splits.test):
         assert set(labels.tolist()) == set(range(splits.classes))
     pixels = splits.train[0][:].double()
@@ -57,7 +57,7 @@ def test_parts_are_normalised_and_hold_every_class(splits: Splits) -> None:
 
 
 @pytest.mark.parametrize("name", DATA)
-def test_every_data_set_says_what_it_is(name: str) -> None:
+def test_every_data_set_has_a_summary_and_a_source(name: str) -> None:
     assert DATA[name].summary.endswith(".")
     assert DATA[name].source
     assert name not in EMBEDDED or load_data(name).name == name
@@ -68,7 +68,7 @@ def test_an_unknown_data_set_is_named() -> None:
         load_data("digit")
 
 
-def test_digits_are_the_split_they_were() -> None:
+def test_the_split_of_the_digits_does_not_change() -> None:
     splits = digits()
     assert [len(part[1]) for part in (splits.train, splits.val, splits.test)] == [1097, 350, 350]
     assert splits.val[1].bincount().tolist() == splits.test[1].bincount().tolist() == [35] * 10
@@ -76,7 +76,7 @@ def test_digits_are_the_split_they_were() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 100])
-def test_a_minibatch_is_balanced_without_repeats_and_belongs_together(size: int) -> None:
+def test_a_minibatch_is_balanced_without_repeats_and_keeps_labels_with_images(size: int) -> None:
     images, labels = digits().train
     label_of = dict(zip(rows(images[:]), labels.tolist(), strict=True))
     x, y = minibatch((images, labels), size, seed=0)
@@ -92,7 +92,7 @@ def test_a_minibatch_is_balanced_without_repeats_and_belongs_together(size: int)
     seed=st.integers(0, 2**32),
     data=st.data(),
 )
-def test_a_minibatch_of_few_fills_in_from_other_classes(
+def test_a_minibatch_is_filled_from_other_classes_if_one_is_small(
     labels: list[int], seed: int, data: st.DataObject
 ) -> None:
     size = data.draw(st.integers(1, len(labels)))
@@ -113,10 +113,10 @@ def test_minibatches_differ_by_seed_and_grow_by_size() -> None:
     batches = {minibatch(train, 8, seed)[0].numpy().tobytes() for seed in range(20)}
     assert len(batches) == 20
     first = {int(minibatch(train, 1, seed)[1]) for seed in range(60)}
-    assert first == set(range(10))  # which classes get one more is drawn, too
+    assert first == set(range(10))  # the classes with one sample more are random, too
 
 
 @pytest.mark.parametrize("size", [0, -1, 1098, math.inf])
-def test_a_minibatch_that_cannot_be_is_refused(size: int) -> None:
+def test_a_minibatch_of_an_impossible_size_is_refused(size: int) -> None:
     with pytest.raises(ForetellError, match=f"size of the minibatch is {size}; expected 1 to 1097"):
         minibatch(digits().train, size, seed=0)

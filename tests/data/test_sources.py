@@ -1,4 +1,4 @@
-"""Data from files, arrays, libraries and loaders: what comes out, lazily, and what is refused."""
+"""Data from files, arrays, libraries and loaders: what is read, when, and what is refused."""
 
 import gzip
 import re
@@ -37,7 +37,7 @@ def save_npz(path: Path, **changes: Any) -> str:
 def save_pictures(
     top: Path, classes: dict[str, int], size: Callable[[int], tuple[int, int]]
 ) -> None:
-    """So many pictures a class, each filled with its own colour."""
+    """Save this number of pictures per class, each filled with its own colour."""
     for place, (name, count) in enumerate(classes.items()):
         (top / name).mkdir(parents=True)
         for number in range(count):
@@ -46,14 +46,14 @@ def save_pictures(
 
 
 def images_of(splits: Splits) -> LazyImages:
-    """The training images, which must not be in memory as such."""
+    """The training images, which must be read lazily."""
     images = splits.train[0]
     assert isinstance(images, LazyImages)
     return images
 
 
 def test_npz_of_either_layout_gives_the_same_normalised_images(tmp_path: Path) -> None:
-    """Channels last, first, or none; cut alike, scaled by the training part alone."""
+    """Channels are last, first or missing; only the training part determines the scaling."""
     last = load_data(f"npz:{save_npz(tmp_path / 'last.npz')}")
     pixels = np.load(tmp_path / "last.npz")["images"]
     first = load_data(
@@ -70,8 +70,8 @@ def test_npz_of_either_layout_gives_the_same_normalised_images(tmp_path: Path) -
     assert grey.sample_shape == (1, 5, 6)
 
 
-def test_a_source_without_parts_is_cut_by_class_once_and_for_all(tmp_path: Path) -> None:
-    """A tenth of each class to either part, no image in two, always the same."""
+def test_a_source_without_parts_is_split_by_class(tmp_path: Path) -> None:
+    """Each part has a tenth of each class, no image is in two parts, and the split is fixed."""
     file = save_npz(tmp_path / "a.npz")
     splits = load_data(f"npz:{file}")
     parts = (splits.train, splits.val, splits.test)
@@ -85,7 +85,7 @@ def test_a_source_without_parts_is_cut_by_class_once_and_for_all(tmp_path: Path)
 
 
 def test_the_fingerprint_of_lazy_images_notices_a_pixel(tmp_path: Path) -> None:
-    """Even where mean and deviation stay; and which images they are."""
+    """It differs even if mean and deviation are equal, and depends on the selection of images."""
     first = load_data(f"npz:{save_npz(tmp_path / 'a.npz')}")
     pixels = np.load(tmp_path / "a.npz")["images"].copy()
     here, there = images_of(first).rows[:2].tolist()
@@ -114,16 +114,16 @@ def test_the_fingerprint_of_lazy_images_notices_a_pixel(tmp_path: Path) -> None:
         ({"images": np.array([object()] * 60)}, "is not a complete .npz file"),
     ],
 )
-def test_npz_files_that_hold_something_else(
+def test_npz_files_with_other_arrays_are_refused(
     change: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
-    """What is there is said."""
+    """The message describes the array that was found."""
     with pytest.raises(ForetellError, match=re.escape(message)):
         load_data(f"npz:{save_npz(tmp_path / 'a.npz', **change)}")
 
 
 def test_frames_of_audio_in_an_npz_file(tmp_path: Path) -> None:
-    """As they are, with a label for every fourth; a network of the space asr reads them."""
+    """Frames are unchanged, with a label for every fourth; networks of the space asr read them."""
     frames = np.random.default_rng(0).normal(size=(20, 9, 5))
     labels = np.arange(60).reshape(20, 3) % 4
     file = save_npz(tmp_path / "a.npz", images=frames, labels=labels)
@@ -142,8 +142,8 @@ def test_frames_of_audio_in_an_npz_file(tmp_path: Path) -> None:
         load_data(f"npz:{save_npz(tmp_path / 'c.npz', images=frames, labels=labels)}")
 
 
-def test_npz_files_that_are_none(tmp_path: Path) -> None:
-    """Absent, cut short anywhere, no archive at all, other names."""
+def test_invalid_npz_files_are_refused(tmp_path: Path) -> None:
+    """Missing or truncated files, arrays with other names, and invalid settings."""
     with pytest.raises(ForetellError, match="there is no file"):
         load_data(f"npz:{tmp_path / 'nowhere.npz'}")
     whole = Path(save_npz(tmp_path / "a.npz")).read_bytes()
@@ -160,7 +160,7 @@ def test_npz_files_that_are_none(tmp_path: Path) -> None:
 
 
 def test_the_small_sample_of_cifar_is_read(shared: Path) -> None:
-    """Real images, as a user would have them."""
+    """Real images in a user's file."""
     file = shared / "data" / "images" / "cifar10_jpeg_train_100perclass.npz"
     splits = load_data(f"npz:{file}")
     assert splits.sample_shape == (3, 32, 32)
@@ -168,8 +168,8 @@ def test_the_small_sample_of_cifar_is_read(shared: Path) -> None:
     assert len(splits.train[1]) == 800
 
 
-def test_a_folder_with_a_folder_a_class(tmp_path: Path) -> None:
-    """Read when asked for, colours in order, one size kept as it is."""
+def test_a_folder_with_one_folder_per_class(tmp_path: Path) -> None:
+    """Images are read when accessed, channels are in order, and a common size is kept."""
     save_pictures(tmp_path / "pets", {"cat": 10, "dog": 20}, lambda number: (7, 5))
     splits = load_data(f"folder:{tmp_path / 'pets'}")
     assert splits.sample_shape == (3, 5, 7)
@@ -200,10 +200,10 @@ def test_a_folder_with_its_own_parts(tmp_path: Path) -> None:
         load_data(f"folder:{tmp_path}")
 
 
-def test_pictures_of_several_sizes_are_resized_and_cropped_and_it_is_said(
+def test_pictures_of_several_sizes_are_resized_and_cropped_with_a_note(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The middle of a picture stays the middle."""
+    """The centre of a picture stays in the centre."""
     save_pictures(tmp_path / "all", {"a": 4, "b": 4}, lambda number: (40 + 10 * number, 30))
     picture = Image.new("RGB", (90, 30))
     picture.paste((255, 255, 255), (30, 0, 60, 30))
@@ -221,8 +221,8 @@ def test_pictures_of_several_sizes_are_resized_and_cropped_and_it_is_said(
     assert "cropped to 16x16" in capsys.readouterr().err
 
 
-def test_folders_that_hold_no_pictures(tmp_path: Path) -> None:
-    """Absent, empty, or a text where a picture should be."""
+def test_folders_without_pictures_are_refused(tmp_path: Path) -> None:
+    """Missing or empty folders, and a text file in place of a picture."""
     with pytest.raises(ForetellError, match="there is no folder"):
         load_data(f"folder:{tmp_path / 'nowhere'}")
     with pytest.raises(ForetellError, match="contains no folder with images"):
@@ -235,8 +235,8 @@ def test_folders_that_hold_no_pictures(tmp_path: Path) -> None:
         load_data(f"folder:{tmp_path}")
 
 
-def test_random_images_follow_from_seed_and_place_alone() -> None:
-    """About standard normal; a batch of some is part of a batch of all."""
+def test_random_images_depend_only_on_seed_and_index() -> None:
+    """They are approximately standard normal, and do not depend on which others are drawn."""
     splits = load_data("random:2x6x5x3?images=300")
     assert splits.sample_shape == (2, 6, 5)
     assert splits.train[1].bincount().tolist() == [100] * 3
@@ -252,7 +252,7 @@ def test_random_images_follow_from_seed_and_place_alone() -> None:
 
 
 def test_random_frames_have_a_label_for_every_fourth() -> None:
-    """As many as a network of NAS-Bench-ASR answers for."""
+    """A network of NAS-Bench-ASR has an output for each of these frames."""
     splits = load_data("random:10x6?images=20,classes=5")
     assert (splits.kind, splits.labelled, splits.loss) == ("audio", False, "token_cross_entropy")
     frames, labels = splits.train
@@ -269,7 +269,7 @@ def idx(values: np.ndarray[Any, Any]) -> bytes:
 
 
 def test_mnist_from_its_own_files(tmp_path: Path) -> None:
-    """The test part stays, validation is cut from training."""
+    """The test part is kept, and the validation part is taken from the training part."""
     raw = tmp_path / "FashionMNIST" / "raw"
     raw.mkdir(parents=True)
     for part, count in (("train", 40), ("t10k", 10)):
@@ -286,7 +286,7 @@ def test_mnist_from_its_own_files(tmp_path: Path) -> None:
 
 
 def test_cifar10_from_its_own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pixels in their places; made-up files pass for the real ones."""
+    """Pixels are in their places; generated files stand in for the real ones."""
     import pickle
 
     monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
@@ -305,8 +305,8 @@ def test_cifar10_from_its_own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert len(splits.test[1]) == 10
 
 
-def test_a_set_of_torchvision_that_keeps_pictures(tmp_path: Path) -> None:
-    """EuroSAT has no parts of its own; its pictures are opened when asked for."""
+def test_a_data_set_of_torchvision_with_picture_files(tmp_path: Path) -> None:
+    """EuroSAT is not split into parts; its pictures are opened when they are accessed."""
     save_pictures(tmp_path / "eurosat" / "2750", {"Forest": 10, "River": 10}, lambda _: (8, 8))
     splits = load_data(f"eurosat?root={tmp_path}")
     assert splits.sample_shape == (3, 8, 8)
@@ -318,11 +318,11 @@ def test_a_set_of_torchvision_that_keeps_pictures(tmp_path: Path) -> None:
 def test_nothing_is_downloaded_without_consent(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And a download that fails is one line."""
-    asked: list[str] = []
+    """With consent, a download that fails is reported in one line."""
+    requested: list[str] = []
 
     def no_network(url: str, *_: Any, **__: Any) -> None:
-        asked.append(url)
+        requested.append(url)
         raise OSError("no network\nhere")
 
     for module in ("cifar", "svhn", "mnist", "dtd", "oxford_iiit_pet", "flowers102", "utils"):
@@ -331,18 +331,18 @@ def test_nothing_is_downloaded_without_consent(
             monkeypatch.setattr(path, no_network, raising=False)
     with pytest.raises(ForetellError, match=f"{name} cannot be read from .*download=true"):
         load_data(f"{name}?root={tmp_path}")
-    assert not asked
+    assert not requested
     assert not list(tmp_path.iterdir())
     command = ["score", "nb201:333013", "--data", name, "--root", str(tmp_path)]
     assert main([*command, "--download"]) == 2
     errors = capsys.readouterr().err
     assert errors.count("\n") == 1
     assert f"foretell: {name} cannot be downloaded" in errors
-    assert asked
+    assert requested
 
 
 def test_text_becomes_bytes_and_the_bytes_that_follow(tmp_path: Path) -> None:
-    """Lines end with the end token; nothing is padded; the rest that fills no sequence is left."""
+    """Lines end with the end token, nothing is padded, and an incomplete sequence is dropped."""
     file = tmp_path / "poem.txt"
     file.write_text("né\n\n  ab  \n" * 20, encoding="utf-8")
     splits = load_data(f"text:{file}?length=4,held_out=0")
@@ -362,8 +362,8 @@ def test_text_becomes_bytes_and_the_bytes_that_follow(tmp_path: Path) -> None:
     assert (splits.kind, splits.labelled, splits.loss) == ("tokens", False, "token_cross_entropy")
 
 
-def test_text_by_a_tokenizer_of_transformers(tmp_path: Path) -> None:
-    """From a folder; the special tokens it lacks come after its own."""
+def test_text_with_a_tokenizer_of_transformers(tmp_path: Path) -> None:
+    """It is loaded from a folder; missing special tokens are added after its own."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -381,8 +381,8 @@ def test_text_by_a_tokenizer_of_transformers(tmp_path: Path) -> None:
         load_data(f"text:{tmp_path / 'x.txt'}?tokenizer=gpt2")
 
 
-def test_text_that_is_none(tmp_path: Path) -> None:
-    """Absent, too short, not UTF-8, no length."""
+def test_invalid_text_is_refused(tmp_path: Path) -> None:
+    """A missing or short file, a file that is not UTF-8, and an invalid length."""
     with pytest.raises(ForetellError, match="there is no file"):
         load_data(f"text:{tmp_path / 'nowhere.txt'}")
     file = tmp_path / "x.txt"
@@ -406,7 +406,7 @@ def saved(tmp_path: Path, columns: dict[str, Any], features: dict[str, Any]) -> 
 
 
 def test_hf_images(tmp_path: Path) -> None:
-    """Columns are told by their kind; pictures are decoded when asked for."""
+    """Columns are found by their kind, and pictures are decoded when they are accessed."""
     import datasets
 
     pictures = [Image.new("L", (6, 5), 10 * number) for number in range(20)]
@@ -460,7 +460,7 @@ def test_hf_text_with_and_without_labels(tmp_path: Path) -> None:
 def test_an_absent_extra_says_what_to_install(
     module: str, data: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the extra's name."""
+    """The message names the extra of foretell."""
     save_pictures(tmp_path, {"a": 1}, lambda number: (4, 4))
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ForetellError, match=re.escape(f"pip install 'foretell[{extra}]'")):
@@ -482,15 +482,15 @@ def test_an_absent_extra_says_what_to_install(
         ("random?images=few", "cannot be loaded: TypeError"),
     ],
 )
-def test_what_names_no_data_is_one_line(text: str, message: str) -> None:
-    """With what was meant, or how to write it."""
+def test_an_invalid_name_of_data_is_one_line(text: str, message: str) -> None:
+    """The message suggests a name, or says how to write it."""
     with pytest.raises(ForetellError, match=re.escape(message)) as error:
         load_data(text)
     assert "\n" not in str(error.value)
 
 
-def test_settings_of_the_command_line_go_where_they_belong() -> None:
-    """What the text itself says comes first."""
+def test_settings_of_the_command_line_are_added_to_the_name() -> None:
+    """Settings in the name take precedence."""
     assert with_settings("svhn", root="a") == "svhn?root=a"
     assert with_settings("svhn?root=b", root="a", download=True) == "svhn?root=b,download=true"
     for name, entry in DATA.items():
@@ -499,7 +499,7 @@ def test_settings_of_the_command_line_go_where_they_belong() -> None:
 
 
 class Loader:
-    """An endless stream that counts how far it was read."""
+    """An endless stream that counts the batches read."""
 
     def __init__(self, labels: Callable[[int], Tensor]) -> None:
         self.read = 0
@@ -513,7 +513,7 @@ class Loader:
 
 
 def test_the_first_batch_of_a_loader_is_balanced() -> None:
-    """From four times as many samples, in the loader's order."""
+    """It is chosen from four times as many samples, in the order of the loader."""
     loader = Loader(lambda place: torch.tensor([0, 0, 0, place % 3]))
     batch = first_batch(loader, 9)
     assert batch.targets.bincount().tolist() == [3, 3, 3]
@@ -524,8 +524,8 @@ def test_the_first_batch_of_a_loader_is_balanced() -> None:
     assert len(plain) == 6
 
 
-def test_a_first_batch_of_any_kind_of_batches() -> None:
-    """Pairs of a DataLoader, dicts with labels, nested inputs, targets that are no classes."""
+def test_the_first_batch_of_any_kind_of_batches() -> None:
+    """Pairs of a DataLoader, dicts with labels, nested inputs, and targets that are not classes."""
     images, labels = torch.randn(10, 2), torch.arange(10) % 2
     loader = DataLoader(TensorDataset(images, labels), batch_size=4)
     batch = first_batch(loader, 4)
@@ -559,7 +559,7 @@ def test_a_first_batch_of_any_kind_of_batches() -> None:
         ),
     ],
 )
-def test_loaders_that_give_no_batch(batches: list[Any], size: int, message: str) -> None:
-    """One line."""
+def test_loaders_without_a_batch_are_refused(batches: list[Any], size: int, message: str) -> None:
+    """The message says what the loader yields."""
     with pytest.raises(ForetellError, match=message):
         first_batch(batches, size)

@@ -23,7 +23,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "rows.csv"
 
 
-def test_numbers_are_scaled_and_kinds_are_columns(file: Path) -> None:
+def test_numbers_are_scaled_and_categories_are_one_hot_encoded(file: Path) -> None:
     splits = load_data(f"csv:{file}")
     assert splits.classes == 2
     assert splits.sample_shape == (1 + 1 + 3 + 2,)
@@ -55,13 +55,13 @@ def test_any_column_may_be_the_target(file: Path) -> None:
         ("?target=colour", "rows without a value of 'colour'"),
     ],
 )
-def test_what_is_no_target_is_named(settings: str, message: str, file: Path) -> None:
+def test_an_invalid_target_is_refused(settings: str, message: str, file: Path) -> None:
     with pytest.raises(ForetellError, match=message):
         load_data(f"csv:{file}{settings}")
 
 
 @pytest.mark.parametrize("content", ["", "a,b\n1,2\n", "a\n" + "1\n2\n" * 9])
-def test_what_is_no_table_is_named(content: str, file: Path) -> None:
+def test_a_file_that_is_not_a_table_is_refused(content: str, file: Path) -> None:
     file.write_text(content)
     with pytest.raises(ForetellError, match=r"read as a table|2 rows|1 rows|only the column"):
         load_data(f"csv:{file}")

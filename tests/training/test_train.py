@@ -1,4 +1,4 @@
-"""Training really trains, and what comes out depends on nothing but what went in."""
+"""Training learns, and its results depend only on its arguments."""
 
 import math
 import random
@@ -77,16 +77,16 @@ def test_equal_seeds_train_alike_and_others_differ(few: Splits) -> None:
 
 
 @pytest.mark.parametrize("name", ["shift", "dropout"])
-def test_what_is_drawn_while_training_follows_from_the_seed(few: Splits, name: str) -> None:
+def test_random_numbers_of_training_depend_on_the_seed(few: Splits, name: str) -> None:
     settings = replace(QUICK, augmentation="shift") if name == "shift" else QUICK
     extra = (nn.Dropout(0.5),) if name == "dropout" else ()
     first = fresh(few, settings, 0, *extra)
-    torch.rand(7)  # a caller that draws in between changes nothing
+    torch.rand(7)  # other draws in between change nothing
     assert fresh(few, settings, 0, *extra) == first
     assert first != fresh(few)
 
 
-def test_the_shift_leaves_the_order_of_images_as_it_was(few: Splits) -> None:
+def test_the_shift_does_not_change_the_order_of_images(few: Splits) -> None:
     seen: dict[str, list[Tensor]] = {"none": [], "shift": []}
 
     class Spy(nn.Module):
@@ -113,7 +113,7 @@ def test_the_shift_leaves_the_order_of_images_as_it_was(few: Splits) -> None:
     assert len(moves) == 9
 
 
-def test_every_image_is_seen_once_an_epoch_in_even_batches(few: Splits) -> None:
+def test_every_image_is_seen_once_per_epoch_in_even_batches(few: Splits) -> None:
     sizes: list[int] = []
     firsts: list[float] = []
 
@@ -137,7 +137,7 @@ def test_every_image_is_seen_once_an_epoch_in_even_batches(few: Splits) -> None:
     assert firsts[:count] != firsts[count:]
 
 
-def test_global_generators_come_back_as_they_were(few: Splits) -> None:
+def test_global_generators_are_restored(few: Splits) -> None:
     class Draws(nn.Module):
         def forward(self, images: Tensor) -> Tensor:
             noise = random.random() + np.random.rand()
@@ -154,7 +154,7 @@ def test_global_generators_come_back_as_they_were(few: Splits) -> None:
     assert fresh(few, settings, 0, nn.Dropout(0.5), Draws()) == trained
 
 
-def test_the_test_part_changes_nothing_but_the_test_accuracy(few: Splits) -> None:
+def test_the_test_part_affects_only_the_test_accuracy(few: Splits) -> None:
     images, labels = few.test
     other = Splits("few", 10, few.train, few.val, (images, (labels + 1) % 10))
     model, model_other = small_net(), small_net()
@@ -199,10 +199,10 @@ def test_outputs_that_are_not_finite_are_undefined_with_a_reason(few: Splits) ->
     assert trained.history == ()
 
 
-def test_progress_hears_of_every_epoch_and_may_stop_it(few: Splits) -> None:
-    heard: list[Epoch] = []
-    trained = train(small_net(), few, QUICK, 0, progress=heard.append)
-    assert tuple(heard) == trained.history
+def test_progress_is_called_after_every_epoch_and_may_stop_the_training(few: Splits) -> None:
+    epochs: list[Epoch] = []
+    trained = train(small_net(), few, QUICK, 0, progress=epochs.append)
+    assert tuple(epochs) == trained.history
 
     def stop(_: Epoch) -> None:
         raise KeyboardInterrupt
@@ -222,7 +222,7 @@ def test_the_rate_falls_along_a_cosine_to_zero(few: Splits) -> None:
     assert rates == sorted(rates, reverse=True)
     assert 0 < rates[99] < 1e-4
     first_losses = {fresh(few, replace(QUICK, epochs=n)).history[0].train_loss for n in (1, 2, 3)}
-    assert len(first_losses) == 3  # each falls at its own pace from the start
+    assert len(first_losses) == 3  # the rates differ from the first epoch on
 
 
 def test_settings_reach_the_optimiser(few: Splits) -> None:
@@ -242,7 +242,7 @@ def test_settings_reach_the_optimiser(few: Splits) -> None:
     assert len(losses) == 8
 
 
-def test_the_network_comes_back_as_it_was_laid_out_and_without_gradients(few: Splits) -> None:
+def test_the_network_keeps_its_memory_format_and_has_no_gradients(few: Splits) -> None:
     model = small_net(nn.Conv2d(8, 8, 3, padding=1))
     train(model, few, QUICK, seed=0)
     assert all(tensor.is_contiguous() for tensor in model.state_dict().values())
@@ -266,7 +266,7 @@ def test_the_network_comes_back_as_it_was_laid_out_and_without_gradients(few: Sp
         ({"optimizer": "adam"}, "optimizer is 'adam'; expected sgd or adamw"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(change: dict[str, Any], said: str) -> None:
+def test_invalid_settings_are_refused(change: dict[str, Any], said: str) -> None:
     with pytest.raises(ForetellError, match=said):
         replace(QUICK, **change)
 
@@ -281,7 +281,7 @@ def test_a_model_that_does_not_fit_the_data_is_refused(few: Splits) -> None:
 
 
 class Stopped(Exception):
-    """Stands for a kill after an epoch."""
+    """Stands in for a kill after an epoch."""
 
 
 def stop_at(number: int) -> Any:
@@ -293,10 +293,10 @@ def stop_at(number: int) -> Any:
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_a_stopped_training_goes_on_to_the_same_end(
+def test_an_interrupted_training_resumes_to_the_same_result(
     optimizer: Any, few: Splits, tmp_path: Path
 ) -> None:
-    """Stopped after each epoch in turn, with everything that draws random numbers."""
+    """It is interrupted after each epoch in turn, with everything that draws random numbers."""
     settings = replace(QUICK, epochs=4, optimizer=optimizer, augmentation="shift", lr=0.01)
     calm, kept = small_net(nn.Dropout(0.3)), tmp_path / "kept.pt"
     expected = train(calm, few, settings, seed=1)
@@ -317,7 +317,7 @@ def test_a_stopped_training_goes_on_to_the_same_end(
 
 
 @pytest.mark.parametrize("damage", ["half", "empty", "text", "other"])
-def test_a_checkpoint_of_no_use_is_begun_anew(damage: str, few: Splits, tmp_path: Path) -> None:
+def test_an_unusable_checkpoint_is_ignored(damage: str, few: Splits, tmp_path: Path) -> None:
     kept = tmp_path / "kept.pt"
     other = replace(QUICK, lr=0.01) if damage == "other" else QUICK
     with pytest.raises(Stopped):
@@ -328,8 +328,8 @@ def test_a_checkpoint_of_no_use_is_begun_anew(damage: str, few: Splits, tmp_path
     assert outcome(train(small_net(), few, QUICK, 0, checkpoint=kept)) == fresh(few)
 
 
-def test_patience_ends_a_training_that_gets_no_better(few: Splits) -> None:
-    """It is off by default, and what it does is not in the key of others."""
+def test_patience_ends_a_training_that_does_not_improve(few: Splits) -> None:
+    """It is off by default."""
     settings = TrainSettings(epochs=40, batch_size=64, lr=0.05, patience=2)
     trained = train(small_net(), few, settings, 0)
     accuracies = [epoch.val_accuracy for epoch in trained.history]
@@ -339,8 +339,8 @@ def test_patience_ends_a_training_that_gets_no_better(few: Splits) -> None:
     assert TrainSettings(epochs=40).patience is None
 
 
-def test_mixed_precision_trains_too(few: Splits) -> None:
-    """About as well; on the CPU by bfloat16."""
+def test_mixed_precision_trains_about_as_well(few: Splits) -> None:
+    """On the CPU, it uses bfloat16."""
     settings = replace(QUICK, epochs=3, precision="bf16")
     half, full = fresh(few, settings), fresh(few, replace(QUICK, epochs=3))
     assert half.history != full.history
@@ -350,7 +350,7 @@ def test_mixed_precision_trains_too(few: Splits) -> None:
 
 
 def test_texts_are_trained_token_by_token() -> None:
-    """A network that sees the token before learns a text in which each follows from it."""
+    """A network that sees one token learns a text in which each token determines the next."""
     ids = (torch.arange(600) % 5).reshape(60, 10)
     after = (ids + 1) % 5
     part = (ids[:40], after[:40])
@@ -360,8 +360,8 @@ def test_texts_are_trained_token_by_token() -> None:
     assert trained.test_accuracy == 100
 
 
-def test_what_a_model_draws_differs_from_epoch_to_epoch(few: Splits) -> None:
-    """And from seed to seed, and follows from both."""
+def test_random_numbers_of_a_model_differ_between_epochs(few: Splits) -> None:
+    """They also differ between seeds, and depend on nothing else."""
     drawn: list[float] = []
 
     class Spy(nn.Module):
@@ -371,7 +371,7 @@ def test_what_a_model_draws_differs_from_epoch_to_epoch(few: Splits) -> None:
             return outputs
 
     count = len(few.train[1])
-    settings = replace(QUICK, epochs=3, batch_size=count)  # one step an epoch
+    settings = replace(QUICK, epochs=3, batch_size=count)  # one step per epoch
     train(small_net(Spy()), few, settings, seed=0)
     first = list(drawn)
     assert len(set(first)) == 3
@@ -384,7 +384,7 @@ def test_what_a_model_draws_differs_from_epoch_to_epoch(few: Splits) -> None:
 
 
 def test_only_images_are_shifted(few: Splits) -> None:
-    """Refused before anything is trained."""
+    """Shifting other data is refused before training starts."""
     table = load_data("breast_cancer")
     shifted = replace(QUICK, augmentation="shift")
     with pytest.raises(ForetellError, match="moves images and the data has none"):

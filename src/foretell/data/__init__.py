@@ -120,7 +120,7 @@ def load_data(text: str) -> Splits:
     if (entry.place is True and not place) or (entry.place is False and place):
         raise ForetellError(f"{text!r} is not the name of a data set; write {entry.pattern}")
     try:
-        with own_randomness(0, torch.device("cpu")):  # what is imported to load may draw
+        with own_randomness(0, torch.device("cpu")):  # an imported library may draw
             return entry.load(*filter(None, [place]), **settings)
     except ForetellError:
         raise

@@ -15,7 +15,7 @@ Array = np.ndarray[Any, Any]
 
 
 def is_audio(samples: Array) -> bool:
-    """Whether an array holds frames rather than pixels: floats [N, time, features]."""
+    """Whether an array contains frames rather than pixels: floats [N, time, features]."""
     return samples.dtype.kind == "f" and samples.ndim == 3
 
 

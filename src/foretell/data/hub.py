@@ -85,7 +85,9 @@ def read(name: str, config: str | None, download: bool) -> Any:
         return library.load_dataset(name, config)
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:150]
-        raise ForetellError(f"hf-dataset:{name} cannot be loaded ({reason})") from error
+        raise ForetellError(
+            f"hf-dataset:{name} cannot be loaded ({reason}); check its name and config="
+        ) from error
 
 
 def named_parts(loaded: Any, name: str) -> dict[str, Any]:
@@ -128,13 +130,13 @@ def labels_of(part: Any, label: str) -> Tensor:
     values = part[label][:]
     if not all(isinstance(value, int) for value in values):
         raise ForetellError(
-            f"column {label!r} holds labels such as {values[0]!r}; expected integers"
+            f"column {label!r} contains labels such as {values[0]!r}; expected integers"
         )
     return torch.tensor(values, dtype=torch.int64)
 
 
 def all_labels(parts: dict[str, Any], label: str, name: str) -> tuple[dict[str, Tensor], int]:
-    """The labels of each part, and how many classes there are."""
+    """The labels of each part, and the number of classes."""
     labels = {part: labels_of(one, label) for part, one in parts.items()}
     return labels, check_labels(torch.cat([*labels.values()]), None, name)
 

@@ -15,7 +15,7 @@ __all__ = ["random"]
 
 CLASSES = 10
 DIGITS = 9
-"""Of a size that PyTorch can count with."""
+"""The most digits of a size; PyTorch cannot handle larger sizes."""
 
 
 def random(

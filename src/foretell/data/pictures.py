@@ -28,7 +28,8 @@ SIZE = 224
 LOOKED_AT = 64
 """The number of images that are inspected for their size."""
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Those of ImageNet, as is usual; measuring a large folder would take longer than scoring."""
+"""The usual statistics, those of ImageNet; measuring those of a large folder would take longer
+than scoring."""
 
 Open = Callable[[int], Any]
 """Returns the image of this index, as a Pillow image."""
@@ -150,7 +151,9 @@ def read_pictures(open_: Open, shape: tuple[int, int, int], rows: Tensor) -> Ten
         pictures = [pixels(open_(row), shape) for row in rows.tolist()]
     except OSError as error:
         reason = " ".join(str(error).split())
-        raise ForetellError(f"an image cannot be read ({reason[:150]})") from error
+        raise ForetellError(
+            f"an image cannot be read ({reason[:150]}); replace or remove it"
+        ) from error
     return torch.stack(pictures) if pictures else torch.empty(0, *shape, dtype=torch.uint8)
 
 

@@ -100,7 +100,9 @@ def read_frame(path: Path) -> pd.DataFrame:
         frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
     except Exception as error:  # pandas and pyarrow each have their own
         reason = " ".join(str(error).split())[:100]
-        raise ForetellError(f"{path} cannot be read as a table ({reason})") from error
+        raise ForetellError(
+            f"{path} cannot be read as a table ({reason}); give a CSV or Parquet file"
+        ) from error
     if len(frame) < 10:
         raise ForetellError(f"{path} has {len(frame)} rows; expected at least 10")
     return frame

@@ -41,7 +41,7 @@ REDUCED: Mapping[str, Reduced] = {
     "econas": Reduced(8, 4, 1.0, schedule(20)),
     "econas+": Reduced(16, 8, 1.0, schedule(15)),
 }
-"""By name. The batch size is 64 instead of the paper's 2,048, for sets of a thousand images."""
+"""Name -> reduced training, with batches of 64 instead of the paper's 2,048 for small data sets."""
 
 
 def reduced_space(space: Space, by: Reduced) -> Space:

@@ -55,7 +55,7 @@ class TrainSettings:
         return {n: v for n, v in asdict(self).items() if n not in added or v != added[n]}
 
     def require(self, kind: "Kind") -> None:
-        """Raise ForetellError unless samples of this kind can be trained on so."""
+        """Raise ForetellError unless these settings apply to samples of this kind."""
         if self.augmentation == "shift" and kind != "image":
             raise ForetellError(
                 "augmentation 'shift' moves images and the data has none; give augmentation 'none'"

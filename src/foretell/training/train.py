@@ -184,7 +184,7 @@ class _Course:
             for group in self._optimizer.param_groups:
                 group["lr"] = rate
             with _autocast(self.settings.precision, self.device):
-                loss = F.cross_entropy(*_one_a_row(main_output(self.model(samples)), labels))
+                loss = F.cross_entropy(*_one_per_row(main_output(self.model(samples)), labels))
             self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             self._scaler.step(self._optimizer)
             self._scaler.update()
@@ -209,7 +209,7 @@ class _Course:
         write_atomically(Path(path), hashlib.sha256(content).digest() + content)
 
     def load(self, path: str | os.PathLike[str]) -> float:
-        """Go on from there if it is of this training; the seconds it took so far."""
+        """Resume from a checkpoint of this training; returns its seconds, or 0 without one."""
         try:
             digest, content = (file := Path(path).read_bytes())[:32], file[32:]
             if hashlib.sha256(content).digest() != digest:
@@ -218,7 +218,7 @@ class _Course:
             if state["about"] != self._about:
                 return 0.0
             generators = [state.cpu() for state in state["generators"]]
-        except Exception:  # torch raises what it likes
+        except Exception:  # PyTorch may raise any exception here
             return 0.0
         self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
@@ -234,8 +234,8 @@ def _autocast(precision: Precision, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, kind, enabled=precision in ("bf16", "fp16"))
 
 
-def _one_a_row(outputs: Tensor, labels: Tensor) -> Split:
-    """For texts, [N, length, V] and [N, length] are flattened to one row per token."""
+def _one_per_row(outputs: Tensor, labels: Tensor) -> Split:
+    """Outputs and labels; those of texts are flattened to one row per token."""
     if labels.ndim == 1:
         return outputs, labels
     return outputs.flatten(0, 1), labels.flatten()
