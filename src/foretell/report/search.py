@@ -62,11 +62,13 @@ def summary(found: Found) -> str:
 
 
 def table(frame: pd.DataFrame) -> pd.DataFrame:
-    """The table with the arms in words, and test accuracies of the chosen networks only."""
+    """The table, accuracies first and arms in words; test accuracies of the chosen networks only."""
     shown = frame.assign(arm=frame["arm"].map(ARMS)).set_index("arm")
     chosen = frame.groupby("arm")["val_accuracy"].transform("max") == frame["val_accuracy"]
     shown["test_accuracy"] = shown["test_accuracy"].where(chosen.to_numpy())
-    return shown[[*[name for name in shown if name not in ("arch", "spent")], "arch"]]
+    first = ("number", "val_accuracy", "test_accuracy", "params")
+    rest = [name for name in shown if name not in (*first, "arch", "spent")]
+    return shown[[*(name for name in first if name in shown), *rest, "arch"]]
 
 
 def how_soon(curves: Mapping[str, pd.DataFrame]) -> list[Block]:
