@@ -62,7 +62,7 @@ def summary(found: Found) -> str:
 
 
 def table(frame: pd.DataFrame) -> pd.DataFrame:
-    """The table, accuracies first and arms in words; test accuracies of the chosen networks only."""
+    """Accuracies first, the arms in words, test accuracies of the chosen networks alone."""
     shown = frame.assign(arm=frame["arm"].map(ARMS)).set_index("arm")
     chosen = frame.groupby("arm")["val_accuracy"].transform("max") == frame["val_accuracy"]
     shown["test_accuracy"] = shown["test_accuracy"].where(chosen.to_numpy())
