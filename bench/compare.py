@@ -1,18 +1,19 @@
-"""Our six scores of the paper against those of its authors' code: time, peak memory, values.
+"""Compare the six scores of the paper with its authors' code: time, peak memory and values.
 
     python bench/compare.py --reference DIR [--cells 14] [--threads 1] [--repeats 3]
 
-DIR is a checkout of github.com/SamsungLabs/zero-cost-nas; without it there is nothing to compare.
-Both score the same NAS-Bench-201 networks, with the same weights, on the same random images, turn
-by turn, each in a process of its own: ours as the command line starts one, theirs as Python does.
-`--same-process-memory` lets theirs keep its memory as ours does.
+DIR is a checkout of github.com/SamsungLabs/zero-cost-nas; without it, nothing is compared. Both
+score the same NAS-Bench-201 networks, with the same weights and random images, alternating, each
+in its own process: ours is set up like those of the command line, theirs is a plain Python process.
+With `--same-process-memory`, theirs keeps freed memory as ours does.
 
-Prints seconds and ratios (theirs / ours, above 1 is faster) of all six in one call and of
-each alone, how far the values are apart, and the peak memory of fresh processes.
+Prints the seconds and ratios (theirs / ours, above 1 is faster) of all six in one call and of each
+alone, the differences of the values, and the peak memory of fresh processes.
 
-Time is the process's own CPU time on one thread, since wall-clock time counts other work too, and
-wall-clock time on more. Their network is the `reference` variant of ours. Where their code departs
-from the definition we run what follows it: fisher_reference and synflow_reference.
+On one thread, the time is the CPU time of the process, since wall-clock time includes other work;
+on more threads, it is wall-clock time. Their network is our variant `reference`. Where their code
+differs from the definition, we run the variants that match it: fisher_reference and
+synflow_reference.
 """
 
 import argparse
@@ -44,7 +45,7 @@ from foretell.spaces import NASBench201  # noqa: E402
 from golden_nb201 import check_same_outputs, their_network  # noqa: E402
 
 OURS = {"fisher": "fisher_reference", "synflow": "synflow_reference"}
-"""The reference's name -> ours, where theirs is another quantity."""
+"""The name of a proxy in the reference → ours, if theirs is a different quantity."""
 CONVOLUTIONS_EVERYWHERE = "333333"  # the network that needs most memory
 WALL_OR_OWN: dict[bool, Callable[[], float]] = {True: time.process_time, False: time.perf_counter}
 
@@ -55,7 +56,7 @@ Answer = tuple[dict[str, float], dict[str, float]]
 
 @dataclass
 class Row:
-    """What was measured on one cell; `""` names all six in one call."""
+    """The measurements on one cell; the key `""` stands for all six in one call."""
 
     cell: str
     theirs: dict[str, float] = field(default_factory=dict)
@@ -68,7 +69,7 @@ class Row:
 
 
 def networks(cell: str, batch: int, seed: int) -> Networks:
-    """Our network, theirs with the same weights, and images with labels for both."""
+    """Our network, theirs with the same weights, and images with labels."""
     space = NASBench201(variant="reference")
     ours = space.build(space.parse(cell), seed=seed)
     generator = torch.Generator().manual_seed(seed)
@@ -87,7 +88,7 @@ def check_equal(cell: str, seed: int) -> None:
 def their_scores(
     theirs: nn.Module, images: Images, clock: Callable[[], float]
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Their values and seconds by proxy, of one call that asks for all six."""
+    """Their values and seconds by proxy, from one call for all six."""
     from foresight.pruners import measures
     from foresight.pruners.predictive import find_measures
 
@@ -122,14 +123,14 @@ def our_scores(
 
 
 def relative(name: str, theirs: float, ours: float) -> float:
-    """|ours / theirs - 1|; nan where both are undefined or zero."""
+    """|ours / theirs − 1|; nan if both are undefined or zero."""
     if name == "synflow":  # ours is the logarithm
         return abs(math.expm1(ours - math.log(theirs))) if theirs > 0 else math.nan
     return abs(ours / theirs - 1) if theirs else abs(ours) or math.nan
 
 
 class Scorer:
-    """A process that scores one network after another by theirs or by ours."""
+    """A process that scores one network after another with their code or with ours."""
 
     def __init__(self, who: str, arguments: argparse.Namespace) -> None:
         self.who = who
@@ -141,7 +142,7 @@ class Scorer:
         )
 
     def score(self, cell: str, batch: int, names: Sequence[str]) -> Answer:
-        """Values and seconds by proxy; `""` is all in one call."""
+        """Values and seconds by proxy; the key `""` stands for all in one call."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         print(json.dumps([cell, batch, list(names)]), file=self._process.stdin, flush=True)
@@ -154,7 +155,7 @@ class Scorer:
 
 
 def serve(who: str, arguments: argparse.Namespace) -> None:
-    """Answer each line of the standard input with values and seconds."""
+    """Answer each line of standard input with values and seconds."""
     if who == "ours" or arguments.same_process_memory:
         keep_memory()
         freeze_objects()
@@ -172,7 +173,7 @@ def serve(who: str, arguments: argparse.Namespace) -> None:
 
 
 def compare(cell: str, arguments: argparse.Namespace, theirs: Scorer, ours: Scorer) -> Row:
-    """Medians of the repeats on one cell."""
+    """The medians over the repeats on one cell."""
     alone = [] if arguments.only_together else list(PAPER)
     taken: dict[tuple[str, str], list[float]] = {}
     row = Row(cell)
@@ -192,7 +193,7 @@ def compare(cell: str, arguments: argparse.Namespace, theirs: Scorer, ours: Scor
 
 
 def command(part: str, arguments: argparse.Namespace) -> list[str]:
-    """This script again, with the same settings, for one part of its work."""
+    """The command that runs one part of this script with the same settings."""
     own = ("reference", "batch", "seed", "threads")
     settings = [f"--{name}={getattr(arguments, name)}" for name in own]
     more = ["--same-process-memory"] if arguments.same_process_memory else []
@@ -206,7 +207,7 @@ def peak(who: str, cell: str, arguments: argparse.Namespace) -> float:
 
 
 def part(arguments: argparse.Namespace) -> None:
-    """Score once and print this process's peak memory, or serve."""
+    """Score once and print the peak memory of this process, or answer requests."""
     if arguments.part.startswith("serve-"):
         serve(arguments.part.removeprefix("serve-"), arguments)
         return
@@ -222,14 +223,14 @@ def part(arguments: argparse.Namespace) -> None:
 
 
 def line(row: Row) -> str:
-    """One cell of the table."""
+    """The line of the table for one cell."""
     apart = " ".join(f"{row.apart[name]:10.0e}" for name in PAPER)
     together = f"{row.theirs['']:8.2f} {row.ours['']:8.2f} {row.ratio():7.2f}"
     return f"{row.cell} {together}  {apart}"
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """Median, least and mean ratio, of the six together and of each alone."""
+    """Median, smallest and mean ratio, for the six together and for each alone."""
     lines = []
     for name in ("", *PAPER):
         ratios = [row.ratio(name) for row in rows if name in row.ours]
@@ -245,7 +246,7 @@ def summary(rows: Sequence[Row]) -> str:
 
 
 def memory_lines(cells: Sequence[str], arguments: argparse.Namespace) -> None:
-    """The peak memory of each on each cell."""
+    """Print the peak memory of both on each cell."""
     print(f"{'peak MiB':12} reference     ours    ratio   before scoring")
     for cell in cells:
         theirs, ours, before = (peak(who, cell, arguments) for who in ("theirs", "ours", "nobody"))
@@ -258,12 +259,12 @@ def main() -> None:
     parser.add_argument("--reference", type=Path, help="a checkout of SamsungLabs/zero-cost-nas")
     for name, default in (("cells", 14), ("threads", 1), ("repeats", 3), ("batch", 64)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--seed", type=int, default=1, help="of the cells, weights and images")
-    parser.add_argument("--only-together", action="store_true", help="no proxy on its own")
-    parser.add_argument("--only-memory", action="store_true", help="no times")
-    parser.add_argument("--only-speed", action="store_true", help="no peak memory")
+    parser.add_argument("--seed", type=int, default=1, help="seed of cells, weights and images")
+    parser.add_argument("--only-together", action="store_true", help="omit the proxies alone")
+    parser.add_argument("--only-memory", action="store_true", help="omit the times")
+    parser.add_argument("--only-speed", action="store_true", help="omit the peak memory")
     parser.add_argument(
-        "--same-process-memory", action="store_true", help="theirs keeps its memory as ours does"
+        "--same-process-memory", action="store_true", help="theirs keeps freed memory as ours does"
     )
     parts = ("theirs", "ours", "nobody", "serve-theirs", "serve-ours")
     parser.add_argument("--part", choices=parts, help=argparse.SUPPRESS)
@@ -273,14 +274,17 @@ def main() -> None:
         print("comparison skipped: give --reference, a checkout of SamsungLabs/zero-cost-nas")
         return
     if not (arguments.reference / "foresight" / "pruners").is_dir():
-        sys.exit(f"--reference is {arguments.reference}; no foresight/pruners is in it")
+        sys.exit(
+            f"--reference is {arguments.reference}, which has no folder foresight/pruners; give a "
+            "checkout of SamsungLabs/zero-cost-nas"
+        )
     sys.path.insert(0, str(arguments.reference))
     warnings.simplefilter("ignore")  # the reference uses hooks that torch has deprecated
     torch.set_num_threads(arguments.threads)
     if arguments.part:
         part(arguments)
         return
-    # fresh processes first: a child reports at least what its parent held when it started it
+    # before this process grows: a child reports at least the memory of its parent at the start
     cells = sampled(arguments.cells, arguments.seed)
     if not arguments.only_speed:
         memory_lines([CONVOLUTIONS_EVERYWHERE, *cells[:2]], arguments)
@@ -289,18 +293,18 @@ def main() -> None:
 
 
 def sampled(count: int, seed: int) -> list[str]:
-    """So many different random cells, each as six digits."""
+    """`count` different random cells, each as six digits."""
     space = NASBench201()
     indices = random.Random(seed).sample(range(5**6), count)
     return ["".join(map(str, space.parse(str(index)))) for index in indices]
 
 
 def speed_lines(cells: Sequence[str], arguments: argparse.Namespace) -> None:
-    """Seconds and ratios on each cell, and what they come to."""
+    """Print the seconds and ratios on each cell, and their summary."""
     apart = " ".join(f"{name:>10}" for name in PAPER)
     print(f"\n{'cell':6} {'theirs s':>8} {'ours s':>8} {'ratio':>7}  {apart}  (values apart)")
     scorers = Scorer("theirs", arguments), Scorer("ours", arguments)
-    for scorer in scorers:  # each meets its most demanding network first
+    for scorer in scorers:  # each scores the network that needs most memory first
         scorer.score(CONVOLUTIONS_EVERYWHERE, arguments.batch, PAPER)
     rows = []
     for cell in cells:

@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def bands(found: list[Found], across: str, grid: np.ndarray) -> pd.DataFrame:
-    """Mean and quartiles of each arm over the runs, where all runs reach the grid."""
+    """Mean and quartiles of each arm over the runs, as far as all runs reach."""
     parts = []
     for arm, label in ARMS.items():
         curves = []

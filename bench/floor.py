@@ -1,11 +1,12 @@
-"""How far each pass is from the time of its convolutions alone.
+"""Compare the time of each pass with that of its convolutions alone.
 
     python bench/floor.py [CELL ...] [--batch 64] [--repeats 3]
 
-For cells of NAS-Bench-201 (333333, 231134 and 022012 if none is given) every convolution of the
-network is run by itself, forward and for both gradients, in the layout that the passes use. Their
-sum is the floor of a pass; beside it stands what the pass took in a call for the six scores of the
-paper, and the rate of the convolutions. One thread, wall-clock seconds, the least of the repeats.
+For cells of NAS-Bench-201 (by default 333333, 231134 and 022012), every convolution of the network
+is run separately, forward and for both gradients, in the layout that the passes use. The sum of
+their times is a lower bound ("floor") of the time of a pass. It is printed with the time that the
+pass took in a call for the six scores of the paper, and with the rate of the convolutions. One
+thread, wall-clock seconds, the minimum of the repeats.
 """
 
 import argparse
@@ -40,11 +41,11 @@ PARTS = {
     "backward": {"by input": 1, "by weight": 1},
     "curvature": {"by input": 1, "by weight": 2},
 }
-"""Which convolutions a step is made of; a pool has no weight to be differentiated by."""
+"""The convolutions that a step consists of; a pool has no gradient with respect to a weight."""
 
 
 class Convolutions(TorchFunctionMode):
-    """Notes each convolution within the block."""
+    """Records the convolutions within the block."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,7 +62,7 @@ class Convolutions(TorchFunctionMode):
 
 
 def least(run: Callable[[], object], repeats: int) -> float:
-    """The least seconds that it took."""
+    """The shortest time of the repeats, in seconds."""
     taken = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -71,7 +72,7 @@ def least(run: Callable[[], object], repeats: int) -> float:
 
 
 def alone(shape: Shape, repeats: int) -> dict[str, float]:
-    """Seconds of one convolution by kind."""
+    """The seconds of one convolution by kind."""
     x_shape, weight_shape, stride, padding, groups = shape
     x = torch.randn(x_shape).contiguous(memory_format=torch.channels_last)
     weight = torch.randn(weight_shape)
@@ -90,7 +91,7 @@ def alone(shape: Shape, repeats: int) -> dict[str, float]:
 
 
 def floors(model: nn.Module, images: Tensor, repeats: int) -> tuple[dict[str, float], float]:
-    """Seconds of each step's convolutions, and FLOPs of one forward pass of them."""
+    """The seconds of the convolutions of each step, and their FLOPs in one forward pass."""
     with torch.no_grad(), QuickPools(), Convolutions() as seen:
         model(images)
     total: Counter[str] = Counter()
@@ -109,7 +110,7 @@ def floors(model: nn.Module, images: Tensor, repeats: int) -> tuple[dict[str, fl
 
 
 def measured(model: nn.Module, batch: tuple[Tensor, Tensor], repeats: int) -> dict[str, float]:
-    """Seconds of each step of one call for the six scores, of the quickest call."""
+    """The seconds of each step in a call for the six scores, from the fastest call."""
     calls = []
     run = loss_pass.loss_pass
 
@@ -125,7 +126,7 @@ def measured(model: nn.Module, batch: tuple[Tensor, Tensor], repeats: int) -> di
 
 
 def main() -> None:
-    """Print a line for each step."""
+    """Print one line per step."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("cells", nargs="*", default=["333333", "231134", "022012"])
     parser.add_argument("--batch", type=int, default=64)

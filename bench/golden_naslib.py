@@ -1,10 +1,10 @@
-"""Scores of a few networks by NASLib and by ZiCo's authors, for tests/golden/naslib.json.
+"""Compute scores of a few networks by NASLib and by ZiCo's authors, for tests/golden/naslib.json.
 
     python bench/golden_naslib.py --naslib DIR --zico DIR
 
 The folders are checkouts of github.com/automl/NASLib and github.com/SLDGroup/ZiCo. The networks
-are rebuilt by tests.support.golden_naslib.py. All scores are in float64, but for `zen`, whose code
-draws its inputs in float32; its draws begin at a seed that the row names.
+are rebuilt by tests/support/golden_naslib.py. All scores are computed in float64, except `zen`,
+whose code draws its inputs in float32, with the seed named in the row.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def load_naslib(checkout: Path) -> Any:
-    """The module of their measures, without what it imports and the measures don't use."""
+    """The module with their measures; imports that the measures do not need are replaced."""
     for name in ("naslib", "naslib.predictors", "naslib.predictors.utils"):
         package = types.ModuleType(name)
         package.__path__ = [str(checkout / name.replace(".", "/"))]
@@ -68,7 +68,7 @@ def load_naslib(checkout: Path) -> Any:
 
 
 def load_zico(checkout: Path) -> Any:
-    """The module of their score, without their loaders."""
+    """The module with their score, without their data loaders."""
     for name in ("global_utils", "ModelLoader"):
         sys.modules[name] = types.ModuleType(name)
     sys.path.insert(0, str(checkout / "ZeroShotProxy"))
@@ -76,7 +76,7 @@ def load_zico(checkout: Path) -> Any:
 
 
 def golden_row(row: Row, predictive: Any, zico: Any) -> Row:
-    """The row with the values by the two codes."""
+    """The row with the values of both codes."""
     values: dict[str, float] = {}
     for measure in MEASURES:
         model, images, labels = rebuild(row)
@@ -97,7 +97,7 @@ def measured(
 
 
 def zen(predictive: Any, row: Row) -> float:
-    """Their Zen-score of a network that says what its last maps are, as their own ones do."""
+    """Their Zen-score of a network that returns its last feature maps, as their networks do."""
     model, images, labels = rebuild(row, torch.float32)
     last = LAST_MAPS[row["model"].partition(":")[2]]
 
@@ -116,7 +116,7 @@ def zen(predictive: Any, row: Row) -> float:
 
 
 def zico_of_halves(zico: Any, model: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """ZiCo of the batch's two halves, on the CPU."""
+    """ZiCo of the two halves of the batch, on the CPU."""
     middle = len(images) // 2
     halves = [(images[:middle], labels[:middle]), (images[middle:], labels[middle:])]
     stay: Callable[..., Any] = lambda self, *_: self  # noqa: E731

@@ -1,10 +1,10 @@
-"""Scores of NAS-Bench-201 networks by the code of arXiv:2101.08134, for tests/golden/.
+"""Compute scores of NAS-Bench-201 networks by the code of arXiv:2101.08134, for tests/golden/.
 
     python bench/golden_nb201.py --reference DIR
 
-DIR is a checkout of github.com/SamsungLabs/zero-cost-nas. Each network is built here, filled by
-the recipe of tests/support/golden_nb201.py, and copied parameter by parameter into the
-authors' own network, whose outputs must be the same before its scores count. The result replaces
+DIR is a checkout of github.com/SamsungLabs/zero-cost-nas. Each network is built here with the
+weights of tests/support/golden_nb201.py, which are copied into the authors' network. Its scores are
+stored only if both networks have the same outputs. The result replaces
 tests/golden/nb201_reference.json.
 """
 
@@ -105,7 +105,7 @@ def their_network(arch: str, ours: nn.Module) -> nn.Module:
 
 
 def their_name(name: str, arch: str) -> str:
-    """The authors' name of one of our parameters."""
+    """The authors' name for one of our parameters."""
     edge = re.match(r"stage(\d)\.(\d+)\.edges\.(\d)<-(\d)\.(.*)", name)
     if edge is None:
         for pattern, replacement in THEIR_NAMES.items():

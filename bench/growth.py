@@ -1,11 +1,11 @@
-"""How the cost of scoring grows with the batch, the width, the depth, the scores and the models.
+"""Measure how the cost of scoring grows with the batch, width, depth, scores and models.
 
     python bench/growth.py [--out docs/growth.svg]
 
-Each point is a fresh process of one thread that scores NAS-Bench-201's cell 313431 and prints its
-own CPU seconds (the second of two scorings) and the peak memory that came on top of what was there
-before. One thing is changed at a time: batch 16, 16 channels, 3 cells a stage, six scores and one
-model elsewhere. Needs the extra report.
+Each point is a fresh process with one thread that scores cell 313431 of NAS-Bench-201 and prints
+its CPU seconds (of the second of two scorings) and the increase of its peak memory. One quantity is
+varied at a time; the others are 16 images, 16 channels, 3 cells per stage, six scores and one
+model. Needs the extra report.
 """
 
 import argparse
@@ -35,7 +35,7 @@ TRIED = {
 
 
 def measure(setting: dict[str, int]) -> dict[str, float]:
-    """CPU seconds and MiB of one setting, in this process; and those of one training step."""
+    """The CPU seconds and MiB of one setting, and the CPU seconds of one training step."""
     torch.set_num_threads(1)
     space = make_space("nb201", {"channels": setting["channels"], "cells": setting["cells"]})
     generator = torch.Generator().manual_seed(0)
@@ -57,14 +57,14 @@ def measure(setting: dict[str, int]) -> dict[str, float]:
 
 
 def apart(setting: dict[str, int]) -> dict[str, float]:
-    """The same in a fresh process."""
+    """The result of `measure` in a fresh process."""
     words = [sys.executable, __file__, "--one", json.dumps(setting)]
     found: dict[str, float] = json.loads(subprocess.check_output(words))
     return found
 
 
 def figure(frame: pd.DataFrame) -> str:
-    """A panel for each thing that is changed, both axes logarithmic, as SVG."""
+    """One panel per varied quantity, with logarithmic axes, as SVG."""
     points = frame.melt(["changed", "to"], ["seconds", "mib", "step"], "what")
     names = {"seconds": "scoring, CPU s", "mib": "scoring, MiB", "step": "one training step, CPU s"}
     log = {"type": "log", "nice": False, "padding": 10}
@@ -90,7 +90,7 @@ def figure(frame: pd.DataFrame) -> str:
 
 
 def main() -> None:
-    """Measure, print the table, draw."""
+    """Measure, print the table and draw the figure."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("docs/growth.svg"))
     parser.add_argument("--one", type=json.loads, help=argparse.SUPPRESS)

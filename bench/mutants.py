@@ -1,14 +1,14 @@
-"""Break the code on purpose, one place at a time, and list what no test notices.
+"""Break the code on purpose, one place at a time, and list the changes that no test notices.
 
     python bench/mutants.py --count 60 --seed 1
     python bench/mutants.py --only searchers/local.py --count 20
 
 Each mutant changes one place in a copy of the sources: a sign, a comparison, a constant, the order
-of two arguments or branches, or a statement that is dropped. The seed decides which places. Then
-the tests that concern the module run, nearest first, until one fails: the module's examples, the
-test files that bear its name or import it, those of its folder and, for what scores are made of,
-the laws. A mutant that makes a test hang counts as noticed. What survives is printed as a table
-for docs/mutants.md, where the survivors are explained that no test can notice.
+of two arguments or branches, or a statement that is dropped. The seed determines the places. Then
+the tests that concern the module run, nearest first, until one fails: the examples of the module,
+the test files that have its name or import it, those of its folder and, for modules that compute
+scores, the laws. A mutant that makes a test hang counts as noticed. The survivors are printed as a
+table for docs/mutants.md, which explains those that no test can notice.
 """
 
 import argparse
@@ -30,22 +30,22 @@ ROOT = Path(__file__).resolve().parents[1]
 EXPLAINED = ROOT / "docs" / "mutants.md"
 ROOMS = ("engine", "proxies", "runs", "searchers", "spaces", "statistics", "tables", "training")
 SCORES = ("engine", "proxies", "scoring")
-"""What the laws of scores run over."""
+"""The packages that the laws of scores cover."""
 GUARDS = ("strict", "frozen", "eq", "slots", "stacklevel")
-"""Arguments by name whose values guard against mistakes in the code itself."""
+"""Keyword arguments that only guard against mistakes in the code itself."""
 COPIED = ("src", "tests", "docs", "bench", "pyproject.toml", "README.md")
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change of one file."""
+    """A change of one place in one file."""
 
     file: str  # below src/foretell
     line: int
     kind: str
     before: str
     after: str
-    start: int  # of what is replaced, in characters
+    start: int  # the first character that is replaced
     end: int
 
     def of(self, source: str) -> str:
@@ -54,13 +54,13 @@ class Mutant:
 
     @property
     def row(self) -> str:
-        """A row of the table of survivors."""
+        """The row of the table of survivors."""
         cells = (self.file, str(self.line), self.kind, code(self.before), code(self.after))
         return f"| {' | '.join(cells)} |"
 
 
 def code(text: str) -> str:
-    """Source as one line of a Markdown table."""
+    """Source code as one line for a Markdown table."""
     line = " ".join(text.split()).replace("|", "\\|")
     return f"`{line if len(line) <= 90 else line[:87] + '...'}`"
 
@@ -73,7 +73,7 @@ COMPARISONS |= {ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsN
 
 
 def changed(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
-    """The kinds of change that a node allows, each with what takes its place."""
+    """The kinds of change that a node permits, each with the replacement."""
     other = copy.deepcopy(node)
     if isinstance(other, ast.UnaryOp) and isinstance(other.op, ast.USub):
         yield "sign", other.operand
@@ -103,7 +103,7 @@ def changed(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
 
 
 def swappable(call: ast.Call) -> bool:
-    """Whether another order of two arguments may go unnoticed by Python itself."""
+    """Whether Python may accept the call with its two arguments exchanged."""
     first, second = call.args
     if isinstance(first, ast.Starred) or isinstance(second, ast.Starred):
         return False
@@ -112,10 +112,10 @@ def swappable(call: ast.Call) -> bool:
 
 
 def droppable(node: ast.AST) -> bool:
-    """Whether it is a statement that does something and names nothing."""
+    """Whether the node is a statement that has an effect and does not define a name."""
     if isinstance(node, ast.Expr):
         return not isinstance(node.value, ast.Constant)  # a docstring, or `...`
-    if isinstance(node, ast.Assign):  # of an attribute or an entry: a name would be missed at once
+    if isinstance(node, ast.Assign):  # to an attribute or entry: an undefined name always fails
         return not any(isinstance(target, ast.Name | ast.Tuple) for target in node.targets)
     if isinstance(node, ast.If):
         return not node.orelse
@@ -123,14 +123,14 @@ def droppable(node: ast.AST) -> bool:
 
 
 def mutants_of(path: Path) -> Iterator[Mutant]:
-    """All changes of a file that are known here."""
+    """All possible mutants of a file."""
     source = path.read_text(encoding="utf-8")
     lines = [0]
     for line in source.splitlines(keepends=True):
         lines.append(lines[-1] + len(line))
 
     def place(line: int, column: int) -> int:
-        """A place that `ast` counts in bytes, in characters."""
+        """The position in characters of a column that `ast` counts in bytes."""
         text = source[lines[line - 1] : lines[line]].encode()
         return lines[line - 1] + len(text[:column].decode())
 
@@ -146,7 +146,7 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
 
 
 def reached(node: ast.AST) -> Iterator[ast.AST]:
-    """The nodes that matter: no annotations or messages, nor what only guards against mistakes."""
+    """The nodes to change: no annotations, messages, `__all__` or arguments in `GUARDS`."""
     if isinstance(node, ast.JoinedStr) or (isinstance(node, ast.keyword) and node.arg in GUARDS):
         return
     if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
@@ -160,7 +160,7 @@ def reached(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def drawn(only: list[str], count: int, seed: int) -> list[Mutant]:
-    """So many mutants; each kind as often as any other, as long as there are enough."""
+    """`count` random mutants, equally many of each kind as long as there are enough."""
     package = ROOT / "src" / "foretell"
     files = [path for name in only for path in sorted(package.glob(f"{name}/**/*.py"))]
     files += [package / name for name in only if name.endswith(".py")]
@@ -176,7 +176,7 @@ def drawn(only: list[str], count: int, seed: int) -> list[Mutant]:
 
 
 def tests_of(file: str) -> list[list[str]]:
-    """The tests that concern a module, in groups, the nearest first."""
+    """The tests that concern a module, in groups, nearest first."""
     path = Path(file)
     module = ".".join(("foretell", *path.with_suffix("").parts)).removesuffix(".__init__")
     folder = ROOT / "tests" / path.parent
@@ -202,7 +202,7 @@ def tests_of(file: str) -> list[list[str]]:
 def noticed(mutant: Mutant, folder: Path, limit: float, failing: set[str]) -> str:
     """The test that notices a mutant; empty if none does.
 
-    `failing` are tests that fail in the copy whether or not it is broken; those found are added.
+    `failing` has the tests that also fail in the unbroken copy; newly found ones are added.
     """
     target = folder / "src" / "foretell" / mutant.file
     source = target.read_text(encoding="utf-8")
@@ -223,7 +223,7 @@ def noticed(mutant: Mutant, folder: Path, limit: float, failing: set[str]) -> st
 
 
 def failure(tests: list[str], folder: Path, limit: float, failing: set[str]) -> str:
-    """The first of the tests that fails in the copy; empty if none does."""
+    """The first test that fails in the copy; empty if none does."""
     environment = os.environ | {"PYTHONPATH": str(folder / "src"), "OMP_NUM_THREADS": "1"}
     environment.setdefault("FORETELL_SHARED", str(ROOT.parent / "shared"))
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
@@ -243,7 +243,7 @@ def failure(tests: list[str], folder: Path, limit: float, failing: set[str]) -> 
 
 
 def explained(mutant: Mutant) -> bool:
-    """Whether docs/mutants.md says why no test can notice it; the line may have moved."""
+    """Whether docs/mutants.md explains the mutant; its line number may differ."""
     if not EXPLAINED.exists():
         return False
     cells = [mutant.row.split(" | ")[place] for place in (0, 2, 3, 4)]
@@ -256,8 +256,8 @@ def explained(mutant: Mutant) -> bool:
 def main() -> None:
     """Make the mutants, run the tests, and print what survives."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--count", type=int, default=20, help="how many mutants (20)")
-    parser.add_argument("--seed", type=int, default=0, help="which ones (0)")
+    parser.add_argument("--count", type=int, default=20, help="number of mutants (20)")
+    parser.add_argument("--seed", type=int, default=0, help="selects the mutants (0)")
     parser.add_argument("--only", default=",".join(ROOMS), help="folders or files of src/foretell")
     parser.add_argument("--limit", type=float, default=180, help="seconds for each test (180)")
     given = parser.parse_args()
@@ -284,7 +284,7 @@ def main() -> None:
 
 
 def copied(folder: Path) -> None:
-    """What the tests need, in a folder where it can be broken."""
+    """Copy the files that the tests need into the folder."""
     folder.mkdir()
     ignored: Callable[..., set[str]] = shutil.ignore_patterns("__pycache__", ".hypothesis")
     for name in COPIED:

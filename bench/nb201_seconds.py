@@ -1,15 +1,16 @@
-"""Estimate what each network of NAS-Bench-201 takes to train, from a thousand that were timed.
+"""Estimate the training time of each network of NAS-Bench-201 from a thousand measured ones.
 
     python bench/nb201_seconds.py nb201_accuracy.parquet nb201_train_stats_1000.parquet --out FILE
     foretell data import table FILE --name nb201-seconds --space nb201 --key arch \\
         --cost train_time_s --source 'estimated by bench/nb201_seconds.py'
     foretell study search STUDY --seconds nb201-seconds:train_time_s
 
-Seconds of 200 epochs on the 50,000 images of CIFAR-100, as the benchmark's authors timed them, are
-fitted by least squares as a constant and the sum of what each operation costs on each edge, once
-for edges that lead from the input to the output and once for those that do not. How well that does
-is printed, from ten-fold cross-validation over classes of isomorphic cells. FILE is CSV, or Parquet
-by its name; it holds what was measured where it was, and `measured` says where.
+The seconds of 200 epochs on the 50,000 images of CIFAR-100, as measured by the authors of the
+benchmark, are fitted by least squares: a constant, plus the sum of the costs of the operations on
+the edges, with different costs for edges that connect the input to the output and for edges that do
+not. The quality of the fit is printed, from ten-fold cross-validation over classes of isomorphic
+cells. FILE is Parquet if its name ends so, otherwise CSV. It has the measured time if there is one,
+and the column `measured` says so.
 """
 
 import argparse
@@ -25,9 +26,9 @@ FOLDS = 10
 
 
 def main() -> None:
-    """Fit, say how well, and write the table."""
+    """Fit the times, print the quality of the fit, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("accuracies", type=Path, help="says which index is which architecture")
+    parser.add_argument("accuracies", type=Path, help="the architecture of each index")
     parser.add_argument("stats", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
@@ -52,13 +53,13 @@ def main() -> None:
 
 
 def seconds(stats: pd.DataFrame) -> "pd.Series[float]":
-    """Measured seconds of 200 epochs on CIFAR-100, by index."""
+    """The measured seconds of 200 epochs on CIFAR-100, by index."""
     rows = stats[(stats["dataset"] == "cifar100") & (stats["epochs"] == 200)]
     return rows.set_index("index")["train_time_s"].astype(float).sort_index()
 
 
 def features(arch: tuple[int, ...]) -> list[float]:
-    """One, and which operation each edge has, apart for edges in use and others."""
+    """1, and a one-hot code of the operation of each edge, separate for edges in use and others."""
     used = live_edges(arch, zero_fed=False)
     found = [1.0]
     for edge, option in zip(EDGES, arch, strict=True):
@@ -69,12 +70,12 @@ def features(arch: tuple[int, ...]) -> list[float]:
 
 
 def fitted(inputs: pd.DataFrame, truth: "pd.Series[float]") -> "np.ndarray[tuple[int], np.dtype]":
-    """Least squares, of least norm where inputs depend on each other."""
+    """The least-squares solution, of minimum norm if inputs are linearly dependent."""
     return np.linalg.lstsq(inputs.to_numpy(), truth.to_numpy(), rcond=None)[0]
 
 
 def quality(inputs: pd.DataFrame, truth: "pd.Series[float]", classes: "pd.Series[str]") -> str:
-    """R² and errors of what was left out of the fit."""
+    """R² and errors on the networks left out of the fit, in words."""
     names = np.random.default_rng(0).permutation(classes.unique())
     fold = classes.map({name: number % FOLDS for number, name in enumerate(names)})
     guess = pd.Series(0.0, truth.index)

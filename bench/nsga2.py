@@ -1,10 +1,11 @@
-"""NSGA-II on a table, accuracy against a cost, with and without the help of scores.
+"""Run NSGA-II on a table, for accuracy and a cost, with and without scores.
 
     python bench/nsga2.py RUN [--told COLUMN] [--cost COLUMN] [--out docs/search/nsga2.svg]
 
-RUN is a run folder of `foretell study search` on the benchmark, for its table and its scores. Draws
-the hypervolume of what was trained so far: the share of the rectangle from no accuracy and the
-highest cost of the table to the best accuracy and no cost. Needs the extras moea, studies, report.
+RUN is a run folder of `foretell study search` on the benchmark, which has its table and scores.
+Draws the hypervolume of the networks trained so far: the dominated share of the rectangle between
+accuracy 0 at the highest cost of the table and the best accuracy at cost 0. Needs the extras moea,
+studies and report.
 """
 
 import argparse
@@ -70,7 +71,7 @@ def trained(
     trainings: int,
     seed: int,
 ) -> list[int]:
-    """The rows of the table that a search trains, in order."""
+    """The positions in the table of the networks that a search trains, in order."""
     name, settings = parse_spec(strategy)
     rows = benchmark.rows
     costs = (lambda arch: [cost[rows[arch]]]) if name == "nsga2" else None

@@ -1,10 +1,10 @@
-"""What the six proxies of the paper cost on ResNet-50, in forward passes of the same machine.
+"""Measure the cost of the six proxies of the paper on ResNet-50, in forward passes.
 
     python bench/resnet50.py [--batch 16] [--size 224] [--threads 2] [--keep-memory]
 
-Prints the ratio of all six to one forward pass (training mode, no gradient), and peak memory
-of all proxies but grasp against one ordinary training step, each in a process of its own.
-`--keep-memory`: as processes of foretell's command line do.
+Prints the time of all six divided by that of one forward pass (in training mode, without gradient),
+and the peak memory of all proxies except grasp compared with one ordinary training step, each in
+its own process. With `--keep-memory`, freed memory is kept, as by foretell's command line.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def seconds(run: Callable[[], object]) -> float:
 
 
 def ratio(arguments: argparse.Namespace) -> str:
-    """Forward passes and the six scores in turn; the median of the ratios."""
+    """The median ratio of alternating measurements of the six scores and of forward passes."""
     model, images, labels = network(arguments)
 
     def forward() -> None:
@@ -62,7 +62,7 @@ def ratio(arguments: argparse.Namespace) -> str:
 
 
 def training_step(arguments: argparse.Namespace) -> None:
-    """Forward, backward and an SGD step with momentum."""
+    """A forward pass, a backward pass and an SGD step with momentum."""
     model, images, labels = network(arguments)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     F.cross_entropy(model(images), labels).backward()
@@ -70,13 +70,13 @@ def training_step(arguments: argparse.Namespace) -> None:
 
 
 def without_grasp(arguments: argparse.Namespace) -> None:
-    """All proxies of the paper but grasp."""
+    """Compute all proxies of the paper except grasp."""
     model, images, labels = network(arguments)
     score(model, (images, labels), [name for name in PAPER if name != "grasp"])
 
 
 def peak(part: str, arguments: argparse.Namespace) -> float:
-    """Peak memory in MiB of one part, in a process of its own."""
+    """The peak memory of one part in MiB, measured in its own process."""
     sizes = [f"--{name}={getattr(arguments, name)}" for name in ("batch", "size", "threads")]
     command = [sys.executable, __file__, "--part", part, *sizes]
     return float(subprocess.run(command, capture_output=True, check=True, text=True).stdout)

@@ -1,9 +1,9 @@
-"""How long a run folder of many rows takes to be read, resumed, judged and reported.
+"""Measure the time to resume, read, evaluate and report a run folder with many rows.
 
     python bench/rows.py TABLE [--folder DIR] [--repeats 2]
 
-TABLE is an imported table of NAS-Bench-201. Its 6,466 classes get made-up scores of eight proxies,
-once a repeat, so two repeats are 103,456 rows. Needs the extras studies and report.
+TABLE is an imported table of NAS-Bench-201. Each of its 6,466 classes gets random scores for eight
+proxies per repeat, so two repeats are 103,456 rows. Needs the extras studies and report.
 """
 
 import argparse
@@ -27,7 +27,7 @@ PROXIES = ("synflow", "snip", "grasp", "fisher", "grad_norm", "jacob_cov", "para
 
 
 class MadeUp(Executor):
-    """Random scores, at once."""
+    """An executor that returns random scores immediately."""
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
@@ -37,7 +37,7 @@ class MadeUp(Executor):
 
 
 def timed(what: str, do: Callable[[], Any]) -> Any:
-    """Its result, the seconds it took printed."""
+    """The result of the function; the seconds that it took are printed."""
     start = time.perf_counter()
     result = do()
     print(f"{what:<28}{time.perf_counter() - start:8.2f} s", flush=True)
@@ -45,7 +45,7 @@ def timed(what: str, do: Callable[[], Any]) -> Any:
 
 
 def main() -> None:
-    """Write the rows and time what reads them."""
+    """Write the rows, and measure everything that reads them."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("table")
     parser.add_argument("--folder", type=Path)

@@ -1,11 +1,11 @@
-"""Score thousands of small networks, and see whether memory, processes or handles grow.
+"""Score thousands of small networks, and observe whether memory, processes or handles grow.
 
     python bench/soak.py [--networks 2000] [--workers 2] [--every 5] [--figure docs/soak.svg]
 
-A study of NAS-Bench-201 cells of 4 channels on the digits, 8 images a batch, by snip and synflow,
-in a folder that is thrown away. Every few seconds a line is printed: resident memory in MiB, and
-processes, threads and open files, over all networks done so far. Linux only; needs the extras
-studies and report.
+It runs a study of NAS-Bench-201 cells with 4 channels on the digits, with batches of 8 images, by
+snip and synflow, in a temporary folder. Every few seconds, it prints a line with the number of
+networks scored so far, the resident memory in MiB, and the numbers of processes, threads and open
+files. Linux only; needs the extras studies and report.
 """
 
 import argparse
@@ -32,19 +32,19 @@ PROXIES = ("snip", "synflow")
 BATCH = 8
 PAGE = os.sysconf("SC_PAGE_SIZE")
 WARM = 0.2
-"""The share of the networks after which all that is made once should be there."""
+"""The share of the networks after which everything that is created once should exist."""
 MEMORY = ("parent", "workers", "all")
 COUNTS = ("processes", "threads", "files")
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What the run holds at one moment, its helper processes included."""
+    """The resources of the run at one moment, including its helper processes."""
 
     networks: int
     seconds: float
     parent: float  # MiB resident
-    workers: float  # MiB resident, added up over all child processes
+    workers: float  # MiB resident, the sum over all child processes
     processes: int
     threads: int
     files: int
@@ -52,9 +52,9 @@ class Seen:
 
 @dataclass
 class Watch:
-    """Looks at this process and its children once in a while, as networks are done.
+    """A progress callback that records this process and its children every few seconds.
 
-    Seconds are those since it was made, so the start of the workers is among them.
+    Seconds count from its creation, so they include the start of the workers.
     """
 
     every: float
@@ -64,7 +64,7 @@ class Watch:
     start: float = field(default_factory=time.perf_counter)
 
     def __call__(self, event: Progress) -> None:
-        """Count a network, and look if it is time."""
+        """Count a network, and record the resources if it is time."""
         self.done += 1
         due = not self.seen or self.now() - self.seen[-1].seconds >= self.every
         if due or self.done == self.networks:
@@ -75,7 +75,7 @@ class Watch:
         return time.perf_counter() - self.start
 
     def look(self) -> None:
-        """Take note, and print a line."""
+        """Record the resources, and print them as a line."""
         pids = [os.getpid(), *descendants(os.getpid())]
         resident = [memory(pid) for pid in pids]
         threads, files = (sum(entries(pid, what) for pid in pids) for what in ("task", "fd"))
@@ -88,7 +88,7 @@ class Watch:
 
 
 def descendants(pid: int) -> Iterator[int]:
-    """The children of a process, and theirs."""
+    """The children of a process, and their descendants."""
     for task in Path(f"/proc/{pid}/task").iterdir():
         for child in (task / "children").read_text().split():
             yield int(child)
@@ -96,17 +96,17 @@ def descendants(pid: int) -> Iterator[int]:
 
 
 def memory(pid: int) -> float:
-    """MiB resident."""
+    """The resident memory of a process in MiB."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE / 2**20
 
 
 def entries(pid: int, what: str) -> int:
-    """How many threads (`task`) or open files (`fd`) a process has."""
+    """The number of threads (`task`) or open files (`fd`) of a process."""
     return len(os.listdir(f"/proc/{pid}/{what}"))
 
 
 def cells() -> Table:
-    """Every cell of the space, with a truth that nobody looks at."""
+    """A table of every cell of the space, with accuracies that are not used."""
     space = make_space("nb201")
     keys = [space.format(arch) for arch in enumerate_space(space)]
     frame = pd.DataFrame({"accuracy": range(len(keys))}, index=keys, dtype=float)
@@ -114,7 +114,7 @@ def cells() -> Table:
 
 
 def main() -> None:
-    """Run, print what was seen and how much grew, and draw it."""
+    """Run the study, print the resources and their growth, and draw the figure."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--networks", type=int, default=2000)
     parser.add_argument("--workers", type=int, default=2)
@@ -128,7 +128,7 @@ def main() -> None:
 
 
 def soaked(networks: int, workers: int, every: float) -> list[Seen]:
-    """What was seen while so many networks were scored; the last time, when all were."""
+    """The resources recorded while `networks` networks were scored, the last time at the end."""
     watch = Watch(every, networks)
     with TemporaryDirectory() as folder:
         run_study(
@@ -146,7 +146,7 @@ def soaked(networks: int, workers: int, every: float) -> list[Seen]:
 
 
 def growth(frame: pd.DataFrame) -> Iterator[str]:
-    """For each thing that was watched, its value when all was warm and at the end."""
+    """For each resource, a line with its value after the warm-up and at the end."""
     frame = frame.assign(all=frame["parent"] + frame["workers"])
     last = frame.iloc[-1]
     warm = frame[frame["networks"] >= WARM * last["networks"]].iloc[0]
@@ -161,10 +161,10 @@ def growth(frame: pd.DataFrame) -> Iterator[str]:
 
 
 def figure(frame: pd.DataFrame) -> str:
-    """Memory and counts over the networks done, as SVG."""
+    """Memory and counts against the number of networks, as SVG."""
     panels = [
         panel(frame, ("parent", "workers"), "resident memory (MiB)"),
-        panel(frame, COUNTS, "how many"),
+        panel(frame, COUNTS, "number"),
     ]
     chart = {"$schema": SCHEMA, "background": "white", "vconcat": panels}
     chart["resolve"] = {"scale": {"color": "independent"}}
@@ -172,7 +172,7 @@ def figure(frame: pd.DataFrame) -> str:
 
 
 def panel(frame: pd.DataFrame, names: tuple[str, ...], title: str) -> dict[str, object]:
-    """A line for each of these columns."""
+    """A panel with one line per column."""
     long = frame.melt("networks", list(names), "what", "value")
     x = {"field": "networks", "type": "quantitative", "title": "networks scored"}
     y = {"field": "value", "type": "quantitative", "title": title, "scale": {"zero": True}}

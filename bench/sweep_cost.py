@@ -1,16 +1,16 @@
-"""What scoring all of NAS-Bench-201 takes on two cores, by us and by the paper's authors' code.
+"""Estimate the time to score all of NAS-Bench-201 on two cores, by us and by the authors' code.
 
     python bench/sweep_cost.py --reference DIR [--sample 200] [--reference-sample 40] [--clock wall]
 
 DIR is a checkout of github.com/SamsungLabs/zero-cost-nas. Their loop scores 15,625 cells one by
 one on two threads; we score one cell of each of the 6,466 classes of isomorphic cells, in two
-processes of one thread. Times are of building a network and scoring it by the paper's six on 64
-images; means of random samples times the numbers of networks. Loading images is left out of both.
+processes with one thread each. The time is that of building a network and computing the six scores
+of the paper on 64 images: the mean of a random sample, times the number of networks. The time to
+load images is not included in either.
 
-`--clock wall` measures as described; OMP_WAIT_POLICY=passive keeps threads from spinning. On a
-machine with other work `--clock own` measures both on one thread, by the time the process itself
-was given, and halves it: two threads are then taken to be twice as fast as one, which is more than
-the reference gains.
+`--clock wall` measures as described; OMP_WAIT_POLICY=passive keeps threads from spinning. For a
+machine with other work, `--clock own` measures the CPU time of both on one thread and halves it.
+This assumes that two threads are twice as fast as one, which is more than the reference gains.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from foretell.proxies import PAPER
 from foretell.spaces import NASBench201
 
 Seconds = list[float]
-BLOCK = 8  # networks of ours to one block of the reference's two
+BLOCK = 8  # the number of our networks per turn
 CORES = 2
 
 
@@ -49,7 +49,7 @@ def images(batch: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def theirs(cell: tuple[int, ...], batch: int) -> None:
-    """Build a network and score it as the authors' loop does."""
+    """Build a network and score it like the authors' loop."""
     from foresight.models.nasbench2 import get_model_from_arch_str
 
     space = NASBench201()
@@ -58,7 +58,7 @@ def theirs(cell: tuple[int, ...], batch: int) -> None:
 
 
 def ours(cell: tuple[int, ...], batch: int) -> None:
-    """The same by us."""
+    """Build a network and score it with foretell."""
     score(NASBench201().build(cell, seed=0), images(batch), PAPER)
 
 
@@ -68,7 +68,7 @@ def one_by_one(
     batch: int,
     clock: Callable[[], float],
 ) -> Seconds:
-    """Seconds of each cell."""
+    """The seconds of each cell."""
     found = []
     for cell in cells:
         start = clock()
@@ -78,21 +78,21 @@ def one_by_one(
 
 
 def in_worker(cell: tuple[int, ...], batch: int) -> float:
-    """Seconds of one network of ours, beside another process that does the same."""
+    """The seconds of one of our networks, while another process also scores."""
     return one_by_one(ours, [cell], batch, time.perf_counter)[0]
 
 
 def turns(
     their_cells: Sequence[tuple[int, ...]], our_cells: Sequence[tuple[int, ...]]
 ) -> Iterator[tuple[list[tuple[int, ...]], list[tuple[int, ...]]]]:
-    """Blocks of both samples, so that both meet the same other work on the machine."""
+    """Alternating parts of both samples, so that other work on the machine affects both."""
     count = max(1, min(len(their_cells), -(-len(our_cells) // BLOCK)))
     for turn in range(count):
         yield list(their_cells[turn::count]), list(our_cells[turn::count])
 
 
 def measured(arguments: argparse.Namespace) -> tuple[Seconds, Seconds]:
-    """Seconds a network on both cores, of theirs and of ours."""
+    """The seconds per network on both cores, of theirs and of ours."""
     own, batch = arguments.clock == "own", arguments.batch
     clock = time.process_time if own else time.perf_counter
     torch.set_num_threads(1 if own else CORES)
@@ -120,19 +120,19 @@ def measured(arguments: argparse.Namespace) -> tuple[Seconds, Seconds]:
 
 
 def workers() -> ProcessPoolExecutor:
-    """Two processes of one thread, as the command line has them."""
+    """Two processes with one thread each, like those of the command line."""
     return ProcessPoolExecutor(CORES, get_context("spawn"), initializer=begin)
 
 
 def begin() -> None:
-    """Get a process ready."""
+    """Set up a worker process."""
     torch.set_num_threads(1)
     keep_memory()
     freeze_objects()
 
 
 def warm_up(cell: tuple[int, ...], pool: ProcessPoolExecutor | None) -> None:
-    """Score once on few images, wherever anything will be scored."""
+    """Score a few images once in every process that will be measured."""
     theirs(cell, 8)
     if pool is None:
         ours(cell, 8)
@@ -141,7 +141,7 @@ def warm_up(cell: tuple[int, ...], pool: ProcessPoolExecutor | None) -> None:
 
 
 def estimate(who: str, seconds: Seconds, networks: int) -> float:
-    """Print and return the hours of so many networks on two cores."""
+    """Print and return the hours that `networks` networks take on two cores."""
     hours = mean(seconds) * networks / 3600
     error = stdev(seconds) / sqrt(len(seconds)) * networks / 3600 if len(seconds) > 1 else 0.0
     print(
@@ -155,17 +155,22 @@ def main() -> None:
     """Print both estimates and their ratio."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--reference", type=Path, help="a checkout of SamsungLabs/zero-cost-nas")
-    parser.add_argument("--sample", type=int, default=200, help="classes that we score")
-    parser.add_argument("--reference-sample", type=int, default=40, help="cells that they score")
+    parser.add_argument("--sample", type=int, default=200, help="number of classes that we score")
+    parser.add_argument(
+        "--reference-sample", type=int, default=40, help="number of cells that the reference scores"
+    )
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--seed", type=int, default=1, help="of both samples")
+    parser.add_argument("--seed", type=int, default=1, help="seed of both samples")
     parser.add_argument("--clock", choices=("wall", "own"), default="wall")
     arguments = parser.parse_args()
     if arguments.reference is None:
         print("comparison skipped: give --reference, a checkout of SamsungLabs/zero-cost-nas")
         return
     if not (arguments.reference / "foresight" / "pruners").is_dir():
-        sys.exit(f"--reference is {arguments.reference}; no foresight/pruners is in it")
+        sys.exit(
+            f"--reference is {arguments.reference}, which has no folder foresight/pruners; give a "
+            "checkout of SamsungLabs/zero-cost-nas"
+        )
     sys.path.insert(0, str(arguments.reference))
     warnings.simplefilter("ignore")  # the reference uses hooks that torch has deprecated
     their_seconds, our_seconds = measured(arguments)

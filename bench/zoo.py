@@ -87,7 +87,7 @@ class ZooTask:
                 return {"as": name, **scored(name), "seconds": time.perf_counter() - start}
             except ForetellError as error:
                 complaints.append(str(error))
-            except Exception as error:  # what would have been a traceback for the user is a finding
+            except Exception as error:  # it would be a traceback for the user
                 complaints.append(f"BUG {type(error).__name__}: {str(error)[:300]}")
         return {"as": self.name, "failed": complaints[-1], "seconds": time.perf_counter() - start}
 
