@@ -37,7 +37,7 @@ def test_numbers_are_scaled_and_categories_are_one_hot_encoded(file: Path) -> No
     assert everything[:, 5:].sum(1).eq(1).all()
 
 
-def test_parquet_and_csv_are_alike(file: Path) -> None:
+def test_parquet_and_csv_give_the_same_samples(file: Path) -> None:
     pd.read_csv(file).to_parquet(file.with_suffix(".parquet"))
     one, other = load_data(f"csv:{file}"), load_data(f"csv:{file.with_suffix('.parquet')}")
     assert torch.equal(one.train[0], other.train[0])

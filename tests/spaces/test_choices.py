@@ -88,7 +88,7 @@ def test_every_searcher_searches_it(searcher: str, file: Path, tmp_path: Path) -
     assert load_chosen(run, f"{file}:mlp")(torch.zeros(1, 30)).shape == (1, 2)
 
 
-def test_workers_and_an_object_do_too(file: Path, tmp_path: Path) -> None:
+def test_workers_and_a_space_object_give_the_same_results(file: Path, tmp_path: Path) -> None:
     alone = search(f"{file}:mlp", run=tmp_path / "one", **QUICK)
     several = search(f"{file}:mlp", run=tmp_path / "two", workers=2, **QUICK)
     given = search(own_space(f"{file}:mlp"), run=tmp_path / "three", **QUICK)

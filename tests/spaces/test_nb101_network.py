@@ -181,7 +181,7 @@ def test_networks_compute_what_their_twin_computes(arch: Arch) -> None:
 
 
 @pytest.mark.parametrize("text", ["1:", "101:2", "111:0", "111111:20", "110100010011010:0122"])
-def test_small_cells_do_too(text: str) -> None:
+def test_small_cells_compute_what_their_twin_computes(text: str) -> None:
     arch = SMALL.parse(text)
     model, x = SMALL.build(arch, seed=1).double(), images(SMALL).double()
     torch.testing.assert_close(model(x), run_twin(model, arch, x, SMALL), rtol=1e-9, atol=1e-9)

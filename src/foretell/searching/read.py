@@ -53,8 +53,8 @@ def read_search(run: str | os.PathLike[str]) -> Found:
     if config.get("job") != "search":
         said = f"{run} is a run of another kind; give the folder of a search"
         raise RunStateError(said, Path(run), "not a run")
-    asked = rows_of(PickRow, rows)
-    if not asked:
+    picks = rows_of(PickRow, rows)
+    if not picks:
         said = f"{run} has trained nothing yet; let `foretell search` run"
         raise RunStateError(said, Path(run), "unfinished")
     trainings = {
@@ -65,7 +65,7 @@ def read_search(run: str | os.PathLike[str]) -> Found:
     }
     scores, each = scores_of(rows)
     records, spent = [], dict.fromkeys(ARMS, 0.0)
-    for row in asked:
+    for row in picks:
         training = trainings[row.arch]
         spent[row.arm] = max(spent[row.arm], row.before) + training.seconds
         about = {"arm": row.arm, "number": row.number, "arch": row.arch}

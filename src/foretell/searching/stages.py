@@ -35,7 +35,7 @@ def staged(name: str | None, work: Work) -> list[Work]:
         epochs = work.training.epochs
         if epochs < THIRD:
             raise ForetellError(
-                f"epochs is {epochs}; the first stage halving needs at least {THIRD}"
+                f"epochs is {epochs}; the first stage halving needs at least {THIRD} epochs"
             )
         shorter = sorted({max(1, epochs // THIRD**2), epochs // THIRD})
         shares = [replace(work.training, epochs=each, stop_after=None) for each in shorter]

@@ -12,7 +12,7 @@ from foretell.spaces.space import Arch, Space
 __all__ = ["Within"]
 
 TRIALS = 300
-"""If none of the first so many architectures is within the limits, `Within` raises an error."""
+"""`Within` raises an error if none of the first 300 architectures is within the limits."""
 
 
 @dataclass(frozen=True, eq=False)
