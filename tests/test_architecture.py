@@ -14,8 +14,9 @@ from tests.support.paths import DOCS, ROOT
 PACKAGE = ROOT / "src" / "foretell"
 
 FLOORS = (
-    "errors progress version",
-    "seeds files names user_code",
+    "errors version",
+    "checks",
+    "progress seeds files names user_code",
     "batch",
     "losses",
     "proxies",

@@ -1,6 +1,8 @@
 """The exceptions that foretell raises, and the wording of common messages."""
 
 import difflib
+import inspect
+import reprlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
@@ -15,6 +17,7 @@ __all__ = [
     "UnknownName",
     "complaint_of",
     "did_you_mean",
+    "shown",
     "unknown_name",
 ]
 
@@ -101,7 +104,7 @@ def unknown_name(
     ('snip',)
     """
     names = list(map(str, known))
-    start = said or f"no {kind} is called {given!r}"
+    start = said or f"no {kind} is called {shown(given)}"
     message = f"{start}; {did_you_mean(str(given), names)}{then}"
     return UnknownName(message, str(given), kind, tuple(nearest(str(given), names)))
 
@@ -124,6 +127,35 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
     if len(known) > MANY:
         return f"the nearest of {len(known)} are {', '.join(nearest(given, known, 0.0))}"
     return f"known: {', '.join(known)}" if known else "there are none"
+
+
+MOST = 2**63 - 1
+"""The largest integer that PyTorch, NumPy and Parquet files hold."""
+
+PLAIN = (bool, int, float, complex, str, bytes, list, tuple, dict, set, frozenset, range)
+
+
+def shown(value: object) -> str:
+    """The value as an error message repeats it: on one line, and shortened; or else its type.
+
+    >>> shown("9" * 100)
+    "'9999999999999999999999...99999999999999999999999'"
+    >>> shown(print), shown(dict), shown(difflib.SequenceMatcher()), shown(2**200)
+    ('a function', 'the class dict', 'a SequenceMatcher', 'an integer of 201 bits')
+    """
+    if value is None or isinstance(value, PLAIN):
+        if isinstance(value, int) and abs(value) >= 10**40:
+            return f"an integer of {value.bit_length()} bits"
+        short = reprlib.Repr()
+        short.maxstring = short.maxother = 50
+        text = " ".join(short.repr(value).split())
+        if len(text) <= 80:
+            return text
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    kind = "function" if inspect.isroutine(value) else type(value).__name__
+    article = "an" if kind[0] in "aeioAEIO" or kind == "ndarray" else "a"
+    return f"{article} {kind}"
 
 
 MANY = 40

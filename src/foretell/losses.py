@@ -1,13 +1,14 @@
 """Losses by name, and the check that a batch fits them."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from foretell.batch import main_output
+from foretell.checks import as_function, wrong
 from foretell.errors import ForetellError, unknown_name
 
 __all__ = ["LOSSES", "Loss", "loss_name", "resolve_loss", "token_cross_entropy"]
@@ -107,12 +108,15 @@ LOSSES: dict[str, Loss] = {
 
 def resolve_loss(loss: str | Loss) -> Loss:
     """The loss of that name, or the callable itself."""
-    if callable(loss):
-        return loss
-    if isinstance(loss, str) and loss in LOSSES:
-        return LOSSES[loss]
-    then = " (or pass a callable (outputs, targets) -> scalar)"
-    raise unknown_name("loss", loss, LOSSES, then=then)
+    if isinstance(loss, str):
+        if loss in LOSSES:
+            return LOSSES[loss]
+        then = " (or pass a callable (outputs, targets) -> scalar)"
+        raise unknown_name("loss", loss, LOSSES, then=then)
+    if isinstance(loss, type) and issubclass(loss, nn.Module):
+        raise wrong("loss", loss, f"a loss that is made: {loss.__name__}()")
+    wanted = "a name of a loss, or a function (outputs, targets) -> scalar"
+    return cast(Loss, as_function("loss", loss, wanted))
 
 
 def loss_name(loss: str | Loss) -> str:

@@ -5,9 +5,10 @@ from typing import Any, Literal, TypedDict, get_args
 
 import torch
 
+from foretell.checks import as_choice, as_flag, as_instance, as_integer, keep, optional
 from foretell.engine.isolate import BatchNorm
 from foretell.engine.weights import Layers
-from foretell.errors import ForetellError, did_you_mean
+from foretell.errors import did_you_mean
 from foretell.losses import Loss, loss_name, resolve_loss
 
 __all__ = ["Precision", "ScoreChoices", "ScoreSettings", "settings_of"]
@@ -52,18 +53,15 @@ class ScoreSettings:
 
     def __post_init__(self) -> None:
         resolve_loss(self.loss)
-        named = {"layers": Layers, "batch_norm": BatchNorm, "precision": Precision}
-        for name, allowed in named.items():
-            if (given := getattr(self, name)) not in (known := get_args(allowed)):
-                raise ForetellError(f"{name} is {given!r}; choose {' or '.join(map(repr, known))}")
-        size = self.micro_batch
-        if size is not None and (type(size) is not int or size < 1):
-            raise ForetellError(
-                f"micro_batch is {size!r}; expected an integer of at least 1, or None"
-            )
-        for switch in ("faster", "verify"):
-            if type(value := getattr(self, switch)) is not bool:
-                raise ForetellError(f"{switch} is {value!r}; expected True or False")
+        for name, known in (
+            ("layers", Layers),
+            ("batch_norm", BatchNorm),
+            ("precision", Precision),
+        ):
+            keep(self, name, as_choice, get_args(known))
+        keep(self, "micro_batch", optional(as_integer))
+        keep(self, "faster", as_flag)
+        keep(self, "verify", as_flag)
 
     def key(self, device: torch.device | str) -> dict[str, Any]:
         """The settings that are part of the row key of a score: all that can change its value.
@@ -106,10 +104,7 @@ def settings_of(scoring: ScoreSettings, choices: ScoreChoices) -> ScoreSettings:
     Traceback (most recent call last):
     TypeError: 'micro_bach' is not an argument here; did you mean 'micro_batch'?
     """
-    if not isinstance(scoring, ScoreSettings):
-        raise ForetellError(
-            f"scoring is a {type(scoring).__name__}; give ScoreSettings(...), or its fields by name"
-        )
+    as_instance("scoring", scoring, ScoreSettings, "ScoreSettings(...), or give its fields by name")
     known = [field.name for field in fields(ScoreSettings)]
     for name in choices:
         if name not in known:

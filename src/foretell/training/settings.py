@@ -1,9 +1,9 @@
 """The settings of training."""
 
-import math
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from foretell.checks import as_choice, as_flag, as_integer, as_number, keep, optional
 from foretell.errors import ForetellError
 
 if TYPE_CHECKING:
@@ -63,24 +63,15 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
-            value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                raise ForetellError(f"{name} is {value!r}; expected an integer of at least 1")
-        stop = self.stop_after
-        if stop is not None and (type(stop) is not int or not 1 <= stop <= self.epochs):
-            raise ForetellError(f"stop_after is {stop!r}; expected 1 to {self.epochs}")
-        if self.patience is not None and (type(self.patience) is not int or self.patience < 1):
-            raise ForetellError(f"patience is {self.patience!r}; expected at least 1, or None")
-        named = {"augmentation": Augmentation, "optimizer": Optimizer, "precision": Precision}
-        for name, allowed in named.items():
-            if (given := getattr(self, name)) not in get_args(allowed):
-                known = " or ".join(get_args(allowed))
-                raise ForetellError(f"{name} is {given!r}; expected {known}")
-        if not 0 < self.lr < math.inf:
-            raise ForetellError(f"lr is {self.lr!r}; expected a learning rate above 0")
-        if not 0 <= self.momentum < 1:
-            raise ForetellError(f"momentum is {self.momentum!r}; expected at least 0 and below 1")
+            keep(self, name, as_integer)
+        keep(self, "stop_after", optional(as_integer), 1, self.epochs)
+        keep(self, "patience", optional(as_integer))
+        named = (("augmentation", Augmentation), ("optimizer", Optimizer), ("precision", Precision))
+        for name, known in named:
+            keep(self, name, as_choice, get_args(known))
+        keep(self, "lr", as_number, above=0)
+        keep(self, "momentum", as_number, 0, below=1)
+        keep(self, "nesterov", as_flag)
         if self.nesterov and self.momentum == 0:
             raise ForetellError("nesterov requires momentum, and momentum is 0; use nesterov=False")
-        if not 0 <= self.weight_decay < math.inf:
-            raise ForetellError(f"weight_decay is {self.weight_decay!r}; expected at least 0")
+        keep(self, "weight_decay", as_number, 0)
