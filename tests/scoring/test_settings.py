@@ -88,7 +88,7 @@ def test_a_wrong_choice_is_named(door: str) -> None:
         DOORS[door](micro_bach=2)
     with pytest.raises(ForetellError, match="micro_batch is 0"):
         DOORS[door](micro_batch=0)
-    with pytest.raises(ForetellError, match="scoring is {'loss': 'mse'}; expected ScoreSettings"):
+    with pytest.raises(ForetellError, match=r"scoring is \{'loss': 'mse'\}; expected"):
         DOORS[door](scoring={"loss": "mse"})
 
 
