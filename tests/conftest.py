@@ -1,4 +1,4 @@
-"""What all tests share: one thread, the reference data, a Ctrl-C that works, a random order."""
+"""Fixtures and options of all tests: one thread, reference data, Ctrl-C, random order."""
 
 import os
 import random
@@ -16,7 +16,7 @@ from tests.support.paths import ROOT
 torch.set_num_threads(1)
 settings.register_profile(
     "foretell", deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)  # no test is timed: machines are busy
+)  # tests do not measure time, since machines are busy
 settings.load_profile("foretell")
 
 
@@ -25,17 +25,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--rewrite-golden",
         action="store_true",
-        help="rewrite tests/golden/scores.json from what the code gives now",
+        help="rewrite tests/golden/scores.json with the present values",
     )
     parser.addoption(
         "--order-seed",
         metavar="SEED",
-        help="shuffle the files, and the tests in each: a number, or `random` to draw one",
+        help="shuffle the files, and the tests in each, by this seed, or by a `random` one",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Draw the seed of the order where it was left to chance."""
+    """Draw the seed of the order if it is `random`."""
     if config.option.order_seed == "random":
         config.option.order_seed = str(random.SystemRandom().randrange(10**6))
 
@@ -56,7 +56,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say what was skipped and why, each reason once, and how to have the same order again."""
+    """Print each reason for skipped tests once, and how to repeat the order."""
     skipped = Counter(report.longrepr[2] for report in terminalreporter.stats.get("skipped", []))
     for reason, times in skipped.items():
         terminalreporter.write_line(f"{times} skipped: {reason.removeprefix('Skipped: ')}")
@@ -66,7 +66,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of reference data beside the checkout; tests that need it skip without it."""
+    """The folder of reference data next to the checkout; tests that need it are skipped without."""
     folder = Path(os.environ.get("FORETELL_SHARED", ROOT.parent / "shared"))
     if not folder.is_dir():
         pytest.skip(f"{folder} is absent; set FORETELL_SHARED to the folder of reference data")
@@ -75,9 +75,9 @@ def shared() -> Path:
 
 @pytest.fixture
 def ctrl_c() -> Iterator[None]:
-    """SIGINT interrupts this process and those it starts, even if the suite runs in the background.
+    """SIGINT interrupts this process and its children, even if the tests run in the background.
 
-    A shell has what it starts in the background ignore SIGINT, and processes inherit that.
+    Processes that a shell starts in the background ignore SIGINT, and so do their children.
     """
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
@@ -86,5 +86,5 @@ def ctrl_c() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def no_lines_of_progress(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test depends on time: a slow machine prints no more to standard error than a fast one."""
+    """No progress lines are printed to standard error, since their number depends on time."""
     monkeypatch.setattr("foretell.cli.progress.EVERY", 1e6)

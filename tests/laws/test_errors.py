@@ -1,4 +1,4 @@
-"""Errors that a program can act on: their kind, what they carry, and where they are raised."""
+"""Errors that a program can react to: their types, their attributes, and where they are raised."""
 
 import ast
 import pickle
@@ -74,7 +74,7 @@ CARRIED: list[tuple[ForetellError, dict[str, Any]]] = [
 def test_they_come_whole_out_of_another_process(
     error: ForetellError, carried: dict[str, Any]
 ) -> None:
-    """Workers hand them over pickled; one that cannot be read ends the pool of processes."""
+    """Workers send errors in pickled form; one that cannot be unpickled breaks the pool."""
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is type(error)
     assert str(again) == str(error)
@@ -99,8 +99,8 @@ def test_a_folder_without_a_run_is_named(read: Callable[[Path], Any], tmp_path: 
 
 
 def test_did_you_mean_is_said_by_unknown_name_alone() -> None:
-    """So that every unknown name is of its own kind; but a wrong keyword is Python's own TypeError,
-    and a wrong option is an error of the command line.
+    """It ensures that every unknown name raises UnknownName, except a wrong keyword, which raises
+    Python's TypeError, and a wrong option, which is an error of the command line.
     """
     package = ROOT / "src" / "foretell"
     saying = {

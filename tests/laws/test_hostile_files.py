@@ -1,4 +1,4 @@
-"""Files from elsewhere execute nothing: tables, run folders, archives and columns of an enemy."""
+"""Malicious tables, run folders, archives and column names execute nothing."""
 
 import bz2
 from pathlib import Path
@@ -43,7 +43,7 @@ HARMLESS = (
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_table_cannot_name_code(name: str, tmp_path: Path, monkeypatch: Any) -> None:
-    """Neither what it names nor what a setting points to is run, and no folder is made."""
+    """Neither the named file nor one that a setting points to is run, and no folder is created."""
     monkeypatch.chdir(tmp_path)
     Path("evil.py").write_text("open('TAKEN', 'w')\ndef net(): ...\n")
     frame = pd.DataFrame({"top1": [1.0, 2.0, 3.0]}, index=[name, "timm:resnet18", "timm:resnet34"])
@@ -58,12 +58,12 @@ def test_a_table_cannot_name_code(name: str, tmp_path: Path, monkeypatch: Any) -
 
 @pytest.mark.parametrize("name", HARMLESS)
 def test_names_of_registered_sources_are_accepted(name: str) -> None:
-    """With settings that are numbers, or the task of a language model."""
+    """Their settings can be numbers, or the task of a language model."""
     require_registered(name)
 
 
 def test_a_table_made_in_python_may_name_a_file(tmp_path: Path, monkeypatch: Any) -> None:
-    """Its names are the caller's own. Reading the study back does not run the file again."""
+    """The names come from the caller. Reading the study does not run the file again."""
     monkeypatch.chdir(tmp_path)
     Path("nets.py").write_text(
         "import torch\ndef net(width=4):\n"
@@ -78,7 +78,7 @@ def test_a_table_made_in_python_may_name_a_file(tmp_path: Path, monkeypatch: Any
 
 
 def test_an_importer_refuses_names_of_code(tmp_path: Path) -> None:
-    """What cannot be read back is not written."""
+    """A table that could not be read back is not written."""
     path = tmp_path / "zoo.csv"
     path.write_text("net,top1\nsubprocess:getoutput?cmd=date,1\ntimm:resnet18,2\n")
     from foretell.tables import Columns, Labels, import_columns
@@ -91,7 +91,7 @@ def test_an_importer_refuses_names_of_code(tmp_path: Path) -> None:
     "text", ["../../escaped", "acc/top1", "/etc/passwd", "a\\b", "a\0b", ".hidden", "", "x" * 500]
 )
 def test_a_column_names_a_file_in_the_folder_only(text: str, tmp_path: Path) -> None:
-    """Whatever it is called: no path, no hidden file, no name that the system refuses."""
+    """No column name becomes a path, a hidden file, or a name that the system refuses."""
     name = file_name(text)
     assert Path(name).name == name
     assert not name.startswith(".")
@@ -102,12 +102,12 @@ def test_a_column_names_a_file_in_the_folder_only(text: str, tmp_path: Path) -> 
 
 
 def test_different_columns_name_different_files() -> None:
-    """Also where the same characters are left of them."""
+    """This holds even if the same characters remain of them."""
     assert len({file_name(text) for text in ("a/b", "a-b", "a\\b", "a b", "a:b")}) == 5
 
 
 def test_official_pickles_are_read_only_if_trusted(tmp_path: Path) -> None:
-    """By their authors' package, which runs what is in them."""
+    """The package of their authors reads them, which runs the code in them."""
     pytest.importorskip("nats_bench")
     marker = tmp_path / "TAKEN"
     path = tmp_path / "NATS-tss-v1_0-3ffb9.pickle.pbz2"
@@ -118,11 +118,11 @@ def test_official_pickles_are_read_only_if_trusted(tmp_path: Path) -> None:
     assert not marker.exists()
     with pytest.raises(ForetellError, match="cannot be read as the official archive"):
         import_table("nats-tss", path, trust_pickle=True)
-    assert marker.exists()  # which is why it has to be asked for
+    assert marker.exists()  # which is why it must be requested
 
 
 def test_a_pickle_for_the_speech_benchmark_runs_nothing(tmp_path: Path) -> None:
-    """It is read by an unpickler that knows plain values only."""
+    """It is read by an unpickler that knows only plain values."""
     marker = tmp_path / "TAKEN"
     path = tmp_path / "nb-asr-e40-1.pickle"
     path.write_bytes(f"cos\nsystem\n(S'touch {marker}'\ntR.".encode())

@@ -1,4 +1,4 @@
-"""What holds for every proxy on every model: nothing is touched, nothing depends on the company."""
+"""Laws of every proxy on every model: nothing is modified, and no score depends on the others."""
 
 import json
 import math
@@ -22,7 +22,7 @@ from tests.support.processes import environment, python
 
 ALL = list(PROXIES)
 FIXED = {"synflow", "synflow_bn", "l2_norm", "params", "flops"}
-"""What dropout does not touch."""
+"""Proxies that dropout does not affect."""
 
 
 UNDEFINED = {
@@ -34,28 +34,28 @@ UNDEFINED = {
     ("shared", "synflow_bn"): "one value per channel",
     ("one_by_one", "synflow_bn"): "one value per channel",
 }
-"""Which scores these models don't have, and what the reason must say."""
+"""The scores that are undefined for these models, and a part of the reason."""
 
 
 def scores_of(name: str, proxies: Any = None, **settings: Any) -> dict[str, Score]:
-    """Scores of a freshly made model in float32."""
+    """The scores of a new model in float32."""
     model, batch = make(name)
     return score(model, batch, ALL if proxies is None else proxies, **settings)
 
 
 def bits(scores: dict[str, Score]) -> dict[str, str]:
-    """Values to the last bit; nan equals nan."""
+    """The values to the last bit; nan equals nan."""
     return {name: one.value.hex() for name, one in scores.items()}
 
 
 @cache
 def together(name: str) -> dict[str, Score]:
-    """All scores of a model, asked for in one go."""
+    """All scores of a model, from a single call."""
     return scores_of(name)
 
 
 def prepared(name: str, grads: bool) -> tuple[nn.Module, Any]:
-    """A model with mixed modes, a non-persistent buffer, hooks and, if asked for, gradients."""
+    """A model with mixed modes, a non-persistent buffer, hooks and, if requested, gradients."""
     model, batch = make(name)
     modules = list(model.modules())
     for module in modules[::2]:
@@ -189,7 +189,7 @@ def test_a_declared_bound_holds(proxy: str) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_float64_model_is_scored_in_float64(name: str) -> None:
-    """Its values have digits that float32 has not, and agree with float32's own to 1 %."""
+    """The values have digits that float32 does not have, and agree with those of float32 to 1 %."""
     model, batch = make(name, torch.float64)
     for proxy, one in score(model, batch, ALL).items():
         if one.why or proxy in ("params", "flops"):
@@ -200,7 +200,7 @@ def test_a_float64_model_is_scored_in_float64(name: str) -> None:
 
 @pytest.fixture
 def crowded() -> Iterator[nn.Module]:
-    """A model under a hook of the user's that fails."""
+    """A model with a hook of the user that fails."""
     model, _ = make("conv_bn_relu")
 
     def fail(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""What holds for every proxy on models out of the ordinary: right, or undefined with a reason."""
+"""Laws of every proxy on unusual models: a score is right, or undefined with a reason."""
 
 import math
 from functools import cache
@@ -18,7 +18,7 @@ TWINS = {"grad_norm": grad_norm, "snip": snip, "plain": plain}
 
 @cache
 def together(name: str) -> dict[str, Score]:
-    """All scores of a model, asked for in one go."""
+    """All scores of a model, from a single call."""
     return score(*make_odd(name), ALL)
 
 

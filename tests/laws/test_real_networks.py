@@ -1,4 +1,4 @@
-"""What a user of real networks meets: a dozen of them by every proxy, and each known trap."""
+"""A dozen real networks with every proxy, and special cases that real networks contain."""
 
 import math
 import warnings
@@ -23,7 +23,7 @@ from foretell.scoring.score import Score, as_subject
 
 LABELS = torch.tensor([0, 0, 1, 1])
 WITHOUT_IMAGES = {"jacob_cov", "epe_nas", "zen"}
-"""Token numbers can be neither differentiated by nor drawn from a normal distribution."""
+"""Token numbers can neither be differentiated nor be drawn from a normal distribution."""
 
 NETWORKS: dict[str, set[str]] = {
     "torchvision:resnet18?image_size=64": set(),
@@ -49,7 +49,7 @@ def images(size: int = 16, dtype: torch.dtype = torch.float32) -> tuple[Tensor, 
 
 
 def batch_for(name: str, folder: Any) -> tuple[Batch, Splits]:
-    """Four samples as the network wants them, and the data they are from."""
+    """Four samples in the form that the network requires, and the data they come from."""
     text = name.startswith("hf:")
     if text:
         file = folder / "text.txt"
@@ -87,10 +87,10 @@ def slope(model: nn.Module, inputs: Tensor, step: float = 1e-4) -> float:
 
 
 class UnitVectors(nn.Module):
-    """Each pixel's channels as a unit vector, as in cosine attention; zeros stay zeros."""
+    """Scales the channels of each pixel to a unit vector, as in cosine attention; zeros remain."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, C, H, W]."""
+        """[N, C, H, W] → [N, C, H, W]."""
         return F.normalize(x, dim=1)
 
 
@@ -112,7 +112,7 @@ SLOPES: dict[str, Callable[[], nn.Module]] = {
 
 
 def head() -> list[nn.Module]:
-    """From six maps to five classes."""
+    """A classifier with six input channels and five classes."""
     return [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 5)]
 
 
@@ -120,7 +120,7 @@ def head() -> list[nn.Module]:
 def test_grasp_where_torch_has_no_double_backward(name: str) -> None:
     torch.manual_seed(0)
     model = SLOPES[name]().double()
-    for parameter in model.parameters():  # some heads begin at zero
+    for parameter in model.parameters():  # some heads are initialised with zeros
         nn.init.normal_(parameter, std=0.3)
     inputs = images(dtype=torch.float64)
     found = score(model, inputs, "grasp")["grasp"]
@@ -132,8 +132,8 @@ def test_behind_a_head_of_zeros_every_gradient_is_zero_and_nothing_is_made_up() 
     nn.init.zeros_(model[-1].weight)
     found = score(model, images(), ["snip", "grasp", "fisher", "jacob_cov", "zico"])
     assert found["snip"].value == 0
-    assert found["fisher"].value > 0  # of the head's own output, which has a bias
-    assert found["grasp"].value != 0  # the head's gradient still moves with the weights behind it
+    assert found["fisher"].value > 0  # of the output of the head, which has a bias
+    assert found["grasp"].value != 0  # it depends on the weights before the head
     assert found["jacob_cov"].why is not None
     assert "constant" in found["jacob_cov"].why
 
@@ -205,7 +205,7 @@ def test_recomputed_activations_change_no_score(first: bool) -> None:
 @pytest.mark.parametrize("first", [False, True])
 @pytest.mark.parametrize("proxies", [["snip"], ["snip", "jacob_cov"], ["synflow"]])
 def test_a_reentrant_checkpoint_is_refused(first: bool, proxies: list[str]) -> None:
-    if proxies == ["synflow"] and not first:  # its weights can be seen, but not its operations
+    if proxies == ["synflow"] and not first:  # its weights can be observed, but not its operations
         alone = score(Recomputes(True, first), images(), proxies)["synflow"]
         assert math.isnan(alone.value)
         assert "a derivative of its own" in str(alone.why)
@@ -215,7 +215,7 @@ def test_a_reentrant_checkpoint_is_refused(first: bool, proxies: list[str]) -> N
 
 
 class OverwritesWhatIsNeeded(nn.Module):
-    """The backward pass of exp needs what is written over."""
+    """A network that overwrites what the backward pass of exp needs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -259,7 +259,7 @@ def test_a_detector_is_scored_by_the_losses_it_returns() -> None:
     torch.manual_seed(0)
     build = torchvision.models.detection.ssdlite320_mobilenet_v3_large
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torchvision's own
+        warnings.simplefilter("ignore")  # from torchvision itself
         model = build(weights=None, weights_backbone=None, num_classes=3)
     boxes: list[Any] = [
         {"boxes": torch.tensor([[4.0, 4.0, 40.0, 50.0]]), "labels": torch.tensor([1])},
@@ -296,5 +296,5 @@ def test_a_loss_that_does_not_fit_is_one_line() -> None:
 
 
 def values(found: dict[str, Score]) -> dict[str, float | str]:
-    """What is defined, and why the rest is not."""
+    """The values of defined scores, and the reasons of the others."""
     return {name: one.why or one.value for name, one in found.items()}

@@ -1,4 +1,4 @@
-"""What the engine does to be faster changes no score beyond its rounding."""
+"""The engine's optimisations change no score beyond rounding errors."""
 
 import math
 
@@ -10,7 +10,7 @@ from foretell.proxies import PROXIES
 from tests.support.models import MODELS, make
 
 LIMITS = {torch.float64: 1e-8, torch.float32: 4e-2}
-"""As docs/precision.md has them; Hardsigmoid's slope in torch is 1/6 in float32."""
+"""As in docs/precision.md; the slope of torch's Hardsigmoid is 1/6 in float32."""
 
 
 @pytest.mark.parametrize("dtype", LIMITS, ids=str)
@@ -20,7 +20,7 @@ def test_a_score_is_the_same_without_any_shortcut(name: str, dtype: torch.dtype)
     quick, plain = (score(model, batch, list(PROXIES), faster=faster) for faster in (True, False))
     for proxy, one in plain.items():
         if "twice" in (one.why or ""):
-            continue  # a tangent exists where torch has no second derivative
+            continue  # a tangent exists even if torch has no second derivative
         limit = LIMITS[dtype] if proxy == "grasp" else min(LIMITS[dtype], 8e-3)
         assert quick[proxy].why == one.why, proxy
         assert quick[proxy].value == pytest.approx(one.value, rel=limit, nan_ok=True), proxy

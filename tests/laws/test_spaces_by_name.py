@@ -1,4 +1,4 @@
-"""Laws of every registered space: its networks are models, searches and studies by name."""
+"""Laws of every registered space: it can be scored, searched and studied by name."""
 
 import json
 import random
@@ -33,31 +33,31 @@ SMALL = {
     "nlp": "embedding=4,hidden=4,layers=1",
     "asr": "groups=2,group_width=1,cells=1",
 }
-"""Settings that make a network of each space small: add yours."""
+"""Settings for a small network of each space; add those of a new space."""
 BUILT_FOR = {
     "image": {"classes": 3, "in_channels": 1, "resolution": 8},
     "tokens": {"vocabulary": 259},
     "audio": {"features": 5, "phonemes": 3},
 }
-"""What the data decides of a space, written out."""
+"""The settings of a space that the data determines."""
 QUICK = ["--batch-size", "6", "--proxies", "snip,params"]
 TRAINED = ["--pool", "2", "--trainings", "1", "--epochs", "1", "--workers", "1"]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where the text is, and where runs go."""
+    """A folder with a text file, for runs."""
     (tmp_path / "lines.txt").write_text("what the quick brown fox jumps over\n" * 12)
     return tmp_path
 
 
 def data_of(space: str, folder: Path) -> str:
-    """Small data that the space's networks read, by name."""
+    """The name of small data that fits the space."""
     return DATA[SPACES[space].reads].format(folder=folder)
 
 
 def built_directly(name: str) -> Space:
-    """The space, every setting of it given by hand."""
+    """The space with every setting given explicitly."""
     return make_space(name, {**BUILT_FOR[SPACES[name].reads], **parse_spec(f"?{SMALL[name]}")[1]})
 
 
@@ -68,7 +68,7 @@ def two_of(name: str) -> list[str]:
 
 
 def printed(command: list[str], capsys: pytest.CaptureFixture[str]) -> Any:
-    """What a command prints as JSON."""
+    """What a command prints, parsed as JSON."""
     capsys.readouterr()
     assert main([*command, "--json"]) == 0, capsys.readouterr().err
     return json.loads(capsys.readouterr().out)
@@ -94,7 +94,7 @@ def test_a_network_is_scored_by_name_as_it_is_when_built_directly(
 
 
 def rows_of(shown: Any) -> list[dict[str, Any]]:
-    """The rows of a table printed as JSON."""
+    """The rows of a table that was printed as JSON."""
     return next(value for value in shown.values() if isinstance(value, list))
 
 
@@ -142,7 +142,7 @@ def test_a_space_is_studied_by_name(name: str, folder: Path) -> None:
 def test_data_of_another_kind_is_refused_with_some_that_fits(
     name: str, kind: str, folder: Path
 ) -> None:
-    """The model of that name, and the space, say the same."""
+    """The model and the space give the same message."""
     splits, reads = load_data(DATA[kind].format(folder=folder)), SPACES[name].reads
     if kind == reads:
         return
@@ -212,7 +212,7 @@ def test_what_names_no_space_is_one_line(name: str, settings: dict[str, Any], me
 
 
 def test_question_marks_and_colons_belong_to_the_architecture_where_it_has_some() -> None:
-    """Settings follow the last question mark, unless the space reads the whole."""
+    """Settings follow the last question mark, unless the space takes the whole text."""
     splits = load_data("digits")
     ids = splits.train[1][:8, None].repeat(1, 4)
     splits = Splits("ids", 10, (ids, ids), (ids, ids), (ids, ids), Vocabulary(10, 7, 8, 9))

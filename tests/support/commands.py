@@ -1,4 +1,4 @@
-"""A command of foretell in this process: what it says, and with which code it ends."""
+"""Runs a command of foretell in this process and returns its output and exit code."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from foretell.cli import main
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    """Exit code, output and errors of a command."""
+    """The exit code, output and errors of a command."""
     code = main([*arguments])
     said = capsys.readouterr()
     return code, said.out, said.err

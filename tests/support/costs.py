@@ -1,4 +1,4 @@
-"""What something costs, counted."""
+"""Counts the cost of a computation."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def flops(work: Callable[[], object]) -> int:
-    """The arithmetic of convolutions and matrix products while something runs."""
+    """The FLOPs of the convolutions and matrix products that a function runs."""
     with FlopCounterMode(display=False) as counter:
         work()
     return int(counter.get_total_flops())

@@ -1,4 +1,4 @@
-"""Numbers drawn for tests of statistics."""
+"""Random numbers for tests of statistics."""
 
 from typing import Any
 
@@ -12,5 +12,5 @@ def copula(generator: np.random.Generator, n: int, r: float) -> tuple[Any, Any]:
 
 
 def same(value: Any, expected: Any) -> bool:
-    """Equal up to rounding; nan equals nan."""
+    """Whether two values are equal up to rounding; nan equals nan."""
     return bool(np.allclose(value, expected, rtol=1e-9, atol=1e-9, equal_nan=True))

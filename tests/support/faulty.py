@@ -1,7 +1,7 @@
-"""Runs the command line in forked children, each with a fault at one of its file operations.
+"""Runs the command line in forked children, with a fault at one of their file operations.
 
-The imports are paid once: a request, a line of JSON on standard input, takes as long as its work.
-A child leads a process group of its own, which its workers belong to. Linux only.
+Imports happen once, so a request (a line of JSON on standard input) takes only as long as its work.
+A child is the leader of its own process group, which its workers belong to. Linux only.
 """
 
 import json
@@ -25,18 +25,18 @@ TAKE_SPACE = ("open", "mkdir", "write")
 
 @dataclass(frozen=True)
 class Ended:
-    """What came of one command."""
+    """The result of one command."""
 
-    code: int  # as the shell has it, or minus the signal that ended it
+    code: int  # as the shell reports it, or minus the signal that ended it
     out: str
     err: str
-    operations: list[str]  # on files of the watched folder, each with its file's name
+    operations: list[str]  # on files of the watched folder, each with the name of the file
     process: int
     stopped: bool
 
 
 class Forks:
-    """The process that forks, seen from a test; use it in a `with`."""
+    """The process that forks, as seen by a test; use it in a `with` statement."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -50,18 +50,18 @@ class Forks:
     def run(
         self, command: list[str], watched: Path, at: int | str | None = None, fault: Fault = "kill"
     ) -> Ended:
-        """Let a command end, or have the fault where it does something with files in `watched`.
+        """Run a command to its end, or with a fault at an operation on files in `watched`.
 
-        `at` is the number of the operation, from 1, or a pattern of it such as "write .*pt". There
-        `kill` ends the process with its workers, half of what was to be written being written;
-        `orphan` ends it without them; `stop` stops it; from `full` on nothing that takes space
-        succeeds.
+        `at` is the number of the operation, counted from 1, or a pattern for it: "write .*pt". The
+        fault `kill` kills the process and its workers after half of the data was written; `orphan`
+        kills the process without them; `stop` stops it; `full` makes every later operation that
+        takes space fail.
         """
         request = {"command": command, "watched": str(watched), "at": at, "fault": fault}
         return self._asked(request)
 
     def go_on(self, stopped: Ended) -> Ended:
-        """Wake a stopped command and let it end."""
+        """Continue a stopped command, and run it to its end."""
         return self._asked({"go_on": stopped.process})
 
     def _asked(self, request: dict[str, Any]) -> Ended:
@@ -78,19 +78,19 @@ class Forks:
 
 
 class Watch:
-    """Stands before the system's calls, notes those on files of one folder, and has one fail."""
+    """Wraps system calls, records those on files of one folder, and makes one of them fail."""
 
     def __init__(self, watched: str, at: int | str | None, fault: Fault, notes: int) -> None:
         self.watched, self.at, self.fault, self.notes = watched, at, fault, notes
         self.count = 0
-        self.since = 0  # the operation with the fault, once it is reached
+        self.since = 0  # number of operations since the fault, including the faulty one
         self.paths: dict[int, str] = {}
         self.real: dict[str, Callable[..., Any]] = {name: getattr(os, name) for name in OPERATIONS}
         for name in OPERATIONS:
             setattr(os, name, self.standing_before(name))
 
     def standing_before(self, name: str) -> Callable[..., Any]:
-        """The call of that name, watched."""
+        """The wrapper of the call with that name."""
         real = self.real[name]
 
         def call(target: Any, *rest: Any, **more: Any) -> Any:
@@ -113,7 +113,7 @@ class Watch:
         return call
 
     def take_note(self, name: str, path: str) -> bool:
-        """Count an operation; whether the fault begins with it."""
+        """Record an operation; return whether the fault begins with it."""
         self.count += 1
         note = f"{name} {os.path.basename(path)}"
         self.real["write"](self.notes, f"{note}\n".encode())
@@ -137,7 +137,7 @@ class Watch:
 
 def serve() -> None:
     """Answer each request with a line."""
-    import torch._dynamo  # noqa: F401 - else each child would import it to train
+    import torch._dynamo  # noqa: F401 - otherwise each child would import it to train
 
     import foretell.report.write
     import foretell.searching.retrain  # noqa: F401 - commands import what they need when they run
@@ -162,7 +162,7 @@ def serve() -> None:
 
 
 def begun(main: Callable[[list[str]], int], request: dict[str, Any]) -> int:
-    """A child that carries out the command."""
+    """Start a child that runs the command."""
     request["files"] = [os.memfd_create(name) for name in ("out", "err", "operations")]
     if child := os.fork():
         return child
@@ -186,7 +186,7 @@ def begun(main: Callable[[list[str]], int], request: dict[str, Any]) -> int:
 
 
 def ended(child: int, status: int, request: dict[str, Any]) -> Ended:
-    """What it left so far."""
+    """The results of a child so far."""
     out, err, notes = (Path(f"/proc/self/fd/{file}").read_text() for file in request["files"])
     stopped = os.WIFSTOPPED(status)
     for file in [] if stopped else request["files"]:

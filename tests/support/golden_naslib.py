@@ -1,4 +1,4 @@
-"""The networks of tests/golden/naslib.json, rebuilt from a row of it."""
+"""The networks of tests/golden/naslib.json, rebuilt from its rows."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ Row = dict[str, Any]
 
 
 def small_vgg(classes: int) -> nn.Module:
-    """Stacked convolutions, with and without BatchNorm, and four activations that bend at 0."""
+    """Stacked convolutions with and without BatchNorm, and four activations with a kink at 0."""
     return nn.Sequential(
         *(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(inplace=True)),
         *(nn.Conv2d(8, 16, 3, padding=1), nn.ReLU6(), nn.MaxPool2d(2)),
@@ -20,7 +20,7 @@ def small_vgg(classes: int) -> nn.Module:
 
 
 def rebuild(row: Row, dtype: torch.dtype = torch.float64) -> tuple[nn.Module, Tensor, Tensor]:
-    """The row's untrained network, its images and its labels."""
+    """The untrained network of a row, its images and its labels."""
     source, _, name = row["model"].partition(":")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(row["model_seed"])

@@ -1,4 +1,4 @@
-"""The networks of tests/golden/nb201_reference.json, rebuilt from a row of it."""
+"""The networks of tests/golden/nb201_reference.json, rebuilt from its rows."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Tiny models of every kind the engine claims to score, each with a batch that fits it."""
+"""Tiny models of every kind that the engine supports, each with a suitable batch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,26 +14,26 @@ SAMPLES = 6
 
 @dataclass(frozen=True)
 class Case:
-    """How to build a model, what to feed it, and what is known of it without the engine."""
+    """How to build a model and its inputs, and facts about it that do not come from the engine."""
 
     build: Callable[[], nn.Module]
     inputs: Callable[[Generator], Any]
     weights: tuple[str, ...]
-    """Names of the parameters that count as weights, written down by hand."""
+    """The names of the parameters that count as weights."""
     frozen: tuple[str, ...] = ()
-    """Names of weights that don't count because they are not trained."""
+    """The names of weights that do not count because they are not trained."""
     coupled: bool = False
-    """The samples of a batch influence each other (BatchNorm)."""
+    """Whether the samples of a batch influence each other (BatchNorm)."""
     random: bool = False
-    """The model draws random numbers (dropout)."""
+    """Whether the model draws random numbers (dropout)."""
     modular: Callable[[nn.Module], nn.Module] | None = None
-    """The same function with a module for each layer, where the model itself has none."""
+    """Converts the model into an equivalent one with a module for each layer, if it has none."""
     tokens: bool = False
-    """The inputs are integers."""
+    """Whether the inputs are integers."""
 
 
 def conv(before: int, after: int, kernel: int = 3, **more: Any) -> nn.Conv2d:
-    """A convolution that keeps the map's size."""
+    """A convolution that keeps the size of the map."""
     return nn.Conv2d(before, after, kernel, padding=kernel // 2, **more)
 
 
@@ -48,14 +48,14 @@ def mlp() -> nn.Module:
 
 
 def conv_bn_relu() -> nn.Module:
-    """The usual block, activated in place."""
+    """The usual block, with an in-place activation."""
     first = [conv(3, 8, bias=False), nn.BatchNorm2d(8), nn.ReLU(inplace=True)]
     second = [conv(8, 8, bias=False), nn.BatchNorm2d(8), nn.ReLU(inplace=True)]
     return nn.Sequential(*first, *second, *head(8))
 
 
 def conv_in_place() -> nn.Module:
-    """Activations that overwrite the very output of a convolution."""
+    """In-place activations that overwrite the output of a convolution."""
     first = [conv(3, 6), nn.ReLU(inplace=True)]
     second = [conv(6, 6, 5, stride=2), nn.SiLU(inplace=True)]
     return nn.Sequential(*first, *second, *head(6))
@@ -73,7 +73,7 @@ class Residual(nn.Module):
         self.classify = nn.Linear(6, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The block's sum, pooled."""
+        """The sum of the block, pooled."""
         x = self.stem(x)
         out = self.norm2(self.second(self.relu(self.norm1(self.first(x)))))
         out += x
@@ -95,7 +95,7 @@ def no_norm() -> nn.Module:
 
 
 class Attention(nn.Module):
-    """A pre-norm transformer block over a sequence, its sums in place."""
+    """A pre-norm transformer block over a sequence, with in-place sums."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class Attention(nn.Module):
         self.classify = nn.Linear(8, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Attend, feed forward, classify the mean token."""
+        """Attend, feed forward, and classify the mean token."""
         x = self.embed(x)
         normed = self.norm1(x)
         x = x + self.attend(normed, normed, normed, need_weights=False)[0]
@@ -116,7 +116,7 @@ class Attention(nn.Module):
 
 
 class Transformer(nn.Module):
-    """PyTorch's own pre-norm encoder layer, with dropout in all its places."""
+    """PyTorch's own pre-norm encoder layer, with dropout."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -127,12 +127,12 @@ class Transformer(nn.Module):
         self.classify = nn.Linear(8, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Embed, transform, classify the mean token."""
+        """Embed, transform, and classify the mean token."""
         return cast(Tensor, self.classify(self.layer(self.embed(x)).mean(1)))
 
 
 class ConvNext(nn.Module):
-    """A depthwise convolution, LayerNorm over the channels, linear layers on maps, layer scale."""
+    """A depthwise convolution, LayerNorm over channels, linear layers on maps, and layer scale."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -144,7 +144,7 @@ class ConvNext(nn.Module):
         self.classify = nn.Linear(6, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
-        """One block; both linear layers are followed by functions in place."""
+        """One block; both linear layers are followed by in-place functions."""
         x = self.stem(x)
         out = self.norm(self.depthwise(x).permute(0, 2, 3, 1))
         out = self.narrow(F.relu(self.widen(out), inplace=True))
@@ -153,7 +153,7 @@ class ConvNext(nn.Module):
 
 
 class FunctionalAttention(nn.Module):
-    """Attention whose projections are plain parameters given to F.linear."""
+    """Attention whose projections are plain parameters used by F.linear."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -173,7 +173,7 @@ class FunctionalAttention(nn.Module):
 
 
 class ModularAttention(nn.Module):
-    """What FunctionalAttention computes, with a module for each projection."""
+    """The same function as FunctionalAttention, with a module for each projection."""
 
     def __init__(self, like: nn.Module) -> None:
         super().__init__()
@@ -188,7 +188,7 @@ class ModularAttention(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """The same, softmax written out."""
+        """Attend as FunctionalAttention does, with softmax written out."""
         q, k, v = self.q_k_v(self.norm(x)).chunk(3, dim=-1)
         heads = []
         for part in (slice(0, 3), slice(3, 6)):
@@ -199,7 +199,7 @@ class ModularAttention(nn.Module):
 
 
 class Tied(nn.Module):
-    """A linear layer used twice, and a second one that shares its weight but not its bias."""
+    """A linear layer that is used twice, and a second one with the same weight and another bias."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -210,14 +210,14 @@ class Tied(nn.Module):
         self.classify = nn.Linear(7, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Through the shared weight three times."""
+        """Use the shared weight three times."""
         x = torch.relu(self.twice(torch.relu(self.enter(x))))
         x = torch.tanh(self.twice(x)) + torch.sigmoid(self.shares(x))
         return cast(Tensor, self.classify(x))
 
 
 def shared() -> nn.Module:
-    """The same layers under several names."""
+    """Layers that are registered under several names."""
     layer, norm = nn.Linear(6, 6), nn.BatchNorm1d(6)
     return nn.Sequential(
         *(nn.Linear(5, 6), layer, norm, nn.ReLU(), layer, norm, nn.Tanh()),
@@ -245,20 +245,20 @@ def frozen() -> nn.Module:
 
 
 def one_by_one() -> nn.Module:
-    """Maps of a single pixel, where BatchNorm lives off the batch alone."""
+    """Maps of a single pixel, where BatchNorm has only the samples to average over."""
     first = [conv(5, 8, 1), nn.BatchNorm2d(8), nn.ReLU(inplace=True)]
     return nn.Sequential(*first, conv(8, CLASSES, 3), nn.Flatten())
 
 
 class Named(NamedTuple):
-    """What a model may return."""
+    """A named tuple that a model returns."""
 
     logits: Tensor
     features: Tensor
 
 
 class Outputs(nn.Module):
-    """A model that returns its features beside its logits."""
+    """A model that returns its features in addition to its logits."""
 
     def __init__(self, pack: Callable[[Tensor, Tensor], Any]) -> None:
         super().__init__()
@@ -273,7 +273,7 @@ class Outputs(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """A convolution over time, then a recurrent layer."""
+    """A convolution over time, followed by a recurrent layer."""
 
     def __init__(self, recurrent: nn.RNNBase) -> None:
         super().__init__()
@@ -290,7 +290,7 @@ class Recurrent(nn.Module):
 
 
 class Tokens(nn.Module):
-    """Token and position embeddings, a convolution over the tokens."""
+    """Token and position embeddings, and a convolution over the tokens."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -300,13 +300,13 @@ class Tokens(nn.Module):
         self.classify = nn.Linear(8, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The position's table is read once for all samples."""
+        """The table of positions is read once for all samples."""
         x = self.token(x) + self.position(torch.arange(x.shape[1], device=x.device))
         return cast(Tensor, self.classify(torch.relu(self.conv(x.transpose(1, 2))).amax(2)))
 
 
 def transposed() -> nn.Module:
-    """Up again by transposed convolutions, one of them grouped."""
+    """A network with transposed convolutions, one of them grouped."""
     down = [nn.Conv2d(3, 6, 3, stride=2), nn.ReLU()]
     up = [
         nn.ConvTranspose2d(6, 4, 3, stride=2),
@@ -317,13 +317,13 @@ def transposed() -> nn.Module:
 
 
 def volume() -> nn.Module:
-    """A 3-d convolution with BatchNorm3d, which the reference's synflow keeps."""
+    """A 3-d convolution with BatchNorm3d, which the synflow of the reference keeps."""
     first = [nn.Conv3d(2, 4, 3, padding=1), nn.BatchNorm3d(4), nn.ReLU(inplace=True)]
     return nn.Sequential(*first, nn.ConvTranspose3d(4, 3, 2), nn.Flatten(), nn.LazyLinear(CLASSES))
 
 
 def group_norm() -> nn.Module:
-    """Normalisations within a sample."""
+    """Normalisations over a single sample."""
     first = [conv(3, 8, bias=False), nn.GroupNorm(2, 8), nn.ReLU(inplace=True)]
     second = [conv(8, 6), nn.InstanceNorm2d(6, affine=True), nn.Softplus()]
     return nn.Sequential(*first, *second, *head(6))
@@ -341,7 +341,7 @@ class SqueezeExcite(nn.Module):
         self.classify = nn.Linear(8, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Gate the channels twice, by a sigmoid and by a hard one."""
+        """Gate the channels twice, by a sigmoid and by a hard sigmoid."""
         x = self.act(self.conv(x))
         pooled = F.adaptive_avg_pool2d(x, 1)
         x = x * self.gate(self.excite(torch.relu(self.squeeze(pooled))))
@@ -350,7 +350,7 @@ class SqueezeExcite(nn.Module):
 
 
 class TwoInputs(nn.Module):
-    """A model of two named inputs, joined by a bilinear layer and a plain matrix product."""
+    """A model with two named inputs, a bilinear layer and a plain matrix product."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -364,7 +364,7 @@ class TwoInputs(nn.Module):
 
 
 class ModularTwoInputs(nn.Module):
-    """What TwoInputs computes, with a linear layer for the product."""
+    """The same function as TwoInputs, with a linear layer for the product."""
 
     def __init__(self, like: nn.Module) -> None:
         super().__init__()
@@ -380,7 +380,7 @@ class ModularTwoInputs(nn.Module):
 
 
 def normal(*shape: int) -> Callable[[Generator], Tensor]:
-    """Inputs of N(0, 1), a first dimension of samples put before the shape."""
+    """A function that draws inputs from N(0, 1), with the samples as an additional first axis."""
     return lambda generator: torch.randn(SAMPLES, *shape, generator=generator)
 
 
@@ -390,12 +390,12 @@ def two_inputs(generator: Generator) -> dict[str, Tensor]:
 
 
 def gru() -> nn.Module:
-    """A GRU with the samples first."""
+    """A batch-first GRU."""
     return Recurrent(nn.GRU(5, 4, batch_first=True))
 
 
 def lstm() -> nn.Module:
-    """A bidirectional two-layer LSTM with the time first, seen through its forward half."""
+    """A time-first bidirectional LSTM with two layers, of which only the forward half is read."""
     return Recurrent(nn.LSTM(5, 2, num_layers=2, bidirectional=True))
 
 
@@ -534,11 +534,11 @@ UNCOUPLED = [name for name, case in MODELS.items() if not (case.coupled or case.
 
 
 def make(name: str, dtype: torch.dtype = torch.float32) -> tuple[nn.Module, tuple[Any, Tensor]]:
-    """The model and its batch, the same numbers on every machine and in every dtype.
+    """The model and its batch, with the same numbers on every machine and in every dtype.
 
-    They are drawn by generators of their own, in float32: z from N(0, 1) for each parameter in
-    the order of the sorted names; z / sqrt(fan-in) if it has two dimensions or more, else 0.1 z,
-    with 1 added for the weights of normalisations.
+    The numbers are drawn in float32 from separate generators: z from N(0, 1) for each parameter, in
+    the order of the sorted names; the parameter is z / sqrt(fan-in) if it has at least two
+    dimensions, otherwise 0.1 z, plus 1 for the weights of normalisations.
     """
     case = MODELS[name]
     generator = torch.Generator().manual_seed(sum(name.encode()))
@@ -552,7 +552,7 @@ def make(name: str, dtype: torch.dtype = torch.float32) -> tuple[nn.Module, tupl
 
 
 def batch(name: str, generator: Generator) -> tuple[Any, Tensor]:
-    """Inputs and labels of a model."""
+    """The inputs and labels of a model."""
     inputs = MODELS[name].inputs(generator)
     return inputs, torch.randint(CLASSES, (SAMPLES,), generator=generator)
 
@@ -578,7 +578,7 @@ def feed(model: nn.Module, inputs: Any) -> Any:
 
 
 def change(inputs: Any, dtype: torch.dtype) -> Any:
-    """The inputs with floating-point numbers of a dtype."""
+    """The inputs, with floating-point numbers converted to a dtype."""
     if isinstance(inputs, dict):
         return {name: change(tensor, dtype) for name, tensor in inputs.items()}
     return inputs.to(dtype) if inputs.is_floating_point() else inputs

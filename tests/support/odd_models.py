@@ -1,7 +1,7 @@
-"""Models that do what PyTorch allows and networks seldom do, each with a batch that fits it.
+"""Models that do unusual things that PyTorch permits, each with a suitable batch.
 
-Every one is a function, or a class and an entry in `ODD`. The laws in `tests/laws/test_odd.py` run
-over all of them.
+Each is a function or a class, with an entry in `ODD`. The laws in `tests/laws/test_odd.py` run on
+all of them.
 """
 
 import sys
@@ -24,30 +24,30 @@ SAMPLES = 8
 
 @dataclass(frozen=True)
 class Odd:
-    """A model out of the ordinary, and what is known of it without the engine."""
+    """An unusual model, and facts about it that do not come from the engine."""
 
     build: Callable[[], nn.Module]
     inputs: Callable[[], Any]
     weights: tuple[str, ...]
-    """Names of the parameters that count as weights, written down by hand."""
+    """The names of the parameters that count as weights."""
     undefined: Mapping[str, str] = field(default_factory=dict)
-    """Which of all scores it does not have, and words of the reason."""
+    """The scores that are undefined for it, with a part of the reason."""
     double: bool = True
-    """It also runs in float64."""
+    """Whether it also runs in float64."""
 
 
 def normal(*shape: int) -> Callable[[], Tensor]:
-    """Inputs of N(0, 1) in float32, the same whenever asked."""
+    """A function that draws inputs from N(0, 1) in float32, always the same."""
     return lambda: torch.randn(*shape, generator=torch.Generator().manual_seed(1))
 
 
 def tokens() -> Tensor:
-    """Numbers of twenty tokens."""
+    """Token numbers in a vocabulary of twenty."""
     return torch.randint(20, (SAMPLES, 7), generator=torch.Generator().manual_seed(1))
 
 
 class OwnState(nn.Module):
-    """A recurrent network that begins with a state it makes in float32."""
+    """A recurrent network that creates its initial state in float32."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class OwnState(nn.Module):
 
 
 class OneGraph(nn.Module):
-    """A graph network whose samples are the nodes of one graph, which it holds."""
+    """A graph network whose samples are the nodes of a single graph, which is part of the model."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class OneGraph(nn.Module):
 
 
 class SparseTable(nn.Module):
-    """Embeddings whose gradient is a sparse tensor."""
+    """Embeddings with sparse gradients."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class SparseTable(nn.Module):
 
 
 class Equilibrium(nn.Module):
-    """A deep equilibrium layer, whose backward pass solves by gradients of its own."""
+    """A deep equilibrium layer, whose backward pass computes gradients itself."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -122,7 +122,7 @@ class Equilibrium(nn.Module):
 
 
 class Raises(torch.autograd.Function):
-    """The identity, with a backward pass that cannot be."""
+    """The identity, with a backward pass that raises an error."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, error: BaseException) -> Tensor:
@@ -137,7 +137,7 @@ class Raises(torch.autograd.Function):
 
 
 class FailsGoingBack(nn.Module):
-    """Its backward pass raises."""
+    """A network whose backward pass raises an error."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ class FailsGoingBack(nn.Module):
 
 
 class NeedsAll(nn.Module):
-    """Exits unless it is given the samples it expects."""
+    """A network that exits unless it gets the number of samples that it expects."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -164,7 +164,7 @@ class NeedsAll(nn.Module):
 
 
 class Renormalised(nn.Module):
-    """Its forward pass writes to its weights, in the ways in which this is done."""
+    """A network whose forward pass writes to its weights in several ways."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -183,14 +183,14 @@ class Renormalised(nn.Module):
 
 @dataclass
 class Notes:
-    """A record of the user's own."""
+    """A user-defined record."""
 
     steps: int = 0
     seen: list[int] = field(default_factory=list)
 
 
 class Slots:
-    """An object without a dict."""
+    """An object without a `__dict__`."""
 
     __slots__ = ("count",)
 
@@ -199,7 +199,7 @@ class Slots:
 
 
 class Remembers(nn.Module):
-    """Writes at every step into all that it holds."""
+    """A network that at every step writes to everything that it holds."""
 
     calls = 0
     everywhere: ClassVar[list[int]] = []
@@ -221,7 +221,7 @@ class Remembers(nn.Module):
         self.hooked = self.counting()
 
     def counting(self) -> Any:
-        """Let a hook count in its closure."""
+        """Register a hook that counts in its closure."""
         calls, seen = 0, []
 
         def hook(*_: Any) -> None:
@@ -268,7 +268,7 @@ class Remembers(nn.Module):
 
 
 class FrozenInTraining(nn.Module):
-    """Its own `train` keeps the normalisation in evaluation mode and freezes a layer."""
+    """A network whose `train` keeps the normalisation in evaluation mode and freezes a layer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -278,7 +278,7 @@ class FrozenInTraining(nn.Module):
         self.norm.running_var.uniform_(0.5, 2)
 
     def train(self, mode: bool = True) -> "FrozenInTraining":
-        """As asked, but for what is frozen."""
+        """Set the mode, except for what is frozen."""
         super().train(mode)
         self.norm.eval()
         for parameter in self.fixed.parameters():
@@ -292,9 +292,9 @@ class FrozenInTraining(nn.Module):
 
 
 def parametrised() -> nn.Module:
-    """Weights that are computed from others, by hooks of before and by parametrizations."""
+    """Weights that are computed from others, by legacy hooks and by parametrizations."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # deprecated, and met all the same
+        warnings.simplefilter("ignore", FutureWarning)  # deprecated, but still in use
         old = nn.utils.weight_norm(nn.Linear(6, 40)), nn.utils.spectral_norm(nn.Linear(40, 40))
     new = (
         nn.utils.parametrizations.weight_norm(nn.Linear(40, 40)),
@@ -312,7 +312,7 @@ NO_GRADIENT = (
 
 
 def no_gradient(reason: str) -> dict[str, str]:
-    """Every score that needs a backward pass, undefined for one reason."""
+    """All scores that need a backward pass, undefined for one reason."""
     return dict.fromkeys(NO_GRADIENT, reason)
 
 
@@ -396,7 +396,7 @@ ODD: dict[str, Odd] = {
 
 
 def make_odd(name: str, dtype: torch.dtype = torch.float32) -> tuple[nn.Module, tuple[Any, Tensor]]:
-    """The model, its weights always the same, and its batch."""
+    """The model, always with the same weights, and its batch."""
     odd = ODD[name]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)

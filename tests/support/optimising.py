@@ -1,4 +1,4 @@
-"""A few steps of training, to see that a network can learn at all."""
+"""A few steps of training, to check that a network can learn."""
 
 import torch
 import torch.nn.functional as F

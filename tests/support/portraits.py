@@ -1,4 +1,4 @@
-"""Everything that a model, a value or the generators hold, so that any change would show."""
+"""The complete state of a model, a value or the generators, to detect any change."""
 
 import random
 from array import array
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 
 def raw(tensor: Tensor) -> bytes:
-    """A tensor's bits, with its dtype and shape."""
+    """The bits of a tensor, with its dtype and shape."""
     if tensor.is_meta:
         return b"meta"
     numbers = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
@@ -21,7 +21,7 @@ def raw(tensor: Tensor) -> bytes:
 
 
 def picture(value: Any) -> Any:
-    """Anything a module may hold, so that a change would show: tensors by identity and by bits."""
+    """A picture of a value in a module that shows every change: tensors by identity and bits."""
     if isinstance(value, Tensor):
         held = value.grad if value.is_leaf else None
         grad = None if held is None else (id(held), raw(held))
@@ -52,7 +52,7 @@ def picture(value: Any) -> Any:
 
 
 def drawn(value: Any) -> Any:
-    """The attributes of a namespace, or of an object whose class the tests define."""
+    """The attributes of a namespace, or of an object whose class is defined in the tests."""
     if not isinstance(value, SimpleNamespace) and not type(value).__module__.startswith("tests"):
         return None
     slots = {name: getattr(value, name) for name in getattr(value, "__slots__", ())}
@@ -61,7 +61,7 @@ def drawn(value: Any) -> Any:
 
 
 def portrait(model: nn.Module) -> dict[str, Any]:
-    """Every attribute of every module and its class: parameters, buffers, modes, hooks."""
+    """Every attribute of every module and of its class: parameters, buffers, modes, hooks."""
     return {
         f"{name}.{place}.{attribute}": picture(value)
         for name, module in model.named_modules()

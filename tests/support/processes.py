@@ -1,4 +1,4 @@
-"""Processes that tests start: every wait ends, and what tests can import they can import too."""
+"""Processes that tests start: every wait has a time limit, and they can import what tests can."""
 
 import os
 import subprocess
@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PATIENCE = 300
-"""Seconds after which a process that has not ended is taken to hang; machines are busy."""
+"""The seconds after which a process is considered to hang; generous, since machines are busy."""
 
 
 def environment(*folders: Path, **variables: str) -> dict[str, str]:
-    """This process's variables and these, for one thread; modules come from `folders` first."""
+    """The variables of this process and `variables`, for one thread; `folders` come first."""
     paths = [*map(str, folders), *filter(None, sys.path)]
     one_thread = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
     return os.environ | one_thread | variables
@@ -21,7 +21,7 @@ def environment(*folders: Path, **variables: str) -> dict[str, str]:
 def finished(
     *command: str, cwd: Path | None = None, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """A command that has ended, however it ended."""
+    """The result of a command, whether it succeeds or fails."""
     return subprocess.run(
         command,
         cwd=cwd,
@@ -36,13 +36,13 @@ def finished(
 def python(
     *arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """What another Python made of these arguments."""
+    """The result of another Python process with these arguments."""
     return finished(sys.executable, *arguments, cwd=cwd, env=env)
 
 
 @contextmanager
 def started(*command: str) -> Iterator[subprocess.Popen[str]]:
-    """A command that runs while the block does; what is left of it afterwards is killed."""
+    """A command that runs during the block and is killed afterwards if it has not ended."""
     pipe = subprocess.PIPE
     with subprocess.Popen(command, env=environment(), stdout=pipe, stderr=pipe, text=True) as run:
         try:

@@ -1,4 +1,4 @@
-"""Short ways to a model's scores, and to the reason where there is none."""
+"""Short functions for the scores of a model, and for the reason of an undefined one."""
 
 import math
 from typing import Any
@@ -12,7 +12,7 @@ from foretell.losses import LOSSES
 
 
 def subject_of(model: nn.Module, batch: Any, **changes: Any) -> Subject:
-    """A model and a batch as `score` would put them together."""
+    """The subject that `score` creates for a model and a batch."""
     settings = {"seed": 0, "layers": "all", "batch_norm": "batch", "micro_batch": None} | changes
     return Subject(model, Batch(*batch), LOSSES["cross_entropy"], **settings)
 
@@ -23,7 +23,7 @@ def values(scores: dict[str, Score]) -> dict[str, float]:
 
 
 def why(model: nn.Module, batch: Any, proxy: str, **settings: Any) -> str:
-    """Why a score is undefined."""
+    """The reason why a score is undefined."""
     one = score(model, batch, proxy, **settings)[proxy]
     assert math.isnan(one.value)
     assert one.why is not None

@@ -1,4 +1,4 @@
-"""A small space, and searches of it that are answered."""
+"""A small space, and searches of it whose questions are answered."""
 
 from collections.abc import Callable
 
@@ -13,19 +13,19 @@ from foretell.testing.searchers import Letters
 
 TOY = Letters()
 CLASSES = 17
-"""How many words are not isomorphic."""
+"""The number of classes of isomorphic words."""
 
 
 NB201 = NASBench201()
 
 
 def accuracies(question: Question) -> float:
-    """The more 3s the better: a hill that every step of a climb can feel."""
+    """An accuracy that grows with the number of 3s, so that every step of a climb matters."""
     return float(sum(option == 3 for option in question.arch))
 
 
 def trained(search: Searcher, count: int, score: Callable[[Question], float]) -> list[Question]:
-    """The first trainings of a search that is told of `accuracies`."""
+    """The first trainings of a search that is told the `accuracies`."""
     found: list[Question] = []
     while len(found) < count:
         (question,) = search.ask(1)

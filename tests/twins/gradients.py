@@ -1,6 +1,6 @@
-"""The scores of the first derivative a second time, for any model: a loss, backward().
+"""Simple implementations of the first-order scores for any model: a loss and backward().
 
-The model is used up: its gradients are written, and it may write to itself.
+The model is modified: its gradients are set, and it may write to itself.
 """
 
 import math
@@ -16,7 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 def pairs(
     model: nn.Module, batch: tuple[Any, Tensor], weights: Iterable[str]
 ) -> list[tuple[Tensor, Tensor]]:
-    """Each weight of the model in training mode, and ∂L/∂w as backward() leaves it."""
+    """Each weight of the model in training mode, and ∂L/∂w as backward() computes it."""
     inputs, labels = batch
     model.train()
     with sdpa_kernel(SDPBackend.MATH):

@@ -1,6 +1,6 @@
-"""The statistics of a study in the dullest possible way: loops over networks and pairs.
+"""The statistics of a study in the simplest way: loops over networks and pairs.
 
-Scores and truths are lists; scores are never nan here: `last` makes an undefined one the lowest.
+Scores and truths are lists without nan: `last` replaces undefined scores by the lowest value.
 """
 
 from itertools import combinations, pairwise, permutations
@@ -8,12 +8,12 @@ from math import inf, isnan, nan, sqrt
 
 
 def last(scores: list[float]) -> list[float]:
-    """Undefined scores as the lowest."""
+    """The scores, with undefined ones replaced by the lowest."""
     return [-inf if isnan(score) else score for score in scores]
 
 
 def ranks(values: list[float]) -> list[float]:
-    """One, plus how many are lower, plus half of the others that are equal."""
+    """One, plus the number of lower values, plus half the number of other equal values."""
     return [
         1 + sum(other < value for other in values) + (values.count(value) - 1) / 2
         for value in values
@@ -21,7 +21,7 @@ def ranks(values: list[float]) -> list[float]:
 
 
 def pearson(x: list[float], y: list[float]) -> float:
-    """The covariance over both deviations."""
+    """The covariance divided by both standard deviations."""
     mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
     product = sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True))
     square = sum((a - mean_x) ** 2 for a in x) * sum((b - mean_y) ** 2 for b in y)
@@ -47,7 +47,7 @@ def kendall(x: list[float], y: list[float]) -> float:
 
 
 def pairwise_accuracy(x: list[float], y: list[float]) -> float:
-    """Over all ordered pairs with different truth, as the code of arXiv:2101.08134 loops."""
+    """The share over all ordered pairs with different truth, like the code of arXiv:2101.08134."""
     right = total = 0
     for i, j in permutations(range(len(x)), 2):
         if y[i] != y[j]:
@@ -57,7 +57,7 @@ def pairwise_accuracy(x: list[float], y: list[float]) -> float:
 
 
 def majority_accuracy(ballots: list[list[float]], y: list[float]) -> float:
-    """The same with most of the columns deciding."""
+    """The same share, decided by most of the columns."""
     right = total = 0
     for i, j in permutations(range(len(y)), 2):
         if y[i] != y[j]:
@@ -68,7 +68,7 @@ def majority_accuracy(ballots: list[list[float]], y: list[float]) -> float:
 
 
 def partial_spearman(x: list[float], y: list[float], given: list[float]) -> float:
-    """The correlation of what is left of the ranks after a straight line through those of given."""
+    """The correlation of the residuals of the ranks after a linear fit on the ranks of `given`."""
     if len(x) < 3:
         return nan
     left = [residuals(ranks(values), ranks(given)) for values in (x, y)]
@@ -78,11 +78,11 @@ def partial_spearman(x: list[float], y: list[float], given: list[float]) -> floa
 
 
 def residuals(values: list[float], by: list[float]) -> list[float]:
-    """What least squares leaves."""
+    """The residuals of a least-squares fit."""
     mean, mean_by = sum(values) / len(values), sum(by) / len(by)
     square = sum((b - mean_by) ** 2 for b in by)
     if not square:
-        return [0.0] * len(by)  # a correlation with a constant does not exist
+        return [0.0] * len(by)  # the correlation with a constant is undefined
     product = sum((v - mean) * (b - mean_by) for v, b in zip(values, by, strict=True))
     return [v - mean - product / square * (b - mean_by) for v, b in zip(values, by, strict=True)]
 
@@ -98,12 +98,12 @@ def chance(values: list[float], best: int) -> list[float]:
 
 
 def in_both(x: list[float], y: list[float], best: int, top: int) -> float:
-    """How many are at the top of both on average, as ties are broken by lot."""
+    """The mean number of networks in both tops, over all ways to break ties."""
     return sum(p * q for p, q in zip(chance(x, best), chance(y, top), strict=True))
 
 
 def share_of(n: int, share: float) -> int:
-    """A part of n, rounded, at least one."""
+    """The number of networks in a share of n: rounded, at least one."""
     return max(1, round(n * share))
 
 
@@ -114,23 +114,23 @@ def top_overlap(x: list[float], y: list[float], share: float) -> float:
 
 
 def best_in_top(x: list[float], y: list[float], best: int, share: float) -> float:
-    """How many of the best are in the top."""
+    """The number of the best that are in the top."""
     return in_both(x, y, best, share_of(len(x), share)) if best <= len(x) else nan
 
 
 def precision_at(x: list[float], y: list[float], k: int) -> float:
-    """The best of both."""
+    """The overlap of the k best of both."""
     return in_both(x, y, k, k) / k if k <= len(x) else nan
 
 
 def regret(x: list[float], y: list[float]) -> float:
-    """The best truth less that of the best score, on average over equal ones."""
+    """The best truth minus the truth of the best score, averaged over equal scores."""
     picked = [b for a, b in zip(x, y, strict=True) if a == max(x)]
     return max(y) - sum(picked) / len(picked)
 
 
 def within_top(x: list[float], y: list[float], share: float) -> tuple[list[float], list[float]]:
-    """The networks that are no worse than the last of the top."""
+    """The networks that are not worse than the last of the top."""
     cut = sorted(y, reverse=True)[share_of(len(y), share) - 1]
     inside = [(a, b) for a, b in zip(x, y, strict=True) if b >= cut]
     return [a for a, _ in inside], [b for _, b in inside]

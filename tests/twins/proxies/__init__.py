@@ -1,9 +1,9 @@
-"""Each proxy a second time, as dull as can be: a copy of the model, plain PyTorch, loops.
+"""A second, very simple implementation of each proxy: a copy of the model, plain PyTorch, loops.
 
-Written from the definitions, not from the engine. What a model's weights are is written down in
-`tests.support.models.MODELS`; what a layer's output is, is seen by hooks on modules; what an
-activation or a pooling is given is noted by a mode that looks at names of functions. `TWINS` has
-one function (case, model, inputs, labels) -> float for each registered proxy.
+They follow the definitions, not the engine. The weights of a model are listed in
+`tests.support.models.MODELS`; outputs of layers are recorded by hooks on modules; inputs of
+activations and poolings are recorded by a mode that compares the names of functions. `TWINS` has
+one function (case, model, inputs, labels) -> float per registered proxy.
 """
 
 from tests.twins.proxies.counts import flops, l2_norm, params

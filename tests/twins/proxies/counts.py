@@ -1,4 +1,4 @@
-"""Twins of what is counted or read off."""
+"""Twins of the proxies that count or read parameters."""
 
 import math
 from typing import Any
@@ -16,7 +16,7 @@ def l2_norm(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
 
 
 def params(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
-    """Sizes of distinct tensors."""
+    """The sum of the sizes of distinct tensors."""
     distinct = {
         id(p): math.prod(p.shape)
         for m in model.modules()
@@ -27,7 +27,7 @@ def params(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
 
 
 def flops(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
-    """PyTorch's counter over a real forward pass, and what it leaves out of bilinear layers."""
+    """The FLOPs of a real forward pass by PyTorch's counter, plus those it omits (bilinear layers)."""
     counter = FlopCounterMode(display=False)
     with counter:
         run(copy_of(model), inputs)

@@ -1,4 +1,4 @@
-"""Twins of the flows of a batch of ones."""
+"""Twins of the proxies of the flow of a batch of ones."""
 
 import math
 from collections.abc import Callable
@@ -13,9 +13,9 @@ from tests.twins.proxies.running import DROPOUTS, NORMS, copy_of, run, weights_o
 
 
 def flow(case: Case, model: nn.Module, inputs: Any, runs: nn.Module | None = None) -> float:
-    """log Σ |w · ∂R/∂w| of a model stripped of what must not be in the flow.
+    """log Σ |w · ∂R/∂w| of a model without the modules that must not be in the flow.
 
-    What runs may be another module with the model's parameters in it.
+    `runs` may be another module that contains the parameters of the model.
     """
     model = model.double()
     with torch.no_grad():
@@ -37,12 +37,12 @@ def flow(case: Case, model: nn.Module, inputs: Any, runs: nn.Module | None = Non
 
 
 def passed_on(x: Tensor, *_: Any, **__: Any) -> Tensor:
-    """In place of a function or a module: its input."""
+    """The input: a replacement for a function or a module that is bypassed."""
     return x.clone()
 
 
 def without(model: nn.Module, kinds: tuple[type[nn.Module], ...]) -> nn.Module:
-    """The model with modules of some kinds passing their input on."""
+    """The model with modules of some kinds bypassed."""
     for module in model.modules():
         if isinstance(module, kinds):
             module.forward = passed_on  # type: ignore[method-assign]
@@ -50,15 +50,15 @@ def without(model: nn.Module, kinds: tuple[type[nn.Module], ...]) -> nn.Module:
 
 
 class Even(nn.Module):
-    """In place of a softmax: the same share for each."""
+    """A replacement for softmax that gives equal shares."""
 
     def forward(self, scores: Tensor) -> Tensor:
-        """1 / (how many there are)."""
+        """1 / (the number of entries)."""
         return torch.full_like(scores, 1 / scores.shape[-1])
 
 
 def attend_evenly(layer: nn.MultiheadAttention) -> Callable[..., Any]:
-    """In place of attention's forward: the mean of the values, projected twice."""
+    """A replacement for the forward of attention: the mean of the values, projected twice."""
 
     def forward(query: Tensor, key: Tensor, value: Tensor, **_: Any) -> tuple[Tensor, None]:
         width = layer.embed_dim
@@ -72,7 +72,7 @@ def attend_evenly(layer: nn.MultiheadAttention) -> Callable[..., Any]:
 
 
 def synflow(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
-    """No normalisation of any kind, no dropout, attention spread evenly."""
+    """All normalisations and dropout are bypassed, and attention is uniform."""
     model = deepcopy(model).eval()
     runs = case.modular(model) if case.modular else model
     runs = runs if hasattr(runs, "attend") else model
@@ -86,7 +86,7 @@ def synflow(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
 
 
 def synflow_bn(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
-    """All normalisations kept, BatchNorm with the statistics of the sample of ones; no dropout."""
+    """All normalisations are kept, BatchNorm with statistics of the sample of ones; no dropout."""
     model = without(deepcopy(model).eval(), DROPOUTS)
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -99,5 +99,5 @@ def synflow_bn(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> flo
 
 
 def synflow_reference(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
-    """BatchNorm1d and BatchNorm2d removed, all else in training mode."""
+    """BatchNorm1d and BatchNorm2d are bypassed, everything else is in training mode."""
     return flow(case, without(copy_of(model), (nn.BatchNorm1d, nn.BatchNorm2d)), inputs)

@@ -13,7 +13,7 @@ from tests.twins.proxies.running import NORMS, copy_of, noted
 
 
 def zen(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
-    """log E‖f(x) − f(x + 0.01ε)‖₁ + Σ_BatchNorm log √(mean variance), all of it Gaussian."""
+    """log E‖f(x) − f(x + 0.01ε)‖₁ + Σ_BatchNorm log √(mean variance), all numbers Gaussian."""
     if case.tokens:
         return math.nan
     model = copy_of(model)
@@ -38,7 +38,7 @@ def zen(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
 
 
 def draw_weights(case: Case, model: nn.Module, generator: torch.Generator) -> None:
-    """Weights from N(0, 1), scales of normalisations 1, all biases 0."""
+    """Draw weights from N(0, 1); scales of normalisations are 1 and all biases 0."""
     weights = {id(model.get_parameter(name)) for name in (*case.weights, *case.frozen)}
     seen: set[int] = set()
     with torch.no_grad():

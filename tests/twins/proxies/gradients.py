@@ -1,4 +1,4 @@
-"""Twins of what is made of weights and their gradients."""
+"""Twins of the proxies of weights and their gradients."""
 
 import math
 from typing import Any

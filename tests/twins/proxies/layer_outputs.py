@@ -1,4 +1,4 @@
-"""Twins of what is made of layers' outputs, seen by hooks on modules."""
+"""Twins of the proxies of layer outputs, which are recorded by hooks on modules."""
 
 import math
 from collections.abc import Iterator
@@ -22,11 +22,11 @@ LAYERS = (
 
 
 def layer_outputs(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> list[Any]:
-    """(module, output, ∂L/∂output) of every call of a layer that has a counted weight."""
+    """(module, output, ∂L/∂output) for every call of a layer that has a counted weight."""
     counted = {id(weight) for weight in weights_of(case, model)}
     if case.modular:
         model = case.modular(model)
-        # A module that was given a weight in another form holds it by a parameter of its own.
+        # the equivalent modules have parameters of their own
         counted |= {id(p) for name, p in model.named_parameters() if name.endswith("weight")}
     seen: list[Any] = []
 
@@ -34,7 +34,7 @@ def layer_outputs(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> 
         first = output[0] if isinstance(output, tuple) else output
         first.retain_grad()
         seen.append((module, first))
-        shielded = first.clone()  # an in-place function downstream works on the clone
+        shielded = first.clone()  # an in-place function after it works on the clone
         return (shielded, *output[1:]) if isinstance(output, tuple) else shielded
 
     for module in model.modules():
@@ -45,7 +45,7 @@ def layer_outputs(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> 
 
 
 def per_sample(module: nn.Module, tensor: Tensor, samples: int) -> Iterator[Tensor]:
-    """A layer's output sample by sample, each [positions, channels]."""
+    """The output of a layer for each sample, as [positions, channels]."""
     if isinstance(module, nn.RNNBase) and not module.batch_first:
         tensor = tensor.transpose(0, 1)
     each = len(tensor) // samples
@@ -64,7 +64,7 @@ def channels(module: nn.Module, a: Tensor, grad: Tensor, samples: int) -> list[f
 
 
 def tapped(module: nn.Module, a: Tensor, samples: int) -> bool:
-    """False for a table that is read once for all the samples."""
+    """False for a table that is read once for all samples."""
     return not isinstance(module, nn.Embedding) or len(a) % samples == 0
 
 
@@ -76,7 +76,7 @@ def fisher(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
 
 
 def weights_of_a_channel(module: nn.Module) -> int:
-    """How many weights feed one channel of a layer's output."""
+    """The number of weights per channel of a layer's output."""
     if isinstance(module, nn.modules.conv._ConvNd):
         pixels = math.prod(module.kernel_size)
         return module.in_channels // module.groups * pixels
@@ -88,13 +88,13 @@ def weights_of_a_channel(module: nn.Module) -> int:
         return module.num_embeddings
     if isinstance(module, nn.MultiheadAttention):
         return module.embed_dim
-    assert isinstance(module, nn.RNNBase)  # by convention: the gates on the first layer's inputs
+    assert isinstance(module, nn.RNNBase)  # by convention, the first layer's input gates
     both = 2 if module.bidirectional else 1
     return module.weight_ih_l0.numel() // (module.hidden_size * both)
 
 
 def fisher_reference(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
-    """Each D_c copied to every weight of its channel, and all copies summed."""
+    """Each D_c is copied to every weight of its channel, and the copies are summed."""
     total = 0.0
     for module, a, grad in layer_outputs(case, copy_of(model), inputs, labels):
         if tapped(module, a, len(labels)):

@@ -1,4 +1,4 @@
-"""Running a copy of a model in plain PyTorch, with the random numbers that the engine draws."""
+"""Runs a copy of a model in plain PyTorch, with the same random numbers as the engine."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -22,7 +22,7 @@ Row = np.ndarray[Any, np.dtype[np.float64]]
 
 
 DRAWS = {"loss": (0, "loss", 0), "reference_flow": (0, "reference_flow")}
-"""What dropout's draws are derived from: seed 0, the pass, the micro-batch. A documented choice."""
+"""What the draws of dropout are derived from, as documented: seed 0, the pass, the micro-batch."""
 
 
 NORMS = (
@@ -38,7 +38,7 @@ DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropou
 
 
 def logits_of(outputs: Any) -> Tensor:
-    """The main output: itself, the first of a tuple, or `logits` of a dict."""
+    """The main output: the output itself, the first of a tuple, or `logits` of a dict."""
     if isinstance(outputs, dict):
         outputs = outputs["logits"]
     if isinstance(outputs, tuple):
@@ -48,12 +48,12 @@ def logits_of(outputs: Any) -> Tensor:
 
 
 def weights_of(case: Case, model: nn.Module) -> list[nn.Parameter]:
-    """The parameters that the case says are weights."""
+    """The parameters that count as weights according to the case."""
     return [model.get_parameter(name) for name in case.weights]
 
 
 def run(model: nn.Module, inputs: Any, draws: str = "loss") -> Tensor:
-    """The logits, with the random numbers that the engine's pass would draw."""
+    """The logits, with the random numbers that the pass of the engine would draw."""
     with torch.random.fork_rng(devices=[]), sdpa_kernel(SDPBackend.MATH):
         torch.manual_seed(derived_seed(*DRAWS[draws]))
         return logits_of(feed(model, inputs))
@@ -65,7 +65,7 @@ def copy_of(model: nn.Module) -> nn.Module:
 
 
 def gradients(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> list[Tensor]:
-    """∂L/∂W by backward(), zeros where there is none."""
+    """∂L/∂W by backward(), or zeros if there is none."""
     F.cross_entropy(run(model, inputs), labels).backward()
     return [torch.zeros_like(w) if w.grad is None else w.grad for w in weights_of(case, model)]
 
@@ -78,7 +78,7 @@ POOLINGS = ("adaptive_avg_pool2d", "mean")
 
 
 class Notes(TorchFunctionMode):
-    """Copies of the first arguments of all functions, by the function's name."""
+    """Records copies of the first arguments of all functions, by the name of the function."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class Notes(TorchFunctionMode):
 
 
 def noted(model: nn.Module, inputs: Any, seed: int) -> tuple[Tensor, Notes]:
-    """The logits, and what the functions were given on the way."""
+    """The logits, and the arguments of all functions that were called."""
     notes = Notes()
     with torch.random.fork_rng(devices=[]), sdpa_kernel(SDPBackend.MATH), notes:
         torch.manual_seed(seed)

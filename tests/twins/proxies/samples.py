@@ -1,4 +1,4 @@
-"""Twins of what compares the samples of a batch."""
+"""Twins of the proxies that compare the samples of a batch."""
 
 import math
 from typing import Any
@@ -13,7 +13,7 @@ from tests.twins.proxies.running import SWITCHES, Row, copy_of, noted, run
 
 
 def gradient_rows(model: nn.Module, inputs: Any) -> list[Row]:
-    """∂(sum of all outputs)/∂(a sample), a row a sample."""
+    """∂(sum of all outputs)/∂(a sample), one row per sample."""
     model = copy_of(model)
     given = inputs if isinstance(inputs, dict) else {"": inputs}
     leaves = {
@@ -60,7 +60,7 @@ def epe_nas(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
 
 
 def nwot(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
-    """log |det K|, K_ij counting the units whose inputs are both positive or both not."""
+    """log |det K|, where K_ij counts the units whose inputs are both positive or both not."""
     _, notes = noted(copy_of(model), inputs, derived_seed(0, "loss", 0))
     n = len(labels)
     k = np.zeros((n, n))
