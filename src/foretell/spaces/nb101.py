@@ -102,7 +102,7 @@ class NASBench101:
         return _arch(smallest(_cell(arch)))
 
     def hash(self, arch: Arch) -> str:
-        """The hash of the benchmark: 32 hexadecimal digits, equal only for isomorphic cells."""
+        """The benchmark's hash, 32 hexadecimal digits; equal if and only if cells are isomorphic."""
         require_valid(self, arch)
         return fingerprint(_cell(arch))
 

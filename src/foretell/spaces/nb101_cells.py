@@ -87,7 +87,7 @@ def pruned(cell: Cell) -> Cell:
 
 
 def fingerprint(cell: Cell) -> str:
-    """The benchmark's own hash of the pruned cell; equal for isomorphic cells, and only for these.
+    """The benchmark's hash of the pruned cell; equal if and only if cells are isomorphic.
 
     The hash of a node starts as the MD5 of its out-degree, in-degree and operation (-1 for the
     input, -2 for the output). As many times as there are nodes, every node is then hashed together
