@@ -102,7 +102,7 @@ class NASBench101:
         return _arch(smallest(_cell(arch)))
 
     def hash(self, arch: Arch) -> str:
-        """The benchmark's hash, 32 hexadecimal digits; equal if and only if cells are isomorphic."""
+        """The benchmark's hash: 32 hex digits, equal if and only if cells are isomorphic."""
         require_valid(self, arch)
         return fingerprint(_cell(arch))
 
