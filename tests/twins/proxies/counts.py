@@ -27,7 +27,7 @@ def params(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
 
 
 def flops(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
-    """The FLOPs of a forward pass by PyTorch's counter, plus those of bilinear layers."""
+    """The FLOPs of a forward pass by PyTorch's counter, plus bilinear layers, which it omits."""
     counter = FlopCounterMode(display=False)
     with counter:
         run(copy_of(model), inputs)
