@@ -1,4 +1,4 @@
-"""The command line: what it prints, and one clear line for what it cannot do."""
+"""The command line: its output, and the single line for requests that cannot be carried out."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def broken():
 
 @pytest.fixture
 def nets(tmp_path: Path) -> str:
-    """A user's own file of networks."""
+    """A file with networks of the user."""
     path = tmp_path / "nets.py"
     path.write_text(NETS)
     return str(path)
@@ -44,7 +44,7 @@ def run(*arguments: str) -> int:
 
 
 def test_score(nets: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A line a proxy, as JSON on request."""
+    """One line per proxy, or JSON on request."""
     assert run("score", f"{nets}:small?width=8", "--proxies", "snip,params", "--json") == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert [row["proxy"] for row in rows] == ["snip", "params"]
@@ -52,7 +52,7 @@ def test_score(nets: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_rank(nets: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """The best first; CSV that pandas reads back."""
+    """The best network comes first; pandas can read the CSV."""
     models = [f"{nets}:small?width={width}" for width in (4, 16)]
     assert run("rank", *models, "--proxies", "params", "--csv") == 0
     (tmp_path / "out.csv").write_text(capsys.readouterr().out)
@@ -117,7 +117,7 @@ def test_no_colour_where_there_is_no_terminal(nets: str) -> None:
 def test_bad_input_is_one_line_and_two(
     arguments: str, message: str, nets: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No traceback, nothing on standard output."""
+    """There is no traceback, and nothing on standard output."""
     assert run(*arguments.format(nets=nets).split()) == 2
     out, errors = capsys.readouterr()
     assert out == ""
@@ -127,7 +127,7 @@ def test_bad_input_is_one_line_and_two(
 
 
 def test_a_run_folder_of_something_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Foreign files are not written among."""
+    """Nothing is written into a folder with other files."""
     (tmp_path / "thesis.tex").write_text("years of work")
     assert run("search", "--run", str(tmp_path)) == 2
     assert "thesis.tex" in capsys.readouterr().err

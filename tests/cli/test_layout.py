@@ -1,4 +1,4 @@
-"""A law of every table that a command prints: it fits, names come first, numbers are whole."""
+"""A law of all printed tables: they fit the terminal, names come first, numbers are not cut."""
 
 import io
 import re
@@ -38,7 +38,7 @@ CELLS = [
 
 
 def scores(count: int) -> pd.DataFrame:
-    """Values of every size that a score can have, some undefined."""
+    """Scores of all magnitudes, some undefined."""
     size = 10.0 ** RNG.integers(-6, 12, (count, len(PROXIES)))
     frame = pd.DataFrame(size * RNG.normal(size=size.shape), columns=list(PROXIES))
     frame["params"] = 11_181_642.0
@@ -92,7 +92,7 @@ TABLES: dict[str, Callable[[], tuple[pd.DataFrame, list[str]]]] = {
 
 
 def printed(width: int, write: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The lines that something prints as its answer at a width."""
+    """The lines that a function prints as its answer at a width."""
     monkeypatch.setenv("COLUMNS", str(width))
     out = io.StringIO()
     with click.Context(click.Command("test"), obj=out):
@@ -115,7 +115,7 @@ def test_it_fits_names_first_numbers_whole(
     longest = max(len(text) for text in map(str, table.index.get_level_values(0)))
     assert len(rule.split()[0]) >= min(12, max(longest, len(names[0])))
     text = "\n".join(lines)
-    left_out = " ".join(lines).partition("No room for ")[2]
+    left_out = " ".join(lines).partition("Not shown: ")[2]
     for column in table.columns:
         whole = Column(str(column), tuple(map(cell, table[column])))
         if whole.number and str(column) not in re.split(r"[,;] ", left_out):
@@ -198,7 +198,7 @@ def test_columns_are_chosen(form: list[str], capsys: pytest.CaptureFixture[str])
 
 
 def test_a_column_is_left_out_before_a_number_is_cut() -> None:
-    """At every width: names, then as many whole columns as fit, in their order."""
+    """At every width, there are names, and as many whole columns as fit, in their order."""
     names = Column("model", ("a" * 40, "b"), is_name=True)
     numbers = [Column(name, (f"{10**size:,}", "–")) for size, name in enumerate("abcdefgh", 5)]
     for width in range(12, 160):

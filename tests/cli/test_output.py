@@ -1,4 +1,4 @@
-"""Where the answer goes may be full, closed or gone, and Ctrl-C may come at any time."""
+"""Standard output may be full, closed or without a reader, and Ctrl-C may come at any time."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/ful
 
 
 def shell(line: str) -> subprocess.CompletedProcess[str]:
-    """What a line of bash does; `set -o pipefail` lets the first failure of a pipe show."""
+    """The result of a line of bash, which fails if any command of a pipe fails."""
     return subprocess.run(
         ["bash", "-c", f"set -o pipefail; {line}"],
         capture_output=True,
@@ -27,7 +27,7 @@ def shell(line: str) -> subprocess.CompletedProcess[str]:
 def test_a_full_disk_is_one_line_and_one(command: str) -> None:
     ended = shell(f"{FORETELL} {command} > /dev/full")
     assert ended.returncode == 1
-    assert ended.stderr == "foretell: cannot write the answer: No space left on device\n"
+    assert ended.stderr == "foretell: cannot write the output: No space left on device\n"
 
 
 @pytest.mark.parametrize("command", ["--help", "explain --proxies snip", "list losses --json"])
@@ -47,7 +47,7 @@ def test_nobody_hears_the_reason(end: str) -> None:
 
 
 def test_ctrl_c_ends_a_ranking_with_130_and_one_line(tmp_path: Path) -> None:
-    """Whatever it was doing; a test that itself runs in the background ignores Ctrl-C too."""
+    """This holds whatever the command is doing."""
     (tmp_path / "slow.py").write_text(
         "import sys, time\n"
         "from torch import nn\n"

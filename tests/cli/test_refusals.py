@@ -1,4 +1,4 @@
-"""Wrong command lines: each is refused in one line, with exit code 2, before any file is made."""
+"""Wrong command lines are refused in one line, with exit code 2, before any file is created."""
 
 import shlex
 from pathlib import Path
@@ -294,7 +294,7 @@ data list extra
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the commands run, with files and a folder to be mistaken about."""
+    """The folder that the commands run in, with unsuitable files and a folder."""
     folder = tmp_path_factory.mktemp("wrong")
     (folder / "nets.py").write_text(NETS)
     (folder / "a.csv").write_text("x,y\n1,a\n2,b\n" * 50)
@@ -324,5 +324,5 @@ def test_it_is_refused_in_one_line(
 
 
 def files(folder: Path) -> set[str]:
-    """All that lies in a folder, but for what Python caches."""
+    """All files in a folder, except Python's caches."""
     return {str(path) for path in folder.rglob("*") if "__pycache__" not in path.parts}

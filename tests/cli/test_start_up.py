@@ -1,4 +1,4 @@
-"""What needs no network starts without PyTorch: help, the version, completion and typos."""
+"""Help, version, completion and typos need no network and start without importing PyTorch."""
 
 import os
 import subprocess
@@ -32,7 +32,7 @@ QUICK = {
 
 
 def modules_after(words: list[str], **environment: str) -> list[str]:
-    """The exit code of a command in a process of its own, and the heavy modules it imported."""
+    """The exit code of a command in its own process, and the heavy modules that it imported."""
     ended = subprocess.run(
         [sys.executable, "-c", CODE, *words],
         env=os.environ | environment,
@@ -56,5 +56,5 @@ def test_nor_for_completion() -> None:
 
 
 def test_a_command_that_computes_imports_what_it_needs() -> None:
-    """Else the tests above would hold of anything."""
+    """Otherwise the tests above would be meaningless."""
     assert "torch" in modules_after(["explain", "--proxies", "snip"])

@@ -1,4 +1,4 @@
-"""Users' own files on the command line: whatever they do, the command does its job or says why."""
+"""Users' own files on the command line: whatever they do, the command succeeds or says why not."""
 
 import json
 import subprocess
@@ -72,7 +72,7 @@ FAILING = [*BUILD, "ExitsInForward", "FailsInForward", "FailsInBackward"]
 
 @pytest.fixture
 def zoo(tmp_path: Path) -> str:
-    """A file of models that do what they should not."""
+    """A file of models that misbehave."""
     path = tmp_path / "zoo.py"
     path.write_text(ZOO)
     return str(path)

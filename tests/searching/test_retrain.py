@@ -137,13 +137,13 @@ def test_options_come_from_a_file_and_the_command_line_wins(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("pol = 3", "has the option 'pol'; did you mean 'pool'?"),
+        ("pol = 3", "has the unknown option 'pol'; did you mean 'pool'?"),
         ("pool = 'many'", "pool is 'many'; give a whole number"),
         ("pool = true", "pool is True; give a whole number"),
         ("optimizer = 'sdg'", "optimizer is 'sdg'; give sgd or"),
         ("pool 3", "is not TOML"),
-        ("config = 'other.toml'", "has the option 'config'"),
-        ("[search]\npool = 3", "has the option 'search'"),
+        ("config = 'other.toml'", "has the unknown option 'config'"),
+        ("[search]\npool = 3", "has the unknown option 'search'"),
         (None, "cannot read"),
     ],
 )

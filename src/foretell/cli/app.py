@@ -1,4 +1,4 @@
-"""The command line as a whole: its commands, and what becomes of their errors."""
+"""The command line: its commands, and the handling of their errors."""
 
 import os
 import sys
@@ -28,12 +28,12 @@ from foretell.version import __version__
 __all__ = ["foretell", "main"]
 
 RESUMED = ("search", "retrain", "study", "study search")
-"""The commands that continue where they were stopped."""
+"""The commands that resume where they were stopped."""
 
 EXAMPLES = """\
 Examples:
 foretell search                              # find and train networks for handwritten digits
-foretell rank nb201:333013 timm:resnet18     # score untrained networks, the best first
+foretell rank nb201:333013 timm:resnet18     # rank untrained networks by their scores
 foretell list models                         # the forms of a network's name"""
 
 
@@ -63,10 +63,10 @@ for name, command in COMMANDS.items():
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command.
+    """Run one command and return its exit code.
 
-    0 if it did its job, 1 if its answer could not be written, 2 for a request that cannot be met,
-    130 for Ctrl-C.
+    0 is success, 1 means that the output could not be written, 2 that the request cannot be carried
+    out, and 130 that it was stopped by Ctrl-C.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     if instruction := os.environ.get(VARIABLE):
@@ -88,39 +88,41 @@ def main(argv: Sequence[str] | None = None) -> int:
         goes_on = root is not None and root.invoked_subcommand in RESUMED
         note("stopped; the same command continues from here" if goes_on else "stopped")
         return 130
-    except SystemExit as error:  # a user's code that no one else has blamed for it
+    except SystemExit as error:  # raised by the user's code
         note(f"your own code ended the command (sys.exit({error.code!r})); let it raise an error")
         return 2
     except (MemoryError, RuntimeError) as error:
         if not lacks_memory(error):
             raise
-        note(f"the memory does not suffice ({complaint_of(error)}); ask for less at a time")
+        note(f"out of memory ({complaint_of(error)}); request less at a time")
         return 2
-    except BrokenPipeError:  # the reader of the answer, such as `head`, has gone
+    except BrokenPipeError:  # the reader of the output, such as `head`, has ended
         silence()
     except OSError as error:
         silence()
-        where = f" {error.filename}" if error.filename else " the answer"
+        where = f" {error.filename}" if error.filename else " the output"
         note(f"cannot write{where}: {error.strerror}")
         return 1
     return 0
 
 
 def lacks_memory(error: Exception) -> bool:
-    """Whether it was raised because an allocation failed."""
+    """Whether the error was raised because an allocation failed."""
     from foretell.engine.failures import is_out_of_memory
 
     return is_out_of_memory(error)
 
 
 def check_words(words: Sequence[str]) -> None:
-    """Raise ForetellError for words that the name of a file, or a row, cannot hold."""
+    """Raise ForetellError for words that cannot be part of a file name or of a row."""
     for word in words:
         if "\0" in word or word != word.encode("utf-8", "ignore").decode():
-            raise ForetellError(f"{quoted(word)} holds a NUL, or bytes that are not UTF-8")
+            raise ForetellError(
+                f"{quoted(word)} contains a NUL, or bytes that are not UTF-8; leave them out"
+            )
 
 
 def silence() -> None:
-    """Let Python's own last flush of standard output go nowhere."""
+    """Redirect standard output to nowhere, since Python flushes it once more at exit."""
     if sys.stdout is not None:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - it stays open until the process ends

@@ -1,4 +1,4 @@
-"""What there is to choose from, as tables."""
+"""The registered proxies, spaces, data sets and so on, as tables."""
 
 from collections.abc import Callable, Iterable
 
@@ -95,11 +95,11 @@ CATALOGUES: dict[str, Callable[[], Iterable[Row]]] = {
 
 
 def catalogue(what: str) -> pd.DataFrame:
-    """A row a name, with a line about it and its source.
+    """One row per name, with a one-line description and its source.
 
     >>> catalogue("searchers").index.tolist()
     ['random', 'aging_evolution', 'local', 'nsga2', 'predictor', 'reinforce', 'warmup']
     """
     if what not in CATALOGUES:
-        raise ForetellError(f"there is no list of {what!r}; choose from {', '.join(CATALOGUES)}")
+        raise ForetellError(f"there is no list of {what!r}; choose one of {', '.join(CATALOGUES)}")
     return pd.DataFrame(CATALOGUES[what]()).set_index("name")

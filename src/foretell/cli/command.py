@@ -1,4 +1,4 @@
-"""What foretell's commands add to click's: options in sections, examples, near names."""
+"""Extends the commands of click by sections of options, examples, and suggestions for typos."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -26,16 +26,16 @@ class Option(click.Option):
 def option(
     *names: str, section: str = SECTION, **attributes: Any
 ) -> Callable[[Function], Function]:
-    """`click.option` with a section; its default is shown."""
+    """`click.option` with a section, and with the default shown."""
     shown = {"show_default": True} | attributes
     return click.option(*names, cls=Option, section=section, **shown)
 
 
 class Command(click.Command):
-    """A command whose help has sections of options and keeps the lines of its examples."""
+    """A command whose help has sections of options and shows its examples line by line."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The options under the headings of their sections, in the order of their first option."""
+        """Write the options under the headings of their sections, which keep their order."""
         sections: dict[str, list[tuple[str, str]]] = {}
         *others, asking = self.get_params(ctx)  # click puts --help last
         for parameter in (asking, *others):
@@ -47,27 +47,27 @@ class Command(click.Command):
                 formatter.write_dl(sections[name])
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The examples, a line each."""
+        """Write the examples, one per line."""
         write_lines(formatter, self.epilog)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command with standard output kept for its answer."""
+        """Run the command, reserving standard output for its answer."""
         refuse_ignored(ctx)
         with own_output() as ctx.obj:
             return super().invoke(ctx)
 
 
 class Commands(click.Group):
-    """A group that lists its commands as they were added and prints its help if given nothing."""
+    """A group that lists its commands in the order of addition, and prints its help by default."""
 
     command_class = Command
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order in which they were added."""
+        """The names of the commands, in the order in which they were added."""
         return list(self.commands)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """The help if there are no arguments, which is not an error."""
+        """Print the help if there are no arguments, and exit with 0."""
         if not args and not ctx.resilient_parsing:
             click.echo(ctx.get_help())
             ctx.exit()
@@ -76,18 +76,18 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Two words may name one command: `study search`, beside `study TABLE`."""
+        """The command of the first two words if it exists (`study search`), or of the first."""
         if (both := " ".join(args[:2])) in self.commands:
             return both, self.commands[both], args[2:]
         return super().resolve_command(ctx, args)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The examples, a line each."""
+        """Write the examples, one per line."""
         write_lines(formatter, self.epilog)
 
 
 def write_lines(formatter: click.HelpFormatter, epilog: str | None) -> None:
-    """Write text whose first line is a heading, and the lines below it as they are."""
+    """Write a text whose first line is a heading, keeping the lines below it unchanged."""
     if epilog:
         heading, *lines = epilog.splitlines()
         with formatter.section(heading.rstrip(":")):
@@ -95,7 +95,7 @@ def write_lines(formatter: click.HelpFormatter, epilog: str | None) -> None:
 
 
 def in_words(error: click.UsageError) -> str:
-    """A wrong use of the command line in one line, with the nearest name where there is one."""
+    """A usage error in one line, with a suggestion if a similar name exists."""
     command = error.ctx.command if error.ctx else None
     where = error.ctx.command_path if error.ctx else "foretell"
     see = f"see `{where} --help`"
@@ -116,11 +116,11 @@ def in_words(error: click.UsageError) -> str:
 
 
 def argument(parameter: click.Parameter) -> str:
-    """The name of an argument as help has it."""
+    """The name of an argument as shown in the help."""
     return parameter.human_readable_name.strip("[].")
 
 
 def spellings(command: click.Command | None) -> list[str]:
-    """All options of a command as they are written."""
+    """All long options of a command, such as `--seed`."""
     parameters = command.params if command else []
     return [name for one in parameters for name in one.opts if name.startswith("--")]

@@ -1,4 +1,4 @@
-"""`--config`: the options of a command in a TOML file; the command line takes precedence."""
+"""`--config`: read the options of a command from a TOML file."""
 
 import tomllib
 from collections.abc import Callable
@@ -18,23 +18,22 @@ LEFT_OUT = ("help", "config", "json", "csv")
 
 
 def config_option(function: Function) -> Function:
-    """`--config`, which sets the defaults of the command's other options."""
+    """`--config`, which sets the defaults of the other options of the command."""
     return option(
         "--config",
         metavar="FILE",
         is_eager=True,
         expose_value=False,
         callback=configured,
-        help="A TOML file of these options, such as `pool = 100`. Options of the command line "
+        help="A TOML file with these options, such as `pool = 100`. Options on the command line "
         "take precedence.",
     )(function)
 
 
 def configured(ctx: click.Context, param: click.Parameter, path: str | None) -> None:
-    """Make the file's values the defaults of the command.
+    """Make the values in the file the defaults of the command.
 
-    Raises ForetellError for a file that is not TOML, an option that there is not, or a value of
-    another type.
+    Raises ForetellError for a file that is not TOML, an unknown option, or a value of a wrong type.
     """
     if path is None:
         return
@@ -48,7 +47,8 @@ def configured(ctx: click.Context, param: click.Parameter, path: str | None) -> 
     for name, value in read_toml(Path(path)).items():
         one = known.get(name.replace("_", "-"))
         if one is None:
-            raise unknown_name("option", name, known, f"{path} has the option {name!r}")
+            said = f"{path} has the unknown option {name!r}"
+            raise unknown_name("option", name, known, said)
         if not fits(one, value):
             raise ForetellError(f"{path}: {name} is {quoted(value)}; give {wanted(one)}")
         if getattr(one, "is_flag", False):
@@ -58,17 +58,17 @@ def configured(ctx: click.Context, param: click.Parameter, path: str | None) -> 
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The file's table. Raises ForetellError where it cannot be read."""
+    """The content of the file. Raises ForetellError if it cannot be read."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ForetellError(f"cannot read {path}: {error.strerror}; give a TOML file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ForetellError(f"{path} is not TOML: {error}") from None
+        raise ForetellError(f"{path} is not TOML ({error}); correct it") from None
 
 
 def fits(one: click.Parameter, value: Any) -> bool:
-    """Whether a value of the file has the type that the option takes."""
+    """Whether a value in the file has the type that the option requires."""
     if getattr(one, "is_flag", False):
         return type(value) is bool
     match one.type:
@@ -86,7 +86,7 @@ def fits(one: click.Parameter, value: Any) -> bool:
 
 
 def wanted(one: click.Parameter) -> str:
-    """What the option takes, in words."""
+    """The type that the option requires, in words."""
     match one.type:
         case Whole():
             return "a whole number"

@@ -15,21 +15,21 @@ __all__ = ["Where", "chosen_executor"]
 
 @dataclass(frozen=True)
 class Where:
-    """What computes, and on which device; without an executor, processes of this machine do."""
+    """The executor, or None for processes of this machine, and the device of its tasks."""
 
     executor: RayExecutor | None
     device: str
 
     def options(self) -> dict[str, Any]:
-        """As `search` and `run_study` take them."""
+        """The keyword arguments of `search` and `run_study`."""
         return {"executor": self.executor, "device": self.device}
 
 
 @contextmanager
 def chosen_executor(text: str, device: str) -> Iterator[Where]:
-    """What `--executor` and `--device` say; `auto` is the GPU where the machine or cluster has one.
+    """The executor and the device of the options; `auto` is a GPU if there is one.
 
-    Raises ForetellError for another text, or a cluster that does not answer.
+    Raises ForetellError for an invalid option, or if the cluster does not answer.
     """
     if text == "processes":
         freeze_objects()  # a single worker is this process
@@ -40,7 +40,8 @@ def chosen_executor(text: str, device: str) -> Iterator[Where]:
 
 
 def address_of(text: str) -> str | None:
-    """
+    """The address of a Ray cluster in the option; None if it has none.
+
     >>> address_of("ray"), address_of("ray:auto"), address_of("ray://host:10001")
     (None, 'auto', 'ray://host:10001')
     """
@@ -51,11 +52,11 @@ def address_of(text: str) -> str | None:
 
 
 def gpus_of(device: str) -> float | None:
-    """How many GPUs each worker has: None is one, if there are any."""
+    """The number of GPUs per worker; None means one if the cluster has GPUs."""
     known: dict[str, float | None] = {"auto": None, "cpu": 0, "cuda": 1}
     if device not in known:
         raise ForetellError(
-            f"--device is {device!r}; a worker of Ray has one GPU, which it calls cuda: "
-            "give cuda, cpu or auto"
+            f"--device is {device!r}, but each Ray worker has a single GPU, called cuda; give "
+            "cuda, cpu or auto"
         )
     return known[device]

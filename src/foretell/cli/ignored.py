@@ -1,4 +1,4 @@
-"""Options that a command would ignore are refused: whoever gives one expects an effect."""
+"""Refuses options that would have no effect, since whoever gives one expects an effect."""
 
 import click
 from click.core import ParameterSource
@@ -6,14 +6,14 @@ from click.core import ParameterSource
 __all__ = ["refuse_ignored"]
 
 GPU_ONLY = {"score_precision": ("tf32",), "precision": ("tf32", "fp16")}
-"""Values of options that only a GPU can have."""
+"""Values of options that require a GPU."""
 
 WITHOUT_MODEL = ("model", "proxies", "batch_size", "kind", "columns")
-"""What `foretell explain` looks at if it is given no model."""
+"""The options that have an effect on `foretell explain` without a model."""
 
 
 def refuse_ignored(ctx: click.Context) -> None:
-    """Raise UsageError for an option that was given and would change nothing."""
+    """Raise UsageError if an option was given that has no effect."""
     given = ctx.params
     if "model" in given and given["model"] is None:
         for parameter in ctx.command.params:
@@ -21,7 +21,7 @@ def refuse_ignored(ctx: click.Context) -> None:
                 refuse(ctx, parameter.name, "has no effect without MODEL")
     size, part = given.get("batch_size"), given.get("micro_batch")
     if size is not None and part is not None and part >= size:
-        why = f"is {part} and the minibatch has {size} samples, so that nothing would be split"
+        why = f"is {part}, but the minibatch has only {size} samples, so nothing would be split"
         refuse(ctx, "micro_batch", why)
     if "data" in given and given["data"] is None:
         for name in ("root", "download"):
@@ -29,17 +29,17 @@ def refuse_ignored(ctx: click.Context) -> None:
                 refuse(ctx, name, "has no effect without --data")
     for name, values in GPU_ONLY.items():
         if given.get(name) in values and computes_on_cpu(given["device"], given.get("executor")):
-            refuse(ctx, name, f"is {given[name]}, which needs a GPU, and the device is a CPU")
+            refuse(ctx, name, f"is {given[name]}, which requires a GPU, but the device is a CPU")
 
 
 def is_given(ctx: click.Context, name: str | None) -> bool:
-    """Whether an option was written on the command line or in a file."""
+    """Whether an option was given on the command line or in a file."""
     source = ctx.get_parameter_source(name) if name else None
     return source in (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
 
 
 def computes_on_cpu(device: str, executor: str | None) -> bool:
-    """Whether the device of that name is a CPU; a cluster's is known only where it is named."""
+    """Whether the device is a CPU; for a cluster, `auto` counts as a GPU."""
     from foretell.cli.device import pick_device
 
     if executor not in (None, "processes"):

@@ -1,4 +1,4 @@
-"""What `foretell score`, `rank` and `explain` are given: models, data, and how often to score."""
+"""The inputs of `foretell score`, `rank` and `explain`: models, minibatches and seeds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ __all__ = ["Inputs", "read_inputs"]
 
 @dataclass(frozen=True)
 class Inputs:
-    """The models of a command line, and for each the batches of the data as it wants them."""
+    """The models named on the command line, and the minibatches and seeds to score them with."""
 
     models: list[str]
     splits: Splits
@@ -33,24 +33,24 @@ class Inputs:
     pretrained: bool
 
     def build(self, text: str, seed: int) -> nn.Module:
-        """The model on its device, its weights drawn by the seed."""
+        """The model on its device, with weights drawn from the seed."""
         model = load_model(text, self.splits, seed, pretrained=self.pretrained)
         return model.to(self.device)
 
     def batches(self, text: str) -> list[Batch]:
-        """The same samples for every model, in the size or layout that this one wants."""
+        """The same samples for every model, in the size or layout that this one requires."""
         return [
             fit_batch(batch, text, self.splits, seed, pretrained=self.pretrained)
             for seed, batch in enumerate(self.drawn)
         ]
 
     def suited(self, scoring: ScoreSettings) -> ScoreSettings:
-        """The settings with the loss that the data call for."""
+        """The settings, with the loss of the data by default."""
         return suited(scoring, self.splits)
 
 
 def read_inputs(models: Sequence[str], given: Given, batches: int = 1, seeds: int = 1) -> Inputs:
-    """What the options name. Raises ForetellError for what is not there."""
+    """The inputs that the options describe. Raises ForetellError for what does not exist."""
     device = pick_device(given.device)
     texts = expand_models(models)
     if given.pretrained:
@@ -68,7 +68,7 @@ def read_inputs(models: Sequence[str], given: Given, batches: int = 1, seeds: in
 
 
 def require_trained(texts: Sequence[str]) -> None:
-    """Raise ForetellError for a model of a source that has no trained weights to download."""
+    """Raise ForetellError for a model whose source has no trained weights."""
     for text in texts:
         if not resolved(text)[0].trained:
             raise ForetellError(f"--pretrained has no effect on {text}; leave it out")

@@ -1,4 +1,4 @@
-"""Ctrl-C that is not lost: what runs within C code may swallow the exception that it raises."""
+"""Remembers Ctrl-C, since code called from C may swallow the KeyboardInterrupt."""
 
 import signal
 import threading
@@ -13,7 +13,7 @@ SEEN = threading.Event()
 
 @contextmanager
 def remembered_interrupts() -> Iterator[None]:
-    """Within the block Ctrl-C is remembered too, for `raise_if_interrupted`."""
+    """Within the block, Ctrl-C is also remembered for `raise_if_interrupted`."""
     usual = signal.default_int_handler
     ours = threading.current_thread() is threading.main_thread()
     if not ours or signal.getsignal(signal.SIGINT) is not usual:
@@ -28,12 +28,12 @@ def remembered_interrupts() -> Iterator[None]:
 
 
 def remember(number: int, frame: FrameType | None) -> None:
-    """As Python's own handler, and remember it."""
+    """Raise KeyboardInterrupt like Python's own handler, and remember it."""
     SEEN.set()
     raise KeyboardInterrupt
 
 
 def raise_if_interrupted() -> None:
-    """Raise KeyboardInterrupt if Ctrl-C came and the command goes on all the same."""
+    """Raise KeyboardInterrupt if Ctrl-C was pressed but the command continued."""
     if SEEN.is_set():
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""A table laid out for so many columns of text: names first, numbers whole, the rest as fits."""
+"""Lays out a table for a given width: names first, numbers in full, the rest as space permits."""
 
 import re
 import textwrap
@@ -12,10 +12,10 @@ __all__ = ["Column", "fitted", "lines_of"]
 
 GAP = "  "
 NAME, TEXT = 12, 16
-"""What a column of names, and of other text, has at least; longer cells take several lines."""
+"""The minimum width of a column of names, and of other text; longer cells are wrapped."""
 
 NUMBER = re.compile(r"[-–+]?[\d.,]*(e[-+]\d+)?( \[.*\])?|-?inf|nan")
-"""A number, with its interval if it has one, or the dash of an undefined one."""
+"""A number, with its interval if it has one, or the dash for an undefined one."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Column:
 
     @cached_property
     def number(self) -> bool:
-        """Whether its cells are numbers, which are never cut."""
+        """Whether the cells are numbers, which are never wrapped."""
         return not self.is_name and all(NUMBER.fullmatch(cell) for cell in self.cells)
 
     @cached_property
@@ -46,7 +46,7 @@ class Column:
         return max(map(cell_len, (self.heading, *self.cells)))
 
     def least(self, width: int | None = None) -> int:
-        """The width below which it is rather left out; a name may have a third of the line."""
+        """The width below which the column is left out; a name may take a third of the line."""
         if self.number:
             words = max(map(cell_len, self.heading.split()), default=0)
             return max(words, *map(cell_len, self.cells), 0)
@@ -54,13 +54,13 @@ class Column:
         return min(self.most, wished)
 
     def lines(self, text: str, width: int) -> list[str]:
-        """A cell in lines of that width: text between its words, names wherever they are full."""
+        """The lines of a cell: text is wrapped between words, names at any character."""
         if self.is_name:
             return chop_cells(text, width) or [""]
         return textwrap.wrap(text, width) or [""]
 
     def aligned(self, text: str, width: int) -> str:
-        """A line of a cell; numbers stand on the right."""
+        """A line of a cell, padded; numbers are right-aligned."""
         blank = " " * (width - cell_len(text))
         return blank + text if self.number else text + blank
 
@@ -68,10 +68,10 @@ class Column:
 def fitted(
     columns: Sequence[Column], width: int | None, *, keep_all: bool = False
 ) -> Mapping[str, int]:
-    """By name the widths of those columns that have room, the most important coming first.
+    """The widths, by name, of the columns that fit; the most important columns come first.
 
-    Names always have room. The others are left out from the end until the rest fits, unless all
-    are to be kept. What room remains goes to the cells that take the most lines.
+    Names are always shown. Other columns are left out from the end until the rest fits, unless
+    `keep_all` is true. The remaining space goes to the columns that are wrapped most.
 
     >>> names = Column("model", ("resnet18", "resnet50"), is_name=True)
     >>> numbers = [Column(name, ("1,234,567", "–")) for name in ("params", "flops", "snip")]
@@ -93,12 +93,12 @@ def fitted(
 
 
 def needed(columns: Sequence[Column], width: int) -> int:
-    """The least width of all of them side by side."""
+    """The minimum width of all columns side by side."""
     return sum(column.least(width) for column in columns) + len(GAP) * (len(columns) - 1)
 
 
 def lines_of(columns: Sequence[Column], widths: Mapping[str, int]) -> list[str]:
-    """The heading, a rule, and the rows of those columns that have a width."""
+    """The heading, a rule, and the rows, for the columns that have a width."""
     shown = [column for column in columns if column.name in widths]
     heading = [textwrap.wrap(one.heading, widths[one.name]) for one in shown]
     tallest = max(map(len, heading))
@@ -116,7 +116,7 @@ def lines_of(columns: Sequence[Column], widths: Mapping[str, int]) -> list[str]:
 def side_by_side(
     columns: Sequence[Column], widths: Mapping[str, int], parts: Sequence[Sequence[str]]
 ) -> list[str]:
-    """The lines of cells beside each other."""
+    """The lines of cells that are printed next to each other."""
     height = max(map(len, parts))
     filled = [[*part, *[""] * (height - len(part))] for part in parts]
     return [

@@ -1,8 +1,8 @@
 """Options that several commands share, each declared once.
 
-A decorator may hand the command one value made of several options: `ScoreSettings` of those of
-scoring, `TrainSettings` of those of training, the text of the data set of `--data`, `--root` and
-`--download`. Modules that need torch are imported when a command runs, not for its help.
+A decorator may combine several options into one value: those of scoring into `ScoreSettings`, those
+of training into `TrainSettings`, and `--data`, `--root` and `--download` into the name of a data
+set. Modules that import torch are imported when a command runs, not when its help is shown.
 """
 
 from collections.abc import Callable
@@ -44,13 +44,13 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 MANY = Whole(1, 1_000_000)
-"""How often something is done: what nobody could wait for is refused."""
+"""The type of counts; numbers so large that nobody could wait for the result are refused."""
 
 PROCESSES = Whole(1, 1_024)
 
 
 def together(*decorators: Callable[[Any], Any]) -> Callable[[Function], Function]:
-    """One decorator of several; help lists their options in this order."""
+    """One decorator that applies several; the help lists their options in this order."""
 
     def decorated(function: Function) -> Function:
         result: Function = reduce(lambda inner, one: one(inner), reversed(decorators), function)
@@ -60,7 +60,7 @@ def together(*decorators: Callable[[Any], Any]) -> Callable[[Function], Function
 
 
 def collected(name: str, make: Callable[..., Any], *taken: str) -> Callable[[Function], Function]:
-    """A decorator that gives the command `name`, made of the options `taken`, in their place."""
+    """A decorator that replaces the options `taken` by one argument `name` made from them."""
 
     def decorated(function: Function) -> Function:
         @wraps(function)
@@ -74,17 +74,17 @@ def collected(name: str, make: Callable[..., Any], *taken: str) -> Callable[[Fun
 
 
 def data_options(default: str | None, about: str) -> Callable[[Function], Function]:
-    """`data`: the data set as `foretell.load_data` takes it; None where the default is taken."""
+    """`data`: the data set as a name for `foretell.load_data`; None if the default is None."""
     return together(
         option("--data", default=default, help=about),
-        option("--root", metavar="DIR", help="The folder that holds torchvision's data sets."),
-        option("--download", is_flag=True, help="Download the data set if it is not there yet."),
+        option("--root", metavar="DIR", help="The folder with the data sets of torchvision."),
+        option("--download", is_flag=True, help="Download the data set if it does not exist yet."),
         collected("data", data_text, "data", "root", "download"),
     )
 
 
 def data_text(data: str | None, root: str | None, download: bool) -> str | None:
-    """The data set with what the other options say about it."""
+    """The name of the data set with the other options as settings."""
     from foretell.data import with_settings
 
     wanted: dict[str, Any] = {"root": root, "download": download or None}
@@ -98,7 +98,7 @@ def data_text(data: str | None, root: str | None, download: bool) -> str | None:
 
 @dataclass(frozen=True)
 class Given:
-    """What is said of the data, the minibatches and the weights."""
+    """The options for data, minibatches and weights."""
 
     data: str
     batch_size: int
@@ -108,15 +108,15 @@ class Given:
 
 
 def input_options(function: Function) -> Function:
-    """`given`: what models are scored on, as a `Given`."""
+    """`given`: the options for data, minibatches and weights, as a `Given`."""
     return together(
         data_options("digits", "The data set; `foretell list data` shows all forms."),
         batch_size_option(64),
-        seed_option("The seed of weights and minibatches; the next numbers draw further ones."),
+        seed_option("The first seed of weights and minibatches; further ones count up from it."),
         option(
             "--pretrained",
             is_flag=True,
-            help="Download trained weights instead of drawing untrained ones.",
+            help="Download trained weights instead of drawing random ones.",
         ),
         device_option,
         collected("given", Given, "data", "batch_size", "seed", "pretrained", "device"),
@@ -126,15 +126,15 @@ def input_options(function: Function) -> Function:
 def repeat_options(function: Function) -> Function:
     """`batches` and `seeds`: how often to score."""
     return together(
-        option("--batches", type=MANY, default=1, help="How many minibatches to score on."),
-        option("--seeds", type=MANY, default=1, help="How many times to draw the weights."),
+        option("--batches", type=MANY, default=1, help="The number of minibatches to score on."),
+        option("--seeds", type=MANY, default=1, help="How often to draw the weights."),
     )(function)
 
 
 def scoring_options(precision: str = "--precision") -> Callable[[Function], Function]:
-    """`scoring`: how networks are scored, as ScoreSettings.
+    """`scoring`: the settings of scoring, as ScoreSettings.
 
-    `precision` is the spelling of that option; beside a training's it has another.
+    `precision` is the name of that option; it differs in commands that also train.
     """
     section = "Scoring"
     return together(
@@ -143,30 +143,30 @@ def scoring_options(precision: str = "--precision") -> Callable[[Function], Func
             section=section,
             default="cross_entropy",
             show_default="that of the data: cross_entropy, or token_cross_entropy for text",
-            help="The loss to differentiate; `foretell list losses` shows them all.",
+            help="The loss to differentiate; `foretell list losses` shows all.",
         ),
         option(
             "--layers",
             section=section,
             type=OneOf(["all", "conv2d_linear"]),
             default="all",
-            help="Which weights count: all, or those of 2-d convolutions and linear layers alone, "
-            "as in the code of arXiv:2101.08134.",
+            help="The weights that count: all, or only those of 2-d convolutions and linear "
+            "layers, as in the code of arXiv:2101.08134.",
         ),
         option(
             "--batch-norm",
             section=section,
             type=OneOf(["batch", "frozen"]),
             default="batch",
-            help="Which statistics batch normalisation uses: those of the minibatch, or the "
-            "frozen running ones.",
+            help="The statistics that batch normalisation uses: those of the minibatch, or the "
+            "frozen running statistics.",
         ),
         option(
             "--micro-batch",
             section=section,
             type=Whole(1),
             metavar="N",
-            help="Run N samples at a time to save memory. Refused where it would change a score.",
+            help="Run N samples at a time to save memory. Refused if it would change a score.",
         ),
         option(
             precision,
@@ -174,15 +174,15 @@ def scoring_options(precision: str = "--precision") -> Callable[[Function], Func
             section=section,
             type=OneOf(["full", "tf32"]),
             default="full",
-            help="How a GPU multiplies when it scores: in full float32, or faster with the 10 "
-            "bits of TF32.",
+            help="The precision of multiplications on a GPU: full float32, or the 10 bits of TF32, "
+            "which are faster.",
         ),
         option("--tf32", "score_precision", flag_value="tf32", hidden=True),
         option(
             "--no-shortcuts",
             section=section,
             is_flag=True,
-            help="Do without the shortcuts that give the same scores sooner, to check a doubtful "
+            help="Turn off the optimisations that give the same scores sooner, to check a doubtful "
             "score.",
         ),
         collected(
@@ -194,45 +194,45 @@ def scoring_options(precision: str = "--precision") -> Callable[[Function], Func
 
 
 def score_settings(score_precision: Any, no_shortcuts: bool, **choices: Any) -> "ScoreSettings":
-    """The options of scoring as ScoreSettings."""
+    """The options for scoring as ScoreSettings."""
     from foretell.scoring.settings import ScoreSettings
 
     return ScoreSettings(precision=score_precision, faster=not no_shortcuts, **choices)
 
 
 def training_options(usual: TrainSettings) -> Callable[[Function], Function]:
-    """`training`: how networks are trained, as TrainSettings, with the defaults `usual`."""
+    """`training`: the settings of training, as TrainSettings, with the defaults `usual`."""
     return together(
-        of_training("epochs", usual, MANY, "How many epochs a training has."),
+        of_training("epochs", usual, MANY, "The number of epochs."),
         of_training(
-            "lr", usual, Number(), "The learning rate at the start; a cosine takes it to zero."
+            "lr", usual, Number(), "The initial learning rate; it decays to zero like a cosine."
         ),
         option(
             "--train-batch-size",
             section="Training",
             type=Whole(1),
             default=usual.batch_size,
-            help="How many samples a step of the training takes at the most.",
+            help="The largest number of samples per training step.",
         ),
         of_training("optimizer", usual, OneOf(get_args(Optimizer)), "The optimizer."),
         of_training(
             "augmentation",
             usual,
             OneOf(get_args(Augmentation)),
-            "What is done to training images: nothing, or a shift by up to one pixel.",
+            "The augmentation of training images: none, or a shift by up to one pixel.",
         ),
         of_training(
             "precision",
             usual,
             OneOf(get_args(Precision)),
-            "The arithmetic of the training. tf32 and fp16 need a GPU.",
+            "The precision of the training. tf32 and fp16 require a GPU.",
         ),
         of_training("weight_decay", usual, Number(0), "The decay of all weights."),
         of_training(
             "patience",
             usual,
             Whole(1),
-            "Stop after so many epochs in a row without a better validation accuracy.",
+            "Stop after this many epochs in a row without a better validation accuracy.",
         ),
         collected(
             "training",
@@ -246,14 +246,14 @@ def training_options(usual: TrainSettings) -> Callable[[Function], Function]:
 def of_training(
     name: str, usual: TrainSettings, kind: Any, about: str
 ) -> Callable[[Function], Function]:
-    """The option of one setting of a training."""
+    """The option for one setting of training."""
     spelling = f"--{name.replace('_', '-')}"
     default = getattr(usual, name)
     return option(spelling, section="Training", type=kind, default=default, help=about)
 
 
 def train_settings(train_batch_size: int, **choices: Any) -> TrainSettings:
-    """The options of training as TrainSettings."""
+    """The options for training as TrainSettings."""
     return TrainSettings(batch_size=train_batch_size, **choices)
 
 
@@ -263,7 +263,7 @@ class Form:
 
     kind: Literal["text", "json", "csv"] = "text"
     columns: tuple[str, ...] = ()
-    """Those to print, in this order; all, if there are none."""
+    """The columns to print, in this order; empty for all."""
 
 
 def form_options(function: Function) -> Function:
@@ -276,80 +276,80 @@ def form_options(function: Function) -> Function:
             section="Output",
             type=Names(),
             default="",
-            show_default="as many as the terminal has room for, all in JSON and CSV",
+            show_default="as many as fit the terminal, all in JSON and CSV",
             metavar="NAMES",
-            help="Print these columns, with commas between, in this order.",
+            help="Print these columns, separated by commas, in this order.",
         ),
         collected("form", form_of, "kind", "columns"),
     )(function)
 
 
 def form_of(kind: Any, columns: tuple[str, ...]) -> Form:
-    """The options of output as a Form."""
+    """The options for output as a Form."""
     return Form(kind or "text", columns)
 
 
 def device_option(function: Function) -> Function:
     """`device`: its name; `foretell.cli.device.pick_device` finds it."""
-    about = "Where to compute: auto, which is the GPU if there is one, cpu, cuda, cuda:1, ..."
+    about = "The device to compute on: auto (the GPU if there is one), cpu, cuda, cuda:1, ..."
     return option("--device", default="auto", help=about)(function)
 
 
 def proxies_option(usual: str) -> Callable[[Function], Function]:
-    """`proxies`: their names, or None for the usual ones, which `usual` describes."""
-    about = "The proxies to compute, with commas between; `foretell list proxies` shows them all."
+    """`proxies`: their names, or None for the default, which `usual` describes."""
+    about = "The proxies to compute, separated by commas; `foretell list proxies` shows all."
     return option("--proxies", type=Names(), metavar="NAMES", show_default=usual, help=about)
 
 
 def batch_size_option(default: int) -> Callable[[Function], Function]:
-    """`batch_size`."""
-    about = "How many samples the minibatch has that networks are scored on."
+    """`batch_size`: the number of samples in a minibatch."""
+    about = "The number of samples in the minibatch that networks are scored on."
     return option("--batch-size", type=Whole(1), default=default, help=about)
 
 
 def seed_option(about: str) -> Callable[[Function], Function]:
-    """`seed`."""
+    """`seed`: a seed, which `about` describes."""
     return option("--seed", type=Whole(0), default=0, help=about)
 
 
 def run_option(default: str) -> Callable[[Function], Function]:
     """`run`: the run folder."""
-    about = "The run folder, which keeps every result; the same command continues from it."
+    about = "The run folder, which keeps every result, so that the same command can resume."
     return option("--run", default=default, metavar="DIR", help=about)
 
 
 def workers_option(function: Function) -> Function:
-    """`workers`: how many processes compute."""
+    """`workers`: the number of processes."""
     return option(
         "--workers",
         type=PROCESSES,
         default=available_cores(),
-        show_default="one for each core",
-        help="How many processes compute, each on one thread.",
+        show_default="one per core",
+        help="The number of processes, each with one thread.",
     )(function)
 
 
 def workers_options(function: Function) -> Function:
-    """`workers` and `executor`: what computes."""
+    """`workers` and `executor`: where tasks run."""
     return together(
         workers_option,
         option(
             "--executor",
             default="processes",
             metavar="WHERE",
-            help="What computes: processes of this machine, or a Ray cluster as ray or "
-            "ray:ADDRESS, with HOST:PORT, auto or ray://HOST:PORT for the address.",
+            help="Where to compute: in processes of this machine, or on a Ray cluster, given as "
+            "ray or ray:ADDRESS, with an address HOST:PORT, auto or ray://HOST:PORT.",
         ),
     )(function)
 
 
 def truth_option(function: Function) -> Function:
-    """`truth`: columns of a table."""
+    """`truth`: the truth columns of a table."""
     return option(
         "--truth",
         type=Names(),
         default="",
-        show_default="the first few to report",
+        show_default="the first reporting columns",
         metavar="COLUMNS",
-        help="The columns of the table that scores are held against, with commas between.",
+        help="The columns of the table that scores are compared with, separated by commas.",
     )(function)

@@ -1,7 +1,8 @@
-"""Where a command's answer goes, and where everything else goes.
+"""The output of a command, kept apart from what other code prints.
 
-Standard output belongs to the answer. While a command runs, whatever other code prints, a user's
-model file for example, goes to standard error, so that what `--json` prints stays JSON.
+Standard output is reserved for the answer of the command. While a command runs, whatever other code
+prints, such as a user's model file, goes to standard error, so that the output of `--json` stays
+valid JSON.
 """
 
 import io
@@ -17,26 +18,26 @@ __all__ = ["note", "own_output", "say", "stream"]
 
 
 def say(text: str, end: str = "\n") -> None:
-    """Print a part of the command's answer."""
+    """Print a part of the answer."""
     print(text, end=end, file=stream())
 
 
 def note(text: str) -> None:
-    """Print a line that is not part of the answer, if anyone listens."""
+    """Print a line that is not part of the answer to standard error, if it is open."""
     if sys.stderr is not None:
         with suppress(OSError):
             print(f"foretell: {text}", file=sys.stderr)
 
 
 def stream() -> TextIO:
-    """What the answer of the running command is written to."""
+    """The stream for the answer of the running command."""
     out: TextIO = click.get_current_context().obj
     return out
 
 
 @contextmanager
 def own_output() -> Iterator[TextIO]:
-    """Within the block only the stream it gives writes to standard output."""
+    """Within the block, only the returned stream writes to standard output."""
     out = sys.stdout or io.StringIO()  # there is none if the shell has closed it
     with redirect_stdout(sys.stderr):
         if descriptor(out) == 1 and descriptor(sys.stderr) == 2:
@@ -47,16 +48,16 @@ def own_output() -> Iterator[TextIO]:
 
 
 def descriptor(stream: TextIO | None) -> int | None:
-    """The number of the open file behind a stream; None where there is none."""
+    """The file descriptor of a stream; None if it has none."""
     try:
         return None if stream is None else stream.fileno()
-    except (OSError, ValueError):  # a stream that a test or a notebook has put there
+    except (OSError, ValueError):  # a replacement by a test or a notebook
         return None
 
 
 @contextmanager
 def apart(out: TextIO) -> Iterator[TextIO]:
-    """A copy of standard output; the original points to standard error, for workers too."""
+    """A copy of standard output; the original is redirected to standard error, also for workers."""
     out.flush()
     copy = os.dup(1)
     os.dup2(2, 1)

@@ -1,4 +1,4 @@
-"""How far a command has come: a bar on a terminal, elsewhere a line every half minute."""
+"""Shows the progress of a command: a bar on a terminal, otherwise a line every half minute."""
 
 import threading
 import time
@@ -18,7 +18,7 @@ from foretell.progress import Progress
 __all__ = ["Pace", "ShownProgress"]
 
 EVERY = 30.0
-"""Seconds between two lines where there is no terminal."""
+"""Seconds between two lines if there is no terminal."""
 
 DOING = {
     "score": "scoring",
@@ -30,20 +30,20 @@ DOING = {
 
 
 class Pace:
-    """Counts finished units against what is to come; each kind of work has its own measured pace.
+    """Estimates the remaining time from the measured pace of each kind of work.
 
     >>> seconds = iter([0.0, 2.0, 4.0])
     >>> pace = Pace({"score": 4, "train": 1}, lambda: next(seconds))
     >>> for done in (1, 2):
     ...     pace.add(Progress("score", done, 4, 0.0, name="333333"))
     >>> pace.left, pace.share, pace.line
-    (6.0, 0.4, 'scoring 2 of 4, about 0:06 left in all')
+    (6.0, 0.4, 'scoring 2 of 4, about 0:06 left in total')
     """
 
     def __init__(
         self, totals: Mapping[str, int], clock: Callable[[], float] = time.perf_counter
     ) -> None:
-        """`totals` says how many units of each kind the whole job has, where that is known."""
+        """`totals` has the number of units of each kind, if known."""
         self._totals: dict[str, int] = dict(totals)
         self._done: dict[str, int] = {}
         self._computed: dict[str, int] = {}
@@ -53,7 +53,7 @@ class Pace:
         self._event: Progress | None = None
 
     def add(self, event: Progress) -> None:
-        """Count one finished unit; what was read from the run folder has taken no time."""
+        """Count one finished unit; units that were read from the run folder took no time."""
         now, kind = self._clock(), event.what
         self._event = event
         self._done[kind] = event.done
@@ -65,7 +65,7 @@ class Pace:
 
     @property
     def left(self) -> float:
-        """Seconds for the rest at the pace of its kind, or at the slowest pace known so far."""
+        """The remaining seconds, at the pace of each kind, or at the slowest one if unknown."""
         paces = {kind: self._spent[kind] / self._computed[kind] for kind in self._computed}
         slowest = max(paces.values(), default=0.0)
         return sum(
@@ -75,13 +75,13 @@ class Pace:
 
     @property
     def share(self) -> float:
-        """How much of the time has passed, from 0 to 1."""
+        """The share of the time that has passed, from 0 to 1."""
         spent = sum(self._spent.values())
         return spent / (spent + self.left) if spent else 0.0
 
     @property
     def doing(self) -> str:
-        """The kind of work under way, and how many units of it are done."""
+        """The current kind of work, and the number of units done."""
         if self._event is None:
             return "starting"
         kind = self._event.what
@@ -90,21 +90,21 @@ class Pace:
 
     @property
     def name(self) -> str:
-        """What has been finished last."""
+        """The name of the unit that was finished last."""
         return "" if self._event is None else self._event.name
 
     @property
     def line(self) -> str:
-        """All of it in a line."""
-        left = f", about {clock(self.left)} left in all" if self._computed else ""
+        """The progress in one line."""
+        left = f", about {clock(self.left)} left in total" if self._computed else ""
         return f"{self.doing}{left}"
 
 
 class ShownProgress:
-    """A callback for `progress` that shows how far the work has come, within a `with` block."""
+    """A `progress` callback that shows the progress; use it in a `with` statement."""
 
     def __init__(self, totals: Mapping[str, int] | None = None) -> None:
-        """`totals` says how many units of each kind there will be, where that is known."""
+        """`totals` has the expected number of units of each kind, if known."""
         console = Console(stderr=True)
         self._pace = Pace(totals or {})
         fixed, short = Column(no_wrap=True), Column(no_wrap=True, overflow="ellipsis", ratio=1)
@@ -155,7 +155,7 @@ class ShownProgress:
 
 
 def clock(seconds: float) -> str:
-    """Minutes and seconds, with hours where there are some.
+    """A time as minutes and seconds, with hours if there are any.
 
     >>> clock(75), clock(7500)
     ('1:15', '2:05:00')

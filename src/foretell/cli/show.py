@@ -1,4 +1,4 @@
-"""Print a table for a person, or as JSON or CSV for a program."""
+"""Prints tables as text, JSON or CSV."""
 
 import json
 import math
@@ -25,12 +25,12 @@ def show(
     first: Sequence[str] = (),
     about: Mapping[str, Any] | None = None,
 ) -> None:
-    """Print the table and its index; `about` goes into the JSON beside the rows.
+    """Print the table and its index; JSON also contains the entries of `about`.
 
-    For a person the columns `first` come first, empty ones are dropped, and those that the
-    terminal has no room for are named below.
+    As text, the columns `first` come first, empty columns are dropped, and those that do not fit
+    the terminal are named below the table.
 
-    Raises UnknownName, once the table is printed, for a column of `form` that it does not have.
+    Raises UnknownName, after printing the table, for a column of `form` that it does not have.
     """
     asked = [name for name in form.columns if name in table]
     chosen = table[asked] if asked else table
@@ -50,7 +50,7 @@ def show(
 
 
 def width() -> int | None:
-    """How wide the answer may be: COLUMNS, or the terminal's width; None if it is no matter."""
+    """The available width: COLUMNS, or the width of the terminal; None if it is unlimited."""
     if (asked := os.environ.get("COLUMNS", "")).isdecimal():
         return int(asked)
     out = stream()
@@ -60,9 +60,9 @@ def width() -> int | None:
 def lines_of_table(
     table: pd.DataFrame, width: int | None, first: Sequence[str] = (), *, keep_all: bool = False
 ) -> list[str]:
-    """The table as text, its index and the columns `first` before the others.
+    """The table as text, with its index and the columns `first` before the others.
 
-    The last line names the columns that there is no room for.
+    The last line names the columns that do not fit.
     """
     names = [str(name) for name in table.index.names]
     flat = table.reset_index()
@@ -74,20 +74,20 @@ def lines_of_table(
     left_out = [column.name for column in columns if column.name not in widths]
     lines = lines_of(columns, widths)
     if left_out:
-        said = f"No room for {', '.join(left_out)}; --columns NAMES shows those of your choice."
+        said = f"Not shown: {', '.join(left_out)}; select columns with --columns NAMES."
         lines += ["", *textwrap.wrap(said, width or len(said))]
     return lines
 
 
 def drop_empty(table: pd.DataFrame) -> pd.DataFrame:
-    """The table without the text columns that say nothing."""
+    """The table without empty text columns."""
     text = [name for name in table if not pd.api.types.is_numeric_dtype(table[name])]
     empty = [name for name in text if not any(table[name])]
     return table.drop(columns=empty)
 
 
 def cell(value: Any) -> str:
-    """A value in few characters.
+    """A value in a short form.
 
     >>> cell(11181642.0), cell(-64.00337), cell(float("nan")), cell(0.000123)
     ('11,181,642', '-64.003', '–', '0.000123')
@@ -104,7 +104,7 @@ def cell(value: Any) -> str:
 
 
 def clean(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """The row as JSON has it: null for what is undefined."""
+    """The row as JSON values, with null for undefined ones."""
     return {
         str(name): None if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in row.items()

@@ -1,4 +1,4 @@
-"""What may stand behind an option: each kind of value is read here and nowhere else."""
+"""The types of option values: each is parsed and checked here."""
 
 import math
 import reprlib
@@ -16,7 +16,7 @@ MOST = 2**63 - 1
 
 
 def quoted(value: object) -> str:
-    """The value as an error message repeats it, shortened in the middle where it is long.
+    """The value as quoted in error messages; a long one is shortened in the middle.
 
     >>> quoted("9" * 100)
     "'9999999999999999999999...99999999999999999999999'"
@@ -39,7 +39,7 @@ class Whole(click.ParamType[int]):
         self.least, self.most = least, most
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The integer. Fails for anything else, or one out of range."""
+        """The integer. Fails for anything else, and for an integer out of range."""
         try:
             number = int(value)
         except ValueError:
@@ -83,7 +83,7 @@ class OneOf(click.Choice[str]):
     """One of a few words."""
 
     def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
-        """The choices, in the words of all other refusals; the nearest of many."""
+        """The message for an invalid choice: the choices, or the nearest if there are many."""
         few = " or ".join(self.choices)
         return f"is {quoted(value)}; " + (
             f"give {few}" if len(self.choices) <= 4 else did_you_mean(str(value), self.choices)
@@ -91,7 +91,7 @@ class OneOf(click.Choice[str]):
 
 
 class Names(click.ParamType[tuple[str, ...]]):
-    """Names with commas between them.
+    """Names separated by commas.
 
     >>> Names().convert("snip, synflow", None, None)
     ('snip', 'synflow')
@@ -102,13 +102,13 @@ class Names(click.ParamType[tuple[str, ...]]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, ...]:
-        """The names; blanks around them, and what is empty or named twice, are dropped."""
+        """The names, without surrounding blanks, empty names and duplicates."""
         parts: Iterable[str] = value.split(",") if isinstance(value, str) else value
         return tuple(dict.fromkeys(name for part in parts if (name := part.strip())))
 
 
 class Limits(click.ParamType[Mapping[str, float]]):
-    """What each cost may be at most: `COST=NUMBER,COST=NUMBER`.
+    """The maximum of each cost: `COST=NUMBER,COST=NUMBER`.
 
     >>> Limits().convert("params=1e5,nb201-hw:energy=20", None, None)
     {'params': 100000.0, 'nb201-hw:energy': 20.0}
@@ -119,7 +119,7 @@ class Limits(click.ParamType[Mapping[str, float]]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> Mapping[str, float]:
-        """The limits by the name of the cost. Fails for what is not a finite COST=NUMBER."""
+        """The limits by the name of the cost. Fails for anything but COST=NUMBER."""
         if isinstance(value, Mapping):
             return value
         limits: dict[str, float] = {}

@@ -1,1 +1,1 @@
-"""The commands, a file each, named after the command."""
+"""The commands: one file per command, with its name."""

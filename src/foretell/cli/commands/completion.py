@@ -1,4 +1,4 @@
-"""`foretell completion`: the script that lets a shell complete foretell's words."""
+"""`foretell completion`: print a completion script for a shell."""
 
 import click
 from click.shell_completion import get_completion_class
@@ -22,7 +22,7 @@ foretell completion fish > ~/.config/fish/completions/foretell.fish"""
 def completion(ctx: click.Context, shell: str) -> None:
     """Print a script that completes commands and options.
 
-    SHELL is bash, zsh or fish. The shell reads the script when it starts.
+    SHELL is bash, zsh or fish. Add the script to the startup files of the shell.
     """
     kind = get_completion_class(shell)
     assert kind is not None

@@ -27,8 +27,8 @@ OWN_OPTIONS = ("space", "key", "choose", "report", "cost", "keep", "lower", "rep
 def data() -> None:
     """Import, list and check tables of benchmarks.
 
-    A table holds the accuracies of a benchmark's networks. All tables have one format and lie in
-    one folder: FORETELL_DATA, or the platform's folder for user data.
+    A table contains the accuracies of the networks of a benchmark. All tables have the same format
+    and are stored in one folder: FORETELL_DATA, or the platform's folder for user data.
     """
 
 
@@ -69,13 +69,13 @@ def list_(form: Form) -> None:
 
 
 def own(*names: str, **attributes: Any) -> Callable[[Function], Function]:
-    """An option that only the source `table` takes."""
+    """An option that applies only to the source `table`."""
     return option(*names, section=f"Only for the source {OWN!r}", **attributes)
 
 
 def columns(name: str, about: str) -> Callable[[Function], Function]:
     """An option that names columns of the file."""
-    text = f"{about}, with commas between."
+    text = f"{about}, separated by commas."
     return own(f"--{name}", type=Names(), metavar="COLUMNS", help=text)
 
 
@@ -88,29 +88,29 @@ foretell data import table mine.csv --space nb201 --key arch_str \\
 )
 @click.argument("source")
 @click.argument("file")
-@option("--name", show_default="as the source says", help="The name of the table.")
+@option("--name", show_default="that of the source", help="The name of the table.")
 @option("--replace", is_flag=True, help="Replace a table of the same name.")
 @option("--source", "origin", metavar="TEXT", help="Where the values come from, for the record.")
 @option("--licence", metavar="TEXT", help="The licence under which the values may be used.")
 @option(
     "--trust-pickle",
     is_flag=True,
-    help="Read an archive of pickles, which can run any code: only one from its authors.",
+    help="Read an archive of pickles, which can run arbitrary code: trust only its authors' own.",
 )
-@own("--space", help="The space of the keys, or models for names such as timm:resnet18.")
+@own("--space", help="The space of the keys, or `models` for names such as timm:resnet18.")
 @own("--key", metavar="COLUMN", help="The column with the text of the architecture.")
 @columns("choose", "Accuracies to choose networks by, such as validation accuracy")
 @columns("report", "Accuracies to report, such as test accuracy")
 @columns("cost", "Costs, such as seconds or parameters")
 @columns("keep", "Columns to keep without a role")
-@columns("lower", "Accuracies of which less is better, such as a loss")
+@columns("lower", "Accuracies for which lower is better, such as a loss")
 @own(
     "--repeats",
     metavar="COLUMN=COLUMNS",
     multiple=True,
-    help="Single runs that a column is the mean of; the option may be given again.",
+    help="The columns of single runs that a column is the mean of; can be given several times.",
 )
-@own("--scale", type=Number(), help="A factor for accuracies: 100 for fractions.")
+@own("--scale", type=Number(), help="A factor for accuracies, such as 100 for fractions.")
 def import_(
     source: str,
     file: str,
@@ -121,10 +121,10 @@ def import_(
     trust_pickle: bool,
     **own: Any,
 ) -> None:
-    """Make a table of a benchmark's file, or of your own.
+    """Import the file of a benchmark, or your own, as a table.
 
-    FILE is the file or folder that the SOURCE takes: `foretell list tables` shows them all. The
-    source `table` is any .csv or .parquet file, whose columns are named by the options below.
+    FILE is the file or folder that the SOURCE requires; `foretell list tables` shows all sources.
+    The source `table` is any .csv or .parquet file, whose columns are named by the options below.
     """
     from foretell.tables import relabelled, table_path, write_table
 
@@ -146,26 +146,27 @@ def import_(
 def imported(
     source: str, file: str, name: str | None, trust_pickle: bool, own: dict[str, Any]
 ) -> "Table":
-    """The table that the file holds."""
+    """The table in the file."""
     from foretell.cli.progress import ShownProgress
     from foretell.tables import Labels, import_columns, import_table
 
     if source == OWN:
-        for needed, what in {"space": "space that the keys are of", "key": "key column"}.items():
+        for needed, what in {"space": "space of the keys", "key": "key column"}.items():
             if own[needed] is None:
                 raise ForetellError(f"`import {OWN}` needs --{needed}; give the {what}")
         labels = Labels(name or Path(file).stem, own["space"])
         return import_columns(file, described(own), labels)
     if given := [option for option in OWN_OPTIONS if own[option]]:
         raise ForetellError(
-            f"--{given[0]} is for the source {OWN!r}; what the columns of {source} are for is known"
+            f"--{given[0]} applies only to the source {OWN!r}, since the columns of {source} are "
+            "known; leave it out"
         )
     with ShownProgress() as progress:
         return import_table(source, file, trust_pickle=trust_pickle, progress=progress)
 
 
 def described(own: dict[str, Any]) -> "Columns":
-    """What the options say of the columns."""
+    """The roles of the columns according to the options."""
     from foretell.tables import Columns
 
     repeats = {}
@@ -183,9 +184,9 @@ def described(own: dict[str, Any]) -> "Columns":
 @click.argument("name")
 @form_options
 def check(name: str, form: Form) -> None:
-    """Check a table and say what is in it.
+    """Check a table and summarise its content.
 
-    NAME is an imported table or the path of one.
+    NAME is an imported table, or the path of a table.
     """
     from foretell.cli.show import show
     from foretell.tables import check_table, read_table, summary
@@ -210,6 +211,6 @@ def check(name: str, form: Form) -> None:
 
 
 def shortened(arch: object) -> str:
-    """A recipe of recurrent cells can have thousands of characters."""
+    """At most 100 characters of an architecture; that of a recurrent cell can have thousands."""
     text = arch if isinstance(arch, str) else ""
     return text if len(text) <= 100 else text[:99] + "…"

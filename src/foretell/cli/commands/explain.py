@@ -1,4 +1,4 @@
-"""`foretell explain`: the passes that would run, and what they would cost."""
+"""`foretell explain`: show the steps that scoring would run, and their cost."""
 
 from typing import TYPE_CHECKING
 
@@ -38,10 +38,10 @@ def explain(
     scoring: "ScoreSettings",
     form: Form,
 ) -> None:
-    """Show which passes scoring would run, and their cost.
+    """Show which steps scoring would run, and their cost.
 
     A cost of 1 is the arithmetic of one forward pass of the minibatch. With a MODEL, its FLOPs and
-    the memory to expect are shown too.
+    the expected memory are shown as well.
     """
     from foretell.cli.inputs import read_inputs
     from foretell.cli.show import show
@@ -63,10 +63,10 @@ def explain(
 
 
 def in_words(found: "Explanation") -> str:
-    """The totals, a line each."""
-    lines = [f"{found.cost:.2f} forward passes in all, at a batch of {found.batch_size}"]
+    """The totals, one per line."""
+    lines = [f"in total {found.cost:.2f} forward passes of {found.batch_size} samples"]
     if found.memory is not None:
-        lines.append(f"about {found.memory / 2**20:,.0f} MiB at the peak")
+        lines.append(f"peak memory about {found.memory / 2**20:,.0f} MiB")
     if found.curvature:
         lines.append(f"curvature by {found.curvature}")
     return "\n".join(lines)

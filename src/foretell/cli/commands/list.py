@@ -1,4 +1,4 @@
-"""`foretell list`: what there is to choose from."""
+"""`foretell list`: show the available proxies, spaces, data, models and so on."""
 
 import click
 
@@ -21,9 +21,9 @@ KINDS = ("proxies", "quantities", "spaces", "data", "searchers", "models", "loss
 def list_(what: str | None, form: Form) -> None:
     """List proxies, spaces, data, models and more.
 
-    Each has a line that says what it is and where it comes from. WHAT is one of proxies,
-    quantities, spaces, data, searchers, models, losses and tables, which are the benchmarks that
-    `foretell data import` reads; without it, all are listed.
+    Each is shown with a description and its source. WHAT is one of proxies, quantities, spaces,
+    data, searchers, models, losses and tables (the benchmarks that `foretell data import` reads);
+    by default, all are listed.
     """
     import pandas as pd
 

@@ -1,4 +1,4 @@
-"""`foretell rank`: several untrained networks, the most promising first."""
+"""`foretell rank`: rank untrained networks by their scores."""
 
 from functools import partial
 from typing import TYPE_CHECKING
@@ -32,8 +32,8 @@ foretell rank @candidates.txt --proxies synflow,jacob_cov,snip --csv"""
 @option(
     "--by",
     metavar="NAME",
-    show_default="vote, where its three voters are among the proxies, else the first proxy",
-    help="What to rank by: a proxy, or vote.",
+    show_default="vote if its three voters are among the proxies, otherwise the first proxy",
+    help="The score to rank by: a proxy, or vote.",
 )
 @input_options
 @repeat_options
@@ -53,7 +53,7 @@ def rank(
     """Rank untrained networks, the most promising first.
 
     Each MODEL is a name as in `foretell list models`, a pattern such as 'torchvision:resnet*', or
-    @FILE for a file that lists one on each line. All are scored on the same samples.
+    @FILE for a file with one name per line. All are scored on the same samples.
     """
     from foretell.cli.inputs import read_inputs
     from foretell.cli.progress import ShownProgress
@@ -74,7 +74,9 @@ def rank(
             progress=progress,
         )
     if table[[name for name in table if name in PROXIES]].isna().to_numpy().all():
-        raise ForetellError(f"no model could be scored; the first: {table['why'].iloc[0]}")
+        raise ForetellError(
+            f"no model could be scored; the reason for the first is: {table['why'].iloc[0]}"
+        )
     show(
         table,
         form,

@@ -1,4 +1,4 @@
-"""`foretell report`: a run's results as a page, with its tables and figures as files."""
+"""`foretell report`: write the results of a run as a page, with tables and figures as files."""
 
 import click
 
@@ -14,15 +14,13 @@ foretell report runs/study --truth cifar100_test --out paper"""
 
 @click.command(cls=Command, epilog=EXAMPLES)
 @click.argument("run")
-@option(
-    "--out", metavar="DIR", show_default="RUN/report", help="The folder that the files go into."
-)
+@option("--out", metavar="DIR", show_default="RUN/report", help="The folder to write the files to.")
 @truth_option
 def report(run: str, out: str | None, truth: tuple[str, ...]) -> None:
-    """Write a run's results as one HTML page.
+    """Write the results of a run as an HTML page.
 
     RUN is the folder of a `foretell search`, `foretell study` or `foretell study search`. The page
-    works without a network; beside it lie its tables as CSV and its figures as SVG and PNG.
+    works offline; its tables and figures are also written as CSV, SVG and PNG files.
     """
     from foretell.report import write_report
 

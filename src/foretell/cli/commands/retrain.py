@@ -1,4 +1,4 @@
-"""`foretell retrain`: the network that a search chose, trained in full."""
+"""`foretell retrain`: train the network that a search chose in full."""
 
 from dataclasses import replace
 
@@ -26,10 +26,8 @@ foretell retrain runs/search --epochs 200 --patience 20"""
 
 @click.command(cls=Command, epilog=EXAMPLES)
 @click.argument("run")
-@data_options(None, "The search's data set, if it lies elsewhere now than its name says.")
-@option(
-    "--space", metavar="FILE.py:NAME", help="The search's space, again, if it is one of your own."
-)
+@data_options(None, "The data set of the search, if it has been moved since.")
+@option("--space", metavar="FILE.py:NAME", help="The space of the search, if it is your own.")
 @seed_option("The seed of the weights and of the order of samples.")
 @device_option
 @training_options(replace(DEMO.training, epochs=EPOCHS))
@@ -45,8 +43,8 @@ def retrain(
 ) -> None:
     """Train the network that a search chose in full.
 
-    RUN is the folder of a finished `foretell search`. The network is trained from untrained
-    weights and saved there as retrained.pt. If stopped, the same command continues.
+    RUN is the folder of a finished `foretell search`. The network is trained from scratch and saved
+    there as retrained.pt. If the command is stopped, run it again to continue.
     """
     import pandas as pd
 

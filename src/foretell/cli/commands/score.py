@@ -1,4 +1,4 @@
-"""`foretell score`: one untrained network by any number of proxies."""
+"""`foretell score`: score one untrained network with any number of proxies."""
 
 from functools import partial
 from typing import TYPE_CHECKING
@@ -45,9 +45,9 @@ def score(
 ) -> None:
     """Score one untrained network.
 
-    MODEL names it: nb201:333013, timm:resnet18, or nets.py:small for a function of your own that
-    returns a network. `foretell list models` shows all forms. All proxies are computed together,
-    in the fewest passes.
+    MODEL is its name: nb201:333013, timm:resnet18, or nets.py:small for a function in your own file
+    that returns a network. `foretell list models` shows all forms. All proxies are computed
+    together in as few passes as possible.
     """
     from foretell.cli.inputs import read_inputs
     from foretell.cli.show import show
@@ -58,7 +58,7 @@ def score(
     inputs = read_inputs([model], given, batches, seeds)
     name, *others = inputs.models
     if others:
-        raise ForetellError(f"{model} is {1 + len(others)} models; give them to `foretell rank`")
+        raise ForetellError(f"{model} names {1 + len(others)} models; use `foretell rank` for them")
     runs = score_many(
         partial(inputs.build, name),
         inputs.batches(name),

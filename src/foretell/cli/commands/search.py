@@ -1,4 +1,4 @@
-"""`foretell search`: the main job, its options given one by one or in a TOML file."""
+"""`foretell search`: find and train promising networks of a space."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -46,9 +46,9 @@ cost_options = together(
         default="",
         show_default=False,
         metavar="COSTS",
-        help="Weigh accuracy against these costs, with commas between; needs --searcher nsga2. "
-        "A cost is params, flops, latency in ms as measured here, or a column of a table, "
-        "TABLE:COLUMN.",
+        help="Optimise accuracy together with these costs, separated by commas; requires "
+        "--searcher nsga2. A cost is params, flops, latency (in ms, measured on this machine), or "
+        "a column of a table, TABLE:COLUMN.",
     ),
     option(
         "--limit",
@@ -57,14 +57,14 @@ cost_options = together(
         default="",
         show_default=False,
         metavar="COST=MAX",
-        help="Leave out networks that cost more than this; several limits have commas between.",
+        help="Leave out networks that cost more than this; separate several limits by commas.",
     ),
     *(
         option(f"--max-{cost}", section="Costs", type=Number(0), metavar="MAX", help=about)
         for cost, about in {
             "params": "Leave out networks with more trainable parameters.",
-            "flops": "Leave out networks with more FLOPs in one sample's forward pass.",
-            "latency": "Leave out networks whose forward pass of one sample takes more ms here.",
+            "flops": "Leave out networks with more FLOPs in the forward pass of one sample.",
+            "latency": "Leave out networks whose forward pass of one sample takes more ms.",
         }.items()
     ),
 )
@@ -75,33 +75,34 @@ cost_options = together(
 @option(
     "--space",
     default=DEMO.space,
-    help="The search space, name?key=value,..., or one of your own, FILE.py:NAME.",
+    help="The search space, NAME?KEY=VALUE,..., or your own, FILE.py:NAME.",
 )
 @data_options(DEMO.data, "The data set; `foretell list data` shows all forms.")
 @run_option("runs/search")
 @proxies_option("the paper's six, params and flops")
-@option("--by", default=DEMO.by, help="The proxy that chooses which networks are trained.")
+@option("--by", default=DEMO.by, help="The proxy that selects the networks to train.")
 @option(
     "--searcher",
     default=DEMO.searcher,
-    help="How to search, name?key=value,...; `foretell list searchers` shows them all.",
+    help="The search algorithm, NAME?KEY=VALUE,...; `foretell list searchers` shows all.",
 )
 @option(
     "--pool",
     type=Whole(1, 10_000_000),
     default=DEMO.pool,
-    help="How many random networks to score.",
+    help="The number of random networks to score.",
 )
 @option(
     "--trainings",
     type=Whole(1),
     default=DEMO.trainings,
-    help="How many networks to train by their scores, and as many without them to compare with.",
+    help="The number of networks to train with the help of scores, and as many without scores for "
+    "comparison.",
 )
 @option(
     "--first-stage",
     type=OneOf(["halving", "econas", "econas+"]),
-    help="Train all networks briefly and only the best in full: by successive halving, or by the "
+    help="Train all networks briefly and only the best in full, by successive halving or by the "
     "reduced training of EcoNAS.",
 )
 @batch_size_option(DEMO.batch_size)
@@ -131,8 +132,8 @@ def search(
     """Find the networks of a space that are worth training, and train them.
 
     Random networks of the space are scored on one minibatch. The most promising ones are trained,
-    and as many chosen without scores for comparison; the best is saved in the run folder. If
-    stopped, the same command continues.
+    and as many networks selected without scores for comparison. The best one is saved in the run
+    folder. If the command is stopped, run it again to continue.
     """
     from foretell.cli.executor import chosen_executor
     from foretell.cli.progress import ShownProgress
@@ -169,7 +170,7 @@ def search(
 
 
 def print_outcome(outcome: "Outcome", by: str, against: tuple[str, ...], form: Form) -> None:
-    """The networks that were trained, the front, and what scoring gained."""
+    """Print the trained networks, the Pareto front, and what scoring gained."""
     from foretell.cli.show import show
 
     if form.kind != "text":
@@ -198,8 +199,8 @@ def verdict(outcome: "Outcome", by: str) -> str:
     ]
     lines.append(
         f"Scoring by {by} took {outcome.scoring_seconds:.1f} s. The chosen network is in "
-        f"{outcome.folder}/chosen.pt; foretell.load_chosen({str(outcome.folder)!r}) gives it back, "
+        f"{outcome.folder}/chosen.pt: foretell.load_chosen({str(outcome.folder)!r}) loads it, "
         f"`foretell retrain {outcome.folder}` trains it in full, and "
-        f"`foretell report {outcome.folder}` draws the search."
+        f"`foretell report {outcome.folder}` writes a report of the search."
     )
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""`foretell study`: score the architectures of a benchmark and judge the scores."""
+"""`foretell study`: score the architectures of a benchmark and evaluate the scores."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +55,7 @@ class Sample(Whole):
 def completed_table(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem[str]]:
-    """The word that makes it `foretell study search`, and files."""
+    """The completions: the word `search`, which makes it `foretell study search`, and files."""
     words = [CompletionItem("search")] if "search".startswith(incomplete) else []
     return [*words, CompletionItem(incomplete, type="file")]
 
@@ -70,21 +70,21 @@ def completed_table(
     type=Sample(),
     default="1000",
     metavar="N",
-    help="How many architectures to score, drawn at random, or all.",
+    help="The number of random architectures to score, or all.",
 )
-@option("--repeats", type=MANY, default=1, help="How many times to draw weights and minibatch.")
+@option("--repeats", type=MANY, default=1, help="How often to draw weights and minibatch.")
 @option(
     "--reduced",
     type=Names(),
     default="",
     show_default=False,
     metavar="NAMES",
-    help="Reduced trainings to compare with: econas, econas+, or both with a comma between.",
+    help="The reduced trainings to compare with: econas, econas+, or both, separated by a comma.",
 )
 @option(
     "--space",
-    show_default="the table's own, built for the data",
-    help="The table's space with other settings, such as nb201?channels=8.",
+    show_default="that of the table, built for the data",
+    help="The space of the table with other settings, such as nb201?channels=8.",
 )
 @batch_size_option(64)
 @seed_option("The seed of the sample, the weights and the minibatch.")
@@ -107,11 +107,12 @@ def study(
     form: Form,
     **settings: Any,
 ) -> None:
-    """Judge how well scores rank a benchmark's networks.
+    """Evaluate how well scores rank the networks of a benchmark.
 
-    TABLE is an imported table, which `foretell data list` shows, or a file of one. A random sample
-    of its architectures, or all, are scored and held against its accuracies. If stopped, or given
-    more proxies, repeats or a larger sample, it computes only what is missing.
+    TABLE is an imported table, as listed by `foretell data list`, or the path of a table. A random
+    sample of its architectures is scored, and the scores are compared with its accuracies. If the
+    command is run again, also with more proxies, repeats or a larger sample, it computes only what
+    is missing.
     """
     from foretell.cli.executor import chosen_executor
     from foretell.cli.progress import ShownProgress
@@ -140,7 +141,7 @@ def study(
 
 
 def print_tables(rows: "Rows", truth: tuple[str, ...], form: Form) -> None:
-    """A table for each column of truth."""
+    """Print one table per truth column."""
     import pandas as pd
 
     from foretell.cli.show import show

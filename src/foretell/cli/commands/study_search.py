@@ -1,4 +1,4 @@
-"""`foretell study search`: what searches find on a benchmark, with and without scores."""
+"""`foretell study search`: simulate searches of a benchmark with and without scores."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -22,37 +22,37 @@ foretell study search runs/study --strategies 'random random?warmup=1000' --trai
 @click.command(cls=Command, epilog=EXAMPLES)
 @click.argument("study")
 @run_option("runs/study-search")
-@option("--by", default="synflow", help="The score that helps the searches.")
+@option("--by", default="synflow", help="The score that the searches use.")
 @option(
     "--strategies",
-    show_default="thirteen of the paper's",
-    help="The searchers to compare, with spaces between, each with its settings, such as "
-    "aging_evolution?warmup=3000.",
+    show_default="thirteen, most of them of the paper",
+    help="The searchers to compare with their settings, such as aging_evolution?warmup=3000, "
+    "separated by spaces.",
 )
 @option(
     "--told",
     type=Names(),
     default="",
-    show_default="the first to choose by",
+    show_default="the first choosing column",
     metavar="COLUMNS",
-    help="The columns whose values searchers see as the result of a training, with commas between.",
+    help="The columns that searchers are told as the results of trainings, separated by commas.",
 )
 @option(
     "--seconds",
     metavar="TABLE:COLUMN",
-    show_default="as the table says",
-    help="How many seconds each training takes.",
+    show_default="those of the table",
+    help="The column with the seconds of each training.",
 )
 @option(
     "--report",
     type=Names(),
     default="",
-    show_default="those to report",
+    show_default="the reporting columns",
     metavar="COLUMNS",
-    help="The columns that the networks found are judged by, with commas between.",
+    help="The columns by which the found networks are evaluated, separated by commas.",
 )
-@option("--trainings", type=Whole(1), default=300, help="How many networks each search trains.")
-@option("--seeds", type=Whole(1), default=100, help="How many times each strategy searches.")
+@option("--trainings", type=Whole(1), default=300, help="The number of trainings per search.")
+@option("--seeds", type=Whole(1), default=100, help="The number of searches per strategy.")
 @workers_option
 @form_options
 def study_search(
@@ -65,9 +65,9 @@ def study_search(
 ) -> None:
     """Search a benchmark with and without scores.
 
-    STUDY is the run folder of a finished `foretell study`. Its table is searched again and again
-    from other seeds, with and without the help of its scores. Trainings are looked up in the
-    table, so that it takes minutes.
+    STUDY is the run folder of a finished `foretell study`. Its table is searched many times with
+    different seeds, with and without its scores. Trainings are looked up in the table, so a search
+    takes only seconds.
     """
     from foretell.cli.progress import ShownProgress
     from foretell.studies.searches import STRATEGIES, run_simulations
@@ -87,7 +87,7 @@ def study_search(
 def print_found(
     found: "Simulations", told: tuple[str, ...], report: tuple[str, ...], form: Form
 ) -> None:
-    """For each column seen and reported, what was found after some trainings, and the speed-ups."""
+    """Print the accuracies after several numbers of trainings, and the speed-ups."""
     import pandas as pd
 
     from foretell.cli.show import show
@@ -108,7 +108,7 @@ def print_found(
 
 
 def gained_in_words(gained: "pd.DataFrame") -> "pd.DataFrame":
-    """The speed-ups with their intervals in one cell."""
+    """The speed-ups, each with its interval in the same cell."""
     from foretell.statistics.intervals import with_interval
 
     table = gained.copy()
