@@ -1,14 +1,18 @@
 """A minibatch: the inputs of a model and the targets of its outputs."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from functools import partial
+from numbers import Real
+from typing import Any, Literal, Protocol, cast, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from foretell.errors import ForetellError, Undefined
+from foretell.checks import keep, wrong
+from foretell.errors import ForetellError, Undefined, complaint_of, shown
 
 __all__ = ["Batch", "Inputs", "Kind", "as_batch", "main_output"]
 
@@ -24,7 +28,10 @@ class Batch:
     """Inputs and targets whose first dimension runs over the samples.
 
     A tuple of inputs is passed as positional arguments, a dict as keyword arguments. A list among
-    them holds one entry per sample, of any shape, such as the boxes of each image.
+    them holds one entry per sample, of any shape, such as the boxes of each image. Arrays, such as
+    NumPy's, become tensors, and so does a list of numbers as targets.
+
+    Raises ForetellError for inputs without a tensor.
 
     >>> batch = Batch(torch.zeros(4, 3), torch.zeros(4, dtype=torch.long))
     >>> len(batch), len(batch[:2])
@@ -33,6 +40,12 @@ class Batch:
 
     inputs: Inputs
     targets: Any = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.inputs, Tensor):
+            keep(self, "inputs", as_inputs)
+        if not isinstance(self.targets, Tensor | None):
+            keep(self, "targets", as_targets)
 
     def __len__(self) -> int:
         return len(next(columns(self.inputs)))
@@ -79,14 +92,50 @@ class Batch:
         return digest.hexdigest()[:16]
 
 
-def change_all(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """The same structure of tuples, lists and dicts with a function applied to each tensor."""
+@runtime_checkable
+class HasArray(Protocol):
+    """What NumPy can read as an array."""
+
+    def __array__(self) -> Any: ...
+
+
+def as_inputs(name: str, value: object) -> Inputs:
+    """The inputs with tensors in the place of arrays; ForetellError if there is no tensor."""
+    found = change_all(value, partial(as_tensor, name), HasArray)
+    if not tensors(found):
+        raise ForetellError(
+            f"{name} is {shown(value)} without a tensor; expected a tensor, or a tuple or dict of "
+            "tensors"
+        )
+    return cast(Inputs, found)
+
+
+def as_targets(name: str, value: object) -> Any:
+    """The targets with tensors in the place of arrays, and of a list of numbers."""
+    if isinstance(value, list) and value and all(isinstance(one, Real) for one in value):
+        return torch.tensor(value)
+    return change_all(value, partial(as_tensor, name), HasArray)
+
+
+def as_tensor(name: str, value: HasArray) -> Tensor:
+    """A copy of an array as a tensor. Raises ForetellError for an array that is not of numbers."""
     if isinstance(value, Tensor):
+        return value
+    try:
+        return torch.from_numpy(np.array(value, order="C"))
+    except (TypeError, ValueError) as error:
+        what = f"{name} holds {shown(value)} that is not of numbers"
+        raise ForetellError(f"{what} ({complaint_of(error)}); give a tensor") from error
+
+
+def change_all(value: Any, change: Callable[[Any], Any], of: type = Tensor) -> Any:
+    """The same structure of tuples, lists and dicts with a function applied to each tensor."""
+    if isinstance(value, of):
         return change(value)
     if isinstance(value, Mapping):
-        return {key: change_all(item, change) for key, item in value.items()}
+        return {key: change_all(item, change, of) for key, item in value.items()}
     if isinstance(value, tuple | list):
-        items = [change_all(item, change) for item in value]
+        items = [change_all(item, change, of) for item in value]
         return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     return value
 
@@ -172,16 +221,9 @@ def as_batch(batch: Batch | Sequence[Any]) -> Batch:
     """
     if not isinstance(batch, Batch):
         if not isinstance(batch, tuple | list) or len(batch) != 2:
-            raise ForetellError(
-                f"batch is a {type(batch).__name__}; expected a pair (inputs, targets) or a Batch"
-            )
+            raise wrong("batch", batch, f"a pair (inputs, targets) or a Batch{way_to(batch)}")
         batch = Batch(*batch)
     parts, every = list(columns(batch.inputs)), tensors(batch.inputs)
-    if not every:
-        raise ForetellError(
-            f"the inputs are a {type(batch.inputs).__name__} without a tensor; "
-            "expected a tensor, or a tuple or dict of tensors"
-        )
     if any(isinstance(part, Tensor) and part.ndim == 0 for part in parts):
         raise ForetellError(
             f"an input is a scalar; its first dimension must run over the samples; {SAMPLELESS}"
@@ -196,6 +238,17 @@ def as_batch(batch: Batch | Sequence[Any]) -> Batch:
     for part in every:
         check_finite(part)
     return batch
+
+
+def way_to(batch: object) -> str:
+    """How to get a batch from what was given in its place."""
+    if isinstance(batch, str):
+        return ", such as Batch(*minibatch(load_data(name).train, 64, seed=0))"
+    if hasattr(batch, "train"):
+        return ", such as Batch(*minibatch(data.train, 64, seed=0))"
+    if isinstance(batch, Iterable) and not isinstance(batch, Tensor | Mapping | HasArray):
+        return ", such as first_batch(loader, 64)"
+    return ""
 
 
 SAMPLELESS = (
@@ -261,11 +314,19 @@ def main_output(outputs: Any) -> Tensor:
     )
 
 
-def check_module(model: object) -> nn.Module:
+def check_module(model: object, name: str = "model") -> nn.Module:
     """Return the model, or raise ForetellError if it is not a `torch.nn.Module`."""
     if isinstance(model, nn.Module):
         return model
-    hint = "; call the class to create one" if isinstance(model, type) else ""
-    if type(model).__name__ == "ExportedProgram":
+    hint = ""
+    if isinstance(model, str):
+        hint = "; build it by its name: load_model(name, splits)"
+    elif isinstance(model, type):
+        hint = "; call the class to create one"
+    elif callable(model):
+        hint = "; call the function to create one"
+    elif isinstance(model, Mapping):
+        hint = "; load weights into a module with load_state_dict"
+    elif type(model).__name__ == "ExportedProgram":
         hint = "; pass the module from before torch.export"
-    raise ForetellError(f"model is a {type(model).__name__}; expected a torch.nn.Module{hint}")
+    raise ForetellError(f"{name} is {shown(model)}; expected a torch.nn.Module{hint}")

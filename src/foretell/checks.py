@@ -20,6 +20,7 @@ __all__ = [
     "as_function",
     "as_instance",
     "as_integer",
+    "as_mapping",
     "as_number",
     "as_path",
     "as_seed",
@@ -154,6 +155,13 @@ def as_instance(name: str, value: object, kind: type[T], wanted: str = "") -> T:
     if not isinstance(value, kind):
         raise wrong(name, value, wanted or f"{kind.__name__}(...)")
     return value
+
+
+def as_mapping(name: str, value: object, wanted: str) -> dict[str, Any]:
+    """A dict whose keys are texts; a copy."""
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise wrong(name, value, wanted)
+    return dict(value)
 
 
 def optional(

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from foretell.checks import as_function, optional
+
 __all__ = ["Progress", "ProgressCallback", "Tally"]
 
 
@@ -56,8 +58,13 @@ class Tally:
     def __init__(
         self, callback: ProgressCallback | None, totals: Mapping[str, int | None] | None = None
     ) -> None:
-        """`totals` maps kinds of work to their number of units, if known."""
-        self._callback, self._totals = callback, dict(totals or {})
+        """`totals` maps kinds of work to their number of units, if known.
+
+        Raises ForetellError for a callback that cannot be called.
+        """
+        as_callback = optional(as_function)
+        self._callback = as_callback("progress", callback, "a function of a Progress")
+        self._totals = dict(totals or {})
         self._done: dict[str, int] = {}
         self._start = time.perf_counter()
 

@@ -58,7 +58,7 @@ REQUESTS: dict[str, tuple[Callable[[], Any], str]] = {
     "no proxy": (lambda: score(net(), (IMAGES, LABELS), []), "no proxy was asked for"),
     "a class": (
         lambda: score(nn.Linear, (IMAGES, LABELS)),
-        "is a type; .*call the class",
+        "is the class Linear; .*call the class",
     ),
     "a function": (lambda: score(len, (IMAGES, LABELS)), "expected a torch.nn.Module"),
     "wrong shape": (lambda: score(net(), (IMAGES[:, :1], LABELS)), "does not accept the batch"),

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from foretell.checks import as_mapping, as_number, as_text, as_texts
 from foretell.errors import ForetellError, unknown_name
 from foretell.proxies import BASELINES, PAPER, PROXIES, Proxy, load_plugins
 from foretell.proxies.quantities import QUANTITIES, STEPS
@@ -57,12 +58,14 @@ class Plan:
 
 def make_plan(proxies: Request) -> Plan:
     """The plan for the proxies named, in the order named."""
-    if isinstance(proxies, str):
-        proxies = [proxies]
-    settings = (
-        {name: dict(proxies[name]) for name in proxies} if isinstance(proxies, Mapping) else {}
-    )
-    chosen = tuple(find(name) for name in dict.fromkeys(proxies))
+    settings: dict[str, dict[str, Any]] = {}
+    if isinstance(proxies, Mapping):
+        for name, own in proxies.items():
+            given = f"proxies[{as_text('a key of proxies', name)!r}]"
+            settings[name] = as_mapping(given, own, "a dict of settings")
+        proxies = list(settings)
+    names = as_texts("proxies", proxies, "names of proxies")
+    chosen = tuple(find(name) for name in dict.fromkeys(names))
     if not chosen:
         raise ForetellError(f"no proxy was asked for; choose from {', '.join(PROXIES)}")
     for proxy in chosen:
@@ -82,11 +85,13 @@ def find(name: str) -> Proxy:
 
 
 def check_settings(proxy: Proxy, settings: Mapping[str, Any]) -> None:
-    """Raise ForetellError for a setting the proxy does not have."""
-    for name in settings:
+    """Raise ForetellError for a setting the proxy does not have, or a number that is none."""
+    for name, value in settings.items():
         if name not in proxy.settings:
             said = f"{proxy.name} has no setting {name!r}"
             raise unknown_name("setting", name, proxy.settings, said)
+        if type(proxy.settings[name]) in (int, float):
+            as_number(f"{proxy.name}'s setting {name}", value)
 
 
 def steps_for(needs: Iterable[str]) -> tuple[str, ...]:

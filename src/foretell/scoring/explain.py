@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from foretell.batch import Batch
+from foretell.checks import as_integer
 from foretell.engine.isolate import call
 from foretell.engine.memory import saved_bytes, within_memory
 from foretell.engine.passes.count import count_pass, shape_only
@@ -89,6 +90,7 @@ def explain(
     8.05
     """
     plan, settings = make_plan(proxies), settings_of(scoring, choices)
+    batch_size = as_integer("batch_size", batch_size)
     if model is None or batch is None:
         if (model is None) != (batch is None):
             has, lacks = ("batch", "model") if model is None else ("model", "batch")

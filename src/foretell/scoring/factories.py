@@ -8,8 +8,9 @@ from typing import Any
 
 from torch import nn
 
+from foretell.batch import check_module
 from foretell.engine.failures import ANY, complaint_of
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, shown
 
 __all__ = ["Build", "Model", "builder", "built"]
 
@@ -19,8 +20,8 @@ Build = Callable[[int], nn.Module]
 Model = nn.Module | Build | Callable[[], nn.Module]
 
 
-def builder(model: Model, seeds: Sized) -> Build:
-    """A function that takes a seed and returns the model.
+def builder(model: Model, seeds: Sized, name: str = "model") -> Build:
+    """A function that takes a seed and returns the model, which error messages call `name`.
 
     - A function that has a parameter `seed`, or requires exactly one argument, is called with the
       seed.
@@ -28,8 +29,8 @@ def builder(model: Model, seeds: Sized) -> Build:
       seed, and neither do those of a built model, so only one seed is possible.
     - A class is called like a function, but the seed is passed only to a parameter named `seed`.
 
-    Raises ForetellError for a function that requires other arguments, and for several seeds if the
-    weights do not depend on them.
+    Raises ForetellError for what is neither a model nor a function, for a function that requires
+    other arguments, and for several seeds if the weights do not depend on them.
 
     >>> builder(lambda seed: nn.Linear(4, seed), [2])(2)
     Linear(in_features=4, out_features=2, bias=True)
@@ -40,7 +41,9 @@ def builder(model: Model, seeds: Sized) -> Build:
     foretell.errors.ForetellError: Linear requires the arguments in_features, out_features; give
     a function of the seed alone, such as lambda seed: Linear(...)
     """
-    by_seed = None if isinstance(model, nn.Module) or not callable(model) else of_seed(model)
+    if not callable(model):  # a module can be called
+        check_module(model, name)
+    by_seed = None if isinstance(model, nn.Module) else of_seed(model)
     if by_seed is not None:
         return by_seed
     if len(seeds) > 1:
@@ -86,17 +89,22 @@ def is_required(parameter: Parameter) -> bool:
 
 def without_seed(model: Any, seed: int) -> Any:
     """The built model, or what the function returns."""
-    return model if isinstance(model, nn.Module) or not callable(model) else model()
+    return model if isinstance(model, nn.Module) else model()
 
 
-def built(build: Build, seed: int) -> Any:
-    """What the function returns for the seed.
+def built(build: Build, seed: int) -> nn.Module:
+    """The model that the function returns for the seed.
 
-    Raises ForetellError if the function raises anything, including SystemExit.
+    Raises ForetellError if the function raises anything, including SystemExit, or returns no model.
     """
     try:
-        return build(seed)
+        model = build(seed)
     except ForetellError:
         raise
     except ANY as error:
         raise ForetellError(f"the model cannot be built ({complaint_of(error)})") from error
+    if not isinstance(model, nn.Module):
+        raise ForetellError(
+            f"the function that builds the model returned {shown(model)}; return a torch.nn.Module"
+        )
+    return model

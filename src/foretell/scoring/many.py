@@ -1,17 +1,21 @@
 """Score a network on several batches and with several draws of its weights: mean and spread."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from numbers import Integral
 from typing import Any, Unpack
 
 import pandas as pd
 
 from foretell.batch import Batch, as_batch
+from foretell.checks import as_instance, as_seed, wrong
 from foretell.engine.plan import DEFAULT, Request
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, shown
 from foretell.progress import ProgressCallback, Tally
 from foretell.scoring.factories import Model, builder, built
 from foretell.scoring.score import score
 from foretell.scoring.settings import ScoreChoices, ScoreSettings, settings_of
+from foretell.scoring.vote import numbers
 
 __all__ = ["Batches", "as_batches", "as_seeds", "score_many", "summary"]
 
@@ -27,7 +31,7 @@ def score_many(
     batches: Batches,
     proxies: Request = DEFAULT,
     *,
-    seeds: Sequence[int] = (0,),
+    seeds: Iterable[int] = (0,),
     scoring: ScoreSettings = ScoreSettings(),
     progress: ProgressCallback | None = None,
     **choices: Unpack[ScoreChoices],
@@ -96,17 +100,29 @@ def as_batches(batches: Batches) -> list[Batch]:
     return [as_batch(batches)]
 
 
-def as_seeds(seeds: Sequence[int]) -> list[int]:
-    """The seeds as a list. Raises ForetellError if there is none.
+def as_seeds(seeds: Iterable[int]) -> list[int]:
+    """The seeds as a list. Raises ForetellError if there is none, or an entry is no seed.
 
     >>> as_seeds(range(2))
     [0, 1]
     """
-    if isinstance(seeds, int):
-        raise ForetellError(f"seeds is {seeds}; give a list of seeds, such as [{seeds}]")
-    if not len(seeds):
+    if isinstance(seeds, Integral) and not isinstance(seeds, bool):
+        raise ForetellError(f"seeds is {shown(seeds)}; give a list of seeds, such as [{seeds}]")
+    if not isinstance(seeds, Iterable) or isinstance(seeds, str | bytes | Mapping):
+        raise wrong("seeds", seeds, "a list of seeds, such as [0, 1]")
+    drawn = [as_seed("an entry of seeds", seed) for seed in islice(seeds, MOST_SEEDS + 1)]
+    if not drawn:
         raise ForetellError("the list of seeds is empty; give at least one, such as [0]")
-    return list(seeds)
+    if len(drawn) > MOST_SEEDS:
+        raise ForetellError(f"there are more than {MOST_SEEDS:,} seeds; give fewer")
+    return drawn
+
+
+MOST_SEEDS = 1_000_000
+"""More draws of the weights than anybody could wait for."""
+
+SUMMARISED = ("proxy", "value", "seconds", "why")
+"""The columns of `score_many` that are summarised."""
 
 
 def summary(runs: pd.DataFrame) -> pd.DataFrame:
@@ -121,6 +137,12 @@ def summary(runs: pd.DataFrame) -> pd.DataFrame:
     >>> summary(runs)[["mean", "std", "runs", "undefined", "why"]].values.tolist()
     [[2.0, 1.4142..., 3, 1, 'no weights']]
     """
+    as_instance("runs", runs, pd.DataFrame, "the table of score_many")
+    for name in SUMMARISED:
+        if name not in runs:
+            raise ForetellError(f"runs has no column {name!r}; give the table of score_many")
+    for name in ("value", "seconds"):
+        numbers(runs[[name]], "runs")
     groups = runs.groupby("proxy", sort=False)
     values = groups["value"]
     return pd.DataFrame(

@@ -1,13 +1,16 @@
 """Score several models on the same minibatches and rank them."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from functools import partial
 from typing import Any, Unpack
 
 import pandas as pd
 from torch import nn
 
+from foretell.engine.failures import ANY, LossFailed, complaint_of
 from foretell.engine.plan import DEFAULT, Request, make_plan
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, shown
 from foretell.progress import ProgressCallback, Tally
 from foretell.proxies import PROXIES
 from foretell.scoring.factories import Build, Model, builder
@@ -26,7 +29,7 @@ def rank(
     proxies: Request = DEFAULT,
     *,
     by: str | None = None,
-    seeds: Sequence[int] = (0,),
+    seeds: Iterable[int] = (0,),
     scoring: ScoreSettings = ScoreSettings(),
     progress: ProgressCallback | None = None,
     **choices: Unpack[ScoreChoices],
@@ -52,7 +55,8 @@ def rank(
     their standard deviation, and `why` says in how many runs it is undefined. A model that cannot
     be scored is listed last, with the reason.
 
-    Raises ForetellError for arguments that are wrong for every model.
+    Raises ForetellError for arguments that are wrong for every model, such as a loss that can be
+    computed for none.
 
     >>> import torch
     >>> models = {f"width {w}": nn.Sequential(nn.Linear(2, w), nn.Linear(w, 2)) for w in (3, 9)}
@@ -66,26 +70,40 @@ def rank(
     by, settings, drawn = column_for(by, names), settings_of(scoring, choices), as_seeds(seeds)
     given = batches if callable(batches) else as_batches(batches)
     tally = Tally(progress, {"score": len(models) if isinstance(models, Sized) else None})
-    rows = []
+    rows, without_loss = [], []
     for name, build in named(models, drawn):
         try:
-            own = given(name) if callable(given) else given
+            own = batches_for(name, given) if callable(given) else given
             row = row_of(score_many(build, own, proxies, seeds=drawn, scoring=settings))
         except ForetellError as error:
             row = {**dict.fromkeys(names, float("nan")), "seconds": 0.0, "why": str(error)}
+            without_loss += [error] if isinstance(error, LossFailed) else []
         rows.append({"model": name, **row})
         tally.add("score", name)
     if not rows:
         raise ForetellError("models is empty; give at least one model to rank")
+    if len(without_loss) == len(rows):
+        raise without_loss[0]
     return in_order(in_columns(pd.DataFrame(rows).set_index("model"), names), by)
+
+
+def batches_for(name: str, batches: Callable[[str], Batches]) -> Batches:
+    """The batches of one model. Raises ForetellError if the function raises anything."""
+    try:
+        return batches(name)
+    except ForetellError:
+        raise
+    except ANY as error:
+        raise ForetellError(f"batches({name!r}) raised {complaint_of(error)}") from error
 
 
 def column_for(by: str | None, names: Sequence[str]) -> str:
     """The column to rank by: `by` if given, otherwise the vote if it exists, or the first proxy."""
     if by is None:
         by = "vote" if set(VOTERS) <= set(names) else names[0]
-    if by not in names and not (by == "vote" and set(VOTERS) <= set(names)):
-        raise ForetellError(f"cannot rank by {by!r}; choose one of {', '.join(names)}")
+    known = [*names, "vote"] if set(VOTERS) <= set(names) else names
+    if not isinstance(by, str) or by not in known:
+        raise ForetellError(f"cannot rank by {shown(by)}; choose one of {', '.join(names)}")
     return by
 
 
@@ -95,18 +113,34 @@ def named(models: Models, seeds: Sized) -> Iterable[tuple[str, Build]]:
     An iterator is read one model at a time. Raises ForetellError like `builder`, and if `models`
     is not a collection of models.
     """
-    if isinstance(models, nn.Module) or not isinstance(models, Iterable):
+    if isinstance(models, nn.Module | str | bytes) or not isinstance(models, Iterable):
         raise ForetellError(
-            f"models is a {type(models).__name__}; rank compares several models, so give a dict or "
-            "a list of them"
+            f"models is {shown(models)}; rank compares several models, so give a dict or a list of "
+            "them"
         )
-    pairs: Iterable[tuple[str, Model]] = (
-        models.items()
-        if isinstance(models, Mapping)
-        else ((str(number), model) for number, model in enumerate(models))
-    )
-    built = ((name, builder(model, seeds)) for name, model in pairs)
+    pairs = models.items() if isinstance(models, Mapping) else numbered(models)
+    built = ((name, builder(model, seeds, f"models[{name!r}]")) for name, model in pairs)
     return list(built) if isinstance(models, Mapping | Sequence) else built
+
+
+def numbered(models: Iterable[Model]) -> Iterator[tuple[str, Model]]:
+    """The models with their numbers as names; what an iterator raises is said by its last model."""
+    iterator = iter(models)
+    for number in itertools.count():
+        try:
+            model = next(iterator)
+        except StopIteration:
+            return
+        except ANY as error:
+            why = f"the iterator of models raised {complaint_of(error)}; those after it are missing"
+            yield str(number), partial(refuse, why)
+            return
+        yield str(number), model
+
+
+def refuse(why: str) -> nn.Module:
+    """Raise ForetellError in the place of a model that cannot be had."""
+    raise ForetellError(why)
 
 
 def row_of(runs: pd.DataFrame) -> dict[str, Any]:

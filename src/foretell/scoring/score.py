@@ -9,6 +9,7 @@ from typing import Any, Unpack
 from torch import Tensor, nn
 
 from foretell.batch import Batch, as_batch, check_module
+from foretell.checks import as_seed
 from foretell.engine.arithmetic import arithmetic
 from foretell.engine.failures import ANY, complaint_of, is_out_of_memory
 from foretell.engine.memory import within_memory
@@ -16,7 +17,7 @@ from foretell.engine.passes import found_by
 from foretell.engine.plan import DEFAULT, Plan, Request, make_plan
 from foretell.engine.subject import Seconds, Subject, Unavailable
 from foretell.engine.wrappers import unwrapped
-from foretell.errors import OutOfMemory, Undefined
+from foretell.errors import ForetellError, OutOfMemory, Undefined
 from foretell.losses import resolve_loss
 from foretell.proxies import Proxy
 from foretell.proxies.quantities import QUANTITIES, STEPS
@@ -76,7 +77,13 @@ def score(
         with arithmetic(subject.device, tf32=subject.tf32):
             return run(plan, subject)
 
-    return within_memory(scored, too_large)
+    try:
+        return within_memory(scored, too_large)
+    except ForetellError:
+        raise
+    except ANY as error:  # from an attribute of the model, for example, that is a property
+        complaint = complaint_of(error)
+        raise ForetellError(f"{type(model).__name__} cannot be scored ({complaint})") from error
 
 
 def too_large() -> OutOfMemory:
@@ -105,7 +112,7 @@ def as_subject(
         module,
         checked,
         resolve_loss(scoring.loss),
-        seed,
+        as_seed("seed", seed),
         scoring.layers,
         scoring.batch_norm,
         scoring.micro_batch,

@@ -5,11 +5,12 @@ a pair is better. Pairwise majorities can be cyclic, so networks are ranked by t
 they win (Copeland's method), and ties are broken by the sum of their ranks.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 import pandas as pd
 
+from foretell.checks import as_instance, as_texts
 from foretell.errors import ForetellError
 from foretell.proxies import PROXIES
 
@@ -55,10 +56,10 @@ def wins(scores: pd.DataFrame) -> pd.Series:
     return pd.Series(counts, index=scores.index, name="wins")
 
 
-def vote(scores: pd.DataFrame, voters: tuple[str, ...] = VOTERS) -> pd.Series:
+def vote(scores: pd.DataFrame, voters: Sequence[str] = VOTERS) -> pd.Series:
     """Ranks from 1 (best), by wins, then by the sum of ranks; rows equal in both share a rank.
 
-    Raises ForetellError if a voter's column is missing.
+    Raises ForetellError if a voter's column is missing, or does not hold numbers.
 
     >>> a_cycle = pd.DataFrame({"synflow": [3, 2, 1], "jacob_cov": [1, 3, 2], "snip": [2, 1, 3]})
     >>> vote(a_cycle).tolist()  # each wins once
@@ -66,15 +67,38 @@ def vote(scores: pd.DataFrame, voters: tuple[str, ...] = VOTERS) -> pd.Series:
     >>> vote(pd.DataFrame({"synflow": [1, 2], "jacob_cov": [3, 1], "snip": [5, 4]})).tolist()
     [1, 2]
     """
-    missing = [voter for voter in voters if voter not in scores]
-    if missing:
+    as_instance("scores", scores, pd.DataFrame, "a DataFrame, a row for each model")
+    names = as_texts("voters", voters, "names of columns")
+    missing = [voter for voter in names if voter not in scores]
+    if missing or not names:
         raise ForetellError(
-            f"vote needs the scores {', '.join(voters)}; missing: {', '.join(missing)}"
+            f"vote needs the scores {', '.join(names or VOTERS)}; missing: "
+            f"{', '.join(missing) or 'voters is empty'}"
         )
-    ballots = scores[list(voters)]
+    ballots = numbers(scores[list(dict.fromkeys(names))], "scores")
     rank_sum = oriented(ballots).rank(ascending=False).sum(axis=1)
     order = pd.Series(list(zip(-wins(ballots), rank_sum, strict=True)), index=scores.index)
     return order.rank(method="min").astype(int).rename("vote")
+
+
+def numbers(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The table with numbers alone. Raises ForetellError for other values; `name` is its own.
+
+    >>> numbers(pd.DataFrame({"snip": ["high"]}), "scores")
+    Traceback (most recent call last):
+    foretell.errors.ForetellError: the column 'snip' of scores is not of numbers (could not convert
+    string to float: 'high'); leave out what is none
+    """
+    for column in table:
+        try:
+            table[column].astype(float)
+        except (TypeError, ValueError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ForetellError(
+                f"the column {column!r} of {name} is not of numbers ({reason}); leave out what is "
+                "none"
+            ) from error
+    return table
 
 
 def oriented(scores: pd.DataFrame) -> pd.DataFrame:
