@@ -10,9 +10,10 @@ from typing import Any, Literal, Protocol, cast, runtime_checkable
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from foretell.checks import keep, wrong
-from foretell.errors import ForetellError, Undefined, complaint_of, shown
+from foretell.errors import ANY, ForetellError, Undefined, shown
 
 __all__ = ["Batch", "Inputs", "Kind", "as_batch", "main_output"]
 
@@ -103,9 +104,10 @@ def as_inputs(name: str, value: object) -> Inputs:
     """The inputs with tensors in the place of arrays; ForetellError if there is no tensor."""
     found = change_all(value, partial(as_tensor, name), HasArray)
     if not tensors(found):
+        step = "; make one: torch.tensor(inputs)" if isinstance(value, list) and value else ""
         raise ForetellError(
             f"{name} is {shown(value)} without a tensor; expected a tensor, or a tuple or dict of "
-            "tensors"
+            f"tensors{step}"
         )
     return cast(Inputs, found)
 
@@ -122,10 +124,13 @@ def as_tensor(name: str, value: HasArray) -> Tensor:
     if isinstance(value, Tensor):
         return value
     try:
-        return torch.from_numpy(np.array(value, order="C"))
-    except (TypeError, ValueError) as error:
-        what = f"{name} holds {shown(value)} that is not of numbers"
-        raise ForetellError(f"{what} ({complaint_of(error)}); give a tensor") from error
+        array = np.array(value, order="C")
+        return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
+    except ANY as error:
+        kind = getattr(value, "dtype", "other values")
+        raise ForetellError(
+            f"{name} holds {shown(value)} of {kind}; expected numbers, as a tensor or an array"
+        ) from error
 
 
 def change_all(value: Any, change: Callable[[Any], Any], of: type = Tensor) -> Any:
@@ -220,7 +225,12 @@ def as_batch(batch: Batch | Sequence[Any]) -> Batch:
     foretell.errors.ForetellError: the batch is empty; give at least one sample
     """
     if not isinstance(batch, Batch):
-        if not isinstance(batch, tuple | list) or len(batch) != 2:
+        if isinstance(batch, tuple | list) and len(batch) != 2:
+            raise ForetellError(
+                f"batch has {len(batch)} entries; expected a pair (inputs, targets), in which "
+                "several inputs are a tuple: ((first, second), targets)"
+            )
+        if not isinstance(batch, tuple | list):
             raise wrong("batch", batch, f"a pair (inputs, targets) or a Batch{way_to(batch)}")
         batch = Batch(*batch)
     parts, every = list(columns(batch.inputs)), tensors(batch.inputs)
@@ -246,7 +256,11 @@ def way_to(batch: object) -> str:
         return ", such as Batch(*minibatch(load_data(name).train, 64, seed=0))"
     if hasattr(batch, "train"):
         return ", such as Batch(*minibatch(data.train, 64, seed=0))"
-    if isinstance(batch, Iterable) and not isinstance(batch, Tensor | Mapping | HasArray):
+    if isinstance(batch, Dataset):
+        return ", such as first_batch(DataLoader(data, 64), 64)"
+    if isinstance(batch, Mapping):
+        return ", such as Batch(inputs, targets)"
+    if isinstance(batch, Iterable) and not isinstance(batch, HasArray):
         return ", such as first_batch(loader, 64)"
     return ""
 
@@ -321,12 +335,12 @@ def check_module(model: object, name: str = "model") -> nn.Module:
     hint = ""
     if isinstance(model, str):
         hint = "; build it by its name: load_model(name, splits)"
+    elif type(model).__name__ == "ExportedProgram":
+        hint = "; pass the module from before torch.export"
     elif isinstance(model, type):
         hint = "; call the class to create one"
     elif callable(model):
         hint = "; call the function to create one"
     elif isinstance(model, Mapping):
         hint = "; load weights into a module with load_state_dict"
-    elif type(model).__name__ == "ExportedProgram":
-        hint = "; pass the module from before torch.export"
     raise ForetellError(f"{name} is {shown(model)}; expected a torch.nn.Module{hint}")

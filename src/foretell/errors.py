@@ -132,7 +132,8 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
 MOST = 2**63 - 1
 """The largest integer that PyTorch, NumPy and Parquet files hold."""
 
-PLAIN = (bool, int, float, complex, str, bytes, list, tuple, dict, set, frozenset, range)
+SCALARS = (bool, int, float, complex, str, bytes, range, type(None))
+CONTAINERS = (list, tuple, dict, set, frozenset)
 
 
 def shown(value: object) -> str:
@@ -140,22 +141,28 @@ def shown(value: object) -> str:
 
     >>> shown("9" * 100)
     "'9999999999999999999999...99999999999999999999999'"
-    >>> shown(print), shown(dict), shown(difflib.SequenceMatcher()), shown(2**200)
-    ('a function', 'the class dict', 'a SequenceMatcher', 'an integer of 201 bits')
+    >>> shown([1, "a"]), shown([difflib]), shown(dict), shown(print), shown(2**200)
+    ("[1, 'a']", 'a list', 'the class dict', 'a function', 'an integer of 201 bits')
     """
-    if value is None or isinstance(value, PLAIN):
-        if isinstance(value, int) and abs(value) >= 10**40:
-            return f"an integer of {value.bit_length()} bits"
+    if isinstance(value, int) and value.bit_length() > 128:
+        return f"an integer of {value.bit_length()} bits"
+    if isinstance(value, SCALARS) or is_plain(value):
         short = reprlib.Repr()
         short.maxstring = short.maxother = 50
-        text = " ".join(short.repr(value).split())
-        if len(text) <= 80:
+        if len(text := " ".join(short.repr(value).split())) <= 80:
             return text
     if isinstance(value, type):
         return f"the class {value.__name__}"
     kind = "function" if inspect.isroutine(value) else type(value).__name__
     article = "an" if kind[0] in "aeioAEIO" or kind == "ndarray" else "a"
     return f"{article} {kind}"
+
+
+def is_plain(value: object) -> bool:
+    """Whether the value is a list, a tuple, a set or a dict of numbers and texts."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return isinstance(value, CONTAINERS) and all(isinstance(one, SCALARS) for one in value)
 
 
 MANY = 40

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from foretell.batch import main_output
 from foretell.checks import as_function, wrong
-from foretell.errors import ForetellError, unknown_name
+from foretell.errors import ForetellError, shown, unknown_name
 
 __all__ = ["LOSSES", "Loss", "loss_name", "resolve_loss", "token_cross_entropy"]
 
@@ -23,36 +23,85 @@ IGNORED = -100
 def cross_entropy(outputs: Any, targets: Any) -> Tensor:
     """Mean cross-entropy of the main output, logits `[N, C, …]`, with class indices as targets.
 
+    Targets of the shape of the logits are the probabilities of the classes.
+
     >>> from torch import tensor
     >>> cross_entropy(tensor([[0.0, 0.0]]), tensor([1]))
     tensor(0.6931)
     """
     logits = main_output(outputs)
-    if not isinstance(targets, Tensor):
-        raise ForetellError(f"cross-entropy needs a tensor of labels, not {type(targets).__name__}")
     if logits.ndim < 2:
         raise ForetellError(
             f"cross-entropy needs logits [N, classes], not an output of shape {list(logits.shape)}"
         )
-    labels = targets[targets != IGNORED] if not targets.is_floating_point() else targets[:0]
+    if not isinstance(targets, Tensor):
+        raise _mistaken(targets, "cross-entropy", "a tensor of class indices")
+    if targets.is_floating_point() and targets.shape == logits.shape:
+        return F.cross_entropy(logits, _finite(targets))
+    shape = [*logits.shape[:1], *logits.shape[2:]]
+    if targets.dtype not in INTEGERS or list(targets.shape) != shape:
+        wanted = f"class indices, integers of shape {shape}"
+        raise _mistaken(targets, "cross-entropy", wanted)
+    _check_labels(targets[targets != IGNORED], logits.shape[1])
+    return F.cross_entropy(logits, targets.long())
+
+
+INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+
+
+def _check_labels(labels: Tensor, outputs: int) -> None:
     if labels.numel():
         low, high = int(labels.min()), int(labels.max())
-        if low < 0 or high >= logits.shape[1]:
+        if low < 0 or high >= outputs:
             raise ForetellError(
-                f"label {low if low < 0 else high} is out of range: the model has "
-                f"{logits.shape[1]} outputs, so labels run from 0 to {logits.shape[1] - 1}"
+                f"label {low if low < 0 else high} is out of range: the model has {outputs} "
+                f"outputs, so labels run from 0 to {outputs - 1}"
             )
-    return F.cross_entropy(logits, targets)
+
+
+def _mistaken(targets: Any, loss: str, wanted: str) -> ForetellError:
+    given = shown(targets)
+    if isinstance(targets, Tensor):
+        given = f"{str(targets.dtype).removeprefix('torch.')} of shape {list(targets.shape)}"
+    return ForetellError(f"the targets are {given}; {loss} expects {wanted}")
 
 
 def mse(outputs: Any, targets: Any) -> Tensor:
     """Mean squared error between the main output and targets of the same shape."""
-    return F.mse_loss(_same_shape(outputs, targets), targets)
+    output = main_output(outputs)
+    return F.mse_loss(output, _numbers(output, targets, "mse"))
 
 
 def bce_with_logits(outputs: Any, targets: Any) -> Tensor:
-    """Mean binary cross-entropy of the main output, logits, with targets of the same shape."""
-    return F.binary_cross_entropy_with_logits(_same_shape(outputs, targets), targets)
+    """Mean binary cross-entropy of the main output, logits, with targets of the same shape.
+
+    Targets run from 0 to 1.
+    """
+    output = main_output(outputs)
+    numbers = _numbers(output, targets, "bce_with_logits")
+    if numbers.numel() and not (numbers.min() >= 0 and numbers.max() <= 1):
+        low, high = float(numbers.min()), float(numbers.max())
+        raise ForetellError(
+            f"the targets run from {low:g} to {high:g}; bce_with_logits expects 0 to 1"
+        )
+    return F.binary_cross_entropy_with_logits(output, numbers)
+
+
+def _numbers(output: Tensor, targets: Any, loss: str) -> Tensor:
+    """The targets, which must have the shape of the output, as numbers of its type."""
+    if not isinstance(targets, Tensor) or targets.shape != output.shape or targets.is_complex():
+        wanted = f"numbers of the shape of the output, {list(output.shape)}"
+        raise _mistaken(targets, loss, wanted)
+    return _finite(targets) if targets.is_floating_point() else targets.to(output.dtype)
+
+
+def _finite(targets: Tensor) -> Tensor:
+    if not targets.isfinite().all():
+        count = int((~targets.isfinite()).sum())
+        raise ForetellError(
+            f"the targets have {count} values that are NaN or infinite; remove or replace them"
+        )
+    return targets
 
 
 def token_cross_entropy(outputs: Any, targets: Any) -> Tensor:
@@ -64,11 +113,8 @@ def token_cross_entropy(outputs: Any, targets: Any) -> Tensor:
     """
     logits = main_output(outputs)
     if not isinstance(targets, Tensor) or logits.shape[:-1] != targets.shape:
-        given = list(targets.shape) if isinstance(targets, Tensor) else type(targets).__name__
-        raise ForetellError(
-            f"the logits have shape {list(logits.shape)} and the targets have shape {given}; "
-            "expected logits [N, length, tokens] and targets [N, length]"
-        )
+        wanted = f"ids [N, length] for logits [N, length, tokens] of shape {list(logits.shape)}"
+        raise _mistaken(targets, "token_cross_entropy", wanted)
     return cross_entropy(logits.flatten(0, -2), targets.flatten())
 
 
@@ -124,14 +170,3 @@ def loss_name(loss: str | Loss) -> str:
     if isinstance(loss, str):
         return loss
     return getattr(loss, "__qualname__", type(loss).__qualname__)
-
-
-def _same_shape(outputs: Any, targets: Any) -> Tensor:
-    output = main_output(outputs)
-    if not isinstance(targets, Tensor) or output.shape != targets.shape:
-        given = list(targets.shape) if isinstance(targets, Tensor) else type(targets).__name__
-        raise ForetellError(
-            f"the targets are {given}; this loss expects the shape of the output, "
-            f"{list(output.shape)}"
-        )
-    return output

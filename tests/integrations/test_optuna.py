@@ -320,7 +320,7 @@ def test_a_proxy_of_which_less_is_better_is_turned(monkeypatch: pytest.MonkeyPat
         ({"score": None, "batch": BATCH, "proxy": "synflo"}, "did you mean 'synflow'"),
         ({"score": None, "batch": BATCH, "proxy": ["snip", "params"]}, "proxy is snip, params"),
         ({"score": None, "batch": BATCH, "loss": "l3"}, "no loss is called 'l3'"),
-        ({"score": None, "batch": 3}, "batch is a int"),
+        ({"score": None, "batch": 3}, "batch is 3"),
         ({"warmup": 3, "first": 4}, "warmup is 3 and first is 4"),
         ({"warmup": 3, "first": 0}, "warmup is 3 and first is 0"),
         ({"warmup": -1}, "warmup is -1"),

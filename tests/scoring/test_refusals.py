@@ -89,7 +89,10 @@ REQUESTS: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "nan": (lambda: score(net(), (with_one(torch.nan), LABELS)), "1 values that are NaN"),
     "infinite": (lambda: score(net(), (with_one(torch.inf), LABELS)), "NaN or infinite"),
-    "no scalar": (lambda: score(net(), (IMAGES, LABELS), loss=two_losses), r"not shape \[4\]"),
+    "no scalar": (
+        lambda: score(net(), (IMAGES, LABELS), loss=two_losses),
+        r"not float32 of shape \[4\]",
+    ),
     "a loss that exits": (
         lambda: score(net(), (IMAGES, LABELS), loss=leaves),
         "the loss leaves cannot be computed .SystemExit: no loss today",

@@ -156,10 +156,18 @@ def call(
                 complaint,
             ) from error
         raise ModelFailed(
-            f"{type(model).__name__} does not accept the batch ({complaint}); "
-            "check the inputs' shape and type",
+            f"{type(model).__name__} does not accept the batch ({complaint}); {advice(model)}",
             complaint,
         ) from error
+
+
+def advice(model: nn.Module) -> str:
+    """What to look at where a model does not run."""
+    types = {str(p.dtype).removeprefix("torch.") for p in model.parameters()}
+    if len(types) > 1:
+        many = " and ".join(sorted(types))
+        return f"its parameters are {many}: check whether it has to be of one type (model.float())"
+    return "check the inputs' shape and type"
 
 
 Registered = dict[nn.Module, dict[str, Tensor | None]]

@@ -89,10 +89,12 @@ class Subject:
                 f"({described(outputs)}) and the targets ({described(targets)})",
                 why,
             ) from error
-        if isinstance(loss, Tensor) and loss.numel() == 1:
+        if isinstance(loss, Tensor) and loss.numel() == 1 and not loss.is_complex():
             return loss.reshape(())
-        given = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-        why = f"the loss must be a scalar tensor, not {given}; reduce it by its mean"
+        step = "return a tensor"
+        if isinstance(loss, Tensor):
+            step = "reduce it by its mean" if loss.numel() != 1 else "return a real number"
+        why = f"the loss must be a scalar tensor, not {described(loss)}; {step}"
         raise LossFailed(why, why)
 
     @contextmanager

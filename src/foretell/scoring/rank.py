@@ -119,7 +119,8 @@ def named(models: Models, seeds: Sized) -> Iterable[tuple[str, Build]]:
             "them"
         )
     pairs = models.items() if isinstance(models, Mapping) else numbered(models)
-    built = ((name, builder(model, seeds, f"models[{name!r}]")) for name, model in pairs)
+    key = repr if isinstance(models, Mapping) else str
+    built = ((name, builder(model, seeds, f"models[{key(name)}]")) for name, model in pairs)
     return list(built) if isinstance(models, Mapping | Sequence) else built
 
 

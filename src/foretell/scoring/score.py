@@ -74,6 +74,8 @@ def score(
 
     def scored() -> dict[str, Score]:
         subject = as_subject(model, batch, seed, settings)
+        if subject.device.type == "meta" and not plan.wanted() <= OF_SHAPES:
+            raise ForetellError(NO_VALUES)
         with arithmetic(subject.device, tf32=subject.tf32):
             return run(plan, subject)
 
@@ -84,6 +86,15 @@ def score(
     except ANY as error:  # from an attribute of the model, for example, that is a property
         complaint = complaint_of(error)
         raise ForetellError(f"{type(model).__name__} cannot be scored ({complaint})") from error
+
+
+OF_SHAPES = {"parameters", "forward_flops"}
+"""The quantities that do not depend on any value."""
+
+NO_VALUES = (
+    "the model is on the meta device, so its weights have no values: only params and flops are "
+    "defined; build it on the CPU or a GPU"
+)
 
 
 def too_large() -> OutOfMemory:

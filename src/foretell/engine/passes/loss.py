@@ -233,9 +233,22 @@ def back(
             loss = subject.loss_of(outputs, targets) * share
         if tangents is not None:
             tangents.check(loss)
-        found |= backward(job, loss, watch, tangents)
-        found |= weights_written_to(subject)
+        if why := not_finite(loss, outputs):
+            found |= dict.fromkeys(from_loss, Unavailable(why))
+        else:
+            found |= backward(job, loss, watch, tangents)
+            found |= weights_written_to(subject)
     return Part(found, without_graph(outputs), None if loss is None else loss.item())
+
+
+def not_finite(loss: Tensor, outputs: Any) -> str:
+    """Why a loss that is nan or infinite has no gradient; nothing for any other."""
+    if loss.isfinite():
+        return ""
+    kind = "nan" if loss.isnan() else "infinite"
+    output = next(iter(tensors(outputs)), loss)
+    also = "" if output.isfinite().all() else ", and the model's outputs are not finite"
+    return f"the loss is {kind}{also}"
 
 
 def weights_written_to(subject: Subject) -> Found:
