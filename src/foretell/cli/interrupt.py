@@ -19,12 +19,12 @@ def remembered_interrupts() -> Iterator[None]:
     if not ours or signal.getsignal(signal.SIGINT) is not usual:
         yield
         return
-    SEEN.clear()
     signal.signal(signal.SIGINT, remember)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, usual)
+        SEEN.clear()  # a later command of this process may run where Ctrl-C is ignored
 
 
 def remember(number: int, frame: FrameType | None) -> None:
