@@ -1,4 +1,4 @@
-"""Every file that a run keeps: a changed bit or a lost end is seen, and the command mends it."""
+"""A changed bit or a lost end of any file of a run is noticed, and the command restores it."""
 
 import os
 import random
@@ -40,14 +40,14 @@ FLIPS, CUTS = 60, 12
 
 @dataclass(frozen=True)
 class Runs:
-    """A folder with a run of each kind; the commands that made them, and what reads them."""
+    """A folder with a run of each kind, the commands that made them, and their readers."""
 
     root: Path
     table: Path
-    """Of four cells, as a file."""
+    """A table of four cells, as a file."""
 
     def make(self, job: str) -> None:
-        """Run the command of this kind, again if it has been."""
+        """Run the command of this kind, if necessary again."""
         if job == "search":
             small: dict[str, Any] = {"pool": 3, "trainings": 1, "batch_size": 8, "training": SHORT}
             search(SPACE, run=self.root / job, proxies=["synflow"], **small)
@@ -62,7 +62,7 @@ class Runs:
             run_simulations(self.root / "study", run=self.root / job, **small)
 
     def read(self, file: str) -> Any:
-        """What is made of a file by those who read it."""
+        """What the readers of a file make of it."""
         folder, _, name = file.partition("/")
         run = self.root / folder
         if folder == "search" and name.endswith(".pt") and "/" in name:
@@ -96,7 +96,7 @@ def same(found: Any, expected: Any) -> bool:
 
 @pytest.fixture(autouse=True)
 def no_power_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing waits for the disk here."""
+    """Do not wait for the disk in these tests."""
     monkeypatch.setattr(os, "fsync", lambda file: None)
 
 
@@ -122,19 +122,19 @@ FILES = [
 
 
 def one_of(runs: Runs, pattern: str) -> Path:
-    """The file; of the trained networks, the chosen one's."""
+    """The file that matches a pattern; of the trained networks, that of the chosen one."""
     paths = sorted(runs.root.glob(pattern))
     weights = (runs.root / "search" / "chosen.pt").read_bytes()
     return next((path for path in paths if path.read_bytes() == weights), paths[0])
 
 
 def copied(runs: Runs, tmp_path: Path) -> Runs:
-    """A copy that may be damaged."""
+    """A copy that can be damaged."""
     return Runs(shutil.copytree(runs.root, tmp_path / "runs"), runs.table)
 
 
 def damages(whole: bytes, flips: int, cuts: int) -> list[bytes]:
-    """The content with a bit flipped, or without an end."""
+    """The content with a bit flipped, or without its end."""
     dice, found = random.Random(len(whole)), []
     for _ in range(flips):
         changed = bytearray(whole)
@@ -151,7 +151,7 @@ def test_every_file_of_the_runs_is_tried_here(runs: Runs) -> None:
 
 
 def refused(read: Callable[[], object]) -> RunStateError | None:
-    """What a damaged file is refused with; any other error is one of ours."""
+    """The error with which a damaged file is refused; any other error fails the test."""
     try:
         read()
     except RunStateError as error:
@@ -161,7 +161,7 @@ def refused(read: Callable[[], object]) -> RunStateError | None:
 
 @pytest.mark.parametrize("pattern", FILES)
 def test_no_damage_is_unseen(pattern: str, runs: Runs, tmp_path: Path) -> None:
-    """It is one line that names the file, or what is read is the same."""
+    """It is reported in one line that names the file, or does not change what is read."""
     mine = copied(runs, tmp_path)
     path = one_of(mine, pattern)
     file, whole = path.relative_to(mine.root).as_posix(), path.read_bytes()
@@ -201,7 +201,7 @@ def test_the_same_command_mends_it(pattern: str, lost: str, runs: Runs, tmp_path
 
 @pytest.mark.parametrize("name", ["table.parquet", "scores.parquet", "run.json", "rows.jsonl"])
 def test_damage_of_a_run_of_before_changes_no_values(name: str, tmp_path: Path) -> None:
-    """Its files have no digest; the table and the scores have fingerprints of their content."""
+    """Its files have no digests, but table and scores have fingerprints of their content."""
     mine = Runs(shutil.copytree(BEFORE, tmp_path / "before"), tmp_path)
     path = mine.root / "simulated" / name
     expected = mine.read(f"simulated/{name}")
@@ -211,7 +211,7 @@ def test_damage_of_a_run_of_before_changes_no_values(name: str, tmp_path: Path) 
         path.write_bytes(content)
         if refused(lambda: mine.read(f"simulated/{name}")) is None:
             found = mine.read(f"simulated/{name}")
-            if name == "rows.jsonl":  # without a count of its rows it may be a shorter run
+            if name == "rows.jsonl":  # without a count of its rows, it may be a shorter run
                 found[1] = expected[1]
             assert same(found, expected)
 
@@ -237,7 +237,7 @@ def test_weights_never_stand_beside_what_is_said_of_others(
 def test_a_file_is_as_recorded_wherever_a_kill_comes(
     at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between its record and itself, either way."""
+    """It may come between the record and the file, in either order."""
     keep(tmp_path, "a.pt", b"old")
     written_so_far: list[Path] = []
 
@@ -272,7 +272,7 @@ def test_no_record_is_no_claim(tmp_path: Path) -> None:
 
 
 def test_a_report_of_a_run_that_goes_on_is_no_false_alarm(tmp_path: Path) -> None:
-    """Rows are counted when a writer closes; what it has added since is more."""
+    """Rows are counted when a writer closes; those added since are no contradiction."""
     with Store.open(tmp_path, {}) as store:
         store.add({"key": {"n": 0}})
     with Store.open(tmp_path, {}) as store:

@@ -1,7 +1,7 @@
-"""Runs under faults: kills at any instant, full disks, cut and damaged rows, files of an enemy.
+"""Runs with faults: kills at any instant, full disks, truncated and damaged rows, malicious files.
 
-What was finished stays, nothing is there twice, and in the end the rows are those of a run that
-nothing befell. `faulty.py` has the faults happen.
+Finished results remain, nothing exists twice, and in the end the rows are those of an undisturbed
+run. `faulty.py` causes the faults.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ TRAINING = ["--epochs", "2", "--train-batch-size", "512"]
 CELLS = ["333013", "111111", "222222", "123123", "303303", "232323"]
 JOBS = ["study", "search"]
 WEIGHTS = r"\.[0-9a-f]{16}\.pt\."
-"""The draft of a trained network's file."""
+"""The draft of the file of a trained network."""
 
 
 def command(job: str, folder: Path, workers: int = 1) -> list[str]:
@@ -67,7 +67,7 @@ def forks() -> Iterator[Forks]:
 
 @pytest.fixture(scope="module")
 def calm(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A run of each job that nothing befell."""
+    """An undisturbed run of each job."""
     folders = {}
     for job in JOBS:
         folders[job] = tmp_path_factory.mktemp(job) / "run"
@@ -77,14 +77,14 @@ def calm(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pa
 
 
 def whole_lines(folder: Path) -> list[bytes]:
-    """The finished rows as they stand in the file, each with its newline."""
+    """The complete rows in the file, each with its newline."""
     path = folder / ROWS
     content = path.read_bytes() if path.exists() else b""
     return [line for line in content.splitlines(keepends=True) if line.endswith(b"\n")]
 
 
 def comparable(folder: Path) -> list[str]:
-    """All rows without what the clock says, in an order of their own."""
+    """All rows in sorted order, without times."""
     rows = [{k: v for k, v in row.items() if k != "seconds"} for row in read_rows(folder)]
     return sorted(json.dumps(row, sort_keys=True) for row in rows)
 
@@ -95,7 +95,7 @@ def assert_each_once(folder: Path) -> None:
 
 
 def assert_as_undisturbed(folder: Path, calm: Path) -> None:
-    """The same rows and the same chosen network."""
+    """The rows and the chosen network are the same."""
     assert comparable(folder) == comparable(calm)
     assert_each_once(folder)
     assert not (folder / DAMAGED).exists()
@@ -105,7 +105,7 @@ def assert_as_undisturbed(folder: Path, calm: Path) -> None:
 
 
 def assert_one_line(ended: Ended, *said: str) -> None:
-    """Exit code 2, and one line on standard error that says this."""
+    """The exit code is 2, and there is one line on standard error that contains these texts."""
     assert ended.code == 2, ended.err
     assert ended.err.startswith("foretell: ")
     assert ended.err.count("\n") == 1, ended.err
@@ -114,7 +114,7 @@ def assert_one_line(ended: Ended, *said: str) -> None:
 
 
 def disturbed(ended: Ended, folder: Path, before: list[bytes]) -> list[bytes]:
-    """The finished rows after a fault: all that were there before it, and perhaps more."""
+    """The finished rows after a fault: all that existed before it, and possibly more."""
     after = whole_lines(folder)
     assert after[: len(before)] == before, ended.operations
     assert_each_once(folder)
@@ -151,7 +151,7 @@ IN_WORDS = {
 def test_killed_at_any_instant_it_ends_as_undisturbed(
     job: str, forks: Forks, calm: dict[str, Path], tmp_path: Path
 ) -> None:
-    """At 24 operations by chance, then at each that is special: torn rows, drafts, checkpoints."""
+    """At 24 random operations, and at each special one: incomplete rows, drafts, checkpoints."""
     dice, folder, kills = random.Random(7), tmp_path / "run", 0
     instants: list[int | str] = [dice.randint(1, 14) for _ in range(24)]
     kept: list[bytes] = []
@@ -166,7 +166,7 @@ def test_killed_at_any_instant_it_ends_as_undisturbed(
         else:
             assert ended.code == -signal.SIGKILL, ended.err
             kills += 1
-        if ended.code == 0 and at in instants:  # it was done before its turn to be killed
+        if ended.code == 0 and at in instants:  # it ended before it could be killed
             shutil.rmtree(folder)
             kept = []
     assert kills > 25
@@ -176,7 +176,7 @@ def test_killed_at_any_instant_it_ends_as_undisturbed(
 def test_killed_with_its_workers_it_ends_as_undisturbed(
     forks: Forks, calm: dict[str, Path], tmp_path: Path
 ) -> None:
-    """While one trains and the other's weights are written."""
+    """It is killed while one worker trains and the weights of the other network are written."""
     folder = tmp_path / "run"
     killed = forks.run(command("search", folder, workers=2), folder, f"write {WEIGHTS}")
     assert killed.code == -signal.SIGKILL, killed.err
@@ -189,7 +189,7 @@ def test_killed_with_its_workers_it_ends_as_undisturbed(
 
 
 def test_workers_end_with_the_process_that_started_them(forks: Forks, tmp_path: Path) -> None:
-    """As when the system kills it for its memory: else they would stay for ever."""
+    """Otherwise they would remain forever, for example if it is killed for lack of memory."""
     folder = tmp_path / "run"
     ended = forks.run(command("study", folder, workers=2), folder, "write rows.jsonl", "orphan")
     assert ended.code == -signal.SIGKILL, ended.err
@@ -209,7 +209,7 @@ def running(group: int) -> list[int]:
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             state, _, of_group = path.read_text().rpartition(")")[2].split()[:3]
-        except OSError:  # it ended just now
+        except OSError:  # it has just ended
             continue
         if int(of_group) == group and state != "Z":
             found.append(int(path.parent.name))
@@ -217,7 +217,7 @@ def running(group: int) -> list[int]:
 
 
 def test_a_finished_training_is_not_done_again(forks: Forks, tmp_path: Path) -> None:
-    """Where a kill or a full disk comes between its last epoch and its row."""
+    """A kill or a full disk comes between its last epoch and its row."""
     folder = tmp_path / "run"
     forks.run(command("search", folder), folder, f"write {WEIGHTS}")
     again = forks.run(command("search", folder), folder, f"replace {WEIGHTS}")
@@ -237,7 +237,7 @@ def test_a_finished_training_is_not_done_again(forks: Forks, tmp_path: Path) -> 
 def test_what_killed_writers_left_is_swept_up(
     forks: Forks, calm: dict[str, Path], tmp_path: Path
 ) -> None:
-    """Drafts of weights are large, and on a full disk the more in the way."""
+    """Drafts of weights are large, and in the way especially on a full disk."""
     for job in JOBS:
         folder = tmp_path / job / "run"
         folder.parent.mkdir()
@@ -255,7 +255,7 @@ def test_what_killed_writers_left_is_swept_up(
 def test_on_a_full_disk_it_stops_and_goes_on_when_there_is_space(
     job: str, forks: Forks, calm: dict[str, Path], tmp_path: Path
 ) -> None:
-    """Full from some operation on, by chance, and at each that is special."""
+    """The disk is full from a random operation on, and from each special one."""
     dice, folder, stops = random.Random(3), tmp_path / "run", 0
     kept: list[bytes] = []
     for at in [*(dice.randint(1, 22) for _ in range(10)), *IN_WORDS[job], None]:
@@ -270,7 +270,7 @@ def test_on_a_full_disk_it_stops_and_goes_on_when_there_is_space(
 
 
 def test_a_full_disk_where_a_folder_is_to_be_made_is_told(forks: Forks, tmp_path: Path) -> None:
-    """The folder of the trained networks."""
+    """The folder of the trained networks cannot be created."""
     folder = tmp_path / "run"
     ended = forks.run(command("search", folder), folder, "mkdir networks", "full")
     assert_one_line(ended, f"cannot write {folder}", "free some space and run again")
@@ -295,7 +295,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_on_a_small_disk_it_stops_and_goes_on_when_there_is_space(
     small_disk: Path, forks: Forks, calm: dict[str, Path]
 ) -> None:
-    """With from no page to half of the disk left, it is full at one file or another."""
+    """With between no page and half of the disk left, it becomes full at different files."""
     folder, filler, stops = small_disk / "run", small_disk / "filler", 0
     kept: list[bytes] = []
     for left in (0, 4, 8, 12, 100, 200):  # KiB
@@ -317,8 +317,8 @@ def test_on_a_small_disk_it_stops_and_goes_on_when_there_is_space(
 def test_rows_cut_at_any_byte_are_kept_up_to_there(
     calm: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last kibibyte of a search, byte by byte; what was dropped is counted and added again."""
-    monkeypatch.setattr(os, "fsync", lambda file: None)  # thousands of times, and nothing is lost
+    """The last kibibyte of a search is cut at each byte; dropped rows are computed again."""
+    monkeypatch.setattr(os, "fsync", lambda file: None)  # thousands of calls
     config, rows = read_config(calm["search"]), read_rows(calm["search"])
     with Store.open(tmp_path / "run", config):
         pass
@@ -327,8 +327,8 @@ def test_rows_cut_at_any_byte_are_kept_up_to_there(
     ends = [at + 1 for at, byte in enumerate(whole) if byte == ord("\n")]
     for size in range(len(whole) - 1024, len(whole) + 1):
         path.write_bytes(whole[:size])
-        (path.parent / KEPT).unlink()  # a killed writer counts no rows
-        kept = sum(end - 1 <= size for end in ends)  # the newline alone may be missing
+        (path.parent / KEPT).unlink()  # a killed writer has not recorded the number of rows
+        kept = sum(end - 1 <= size for end in ends)  # only the newline may be missing
         with Store.open(tmp_path / "run", config) as store:
             assert store.rows() == rows[:kept]
             assert store.repaired == (size not in ends and size + 1 not in ends)
@@ -348,7 +348,7 @@ def test_rows_cut_at_any_byte_are_kept_up_to_there(
 def test_a_second_writer_is_refused_and_the_first_undisturbed(
     job: str, forks: Forks, calm: dict[str, Path], tmp_path: Path
 ) -> None:
-    """The first is stopped in the middle of a row's being written."""
+    """The first process is stopped in the middle of writing a row."""
     folder = tmp_path / "run"
     assert forks.run(command(job, folder), folder, 22).code == -signal.SIGKILL
     first = forks.run(command(job, folder), folder, "write rows.jsonl", "stop")
@@ -366,7 +366,7 @@ def test_a_second_writer_is_refused_and_the_first_undisturbed(
 def test_of_two_retrainings_at_a_time_the_second_is_refused(
     forks: Forks, calm: dict[str, Path], tmp_path: Path
 ) -> None:
-    """They would write the same checkpoint and the same weights."""
+    """Both would write the same checkpoint and the same weights."""
     folder = shutil.copytree(calm["search"], tmp_path / "run")
     anew = ["retrain", str(folder), *TRAINING]
     first = forks.run(anew, folder, "replace .*unfinished", "stop")
@@ -387,7 +387,7 @@ def no_json(line: bytes) -> bytes:
 
 
 def other_value(line: bytes) -> bytes:
-    """Still JSON, and its checksum that of the row it was."""
+    """Valid JSON, with the checksum of the original row."""
     return line.replace(b'"seed":0', b'"seed":9')
 
 
@@ -404,7 +404,7 @@ def test_a_damaged_row_is_named_and_computed_again(
     calm: dict[str, Path],
     tmp_path: Path,
 ) -> None:
-    """A score in the middle, or a training near the end; the others stay as they are."""
+    """A score in the middle or a training near the end is damaged; the others do not change."""
     folder = shutil.copytree(calm[job], tmp_path / "run")
     lines = whole_lines(calm[job])
     number = 3 if job == "study" else 1 + next(n for n, x in enumerate(lines) if b"history" in x)
@@ -418,7 +418,7 @@ def test_a_damaged_row_is_named_and_computed_again(
     assert after[:-1] == [*lines[: number - 1], *lines[number:]]
     assert (folder / DAMAGED).read_bytes() == bad
     assert comparable(folder) == comparable(calm[job])
-    said = f"foretell: {folder / ROWS}:{number} is damaged; moved to {DAMAGED}, to be computed"
+    said = f"foretell: {folder / ROWS}:{number} is damaged; moved to {DAMAGED} and computed"
     assert said in ended.err
     assert ended.err.count("\n") == 1
 
@@ -427,7 +427,7 @@ def test_a_damaged_row_is_named_and_computed_again(
 def test_a_fault_while_damage_is_set_aside_loses_nothing(
     fault: Any, forks: Forks, calm: dict[str, Path], tmp_path: Path
 ) -> None:
-    """At each operation in turn, until the run is open again."""
+    """The fault comes at each operation in turn, until the run is open again."""
     folder = shutil.copytree(calm["search"], tmp_path / "run")
     lines = whole_lines(folder)
     good = [*lines[:2], *lines[3:]]
@@ -447,7 +447,7 @@ def test_a_fault_while_damage_is_set_aside_loses_nothing(
 
 
 class Trap:
-    """Leaves a file behind where it is unpickled."""
+    """An object that creates a file when it is unpickled."""
 
     def __init__(self, sprung: Path) -> None:
         self.sprung = sprung
@@ -457,12 +457,12 @@ class Trap:
 
 
 def traps(sprung: Path) -> list[bytes]:
-    """Files that run code where they are loaded without care: a bare pickle, and torch's own."""
+    """Files that execute code if they are loaded carelessly: a plain pickle, and torch's format."""
     archive = BytesIO()
     torch.save({"about": Trap(sprung), "0.weight": torch.zeros(1)}, archive)
     bare = [pickle.dumps(Trap(sprung), protocol) for protocol in (0, 2)]
     for content in [*bare, archive.getvalue()]:
-        with pytest.raises(Exception):  # noqa: B017, PT011 - whatever comes after the trap
+        with pytest.raises(Exception):  # noqa: B017, PT011 - any error after the trap
             torch.load(BytesIO(content), weights_only=False)["none"]
         assert sprung.exists()
         sprung.unlink()
@@ -483,7 +483,7 @@ def test_chosen_weights_of_an_enemy_are_refused(calm: dict[str, Path], tmp_path:
 def test_weights_of_an_enemy_are_trained_again(
     recorded: bool, forks: Forks, calm: dict[str, Path], tmp_path: Path
 ) -> None:
-    """All that lies in the folder of the trained networks; in a folder of before, too."""
+    """Every file in the folder of trained networks is malicious, also in a run without a record."""
     folder = shutil.copytree(calm["search"], tmp_path / "run")
     for content in traps(tmp_path / "sprung"):
         for path in (folder / "networks").iterdir():
@@ -492,7 +492,7 @@ def test_weights_of_an_enemy_are_trained_again(
             (folder / KEPT).unlink()
         ended = forks.run(command("search", folder), folder)
         assert ended.code == 0, ended.err
-        assert ".pt is damaged; the network is trained again" in ended.err
+        assert ".pt is damaged; the network has been trained again" in ended.err
         assert not (tmp_path / "sprung").exists()
         assert_as_undisturbed(folder, calm["search"])
 
@@ -504,14 +504,14 @@ def test_trained_weights_that_are_gone_are_trained_again(
     shutil.rmtree(folder / "networks")
     ended = forks.run(command("search", folder), folder)
     assert ended.code == 0, ended.err
-    assert ".pt is gone; the network is trained again" in ended.err
+    assert ".pt is missing; the network has been trained again" in ended.err
     assert_as_undisturbed(folder, calm["search"])
 
 
 def test_a_checkpoint_of_an_enemy_is_begun_anew(
     forks: Forks, calm: dict[str, Path], tmp_path: Path
 ) -> None:
-    """In a search and in a retraining, with a digest before it or none."""
+    """This holds for a search and a retraining, with and without a digest before it."""
     folder, sprung = tmp_path / "run", tmp_path / "sprung"
     bare = traps(sprung)
     for content in [bare[1], hashlib.sha256(bare[2]).digest() + bare[2]]:
@@ -530,7 +530,7 @@ def test_a_checkpoint_of_an_enemy_is_begun_anew(
 
 
 def test_every_changed_byte_of_a_checkpoint_is_noticed(tmp_path: Path) -> None:
-    """Then the training begins anew; it never ends elsewhere, nor with an error."""
+    """The training then starts again; it never ends with other results or with an error."""
     data = load_data("digits")
     parts = {name: tuple(x[:60] for x in getattr(data, name)) for name in ("train", "val", "test")}
     few = replace(data, **parts)
@@ -562,7 +562,7 @@ def test_every_changed_byte_of_a_checkpoint_is_noticed(tmp_path: Path) -> None:
 
 
 def crc_line(body: bytes) -> bytes:
-    """A line whose checksum is right, whatever it says."""
+    """A line with a valid checksum and any content."""
     return b'{"crc":"%08x",%b\n' % (zlib.crc32(body), body[1:])
 
 
@@ -581,7 +581,7 @@ def crc_line(body: bytes) -> bytes:
     ids=["pickle", "pickled", "null", "list", "none", "nan", "deep", "long"],
 )
 def test_a_row_of_an_enemy_is_damaged_and_no_more(hostile: bytes, tmp_path: Path) -> None:
-    """Its checksum may be right."""
+    """This holds even if its checksum is valid."""
     row = {"key": {"number": 1}, "value": 1.5}
     with Store.open(tmp_path, {}) as store:
         store.add(row)
@@ -628,7 +628,7 @@ def test_what_is_said_of_the_chosen_network_is_not_trusted(
 def test_weights_of_another_network_are_told(
     job: str, calm: dict[str, Path], tmp_path: Path
 ) -> None:
-    """Tensors, and harmless, but not those of the network; or no dictionary of tensors at all."""
+    """They are harmless tensors of another network, or not a dictionary of tensors at all."""
     folder = shutil.copytree(calm["search"], tmp_path / "run")
     other = {"other": torch.zeros(3)} if job == "study" else [torch.zeros(3)]
     torch.save(other, folder / "chosen.pt")

@@ -1,4 +1,4 @@
-"""Each kind of row has one class: what it writes it reads back, and nothing else spells fields."""
+"""Each kind of row has one class, which reads what it writes and alone uses the field names."""
 
 import json
 import math
@@ -76,7 +76,7 @@ any_row = st.one_of(
 
 
 def stored(row: Declared) -> Row:
-    """As the file gives it back."""
+    """The row as read from the file."""
     found: Row = json.loads(canonical({"key": row.key(), **row.values()}))
     return found
 
@@ -88,7 +88,7 @@ def text_of(row: Declared) -> str:
 
 @given(any_row)
 def test_what_is_written_is_read_back(row: Declared) -> None:
-    """nan too, which no equality knows, but its text does."""
+    """This includes nan, which is not equal to itself, but has the same text."""
     (read,) = rows_of(KINDS[row.kind], [stored(row)])
     assert type(read) is type(row)
     assert text_of(read) == text_of(row)
@@ -97,7 +97,7 @@ def test_what_is_written_is_read_back(row: Declared) -> None:
 
 @pytest.mark.parametrize("job", ["search", "study", "simulated"])
 def test_every_row_of_before_is_of_a_declared_kind(job: str) -> None:
-    """Its key comes out of its class byte for byte."""
+    """Its key is the one that its class computes, byte for byte."""
     for row in read_rows(BEFORE / job):
         (read,) = rows_of(KINDS[row["key"]["kind"]], [row])
         assert canonical(read.key()) == canonical(row["key"])
@@ -126,9 +126,9 @@ def test_a_row_without_values_asks_for_the_finished_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_row_that_is_not_what_its_kind_says_is_one_line(kind: str) -> None:
-    """Its checksum may be right, and its kind's name."""
+    """Its checksum may be valid, and its kind known."""
     for values in ({}, {"value": "much", "trained": 3, "history": [None]}):
-        with pytest.raises(ForetellError, match=f"a row is of kind '{kind}' but not as") as caught:
+        with pytest.raises(ForetellError, match=f"a row of kind '{kind}' does not have") as caught:
             rows_of(KINDS[kind], [{"key": {"kind": kind}, **values}])
         assert "\n" not in str(caught.value)
 

@@ -1,7 +1,7 @@
-"""Run folders written before the redesign, in `before/`, open and continue under today's code.
+"""Run folders of an earlier version, in `before/`, can be opened and resumed.
 
-Their row keys stand here byte for byte: whoever changes what a key says makes all runs of before
-compute everything anew, and sees it here first.
+Their row keys are tested byte for byte: a change of the keys would make all existing runs compute
+everything again.
 """
 
 import json
@@ -42,12 +42,12 @@ def command(job: str, root: Path) -> list[str]:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A copy that may be written."""
+    """A writable copy."""
     return shutil.copytree(BEFORE, tmp_path / "before")
 
 
 def keys_of(folder: Path) -> list[str]:
-    """The keys as they stand in the file, without a parser of ours between."""
+    """The keys in the file, read without our own parser."""
     found = []
     for line in (folder / ROWS).read_text().splitlines():
         start = line.index('"key":') + len('"key":')
@@ -56,7 +56,7 @@ def keys_of(folder: Path) -> list[str]:
 
 
 def comparable(folder: Path) -> dict[str, Any]:
-    """Each row's values by its key, without what the clock and the versions say."""
+    """The values of each row by its key, without times and versions."""
     loose = ("key", "seconds", "made_with", "before")
     return {
         canonical(row["key"]): {n: v for n, v in row.items() if n not in loose}
@@ -65,7 +65,7 @@ def comparable(folder: Path) -> dict[str, Any]:
 
 
 def assert_same(found: Any, expected: Any) -> None:
-    """Equal, numbers to what another processor may round otherwise."""
+    """Both are equal, numbers up to what another processor may round differently."""
     if isinstance(expected, dict):
         assert found.keys() == expected.keys()
         for name, value in expected.items():
@@ -95,7 +95,7 @@ def test_the_same_command_computes_nothing_again(job: str, root: Path) -> None:
 
 @pytest.mark.parametrize("job", JOBS)
 def test_a_run_cut_short_continues_to_the_same_keys_and_values(job: str, root: Path) -> None:
-    """Where a kill came after some rows: every kind of row is made again."""
+    """The run is cut after some rows, so that every kind of row is computed again."""
     kept = {"search": 3, "study": 3, "simulated": 1}[job]
     lines = (root / job / ROWS).read_bytes().splitlines(keepends=True)
     reduced = [line for line in lines if b'"kind":"reduced"' in line]

@@ -1,4 +1,4 @@
-"""A run scores by its ScoreSettings, all of them, and its row keys and configuration say so."""
+"""A run uses all its ScoreSettings, and its row keys and configuration contain them."""
 
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ def study(folder: Path, scoring: ScoreSettings, workers: int = 1) -> list[Any]:
 
 
 def alone(**options: Any) -> dict[str, float]:
-    """The same scores by `foretell.score`."""
+    """The same scores, computed by `foretell.score`."""
     data = load_data("digits")
     space = make_space("nb201", {**SPACE, "classes": 10, "in_channels": 1, "resolution": 8})
     batch = Batch(*minibatch(data.train, 8, 0))
@@ -109,7 +109,7 @@ def test_workers_compute_a_loss_of_the_users_own(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_workers_cannot_have_is_refused_at_once(tmp_path: Path) -> None:
-    """In this process it can be used."""
+    """In this process, it can be used."""
     scoring = ScoreSettings(loss=lambda outputs, targets: outputs.square().mean())
     with pytest.raises(ForetellError, match=r"^the loss .* cannot be sent .* use workers=1$"):
         study(tmp_path / "run", scoring, workers=2)

@@ -1,4 +1,4 @@
-"""The store keeps what it was given: through kills, torn and damaged lines, and full disks."""
+"""The store keeps what it was given, despite kills, torn or damaged lines, and full disks."""
 
 import json
 import os
@@ -106,7 +106,7 @@ def test_adding_again_writes_nothing_and_other_values_are_refused(tmp_path: Path
 )
 def test_what_is_no_row_is_refused_and_leaves_no_trace(tmp_path: Path, bad: Any) -> None:
     with Store.open(tmp_path, CONFIG) as store:
-        with pytest.raises(ForetellError, match=r"a row is|write None"):
+        with pytest.raises(ForetellError, match=r"the row has the fields|write None"):
             store.add(bad)
         assert store.rows() == []
     assert (tmp_path / ROWS).read_bytes() == b""
@@ -203,7 +203,7 @@ def test_equal_settings_continue_in_any_order_and_as_tuples(tmp_path: Path) -> N
 
 def test_a_folder_of_something_else_is_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("all my work")
-    with pytest.raises(ForetellError, match=r"is not a run: .* holds thesis.tex; give a new"):
+    with pytest.raises(ForetellError, match=r"is not a run: .* contains thesis.tex; give a new"):
         Store.open(tmp_path, CONFIG)
     assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.tex"]
     with pytest.raises(ForetellError, match="is not a run"):
@@ -215,7 +215,7 @@ def test_a_folder_of_something_else_is_left_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"format": 2, "config": {}}', "format 2, this foretell knows format 1"),
+        ('{"format": 2, "config": {}}', "format 2, but this version of foretell reads format 1"),
         ('{"format": 1}', "is damaged; restore it"),
         ('{"format": 1, "con', "is damaged; restore it"),
     ],
@@ -437,10 +437,10 @@ def test_a_lost_end_is_counted_in_a_run_that_was_closed(tmp_path: Path) -> None:
     whole = (tmp_path / ROWS).read_bytes()
     for size in range(len(whole) - 1):
         (tmp_path / ROWS).write_bytes(whole[:size])
-        with pytest.raises(ForetellError, match=rf"{ROWS} lacks \d of its 4 rows; continue"):
+        with pytest.raises(ForetellError, match=rf"{ROWS} lacks \d of its 4 rows; resume"):
             read_rows(tmp_path)
     with Store.open(tmp_path, CONFIG) as store:
-        assert store.notice == f"{tmp_path / ROWS} lacks 1 of its 4 rows; computed again"
+        assert store.notice == f"{tmp_path / ROWS} lacks 1 of its 4 rows, which are computed again"
         store.add(made[3])
     assert read_rows(tmp_path) == made
 

@@ -1,1 +1,1 @@
-"""Runs: work done in any number of processes, kept as rows in a folder."""
+"""Runs: work that is done in any number of processes, whose results are rows in a folder."""

@@ -1,4 +1,4 @@
-"""A run's folder and `run.json`, the configuration that made it and that never changes."""
+"""The folder of a run and its `run.json`, the configuration, which never changes."""
 
 import json
 import os
@@ -18,7 +18,7 @@ __all__ = ["LOCK", "RUN", "acquired", "locked", "read_config", "refuse_foreign",
 
 FORMAT = 1
 RUN, LOCK = "run.json", ".lock"
-MEND = "run the command that made it again, or give another --run folder"
+MEND = "repeat the command that made it, or give another --run folder"
 
 
 def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
@@ -28,12 +28,12 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
         return configuration(kept(folder, RUN, MEND), folder)
     except FileNotFoundError:
         raise RunStateError(
-            f"{folder} is not a run: it has no {RUN}; give a run's folder", folder, "not a run"
+            f"{folder} is not a run: it has no {RUN}; give the folder of a run", folder, "not a run"
         ) from None
 
 
 def configuration(content: bytes, folder: Path) -> dict[str, Any]:
-    """What run.json says. Raises RunStateError if it is damaged or of another format."""
+    """The configuration in run.json. Raises RunStateError if it is damaged or in another format."""
     try:
         run = json.loads(content)
         version, config = run["format"], run["config"]
@@ -41,8 +41,8 @@ def configuration(content: bytes, folder: Path) -> dict[str, Any]:
         raise damaged(folder / RUN, folder, "restore it or give another --run folder") from None
     if version != FORMAT or not isinstance(config, dict):
         raise RunStateError(
-            f"{folder} is a run in format {version!r}, this foretell knows format {FORMAT}; "
-            "use the foretell that wrote it or give another --run folder",
+            f"{folder} is a run in format {version!r}, but this version of foretell reads format "
+            f"{FORMAT}; use the version that wrote it, or give another --run folder",
             folder,
             "other version",
         )
@@ -50,12 +50,12 @@ def configuration(content: bytes, folder: Path) -> dict[str, Any]:
 
 
 def settle(path: Path, config: Mapping[str, Any]) -> str:
-    """Write run.json, or compare it if it is there; a line that says what was damaged, or nothing.
+    """Write run.json, or compare it if it exists. Returns a notice if a file was damaged.
 
     Raises RunStateError if the run was made with another configuration.
     """
     for below in (path, path / "networks"):
-        delete_drafts(below, ".tmp")  # drafts ended so before, too
+        delete_drafts(below, ".tmp")  # the suffix of drafts in earlier versions
     text = json.dumps({"format": FORMAT, "config": config}, indent=2, allow_nan=False)
     content = f"{text}\n".encode()
     try:
@@ -64,7 +64,7 @@ def settle(path: Path, config: Mapping[str, Any]) -> str:
         if (path / RUN).exists():
             require_equal(path, configuration((path / RUN).read_bytes(), path), config)
         record_anew(path)
-        return f"{path / KEPT} was damaged and is written anew"
+        return f"{path / KEPT} was damaged and has been written again"
     if not (path / RUN).exists():
         keep(path, RUN, content)
         return ""
@@ -74,12 +74,12 @@ def settle(path: Path, config: Mapping[str, Any]) -> str:
         if error.reason != "damaged" or digest_of(content) not in record.files.get(RUN, ()):
             raise
         keep(path, RUN, content)
-        return f"{path / RUN} was damaged and is written anew"
+        return f"{path / RUN} was damaged and has been written again"
     return ""
 
 
 def require_equal(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Raise RunStateError, naming what differs, unless both are the same configuration."""
+    """Raise RunStateError that names the differences, unless the configurations are equal."""
     old, new = flat(before), flat(now)
     differing = [
         f"{name} was {short(old.get(name))}, now {short(new.get(name))}"
@@ -89,14 +89,14 @@ def require_equal(path: Path, before: Mapping[str, Any], now: Mapping[str, Any])
     if differing:
         raise RunStateError(
             f"{path} was made with other settings ({'; '.join(differing)}); "
-            "give another --run folder or the settings of before",
+            "give another --run folder, or the same settings as before",
             path,
             "other settings",
         )
 
 
 def flat(config: Mapping[str, Any], above: str = "") -> dict[str, str]:
-    """Every single setting as JSON text, by its dotted name.
+    """Every setting as JSON text, by its dotted name.
 
     >>> flat({"seed": 0, "train": {"lr": 0.1}})
     {'seed': '0', 'train.lr': '0.1'}
@@ -111,20 +111,20 @@ def flat(config: Mapping[str, Any], above: str = "") -> dict[str, str]:
 
 
 def short(text: str | None) -> str:
-    """A setting's text as an error shows it."""
+    """The text of a setting as shown in an error message."""
     if text is None:
         return "absent"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def refuse_foreign(path: Path) -> None:
-    """Raise RunStateError for a folder of something that is not a run: never write among it."""
+    """Raise RunStateError if the folder has other files, so that nothing is written among them."""
     if (path / RUN).exists():
         return
     for entry in sorted(path.iterdir()):
         if not entry.name.startswith((LOCK, KEPT, f".{RUN}.", f".{KEPT}.")):
             raise RunStateError(
-                f"{path} is not a run: it has no {RUN} but holds {entry.name}; "
+                f"{path} is not a run: it has no {RUN} but contains {entry.name}; "
                 "give a new or empty --run folder",
                 path,
                 "not a run",
@@ -132,7 +132,7 @@ def refuse_foreign(path: Path) -> None:
 
 
 def acquired(path: Path) -> filelock.BaseFileLock:
-    """The lock of a run folder, held. Raises RunStateError if it has a writer already."""
+    """The acquired lock of a run folder. Raises RunStateError if another process holds it."""
     lock = filelock.FileLock(path / LOCK, timeout=0, thread_local=False)
     try:
         lock.acquire()
@@ -148,9 +148,9 @@ def acquired(path: Path) -> filelock.BaseFileLock:
 
 @contextmanager
 def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """Be the one writer of a run's files other than its rows.
+    """Within the block, be the only writer of the files of a run other than its rows.
 
-    Raises RunStateError if it has a writer already, ForetellError if it cannot be written.
+    Raises RunStateError if another process is writing, and ForetellError if it cannot be written.
     """
     path = Path(folder)
     with os_errors_told(path):

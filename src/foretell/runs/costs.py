@@ -1,4 +1,4 @@
-"""What architectures of a run cost, each measured once and kept as a row."""
+"""The costs of the architectures of a run, each measured once and stored as a row."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -17,7 +17,7 @@ from foretell.tables import read_table
 __all__ = ["CostBook", "column_of"]
 
 SAMPLES = 2
-"""Of the minibatch, for the forward passes; batch normalisation needs two."""
+"""The number of samples in the forward passes; batch normalisation requires two."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,7 @@ class CostBook:
 
 
 def column_of(name: str, space: Space) -> "pd.Series[float]":
-    """What `TABLE:COLUMN` says of each architecture.
+    """The costs in `TABLE:COLUMN`, indexed by the text of the architecture.
 
     Raises ForetellError if there is no such table of the space, or no such column of costs.
     """
@@ -69,6 +69,6 @@ def column_of(name: str, space: Space) -> "pd.Series[float]":
 
 @lru_cache(maxsize=8)
 def read_column(name: str, space: str) -> "pd.Series[float]":
-    """Read once a process."""
+    """A column of costs, read once per process."""
     table, _, column = name.rpartition(":")
     return read_table(table, space=space).cost_of(column)

@@ -1,4 +1,4 @@
-"""Answer a searcher's questions from the store, or by having scores and trainings computed."""
+"""Answers the questions of a searcher from the store, or by computing scores and trainings."""
 
 import hashlib
 import math
@@ -33,7 +33,7 @@ Task = ScoreTask | TrainTask
 
 @dataclass(frozen=True, eq=False)
 class Evaluator:
-    """Has each thing computed once, and keeps it as a row."""
+    """Computes each score and training once, and stores it as a row."""
 
     work: Work
     store: Store
@@ -41,19 +41,19 @@ class Evaluator:
     at_once: int
     tally: Tally
     refusals: bool = False
-    """Whether a network that cannot be scored gets a row that says why, as in a zoo; where the
-    networks are of one space, the first one ends the run."""
+    """Whether a network that cannot be scored gets a row with the reason, as in a zoo; otherwise,
+    the first such network ends the run."""
     reduced: str = ""
-    """The name of the reduced training that `work` is, where a study compares scores with it: then
-    a training's row is a ReducedRow, and its weights are not kept."""
+    """The name of the reduced training that `work` describes, in a study that compares scores with
+    it. The row of a training is then a ReducedRow, and its weights are not kept."""
 
     def answer(self, questions: list[Question]) -> list[float]:
-        """For each question the score by `work.by` or the validation accuracy; higher is better."""
+        """For each question, the score by `work.by` or the validation accuracy; more is better."""
         self.compute(questions)
         return [self._value(question) for question in questions]
 
     def compute(self, questions: list[Question]) -> None:
-        """Have computed what is missing, several at once, and store each as soon as it is there."""
+        """Compute missing results, several at a time, and store each as soon as it is available."""
         tasks: dict[Question, Task] = {}
         asked: Mapping[Question, Callable[[], Any]] = tasks
         for question in questions:
@@ -82,25 +82,25 @@ class Evaluator:
         return self._stored(self._train_row(arch)).trained
 
     def network(self, arch: Arch) -> Network:
-        """What rebuilds the untrained network."""
+        """The description of the untrained network that row keys contain."""
         if arch not in self._networks:
             space, seed = self.work.space, self.work.seed
             self._networks[arch] = Network(space.name, self._settings, space.format(arch), seed)
         return self._networks[arch]
 
     def weights(self, arch: Arch) -> tuple[bytes, Trained]:
-        """A trained network's weights, as `torch.save` writes a state_dict, and their training.
+        """The weights of a trained network as written by `torch.save`, and its training.
 
-        Where their file is gone or damaged the network is trained again, and `store.notice` says
-        so. Raises ForetellError if that fails.
+        If their file is missing or damaged, the network is trained again, with a line in
+        `store.notice`. Raises ForetellError if that fails.
         """
         name = self._weights_name(arch)
         try:
             content = self.store.kept(name)
             fill(self.work.space.build(arch, self.work.seed), content)
         except FileNotFoundError:
-            state = "is gone"
-        except Exception:  # what torch raises of a damaged file is anyone's guess
+            state = "is missing"
+        except Exception:  # torch may raise anything for a damaged file
             state = "is damaged"
         else:
             return content, self.training(arch)
@@ -108,19 +108,21 @@ class Evaluator:
         trained, content = untrained(result.why) if isinstance(result, Lost) else result
         path = self.store.folder / name
         if not trained.history:
-            raise ForetellError(f"{path} {state} and can't be trained again: {trained.why}")
+            raise ForetellError(
+                f"{path} {state}, and the network cannot be trained again: {trained.why}"
+            )
         self.store.keep(name, content)
         self._checkpoint(arch).unlink(missing_ok=True)
-        self.store.tell(f"{path} {state}; the network is trained again")
+        self.store.tell(f"{path} {state}; the network has been trained again")
         return content, trained
 
     def _weights_name(self, arch: Arch) -> str:
-        """Of the file in the run's folder that keeps the trained weights of this architecture."""
+        """The name of the file in the run folder with the trained weights of the architecture."""
         key = canonical(self._train_row(arch).key())
         return f"networks/{hashlib.sha256(key.encode()).hexdigest()[:16]}.pt"
 
     def _checkpoint(self, arch: Arch) -> Path:
-        """Where a stopped training of this architecture goes on from."""
+        """The checkpoint from which a stopped training of the architecture resumes."""
         weights = self.store.folder / self._weights_name(arch)
         return weights.with_name(f"{weights.stem}{UNFINISHED}")
 
@@ -149,7 +151,7 @@ class Evaluator:
         return score.value if PROXIES[by].higher_is_better else -score.value
 
     def _task(self, question: Question) -> Task | None:
-        """What has to be computed for an answer; None if it is all there."""
+        """The task that computes the missing results of a question; None if nothing is missing."""
         missing = self._missing_training if question.kind == "train" else self._missing_scores
         return missing(question.arch)
 
@@ -157,7 +159,7 @@ class Evaluator:
         if self._training_row(arch).key() not in self.store:
             return self._train_task(arch)
         if not self.reduced:
-            self._checkpoint(arch).unlink(missing_ok=True)  # a kill may have come before
+            self._checkpoint(arch).unlink(missing_ok=True)  # a killed process may have left it
         return None
 
     def _train_task(self, arch: Arch) -> TrainTask:
@@ -186,7 +188,7 @@ class Evaluator:
             add(self.store, replace(self._score_row(arch, proxy), score=score))
 
     def _keep_training(self, arch: Arch, trained: Trained, weights: bytes) -> None:
-        """The weights are written before the row that promises them."""
+        """Store a training: first the weights, then the row, which implies that they exist."""
         if self.reduced:
             add(self.store, reduced_row(self._reduced_row(arch), trained, self._minibatches))
             return
@@ -221,7 +223,7 @@ class Evaluator:
 
     @cached_property
     def _minibatches(self) -> int:
-        """How many a training sees."""
+        """The number of minibatches that a training processes."""
         training = self.work.training
         samples = len(loaded(self.work.data).train[1])
         return -(-samples // training.batch_size) * (training.stop_after or training.epochs)
@@ -229,12 +231,12 @@ class Evaluator:
 
 @dataclass(frozen=True)
 class Refusing:
-    """A task whose network may be one that cannot be computed: then the reason is its result."""
+    """A task whose result is the reason if its network cannot be computed."""
 
     task: Task
 
     def __call__(self) -> Any:
-        """What the task gives, or `Lost`."""
+        """The result of the task, or `Lost` with the reason."""
         try:
             return self.task()
         except ForetellError as error:
@@ -242,19 +244,19 @@ class Refusing:
 
 
 def lost(task: Task, why: str) -> Any:
-    """A result for a network that could not be computed: undefined, for this reason."""
+    """The undefined result, with the reason, of a task that could not be computed."""
     if isinstance(task, TrainTask):
         return untrained(why)
     return dict.fromkeys(task.proxies, Score(math.nan, 0.0, why))
 
 
 def untrained(why: str) -> tuple[Trained, bytes]:
-    """The result of a training that could not be computed."""
+    """The undefined result, with the reason, of a training that could not be computed."""
     return Trained(math.nan, math.nan, 0.0, (), why), b""
 
 
 def reduced_row(asked: ReducedRow, trained: Trained, minibatches: int) -> ReducedRow:
-    """The row of a reduced training, finished."""
+    """The finished row of a reduced training."""
     return replace(
         asked,
         value=trained.val_accuracy,

@@ -1,12 +1,12 @@
-"""The files that a run keeps: written whole or not at all, and checked whenever they are read.
+"""The files that a run keeps: they are written atomically, and checked whenever they are read.
 
-`kept.json` in the run's folder records the SHA-256 of each file beside the rows, and how many rows
-there were when the run was last closed, so that neither a changed byte nor a lost end goes
-unnoticed. Before a file changes, the digest that it will have is recorded beside the one that it
-has: a kill at any instant leaves a file that is as recorded.
+`kept.json` in the run folder records the SHA-256 digest of each file except the rows, and the
+number of rows when the run was last closed, so that neither a changed byte nor missing rows at the
+end go unnoticed. Before a file is changed, its new digest is recorded in addition to the old one,
+so that the record is valid at any instant, even if the process is killed.
 
-A file that is not recorded, as in the folders of foretell before there was a `kept.json`, is read
-as it is.
+A file that is not recorded is read without a check, as in run folders written before `kept.json`
+existed.
 """
 
 import hashlib
@@ -32,25 +32,25 @@ __all__ = [
 ]
 
 KEPT = "kept.json"
-AGAIN = "run the command that made it again"
+AGAIN = "repeat the command that made it"
 READS = 3
-"""A writer may change file and record between two reads of theirs."""
+"""The number of attempts, since a writer may change the file between reading it and its record."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """What `kept.json` says."""
+    """The content of `kept.json`."""
 
     files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """By name within the folder, the digests that the file may have: two while it is changed."""
+    """The valid digests by the name of the file in the folder: two while the file is changed."""
     rows: int = 0
-    """How many there were when the run was last closed."""
+    """The number of rows when the run was last closed."""
 
 
 def keep(folder: Path, name: str, content: bytes) -> None:
-    """Write a file of a run whose one writer is the caller, and record it.
+    """Write a file of a run and record it; the caller must be the only writer of the run.
 
-    Raises ForetellError if it cannot be written; then what was there still is.
+    Raises ForetellError if it cannot be written; the previous file is then unchanged.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -71,9 +71,9 @@ def keep(folder: Path, name: str, content: bytes) -> None:
 
 
 def keep_pair(folder: Path, weights: tuple[str, bytes], about: tuple[str, bytes]) -> None:
-    """Write a network's weights and the file that describes them, each a name and its content.
+    """Write the weights of a network and the file that describes them, each as (name, content).
 
-    At no instant do weights stand beside the description of others.
+    At no instant does the folder contain weights with the description of others.
     """
     described = folder / about[0]
     if described.is_file() and described.read_bytes() != about[1]:
@@ -85,8 +85,8 @@ def keep_pair(folder: Path, weights: tuple[str, bytes], about: tuple[str, bytes]
 def kept(folder: Path, name: str, mend: str = AGAIN) -> bytes:
     """The content of a file of a run.
 
-    Raises FileNotFoundError where there is none, RunStateError if it is not as it was written;
-    `mend` says in the message how to have it again.
+    Raises FileNotFoundError if it does not exist, and RunStateError if it is damaged; `mend` is the
+    part of the message that says how to restore it.
     """
     path = folder / name
     for _ in range(READS):
@@ -103,7 +103,7 @@ def kept(folder: Path, name: str, mend: str = AGAIN) -> bytes:
 
 
 def read_record(folder: Path) -> Record:
-    """What is recorded of a run's files; of none in a folder without a record.
+    """The record of the files of a run; empty for a folder without a record.
 
     Raises RunStateError if the record is damaged.
     """
@@ -119,13 +119,13 @@ def read_record(folder: Path) -> Record:
 
 
 def record_rows(folder: Path, count: int) -> None:
-    """Record that the run has so many rows."""
+    """Record the number of rows of the run."""
     if (record := read_record(folder)).rows != count:
         write_record(folder, replace(record, rows=count))
 
 
 def record_anew(folder: Path) -> None:
-    """Record the files as they are, where the record itself was damaged."""
+    """Record the files as they are, after the record itself was damaged."""
     names = [path for pattern in KINDS for path in sorted(folder.glob(pattern))]
     files = {
         path.relative_to(folder).as_posix(): (digest_of(path.read_bytes()),)
@@ -137,16 +137,16 @@ def record_anew(folder: Path) -> None:
 
 KINDS = ("*.json", "*.parquet", "*.pt", "networks/*.pt")
 UNFINISHED = ".unfinished.pt"
-"""Ends the name of a checkpoint, which holds its own digest."""
+"""The suffix of a checkpoint, which contains its own digest."""
 
 
 def damaged(path: Path, folder: Path, mend: str) -> RunStateError:
-    """The error for a file that is not as it was written."""
+    """The error for a damaged file."""
     return RunStateError(f"{path} is damaged; {mend}", folder, "damaged")
 
 
 def digest_of(content: bytes) -> str:
-    """As `sha256sum` prints it."""
+    """The SHA-256 digest, as `sha256sum` prints it."""
     return hashlib.sha256(content).hexdigest()
 
 
@@ -161,7 +161,7 @@ def write_record(folder: Path, record: Record) -> None:
 
 
 def written(record: Record) -> bytes:
-    """A record as JSON, its own digest first.
+    """A record as JSON, starting with its own digest.
 
     >>> parsed(written(Record({"a.pt": ("0f",)}, rows=3)))
     Record(files={'a.pt': ('0f',)}, rows=3)
@@ -172,7 +172,7 @@ def written(record: Record) -> bytes:
 
 
 def parsed(content: bytes) -> Record | None:
-    """The record that was written so, byte for byte, or None."""
+    """The record, or None if the content is not byte for byte what `written` returns for it."""
     try:
         said = json.loads(content)
         files = {str(name): tuple(map(str, digests)) for name, digests in said["files"].items()}

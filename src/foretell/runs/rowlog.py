@@ -1,8 +1,8 @@
-"""The lines of a log of rows: how one is written, and what a file of them holds.
+"""The log of rows: formats its lines, and parses and checks a file of them.
 
 A line is a JSON object: `crc`, then the row as canonical JSON (sorted names, no spaces, ASCII)
-without its opening brace. `crc` is the CRC-32 of that row, so a changed byte is noticed even
-where the line is still valid JSON.
+without its opening brace. `crc` is the CRC-32 of the row, so a changed byte is noticed even if the
+line is still valid JSON.
 """
 
 import json
@@ -15,27 +15,27 @@ from typing import Any
 from foretell.errors import ForetellError
 
 Row = Mapping[str, Any]
-"""`{"key": {...}, ...values}`; not to be changed once it is in a store."""
+"""`{"key": {...}, ...values}`; it must not be changed after it was added to a store."""
 
 canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
-"""The one JSON text of a value: equal values, equal texts."""
+"""Canonical JSON: equal values have equal texts."""
 
 
 def refuse(constant: str) -> None:
-    """Raise ValueError for what Python reads and JSON does not have."""
-    raise ValueError(f"{constant} is no JSON")
+    """Raise ValueError for a constant that Python accepts but JSON does not have, such as NaN."""
+    raise ValueError(f"{constant} is not JSON")
 
 
 decoder = json.JSONDecoder(parse_constant=refuse)
 
 
 KEY = '{"key":'
-"""Begins a row with no field whose name sorts before."""
+"""The beginning of a row that has no field whose name sorts before `key`."""
 
 
 @dataclass(frozen=True)
 class Damage:
-    """A line that cannot be believed."""
+    """A line that is damaged."""
 
     number: int  # from 1
     line: bytes
@@ -44,17 +44,20 @@ class Damage:
 
 @dataclass(frozen=True)
 class Log:
-    """What a file of rows holds, good and bad."""
+    """The content of a file of rows: valid rows and damaged lines."""
 
     rows: dict[str, Row]  # by canonical key, in the order of the file
     text: bytes  # the lines of these rows and nothing else
     damaged: list[Damage]
-    torn: int  # 1 if the file ends within a line, else 0
-    clean: bool  # the file is `text`, byte for byte
+    torn: int  # 1 if the last line is incomplete, otherwise 0
+    clean: bool  # whether the file is `text`, byte for byte
 
 
 def read_log(path: Path) -> Log:
-    """What the file holds; no file is no rows. Raises ForetellError if it cannot be read."""
+    """The content of the file; empty if it does not exist.
+
+    Raises ForetellError if it cannot be read.
+    """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -62,7 +65,7 @@ def read_log(path: Path) -> Log:
     except OSError as error:
         raise ForetellError(f"cannot read {path}: {error.strerror}; check the folder") from None
     *lines, end = content.split(b"\n")
-    if parse_line(end) is not None:  # whole, only its newline is missing
+    if parse_line(end) is not None:  # complete except for its newline
         lines, end = [*lines, end], b""
     rows: dict[str, Row] = {}
     good: list[bytes] = []
@@ -82,7 +85,7 @@ def read_log(path: Path) -> Log:
 
 
 def row_line(body: str) -> bytes:
-    r"""The line of a row given as canonical JSON.
+    r"""The line for a row that is given as canonical JSON.
 
     >>> row_line('{"key":{"proxy":"snip"},"value":4.25}')
     b'{"crc":"41831abe","key":{"proxy":"snip"},"value":4.25}\n'
@@ -100,7 +103,7 @@ def parse_line(line: bytes) -> tuple[str, Row] | None:
         if not body.startswith(KEY):
             row: dict[str, Any] = decoder.decode(body)
             return (canonical(row["key"]), row) if isinstance(row["key"], dict) else None
-        key, end = decoder.raw_decode(body, len(KEY))  # it is canonical as it stands
+        key, end = decoder.raw_decode(body, len(KEY))  # the key is in canonical form
         values = decoder.decode("{" + body[end + 1 :]) if body[end] == "," else {}
         if not isinstance(key, dict) or (body[end:] != "}" and not values):
             return None
@@ -110,19 +113,20 @@ def parse_line(line: bytes) -> tuple[str, Row] | None:
 
 
 def checked(row: Row) -> tuple[str, str]:
-    """The row's key and the row, both as canonical JSON.
+    """The key of the row and the row, both as canonical JSON.
 
-    Raises ForetellError if there is no key or something in it is not plain JSON.
+    Raises ForetellError if there is no key, or if the row is not plain JSON.
     """
     key = row.get("key")
     if not isinstance(key, Mapping) or "crc" in row:
         raise ForetellError(
-            f"a row is {{'key': {{...}}, ...values}} without 'crc'; got the fields {sorted(row)}"
+            f"the row has the fields {sorted(row)}; expected {{'key': {{...}}, ...values}} without "
+            "'crc'"
         )
     try:
         return canonical(key), canonical(row)
     except (TypeError, ValueError) as error:
         raise ForetellError(
             f"the row of {key} is not plain JSON ({error}); "
-            "write None, and the reason as 'why', for what is not a finite number"
+            "for a number that is not finite, write None, and the reason as 'why'"
         ) from None

@@ -1,10 +1,10 @@
-"""The kinds of rows that a run keeps, one class each.
+"""The kinds of rows that a run stores, with one class per kind.
 
-A stored row is JSON: `{"key": {"kind": "score", ...}, ...values}`. The class of a kind knows what
-its key and its values hold, and reads a stored row back; nothing else spells the names of their
-fields. A row without values is a question: the store is asked for its `key()`.
+A stored row is JSON: `{"key": {"kind": "score", ...}, ...values}`. The class of a kind defines the
+fields of its key and of its values, and reads a stored row back; nothing else uses the names of
+these fields. An object without values serves to look up a row by its `key()`.
 
-What is undefined is nan in a row's class and null in its JSON, the reason beside it as `why`.
+Undefined values are nan in the object and null in JSON, with the reason in the field `why`.
 """
 
 import math
@@ -37,35 +37,35 @@ __all__ = [
 ]
 
 MADE_WITH = f"foretell {__version__}, torch {torch.__version__}"
-"""The programs that make a row; not part of its key."""
+"""The versions that a row was computed with; not part of its key."""
 
 
 class Declared(Protocol):
-    """A row of a declared kind."""
+    """A row of one of the kinds below."""
 
     kind: ClassVar[str]
 
     def key(self) -> dict[str, Any]:
-        """All that decides the values, as the store knows the row by it."""
+        """The row key: everything that determines the values."""
 
     def values(self) -> dict[str, Any]:
-        """What was found, as JSON values."""
+        """The results as JSON values."""
 
     @classmethod
     def read(cls, stored: Stored) -> Self:
-        """The row again. Raises KeyError, TypeError or ValueError for what is not of this kind."""
+        """The row from its JSON. Raises KeyError, TypeError or ValueError for any other JSON."""
 
 
 Kind = TypeVar("Kind", bound=Declared)
 
 
 def add(store: Store, row: Declared) -> None:
-    """Write a finished row."""
+    """Add a finished row to the store."""
     store.add({"key": row.key(), **row.values()})
 
 
 def find(store: Store, asked: Kind) -> Kind | None:
-    """The finished row with the key of the one that is asked for, or None."""
+    """The stored row with the same key, or None."""
     stored = store.get(asked.key())
     return None if stored is None else read_as(type(asked), stored)
 
@@ -73,7 +73,7 @@ def find(store: Store, asked: Kind) -> Kind | None:
 def rows_of(kind: type[Kind], rows: Iterable[Stored]) -> list[Kind]:
     """The rows of one kind, in their order.
 
-    Raises ForetellError for one that is of this kind by its name alone.
+    Raises ForetellError for a row that has the name of this kind but other fields.
     """
     return [read_as(kind, row) for row in rows if row["key"].get("kind") == kind.kind]
 
@@ -84,19 +84,19 @@ def read_as(kind: type[Kind], row: Stored) -> Kind:
         return kind.read(row)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ForetellError(
-            f"a row is of kind {kind.kind!r} but not as this foretell writes them "
-            f"({type(error).__name__}: {error}); use the foretell that wrote it"
+            f"a row of kind {kind.kind!r} does not have the fields of this version of foretell "
+            f"({type(error).__name__}: {error}); use the version that wrote it"
         ) from error
 
 
 def versions(rows: Iterable[Stored]) -> list[str]:
-    """The programs that made the rows, each once."""
+    """The versions that the rows were computed with, without duplicates."""
     return sorted({str(row["made_with"]) for row in rows if "made_with" in row})
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """An untrained network, by what rebuilds it."""
+    """The description of an untrained network, from which it can be rebuilt."""
 
     space: str
     settings: Mapping[str, Any]
@@ -104,7 +104,7 @@ class Network:
     seed: int
 
     def key(self) -> dict[str, Any]:
-        """As it stands in the keys of rows."""
+        """The part of row keys that describes the network."""
         return {
             "space": self.space,
             "settings": self.settings,
@@ -114,31 +114,31 @@ class Network:
 
     @classmethod
     def read(cls, key: Mapping[str, Any]) -> Self:
-        """The network that a row's key names."""
+        """The network that a row key describes."""
         return cls(key["space"], key["settings"], str(key["arch"]), int(key["seed"]))
 
 
-UNKNOWN = Score(math.nan, 0.0, "it is not computed yet")
-UNTRAINED = Trained(math.nan, math.nan, 0.0, (), "it is not trained yet")
+UNKNOWN = Score(math.nan, 0.0, "it has not been computed yet")
+UNTRAINED = Trained(math.nan, math.nan, 0.0, (), "it has not been trained yet")
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreRow:
-    """A proxy's score of an untrained network on a minibatch."""
+    """The score of an untrained network on a minibatch."""
 
     kind: ClassVar[str] = "score"
     network: Network
     proxy: str
     proxy_settings: Mapping[str, Any]
     batch: str
-    """The minibatch's fingerprint."""
+    """The fingerprint of the minibatch."""
     scoring: Mapping[str, Any]
-    """As `ScoreSettings.key` has it."""
+    """The result of `ScoreSettings.key`."""
     score: Score = UNKNOWN
     made_with: str = MADE_WITH
 
     def key(self) -> dict[str, Any]:
-        """Network, proxy, minibatch, and how it is scored."""
+        """Network, proxy, minibatch and settings of scoring."""
         return {
             "kind": self.kind,
             "proxy": self.proxy,
@@ -149,7 +149,7 @@ class ScoreRow:
         }
 
     def values(self) -> dict[str, Any]:
-        """`value`, `why` it is undefined, `seconds`, `made_with`."""
+        """`value`, `why` (if it is undefined), `seconds` and `made_with`."""
         return {
             "value": null_if_nan(self.score.value),
             "why": self.score.why,
@@ -159,7 +159,7 @@ class ScoreRow:
 
     @classmethod
     def read(cls, stored: Stored) -> Self:
-        """The row again."""
+        """The row from its JSON."""
         key = stored["key"]
         score = Score(nan_if_null(stored["value"]), float(stored["seconds"]), stored["why"])
         settings, how = key["proxy_settings"], rest(key, "proxy", "proxy_settings", "batch")
@@ -169,21 +169,21 @@ class ScoreRow:
 
 @dataclass(frozen=True, slots=True)
 class TrainRow:
-    """A network's training, and its accuracies."""
+    """The training of a network, and its accuracies."""
 
     kind: ClassVar[str] = "train"
     network: Network
     data: Mapping[str, str]
-    """The data set's `name` and `fingerprint`."""
+    """The `name` and `fingerprint` of the data set."""
     training: Mapping[str, Any]
-    """As `TrainSettings.key` has it."""
+    """The result of `TrainSettings.key`."""
     device: Mapping[str, str] = field(default_factory=dict)
-    """Its kind, if it is not the CPU."""
+    """The kind of device, unless it is the CPU."""
     trained: Trained = UNTRAINED
     made_with: str = MADE_WITH
 
     def key(self) -> dict[str, Any]:
-        """Network, data, and how it is trained."""
+        """Network, data and settings of training."""
         return {
             "kind": self.kind,
             **self.network.key(),
@@ -198,7 +198,7 @@ class TrainRow:
 
     @classmethod
     def read(cls, stored: Stored) -> Self:
-        """The row again."""
+        """The row from its JSON."""
         key = stored["key"]
         trained = Trained(
             nan_if_null(stored["val_accuracy"]),
@@ -217,15 +217,15 @@ class ReducedRow:
 
     kind: ClassVar[str] = "reduced"
     network: Network
-    """Of the reduced space."""
+    """A network of the reduced space."""
     reduced: str
-    """The reduced training's name."""
+    """The name of the reduced training."""
     data: str
-    """The reduced samples' fingerprint."""
+    """The fingerprint of the reduced data."""
     training: Mapping[str, Any]
-    """As `TrainSettings.key` has it."""
+    """The result of `TrainSettings.key`."""
     device: Mapping[str, str] = field(default_factory=dict)
-    """Its kind, if it is not the CPU."""
+    """The kind of device, unless it is the CPU."""
     value: float = math.nan
     """Validation accuracy in %."""
     why: str | None = None
@@ -236,7 +236,7 @@ class ReducedRow:
     made_with: str = MADE_WITH
 
     def key(self) -> dict[str, Any]:
-        """Network, data, and how it is trained."""
+        """Network, data and settings of training."""
         return {
             "kind": self.kind,
             "reduced": self.reduced,
@@ -247,13 +247,13 @@ class ReducedRow:
         }
 
     def values(self) -> dict[str, Any]:
-        """What was measured, and `made_with`."""
+        """The measured values, and `made_with`."""
         names = ("value", "why", "seconds", "minibatches", "history", "made_with")
         return {name: finite_or_null(getattr(self, name)) for name in names}
 
     @classmethod
     def read(cls, stored: Stored) -> Self:
-        """The row again."""
+        """The row from its JSON."""
         key = stored["key"]
         return cls(
             Network.read(key),
@@ -272,14 +272,14 @@ class ReducedRow:
 
 @dataclass(frozen=True, slots=True)
 class CostRow:
-    """What a network costs."""
+    """The cost of a network."""
 
     kind: ClassVar[str] = "cost"
     network: Network
     cost: str
-    """A name of `foretell.scoring.costs.COSTS`, or TABLE:COLUMN."""
+    """A key of `foretell.scoring.costs.COSTS`, or TABLE:COLUMN."""
     device: Mapping[str, str] = field(default_factory=dict)
-    """Where it was measured, of a latency."""
+    """The device on which a latency was measured."""
     value: float = math.nan
 
     def key(self) -> dict[str, Any]:
@@ -292,7 +292,7 @@ class CostRow:
 
     @classmethod
     def read(cls, stored: Stored) -> Self:
-        """The row again."""
+        """The row from its JSON."""
         key = stored["key"]
         device = rest(key, "cost")
         return cls(Network.read(key), key["cost"], device, nan_if_null(stored["value"]))
@@ -300,53 +300,53 @@ class CostRow:
 
 @dataclass(frozen=True, slots=True)
 class PickRow:
-    """That a search had a network trained in full, with or without the help of scores."""
+    """The record that a search, with or without scores, trained a network in full."""
 
     kind: ClassVar[str] = "trained"
     arm: str
     """ "scored" or "unscored"."""
     number: int
-    """Of its trainings, from 1."""
+    """The number of the training in the search, from 1."""
     arch: str = ""
     scored: int = 0
-    """How many networks were scored before."""
+    """The number of networks that were scored before."""
     before: float = 0.0
-    """Seconds that the stages before the full training took."""
+    """The seconds of the stages before the full training."""
 
     def key(self) -> dict[str, Any]:
-        """Which of the trainings it is."""
+        """The arm, and the number of the training."""
         return {"kind": self.kind, "arm": self.arm, "number": self.number}
 
     def values(self) -> dict[str, Any]:
-        """The architecture, and what came before it."""
+        """The architecture, and the work done before its training."""
         before = {"before": self.before} if self.before else {}
         return {"arch": self.arch, "scored": self.scored, **before}
 
     @classmethod
     def read(cls, stored: Stored) -> Self:
-        """The row again."""
+        """The row from its JSON."""
         key, before = stored["key"], float(stored.get("before", 0.0))
         return cls(key["arm"], int(key["number"]), stored["arch"], int(stored["scored"]), before)
 
 
 @dataclass(frozen=True, slots=True)
 class SimulatedRow:
-    """A search on a table: what it trained, in order."""
+    """A simulated search: the networks that it trained, in order."""
 
     kind: ClassVar[str] = "simulated"
     strategy: str
     told: str
-    """The table's column that the searcher was given as the result of a training."""
+    """The column of the table whose values the searcher was told as results of trainings."""
     trainings: int
     seed: int
     trained: tuple[int, ...] = ()
-    """Rows of the table."""
+    """The trained networks, as positions of rows of the table."""
     scored: tuple[int, ...] = ()
-    """How many networks were scored before each training."""
+    """The number of networks that were scored before each training."""
     made_with: str = MADE_WITH
 
     def key(self) -> dict[str, Any]:
-        """What decides the search within a run."""
+        """Everything that determines the search within a run."""
         return {
             "kind": self.kind,
             "strategy": self.strategy,
@@ -356,13 +356,13 @@ class SimulatedRow:
         }
 
     def values(self) -> dict[str, Any]:
-        """What it trained, and `made_with`."""
+        """The trained networks, the numbers of scored ones, and `made_with`."""
         trained, scored = list(self.trained), list(self.scored)
         return {"trained": trained, "scored": scored, "made_with": self.made_with}
 
     @classmethod
     def read(cls, stored: Stored) -> Self:
-        """The row again."""
+        """The row from its JSON."""
         key = stored["key"]
         about = (key["strategy"], key["told"], int(key["trainings"]), int(key["seed"]))
         found = tuple(stored["trained"]), tuple(stored["scored"])
@@ -370,7 +370,7 @@ class SimulatedRow:
 
 
 def rest(key: Mapping[str, Any], *named: str) -> dict[str, Any]:
-    """What a key says beside its kind, its network and what is named.
+    """The fields of a key except its kind, those of its network, and the named ones.
 
     >>> rest({"kind": "cost", "cost": "latency", "arch": "333333", "device": "cpu"}, "cost")
     {'device': 'cpu'}
@@ -380,23 +380,23 @@ def rest(key: Mapping[str, Any], *named: str) -> dict[str, Any]:
 
 
 def epoch_of(stored: Mapping[str, Any]) -> Epoch:
-    """An epoch as a training's row has it."""
+    """An epoch from the JSON in the row of a training."""
     loss, accuracy = nan_if_null(stored["train_loss"]), nan_if_null(stored["val_accuracy"])
     return Epoch(int(stored["number"]), loss, accuracy)
 
 
 def null_if_nan(value: float) -> float | None:
-    """JSON has no nan."""
+    """The value for JSON, which has no nan."""
     return None if math.isnan(value) else value
 
 
 def nan_if_null(value: float | None) -> float:
-    """Back from JSON."""
+    """The value from JSON."""
     return math.nan if value is None else float(value)
 
 
 def finite_or_null(value: Any) -> Any:
-    """The same nest of dicts and sequences with null for nan and infinity.
+    """The same nested dicts and sequences, with None for nan and infinity.
 
     >>> finite_or_null({"accuracy": math.nan, "history": (1.0, math.inf)})
     {'accuracy': None, 'history': [1.0, None]}

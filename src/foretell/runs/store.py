@@ -1,13 +1,13 @@
-"""Runs write rows; reports read rows.
+"""The store of a run, to which runs add rows, and from which reports read them.
 
-A run is a folder. `run.json` holds the configuration that made it and never changes (`config.py`);
-`kept.json` the digests of its files (`kept.py`); and `rows.jsonl` is an append-only log of finished
-results, one JSON object a line:
+A run is a folder. `run.json` contains its configuration, which never changes (`config.py`),
+`kept.json` the digests of its files (`kept.py`), and `rows.jsonl` is an append-only log of finished
+results, one JSON object per line:
 
     {"crc":"41831abe","key":{"proxy":"snip"},"value":4.25}
 
-Everything that changes a value is in the row's key. What is not a finite number is written
-as null, with the reason beside it in `why`, so every line is plain JSON.
+Everything that can change a value is part of the key of its row. A number that is not finite is
+written as null, with the reason in `why`, so every line is plain JSON.
 """
 
 import json
@@ -29,7 +29,7 @@ ROWS, DAMAGED = "rows.jsonl", "rows.damaged.jsonl"
 
 
 class Store:
-    """The rows of one run, open for writing; made by `Store.open`, one writer at a time.
+    """The rows of a run, opened for writing by `Store.open`; only one process can write at a time.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder, Store.open(folder, {"seed": 0}) as store:
@@ -39,18 +39,18 @@ class Store:
     """
 
     repaired: int
-    """How many unfinished last lines were cut off at opening: 0 or 1."""
+    """The number of incomplete last lines that were removed when it was opened: 0 or 1."""
     notice: str
-    """One line that names what was damaged, and what became of it, or nothing."""
+    """One line that names what was damaged and what was done about it; empty if nothing was."""
 
     def __init__(self, folder: Path, lock: filelock.BaseFileLock) -> None:
-        """For `Store.open`: `folder` is a run of this configuration and `lock` is held."""
+        """Use `Store.open`; `folder` must be a run of the right configuration, with `lock` held."""
         log = read_log(folder / ROWS)
         self.folder = folder
         self.repaired = log.torn
         self.notice = ""
         if lacking := _lacking(folder, read_record(folder).rows, log):
-            self.tell(f"{lacking}; computed again")
+            self.tell(f"{lacking}, which are computed again")
         if log.damaged:
             self.tell(_set_aside(folder, log))
         if not log.clean:
@@ -63,10 +63,10 @@ class Store:
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str], config: Mapping[str, Any]) -> Self:
-        """Create the run, or continue it if `config` is the one that made it.
+        """Create the run, or continue it if it has the same configuration.
 
-        Raises RunStateError if the folder holds something else, was made with another
-        configuration or format, or has a writer already; ForetellError if it cannot be written.
+        Raises RunStateError if the folder contains something else, has another configuration or
+        format, or if another process is writing to it; ForetellError if it cannot be written.
         """
         path = Path(folder)
         with os_errors_told(path):
@@ -83,11 +83,11 @@ class Store:
                 raise
 
     def add(self, row: Row) -> None:
-        """Write one row; once this returns, the row survives a kill or a power cut.
+        """Write one row; when this method returns, the row survives a kill or a power failure.
 
-        A row that is there already is left alone. Raises ForetellError if its key is there
-        with other values, if it is not plain JSON (nan is not), or if the disk is full;
-        then the store is as it was.
+        An existing row is left unchanged. Raises ForetellError if the key exists with other values,
+        if the row is not plain JSON (nan is not), or if the disk is full; the store is then
+        unchanged.
         """
         key, body = checked(row)
         known = self._rows.get(key)
@@ -96,12 +96,12 @@ class Store:
             self._rows[key] = json.loads(body)
         elif canonical(known) != body:
             raise ForetellError(
-                f"{self.folder / ROWS} holds other values for {key}; "
-                "put what made them differ into the key"
+                f"{self.folder / ROWS} contains other values for {key}; "
+                "add to the key what makes the values differ"
             )
 
     def rows(self) -> list[Row]:
-        """All rows, oldest first, as JSON gives them back: lists where there were tuples."""
+        """All rows, oldest first, as read from JSON, where tuples have become lists."""
         return list(self._rows.values())
 
     def get(self, key: Mapping[str, Any]) -> Row | None:
@@ -115,21 +115,21 @@ class Store:
         return len(self._rows)
 
     def keep(self, name: str, content: bytes) -> None:
-        """Write a file beside the rows, as `foretell.runs.kept.keep` does."""
+        """Write another file of the run with `foretell.runs.kept.keep`."""
         keep(self.folder, name, content)
 
     def kept(self, name: str) -> bytes:
-        """The content of a file beside the rows, as `foretell.runs.kept.kept` gives it."""
+        """The content of another file of the run, read with `foretell.runs.kept.kept`."""
         return kept(self.folder, name)
 
     def tell(self, line: str) -> None:
-        """Say that something was damaged, in `notice`."""
+        """Add a line about a damage to `notice`."""
         self.notice = "; ".join(filter(None, (self.notice, line)))
 
     def close(self) -> None:
-        """Let another process write. Nothing is pending: every `add` was final."""
+        """Release the run for other writers. Every `add` has already been written to disk."""
         if self._file >= 0:
-            with suppress(ForetellError):  # the rows are there, whether they are counted or not
+            with suppress(ForetellError):  # the rows are complete even if their number is not
                 record_rows(self.folder, len(self))
             os.close(self._file)
             self._file = -1
@@ -143,11 +143,11 @@ class Store:
 
     def _append(self, line: bytes) -> None:
         with os_errors_told(self.folder):
-            if os.fstat(self._file).st_size != self._size:  # cutting off below had failed
+            if os.fstat(self._file).st_size != self._size:  # a truncation below has failed
                 os.ftruncate(self._file, self._size)
             try:
                 write_through(self._file, line)
-            except BaseException:  # Ctrl-C too: the next line must not follow half a line
+            except BaseException:  # also Ctrl-C, so that no line follows an incomplete one
                 with suppress(OSError):
                     os.ftruncate(self._file, self._size)
                 raise
@@ -155,10 +155,10 @@ class Store:
 
 
 def read_rows(folder: str | os.PathLike[str]) -> list[Row]:
-    """The finished rows of a run, oldest first; takes no lock and changes nothing.
+    """The finished rows of a run, oldest first. It takes no lock and changes nothing.
 
-    A line still being written is not finished and left out. Raises RunStateError if this is
-    not a run, or a line is damaged or lost: a report must not quietly be about fewer rows.
+    A line that is still being written is left out. Raises RunStateError if this is not a run, or if
+    a line is damaged or missing, since a report must not silently be based on fewer rows.
     """
     folder = Path(folder)
     read_config(folder)
@@ -166,22 +166,22 @@ def read_rows(folder: str | os.PathLike[str]) -> list[Row]:
     log = read_log(folder / ROWS)
     if log.damaged or (lacking := _lacking(folder, counted, log)):
         what = _named(folder / ROWS, log.damaged) if log.damaged else lacking
-        raise RunStateError(f"{what}; continue the run to compute it again", folder, "damaged")
+        raise RunStateError(f"{what}; resume the run to compute it again", folder, "damaged")
     return list(log.rows.values())
 
 
 def _lacking(folder: Path, counted: int, log: Log) -> str:
-    """How many rows there were that are neither there nor damaged, or nothing."""
+    """The message about missing rows; empty if none is missing."""
     lost = counted - len(log.rows) - len(log.damaged)
     return f"{folder / ROWS} lacks {lost} of its {counted} rows" if lost > 0 else ""
 
 
 def _set_aside(folder: Path, log: Log) -> str:
-    """Copy aside what is damaged in the log, and name it."""
+    """Copy the damaged lines to another file; return a notice about it."""
     aside = folder / DAMAGED
     old = aside.read_bytes() if aside.exists() else b""
     write_atomically(aside, old + b"".join(bad.line + b"\n" for bad in log.damaged))
-    return f"{_named(folder / ROWS, log.damaged)}; moved to {DAMAGED}, to be computed again"
+    return f"{_named(folder / ROWS, log.damaged)}; moved to {DAMAGED} and computed again"
 
 
 def _named(path: Path, damaged: list[Damage]) -> str:

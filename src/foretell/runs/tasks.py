@@ -1,7 +1,7 @@
-"""A piece of work that any process can do: score one architecture, or train it.
+"""Tasks that any process can run: score one architecture, or train it.
 
-A task carries all that its result depends on, and computes on one thread, so its result has the
-same bits in whichever process it runs, and beside however many others.
+A task contains everything that its result depends on, and computes on one thread, so its result has
+the same bits in any process, however many others run at the same time.
 """
 
 import io
@@ -26,12 +26,12 @@ from foretell.training.train import Trained, train
 __all__ = ["Data", "ScoreTask", "TrainTask", "fill", "loaded", "weights_of"]
 
 Data = str | Splits
-"""Data by name, which each process loads for itself, or the images themselves."""
+"""The name of a data set, which each process loads itself, or the data set itself."""
 
 
 @dataclass(frozen=True)
 class ScoreTask:
-    """Score an untrained network on a minibatch of the training images."""
+    """Score an untrained network on a minibatch of the training data."""
 
     space: Space
     arch: Arch
@@ -61,12 +61,12 @@ class TrainTask:
     seed: int
     device: str
     checkpoint: Path | None = None
-    """Where a stopped training goes on from; unused on a machine without that folder."""
+    """The checkpoint from which a training resumes; not used on a machine without its folder."""
 
     def __call__(self) -> tuple[Trained, bytes]:
-        """What came of it, and the trained weights: a state_dict as `torch.save` writes it.
+        """The results of the training, and the weights: a state_dict as written by `torch.save`.
 
-        The checkpoint is left to whoever writes the weights down.
+        The checkpoint is not deleted; the caller must do so after storing the weights.
         """
         kept = self.checkpoint if self.checkpoint and self.checkpoint.parent.is_dir() else None
         with one_thread():
@@ -84,16 +84,16 @@ class TrainTask:
 
 
 def weights_of(model: nn.Module) -> bytes:
-    """Its state_dict, on the CPU, as `torch.save` writes it."""
+    """The state_dict of a model, on the CPU, as written by `torch.save`."""
     content = io.BytesIO()
     torch.save({name: tensor.cpu() for name, tensor in model.state_dict().items()}, content)
     return content.getvalue()
 
 
 def fill(model: nn.Module, weights: bytes) -> None:
-    """Load a state_dict that `torch.save` wrote; nothing in it is executed.
+    """Load a state_dict written by `torch.save`, without executing anything in it.
 
-    Raises whatever torch does where it is none, or one of another network.
+    Raises whatever torch raises if it is not a state_dict, or not that of this network.
     """
     model.load_state_dict(torch.load(io.BytesIO(weights), weights_only=True, map_location="cpu"))
 
@@ -116,7 +116,7 @@ def by_name(name: str) -> Splits:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute on one thread; two threads would add in another order, and wait for each other."""
+    """Compute on one thread; several would sum in another order, and wait for each other."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""What a run computes, all but the architectures: the one value that its parts agree on."""
+"""The description of what a run computes, except the architectures."""
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -23,7 +23,7 @@ __all__ = ["Work", "suited"]
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """What is to be computed, all but the architecture."""
+    """Everything that determines the results of a run, except the architecture."""
 
     space: Space
     data: Data
@@ -37,23 +37,23 @@ class Work:
 
     @cached_property
     def device_key(self) -> dict[str, str]:
-        """What a training's key says of a GPU, whose last digits differ; nothing of the CPU."""
+        """The device in the row key of a training: a GPU, whose last digits differ, or nothing."""
         kind = torch.device(self.device).type
         return {} if kind == "cpu" else {"device": kind}
 
     @cached_property
     def score_key(self) -> dict[str, Any]:
-        """What a score's key says of how it is computed."""
+        """The settings of scoring in the row key of a score."""
         return self.scoring.key(self.device)
 
     @property
     def unusual_scoring(self) -> dict[str, Any]:
-        """The part of `score_key` that is not the default, for the run's configuration."""
+        """The part of `score_key` that differs from the default, for the run's configuration."""
         usual = ScoreSettings().key("cpu")
         return {name: value for name, value in self.score_key.items() if usual.get(name) != value}
 
     def require_picklable(self) -> None:
-        """Raise ForetellError unless other processes can be given what the user defined."""
+        """Raise ForetellError unless the user's loss and space can be sent to other processes."""
         require_picklable(f"the loss {loss_name(self.scoring.loss)}", self.scoring.loss)
         require_picklable(f"the space {self.space.name}", self.space)
 
@@ -63,9 +63,9 @@ class Work:
         return Batch(*minibatch(loaded(self.data).train, self.batch_size, self.seed))
 
     def reduced(self, name: str) -> "Work":
-        """The same with the trainings of `REDUCED` of that name.
+        """The same work with a reduced training of `REDUCED`.
 
-        Raises ForetellError for an unknown name, or a space without the settings to reduce.
+        Raises ForetellError for an unknown name, or for a space that cannot be reduced.
         """
         if name not in REDUCED:
             raise unknown_name("reduced training", name, REDUCED)
@@ -75,7 +75,7 @@ class Work:
 
 
 def suited(scoring: ScoreSettings, splits: Splits) -> ScoreSettings:
-    """The settings with the loss that the data call for where the loss is the default.
+    """The settings, with the loss of the data if the loss is the default.
 
     >>> from foretell.data import load_data
     >>> suited(ScoreSettings(), load_data("digits")).loss
