@@ -7,7 +7,7 @@ import pytest
 from torch import Tensor
 
 from foretell import ForetellError
-from foretell.proxies import PROXIES, register
+from foretell.proxies import PROXIES, Proxy, register
 from tests.support.processes import environment, python
 
 
@@ -97,3 +97,15 @@ def test_a_package_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
     assert listed.returncode == 2
     assert "'biggest_weight' of their-package cannot be loaded" in listed.stderr
     assert listed.stderr.count("\n") == 1
+
+
+def total(weights: dict[str, Tensor]) -> Tensor:
+    """The sum of all weights."""
+    raise AssertionError
+
+
+def test_a_proxy_is_described_as_given_and_by_default_is_better_if_higher() -> None:
+    assert register(source="a test")(total) is total
+    assert PROXIES.pop("total") == Proxy(total, "a test", True, "", False)
+    register(source="another", higher_is_better=False, bound="0", draws=True)(total)
+    assert PROXIES["total"] == Proxy(total, "another", False, "0", True)
