@@ -11,6 +11,7 @@ from pathlib import Path
 from foretell.engine.plan import make_plan
 from foretell.proxies import PROXIES, Proxy
 from foretell.proxies.quantities import QUANTITIES
+from foretell.rankings import RANKINGS
 
 PAGE = Path(__file__).with_name("proxies.md")
 OURS = [p for p in PROXIES.values() if p.function.__module__.startswith("foretell.")]
@@ -38,7 +39,33 @@ def main() -> None:
 
 def page() -> str:
     """The content of the page."""
-    return "\n".join((INTRODUCTION, *table(), "", *map(section, OURS)))
+    return "\n".join((INTRODUCTION, *table(), "", *rankings(), "", *map(section, OURS)))
+
+
+RANKINGS_SAID = """\
+## Rankings
+
+A ranking orders several networks by several scores (`foretell rank --by NAME`, `foretell.rank(...,
+by=NAME)`). It depends on the whole pool: **one more network can change the order of the others**,
+so its points are not comparable between pools. The ranks without each of its members are given as
+`rank_without_MEMBER`.
+
+`log_rank:SCORES` (or `log_rank`, of all the proxies asked for) is Σ log(rank / m) of these scores,
+m being the number of networks, and the best network having rank m. A network with an undefined
+member is ranked by its others: the member is ranked among the networks that have it, and the sum
+of the others is divided by their number and multiplied by the number of members; `why` says which
+are missing. In the vote, an undefined score loses to any other.
+"""
+
+
+def rankings() -> Iterable[str]:
+    """The section on rankings, with their table."""
+    yield RANKINGS_SAID
+    yield "| ranking | members | source |"
+    yield "|---|---|---|"
+    for name, ranking in RANKINGS.items():
+        members = ", ".join(f"`{member}`" for member in ranking.members)
+        yield f"| `{name}` | {members} | {ranking.source} |"
 
 
 def table() -> Iterable[str]:

@@ -20,7 +20,7 @@ FLOORS = (
     "batch",
     "losses",
     "proxies",
-    "spaces data",
+    "rankings spaces data",
     "searchers models",
     "engine",
     "scoring",

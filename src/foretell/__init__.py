@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from foretell.models import fit_batch, load_model
     from foretell.progress import Progress
     from foretell.proxies import register
+    from foretell.rankings.vote import vote
     from foretell.report import write_report
     from foretell.scoring.explain import explain
     from foretell.scoring.many import score_many, summary
     from foretell.scoring.rank import rank
     from foretell.scoring.score import Score, score
     from foretell.scoring.settings import ScoreSettings
-    from foretell.scoring.vote import vote
     from foretell.searching.chosen import load_chosen
     from foretell.searching.retrain import retrain
     from foretell.searching.search import search
@@ -94,7 +94,7 @@ if not TYPE_CHECKING:  # or a type checker would accept any name
             "search": "searching.search",
             "summary": "scoring.many",
             "testing": "testing",
-            "vote": "scoring.vote",
+            "vote": "rankings.vote",
             "write_report": "report",
         },
     )

@@ -63,7 +63,7 @@ def test_a_study_finds_the_truth_that_was_put_in(tmp_path: Path) -> None:
     assert table.loc["params", "spearman"] > 0.6
     assert table.loc["early@12", "spearman"] == pytest.approx(1.0)
     assert table.loc["early@12", "kind"] == "reduced"
-    assert table.loc["vote", "kind"] == "vote"
+    assert table.loc["vote", "kind"] == "ranking"
     assert (table["n"] == 30).all()
     assert (table["spearman_low"] <= table["spearman"]).all()
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from foretell import ForetellError
-from foretell.scoring.vote import VOTERS, wins
+from foretell.rankings.vote import VOTERS, wins
 from foretell.studies import (
     interval,
     kendall,
@@ -78,7 +78,7 @@ def test_the_baselines_the_vote_and_the_ceiling_have_rows(frame: Any) -> None:
     kinds = table["kind"].to_dict()
     assert list(kinds)[-3:] == ["vote", "params", "noise ceiling"]
     assert [kinds[row] for row in ("vote", "params", "noise ceiling")] == [
-        "vote",
+        "ranking",
         "baseline",
         "ceiling",
     ]

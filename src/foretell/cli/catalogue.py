@@ -11,7 +11,7 @@ from foretell.models import SOURCES
 from foretell.names import first_line
 from foretell.proxies import PROXIES, load_plugins
 from foretell.proxies.quantities import QUANTITIES
-from foretell.scoring.vote import VOTERS
+from foretell.rankings import FAMILY, RANKINGS, find_ranking
 from foretell.searchers import SEARCHERS, Warmup
 from foretell.spaces import SPACES
 from foretell.tables import IMPORTERS, OWN
@@ -31,13 +31,14 @@ def _proxies() -> Iterable[Row]:
             "what": proxy.summary,
             "source": proxy.source,
         }
-    yield {
-        "name": "vote",
-        "better": "rank 1",
-        "bound": "",
-        "what": f"Ranks by pairwise majority of {', '.join(VOTERS)}; only in `rank`.",
-        "source": "Abdelfattah et al. 2021, arXiv:2101.08134",
-    }
+
+
+def _rankings() -> Iterable[Row]:
+    for name, ranking in RANKINGS.items():
+        about = f"{ranking.summary} Members: {', '.join(ranking.members)}."
+        yield {"name": name, "what": about, "source": ranking.source}
+    family = find_ranking(FAMILY, ())
+    yield {"name": f"{FAMILY}[:SCORES]", "what": family.summary, "source": family.source}
 
 
 def _quantities() -> Iterable[Row]:
@@ -84,6 +85,7 @@ def _tables() -> Iterable[Row]:
 
 CATALOGUES: dict[str, Callable[[], Iterable[Row]]] = {
     "proxies": _proxies,
+    "rankings": _rankings,
     "quantities": _quantities,
     "spaces": _spaces,
     "data": _data,

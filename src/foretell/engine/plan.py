@@ -11,6 +11,7 @@ from foretell.checks import as_mapping, as_number, as_text, as_texts
 from foretell.errors import ForetellError, unknown_name
 from foretell.proxies import BASELINES, PAPER, PROXIES, Proxy, load_plugins
 from foretell.proxies.quantities import QUANTITIES, STEPS
+from foretell.rankings import is_ranking
 
 __all__ = ["DEFAULT", "Plan", "Request", "make_plan"]
 
@@ -79,8 +80,8 @@ def find(name: str) -> Proxy:
         load_plugins()
     if name in PROXIES:
         return PROXIES[name]
-    if name == "vote":
-        raise ForetellError("vote ranks several models; ask `rank` for it, by='vote'")
+    if is_ranking(name):
+        raise ForetellError(f"{name} ranks several models; ask `rank` for it, by={name!r}")
     raise unknown_name("proxy", name, PROXIES)
 
 

@@ -31,7 +31,7 @@ FEW = 60
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 KINDS: Mapping[str, str] = {
     "proxy": "#3f7fbf",
-    "vote": "#b15ea8",
+    "ranking": "#b15ea8",
     "baseline": "#8a8f98",
     "reduced": "#e08a2c",
     "ceiling": "#3f9e5a",

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from foretell.proxies import BASELINES
+from foretell.rankings import RANKINGS, points, scores_of
 from foretell.report.charts import (
     ON_PAPER,
     ceiling_of,
@@ -17,13 +18,12 @@ from foretell.report.charts import (
     small_multiples,
 )
 from foretell.report.page import Block, Code, Figure, Page, Prose, TableBlock
-from foretell.scoring.vote import VOTERS, wins
 from foretell.statistics.correlations import why_undefined
 from foretell.statistics.intervals import with_interval
 from foretell.studies.judging import EARLY
 from foretell.studies.published import SOURCES
 from foretell.studies.read import Rows
-from foretell.studies.table import STATISTICS
+from foretell.studies.table import STATISTICS, rankings_of
 
 __all__ = ["command_of", "study_page", "words"]
 
@@ -47,7 +47,7 @@ def study_page(rows: Rows, tables: Mapping[str, pd.DataFrame]) -> Page:
 
 def words(rows: Rows, truth: str, table: pd.DataFrame) -> str:
     """The result in one sentence, no stronger than the intervals allow."""
-    proxies = table[table["kind"].isin(["proxy", "vote"])].dropna(subset="spearman")
+    proxies = table[table["kind"].isin(["proxy", "ranking"])].dropna(subset="spearman")
     baselines = table[table["kind"] == "baseline"].dropna(subset="spearman")
     if proxies.empty:
         return f"No score has a rank correlation with {truth}."
@@ -110,11 +110,11 @@ def blocks_of(rows: Rows, truth: str, table: pd.DataFrame) -> list[Block]:
 
 
 def with_truth(rows: Rows, truth: str) -> pd.DataFrame:
-    """Scores, the vote and reduced trainings by architecture, with the truth column."""
+    """Scores, rankings and reduced trainings by architecture, with the truth column."""
     first = rows.runs[0]
     frame = first.join(rows.reduced)
-    if set(VOTERS) <= set(first):
-        frame["vote"] = wins(first[list(VOTERS)])
+    for ranking in rankings_of(first):
+        frame[ranking.name] = points(ranking, first)
     order = [name for name in frame if name not in BASELINES]
     frame = frame[[*order, *(name for name in BASELINES if name in frame)]]
     frame = frame.replace([np.inf, -np.inf], np.nan)
@@ -131,8 +131,10 @@ def with_prices(rows: Rows, table: pd.DataFrame) -> pd.DataFrame:
     """The table with the cost of each score: the measured `seconds`, and `minibatches`."""
     priced = table.copy()
     priced["seconds"] = rows.seconds.reindex(priced.index)
-    if "vote" in priced.index:
-        priced.loc["vote", "seconds"] = rows.seconds.reindex(list(VOTERS)).sum()
+    for name in RANKINGS:
+        if name in priced.index:
+            needed = list(scores_of(RANKINGS[name]))
+            priced.loc[name, "seconds"] = rows.seconds.reindex(needed).sum()
     priced["minibatches"] = [
         minibatches(rows, str(name), str(kind)) for name, kind in priced["kind"].items()
     ]
@@ -145,7 +147,7 @@ def minibatches(rows: Rows, name: str, kind: str) -> float:
         return STEPS.get(rows.table.name, np.nan) * float(name.removeprefix(EARLY))
     if kind == "reduced":
         return float(rows.minibatches[name])
-    return 1.0 if kind in ("proxy", "vote") else np.nan
+    return 1.0 if kind in ("proxy", "ranking") else np.nan
 
 
 def in_words(table: pd.DataFrame) -> pd.DataFrame:

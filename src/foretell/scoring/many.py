@@ -12,10 +12,10 @@ from foretell.checks import as_instance, as_seed, wrong
 from foretell.engine.plan import DEFAULT, Request
 from foretell.errors import ForetellError, shown
 from foretell.progress import ProgressCallback, Tally
+from foretell.rankings.vote import numbers
 from foretell.scoring.factories import Model, builder, built
 from foretell.scoring.score import score
 from foretell.scoring.settings import ScoreChoices, ScoreSettings, settings_of
-from foretell.scoring.vote import numbers
 
 __all__ = ["Batches", "as_batches", "as_seeds", "score_many", "summary"]
 

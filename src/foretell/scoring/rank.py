@@ -13,10 +13,24 @@ from foretell.engine.plan import DEFAULT, Request, make_plan
 from foretell.errors import ForetellError, shown
 from foretell.progress import ProgressCallback, Tally
 from foretell.proxies import PROXIES
+from foretell.rankings import (
+    FAMILY,
+    RANKINGS,
+    Ranking,
+    by_points,
+    dropped,
+    find_ranking,
+    is_ranking,
+    oriented,
+    places,
+    points,
+    scores_of,
+    without,
+)
+from foretell.rankings.vote import VOTERS, wins
 from foretell.scoring.factories import Build, Model, builder
 from foretell.scoring.many import Batches, as_batches, as_seeds, score_many, summary
 from foretell.scoring.settings import ScoreChoices, ScoreSettings, settings_of
-from foretell.scoring.vote import VOTERS, oriented, vote, wins
 
 __all__ = ["Models", "rank"]
 
@@ -26,7 +40,7 @@ Models = Mapping[str, Model] | Iterable[Model]
 def rank(
     models: Models,
     batches: Batches | Callable[[str], Batches],
-    proxies: Request = DEFAULT,
+    proxies: Request | None = None,
     *,
     by: str | None = None,
     seeds: Iterable[int] = (0,),
@@ -41,8 +55,11 @@ def rank(
       of a sequence are numbered.
     - `batches` is one batch or a list of them for all models, or a function that takes the name of
       a model and returns its batches, such as the same images in the size that it requires.
-    - `by` names the column to rank by: a proxy, or "vote". The default is "vote" if its three
-      voters are among the proxies, and otherwise the first proxy.
+    - `proxies` are by default the paper's six, params and flops, and what `by` needs.
+    - `by` names a proxy to rank by, or a ranking: "vote", or "log_rank:snip,flops" with any
+      scores, or "log_rank" for all the proxies. The default is "vote" if its three voters are
+      among the proxies, and otherwise the first proxy. A ranking depends on all the models: one
+      more model can change the order of the others.
     - `seeds`: every model is built and scored once per seed. Several seeds require functions of
       the seed.
     - `progress` is called with a `Progress` after each model.
@@ -50,7 +67,10 @@ def rank(
     The other arguments are those of `foretell.score`.
 
     Columns: one score per proxy; `wins`, if all three voters are among the proxies; `rank`, from 1;
-    `seconds`, the time of all passes; `why`, which scores are undefined and the reason. With
+    `seconds`, the time of all passes; `why`, which scores are undefined and the reason. If `by` is
+    a ranking, there are also its points in a column of its name (`wins` for the vote), and for each
+    of its members, `rank_without_MEMBER`, the rank without this member; a model that is ranked
+    without some member, because it is undefined, says so in `why`. With
     several batches or seeds, a score is the mean of the runs in which it is defined, `PROXY_std` is
     their standard deviation, and `why` says in how many runs it is undefined. A model that cannot
     be scored is listed last, with the reason.
@@ -66,15 +86,16 @@ def rank(
     width 9    47.0     1
     width 3    17.0     2
     """
-    names = [proxy.name for proxy in make_plan(proxies).proxies]
-    by, settings, drawn = column_for(by, names), settings_of(scoring, choices), as_seeds(seeds)
+    asked = request_for(by) if proxies is None else proxies
+    names = [proxy.name for proxy in make_plan(asked).proxies]
+    chosen, settings, drawn = chosen_by(by, names), settings_of(scoring, choices), as_seeds(seeds)
     given = batches if callable(batches) else as_batches(batches)
     tally = Tally(progress, {"score": len(models) if isinstance(models, Sized) else None})
     rows, without_loss = [], []
     for name, build in named(models, drawn):
         try:
             own = batches_for(name, given) if callable(given) else given
-            row = row_of(score_many(build, own, proxies, seeds=drawn, scoring=settings))
+            row = row_of(score_many(build, own, asked, seeds=drawn, scoring=settings))
         except ForetellError as error:
             row = {**dict.fromkeys(names, float("nan")), "seconds": 0.0, "why": str(error)}
             without_loss += [error] if isinstance(error, LossFailed) else []
@@ -84,7 +105,7 @@ def rank(
         raise ForetellError("models is empty; give at least one model to rank")
     if len(without_loss) == len(rows):
         raise without_loss[0]
-    return in_order(in_columns(pd.DataFrame(rows).set_index("model"), names), by)
+    return in_order(in_columns(pd.DataFrame(rows).set_index("model"), names), chosen)
 
 
 def batches_for(name: str, batches: Callable[[str], Batches]) -> Batches:
@@ -97,14 +118,40 @@ def batches_for(name: str, batches: Callable[[str], Batches]) -> Batches:
         raise ForetellError(f"batches({name!r}) raised {complaint_of(error)}") from error
 
 
-def column_for(by: str | None, names: Sequence[str]) -> str:
-    """The column to rank by: `by` if given, otherwise the vote if it exists, or the first proxy."""
+def request_for(by: str | None) -> tuple[str, ...]:
+    """The default proxies, and those that are needed to rank by this name.
+
+    >>> request_for("log_rank:zen,flops")[-2:]
+    ('flops', 'zen')
+    """
+    if not isinstance(by, str) or by == FAMILY:
+        return DEFAULT
+    needed = scores_of(find_ranking(by, ())) if is_ranking(by) else (by,)
+    return tuple(dict.fromkeys((*DEFAULT, *needed)))
+
+
+def chosen_by(by: str | None, names: Sequence[str]) -> Ranking | str:
+    """The ranking or the column to rank by; by default the vote if it exists, or the first proxy.
+
+    Raises ForetellError for a name that is neither, and if a ranking lacks one of its scores.
+    """
     if by is None:
         by = "vote" if set(VOTERS) <= set(names) else names[0]
-    known = [*names, "vote"] if set(VOTERS) <= set(names) else names
-    if not isinstance(by, str) or by not in known:
-        raise ForetellError(f"cannot rank by {shown(by)}; choose one of {', '.join(names)}")
-    return by
+    if isinstance(by, str) and by in names:
+        return by
+    if not isinstance(by, str) or not is_ranking(by):
+        raise ForetellError(
+            f"cannot rank by {shown(by)}; choose one of {', '.join(names)}, or a ranking: "
+            f"{', '.join(RANKINGS)}, {FAMILY}"
+        )
+    ranking = find_ranking(by, names)
+    missing = [name for name in scores_of(ranking) if name not in names]
+    if missing:
+        raise ForetellError(
+            f"cannot rank by {by!r} without {', '.join(missing)}; add what is missing to the "
+            f"proxies, or rank by one of {', '.join(names)}"
+        )
+    return ranking
 
 
 def named(models: Models, seeds: Sized) -> Iterable[tuple[str, Build]]:
@@ -167,14 +214,29 @@ def in_columns(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     return table[[*names, *spread, "seconds", "why"]]
 
 
-def in_order(table: pd.DataFrame, by: str) -> pd.DataFrame:
-    """The table with `wins` and `rank`, sorted by rank."""
+def in_order(table: pd.DataFrame, by: Ranking | str) -> pd.DataFrame:
+    """The table with `wins` and `rank`, and for a ranking the rest of its columns, sorted."""
     scores = [name for name in table if name in PROXIES]
     if set(VOTERS) <= set(scores):
         table.insert(len(scores), "wins", wins(table[list(VOTERS)]))
-    if by == "vote":
-        ranks = vote(table)
+    if isinstance(by, str):
+        columns = {"rank": by_points(oriented(table[[by]])[by])}
     else:
-        ranks = oriented(table[[by]])[by].rank(ascending=False, method="min").astype(int)
-    table.insert(len(table.columns) - 2, "rank", ranks)
+        columns = columns_of(by, table)
+        table["why"] = [
+            "; ".join(filter(None, pair))
+            for pair in zip(table["why"], dropped(by, table), strict=True)
+        ]
+    for name, column in columns.items():
+        table.insert(len(table.columns) - 2, name, column)
     return table.sort_values("rank", kind="stable")
+
+
+def columns_of(ranking: Ranking, table: pd.DataFrame) -> dict[str, "pd.Series[Any]"]:
+    """The points by the ranking (the vote's are `wins`), the rank, and the rank without each."""
+    own = {} if ranking.name == "vote" else {ranking.name: points(ranking, table)}
+    fewer = {
+        f"rank_without_{member}": places(without(ranking, member), table)
+        for member in (ranking.members if len(ranking.members) > 1 else ())
+    }
+    return {**own, "rank": places(ranking, table), **fewer}

@@ -9,7 +9,8 @@ import pandas as pd
 
 from foretell.errors import ForetellError
 from foretell.proxies import BASELINES, PROXIES
-from foretell.scoring.vote import VOTERS, wins
+from foretell.rankings import RANKINGS, Ranking, oriented, points, scores_of
+from foretell.rankings.vote import VOTERS
 from foretell.statistics.correlations import (
     Statistic,
     kendall,
@@ -37,7 +38,7 @@ from foretell.statistics.tops import (
     within_top,
 )
 
-__all__ = ["CEILING", "STATISTICS", "VOTE", "study_table"]
+__all__ = ["CEILING", "STATISTICS", "VOTE", "rankings_of", "study_table"]
 
 VOTE, CEILING, PARTIAL = "vote", "noise ceiling", "partial_spearman"
 STATISTICS: Mapping[str, Statistic] = {
@@ -98,10 +99,11 @@ def study_table(
     - `runs` are more frames like `scores`, for other seeds and batches; `spearman_sd`, `_min` and
       `_max` are over all of them.
 
-    If its three voters are among the scores, the vote has a row, too: its score is the number of
-    Copeland wins, and its `pairwise_accuracy` is that of the majority.
+    If all members of a ranking are among the scores, it has a row, too, and is judged by its points
+    among the architectures with truth. Those of the vote are the number of Copeland wins, but its
+    `pairwise_accuracy` is that of the majority.
 
-    The other columns are `kind` (proxy, vote, baseline or ceiling; `judge` adds reduced), `n`,
+    The other columns are `kind` (proxy, ranking, baseline or ceiling; `judge` adds reduced), `n`,
     `undefined` (the number of scores that are nan and rank last), `sign` ("right" or "wrong" if the
     interval of ρ excludes 0, otherwise "unclear", or "undefined"), `why` (the reason if ρ is
     undefined) and `runs`.
@@ -159,7 +161,7 @@ def statistics_given(size: pd.Series | None) -> dict[str, Statistic]:
 def upwards(
     scores: pd.DataFrame, index: pd.Index, higher_is_better: Mapping[str, bool] | None
 ) -> pd.DataFrame:
-    """The scores, negated if lower is better: first the proxies, then the vote and baselines."""
+    """The scores, negated if lower is better: first the proxies, then rankings and baselines."""
     absent = index.difference(scores.index)
     if len(absent):
         raise ForetellError(
@@ -167,7 +169,7 @@ def upwards(
             "score all of them in each run, nan where a score is undefined"
         )
     known: dict[Any, bool] = {name: proxy.higher_is_better for name, proxy in PROXIES.items()}
-    known |= {VOTE: True, **(higher_is_better or {})}
+    known |= {**dict.fromkeys(RANKINGS, True), **(higher_is_better or {})}
     unknown = [str(name) for name in scores if name not in known]
     if unknown:
         raise ForetellError(
@@ -176,10 +178,20 @@ def upwards(
         )
     signs = [1 if known[name] else -1 for name in scores]
     frame = scores.reindex(index).astype(float) * signs
-    if set(VOTERS) <= set(frame) and VOTE not in frame:
-        frame[VOTE] = wins(frame[list(VOTERS)])
-    order = {"proxy": 0, "vote": 1, "baseline": 2}
+    as_given = oriented(frame)  # a ranking knows the directions of proxies by itself
+    for ranking in rankings_of(scores):
+        frame[ranking.name] = points(ranking, as_given)
+    order = {"proxy": 0, "ranking": 1, "baseline": 2}
     return frame[sorted(frame, key=lambda name: order[kind_of(str(name))])].rename(columns=str)
+
+
+def rankings_of(scores: pd.DataFrame) -> list[Ranking]:
+    """The rankings whose members are all among the scores, without those that are a score."""
+    return [
+        ranking
+        for name, ranking in RANKINGS.items()
+        if name not in scores and set(scores_of(ranking)) <= set(scores)
+    ]
 
 
 def questions(
@@ -212,7 +224,8 @@ def ceiling_of(
 
 def kind_of(row: str) -> str:
     """The kind of a row."""
-    special = {VOTE: "vote", CEILING: "ceiling", **dict.fromkeys(BASELINES, "baseline")}
+    special = {CEILING: "ceiling", **dict.fromkeys(BASELINES, "baseline")}
+    special |= dict.fromkeys(RANKINGS, "ranking")
     return special.get(row, "proxy")
 
 

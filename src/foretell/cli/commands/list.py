@@ -12,18 +12,22 @@ foretell list
 foretell list proxies
 foretell list models --json"""
 
-KINDS = ("proxies", "quantities", "spaces", "data", "searchers", "models", "losses", "tables")
+KINDS = (
+    *("proxies", "rankings", "quantities", "spaces", "data", "searchers", "models", "losses"),
+    "tables",
+)
 
 
 @click.command(cls=Command, epilog=EXAMPLES)
 @click.argument("what", required=False, type=OneOf(KINDS), metavar="[WHAT]")
 @form_options
 def list_(what: str | None, form: Form) -> None:
-    """List proxies, spaces, data, models and more.
+    """List proxies, rankings, spaces, data, models and more.
 
-    Each is shown with a description and its source. WHAT is one of proxies, quantities, spaces,
-    data, searchers, models, losses and tables (the benchmarks that `foretell data import` reads);
-    by default, all are listed.
+    Each is shown with a description and its source. WHAT is one of proxies, rankings, quantities,
+    spaces, data, searchers, models, losses and tables (the benchmarks that `foretell data import`
+    reads); by default, all are listed. A ranking orders several models by several proxies, so the
+    rank of a model depends on all the others.
     """
     import pandas as pd
 

@@ -33,11 +33,12 @@ foretell rank @candidates.txt --proxies synflow,jacob_cov,snip --csv"""
     "--by",
     metavar="NAME",
     show_default="vote if its three voters are among the proxies, otherwise the first proxy",
-    help="The score to rank by: a proxy, or vote.",
+    help="What to rank by: a proxy, or a ranking of `foretell list rankings`, such as vote or "
+    "log_rank:snip,flops. By a ranking, one more model can change the order of the others.",
 )
 @input_options
 @repeat_options
-@proxies_option("the paper's six, params and flops")
+@proxies_option("the paper's six, params and flops, and what --by needs")
 @scoring_options()
 @form_options
 def rank(
@@ -58,7 +59,6 @@ def rank(
     from foretell.cli.inputs import read_inputs
     from foretell.cli.progress import ShownProgress
     from foretell.cli.show import show
-    from foretell.engine.plan import DEFAULT
     from foretell.proxies import PROXIES
     from foretell.scoring.rank import rank
 
@@ -67,7 +67,7 @@ def rank(
         table = rank(
             {name: partial(inputs.build, name) for name in inputs.models},
             inputs.batches,
-            DEFAULT if proxies is None else proxies,
+            proxies,
             by=by,
             seeds=inputs.seeds,
             scoring=inputs.suited(scoring),
@@ -81,5 +81,5 @@ def rank(
         table,
         form,
         f"Ranked on {given.data}",
-        ["rank", by or "wins", "why", "params", "flops"],
+        ["rank", (by or "wins").partition(":")[0], "why", "params", "flops"],
     )

@@ -12,7 +12,7 @@ import pandas as pd
 
 from foretell.checks import as_instance, as_texts
 from foretell.errors import ForetellError
-from foretell.proxies import PROXIES
+from foretell.rankings.ranking import oriented
 
 __all__ = ["VOTERS", "prefers", "vote", "wins"]
 
@@ -29,7 +29,7 @@ def prefers(scores: pd.DataFrame, first: Hashable, second: Hashable) -> bool:
     >>> prefers(scores, 0, 1), prefers(scores, 1, 0)
     (True, False)
     """
-    values = oriented(scores)
+    values = undefined_last(scores)
     row = {name: values.index.get_loc(name) for name in (first, second)}
     ahead = values.to_numpy()[row[first]] > values.to_numpy()[row[second]]
     return bool(2 * ahead.sum() > ahead.size)
@@ -44,7 +44,7 @@ def wins(scores: pd.DataFrame) -> pd.Series:
     2    0
     Name: wins, dtype: int64
     """
-    places = oriented(scores).rank(method="dense").to_numpy(dtype=np.int32)
+    places = undefined_last(scores).rank(method="dense").to_numpy(dtype=np.int32)
     columns = np.ascontiguousarray(places.T)  # integers are compared faster
     counts = np.empty(columns.shape[1], dtype=np.int64)
     for start in range(0, len(counts), 64):  # all pairs, in blocks to limit memory
@@ -76,7 +76,7 @@ def vote(scores: pd.DataFrame, voters: Sequence[str] = VOTERS) -> pd.Series:
             f"{', '.join(missing) or 'voters is empty'}"
         )
     ballots = numbers(scores[list(dict.fromkeys(names))], "scores")
-    rank_sum = oriented(ballots).rank(ascending=False).sum(axis=1)
+    rank_sum = undefined_last(ballots).rank(ascending=False).sum(axis=1)
     order = pd.Series(list(zip(-wins(ballots), rank_sum, strict=True)), index=scores.index)
     return order.rank(method="min").astype(int).rename("vote")
 
@@ -101,7 +101,6 @@ def numbers(table: pd.DataFrame, name: str) -> pd.DataFrame:
     return table
 
 
-def oriented(scores: pd.DataFrame) -> pd.DataFrame:
+def undefined_last(scores: pd.DataFrame) -> pd.DataFrame:
     """The scores, negated where lower is better, with minus infinity for undefined ones."""
-    signs = [1 if name not in PROXIES or PROXIES[name].higher_is_better else -1 for name in scores]
-    return (scores.astype(float) * signs).fillna(-np.inf)
+    return oriented(scores).fillna(-np.inf)

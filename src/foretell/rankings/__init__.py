@@ -1,0 +1,143 @@
+"""The registry of rankings: orders of several networks by several scores.
+
+A ranking is defined for a pool of networks, not for one: the place of a network depends on all
+others, so adding a network can change the order of the rest. To add one, add an entry to
+`RANKINGS`.
+"""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from foretell.errors import ForetellError, unknown_name
+from foretell.names import first_line
+from foretell.rankings import log_rank, vote
+from foretell.rankings.ranking import Ranking, by_points, oriented, without
+
+__all__ = [
+    "FAMILY",
+    "RANKINGS",
+    "Ranking",
+    "by_points",
+    "dropped",
+    "find_ranking",
+    "is_ranking",
+    "oriented",
+    "places",
+    "points",
+    "scores_of",
+    "without",
+]
+
+FAMILY = "log_rank"
+"""The ranking by any scores: `log_rank` of all that there are, `log_rank:snip,flops` of these."""
+
+RANKINGS: dict[str, Ranking] = {
+    ranking.name: ranking
+    for ranking in (
+        Ranking(
+            "vote",
+            f"Ranks by pairwise majority of {', '.join(vote.VOTERS)}.",
+            "Abdelfattah et al. 2021, arXiv:2101.08134",
+            vote.VOTERS,
+            points=vote.wins,
+            places=lambda scores: vote.vote(scores, tuple(map(str, scores))),
+            drops=False,
+        ),
+    )
+}
+"""The rankings with members of their own, by name."""
+
+
+def is_ranking(name: str) -> bool:
+    """Whether this is the name of a ranking, rather than of a proxy.
+
+    >>> is_ranking("vote"), is_ranking("log_rank:snip,flops"), is_ranking("snip")
+    (True, True, False)
+    """
+    return name in RANKINGS or name.partition(":")[0] == FAMILY
+
+
+def find_ranking(name: str, scores: Sequence[str]) -> Ranking:
+    """The ranking of this name; `log_rank` by itself is of all the scores given.
+
+    Raises UnknownName if there is none, and ForetellError if `log_rank:` is followed by no score.
+
+    >>> find_ranking("log_rank:snip,flops", []).members
+    ('snip', 'flops')
+    >>> find_ranking("votes", [])
+    Traceback (most recent call last):
+    foretell.errors.UnknownName: no ranking is called 'votes'; did you mean 'vote'?
+    """
+    if name in RANKINGS:
+        return RANKINGS[name]
+    family, colon, listed = name.partition(":")
+    if family != FAMILY:
+        raise unknown_name("ranking", name, [*RANKINGS, FAMILY])
+    chosen = [part.strip() for part in listed.split(",")] if colon else list(scores)
+    members = tuple(dict.fromkeys(filter(None, chosen)))
+    if colon and not members:
+        raise ForetellError(f"{name!r} names no score; give some, such as {FAMILY}:snip,flops")
+    source = "Lee and Ham 2024, arXiv:2403.19232, for any scores"
+    return Ranking(FAMILY, first_line(log_rank.log_rank), source, members, log_rank.log_rank)
+
+
+def scores_of(ranking: Ranking) -> tuple[str, ...]:
+    """The scores that a ranking needs, those of rankings among its members included.
+
+    >>> scores_of(RANKINGS["vote"])
+    ('synflow', 'jacob_cov', 'snip')
+    """
+    needed: list[str] = []
+    for member in ranking.members:
+        needed += scores_of(RANKINGS[member]) if member in RANKINGS else [member]
+    return tuple(dict.fromkeys(needed))
+
+
+def ballots(ranking: Ranking, scores: pd.DataFrame) -> pd.DataFrame:
+    """A column for each member: its score, or the points of the ranking that it is."""
+    return pd.DataFrame(
+        {
+            name: points(RANKINGS[name], scores) if name in RANKINGS else scores[name].astype(float)
+            for name in ranking.members
+        },
+        index=scores.index,
+    )
+
+
+def points(ranking: Ranking, scores: pd.DataFrame) -> "pd.Series[float]":
+    """The points of each network by a ranking; higher is better, nan if it has no member.
+
+    >>> points(find_ranking("log_rank:params", []), pd.DataFrame({"params": [4, 2, 2]})).tolist()
+    [0.0, -0.69..., -0.69...]
+    """
+    return ranking.points(ballots(ranking, scores)).rename(ranking.name)
+
+
+def places(ranking: Ranking, scores: pd.DataFrame) -> "pd.Series[int]":
+    """Ranks from 1 (best) by a ranking; equal networks share one, and those without any are last.
+
+    >>> places(find_ranking("log_rank:params", []), pd.DataFrame({"params": [4, 2, 2]})).tolist()
+    [1, 2, 2]
+    """
+    columns = ballots(ranking, scores)
+    if ranking.places is not None:
+        return ranking.places(columns)
+    return by_points(ranking.points(columns))
+
+
+def dropped(ranking: Ranking, scores: pd.DataFrame) -> "pd.Series[str]":
+    """For each network, which members it is ranked without, as text; empty if it has all of them.
+
+    >>> scores = pd.DataFrame({"snip": [1.0, float("nan")], "flops": [1.0, 2.0]})
+    >>> dropped(find_ranking("log_rank", ["snip", "flops"]), scores).tolist()
+    ['', 'log_rank: ranked without snip']
+    """
+    columns = ballots(ranking, scores)
+    said = []
+    for row in columns.isna().to_numpy():
+        lost = [str(name) for name, is_lost in zip(columns, row, strict=True) if is_lost]
+        how = "ranked without" if len(lost) < len(row) else "ranked last, without any of"
+        noted = bool(lost) and ranking.drops
+        said.append(f"{ranking.name}: {how} {', '.join(lost)}" if noted else "")
+    return pd.Series(said, index=scores.index, dtype=object)

@@ -1,0 +1,52 @@
+"""A ranking and its metadata."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from foretell.proxies import PROXIES
+
+__all__ = ["Ranking", "by_points", "oriented", "without"]
+
+Column = Callable[[pd.DataFrame], "pd.Series"]
+"""From a frame with a column for each member to a column of the same index."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """An order of several networks by several scores, which depends on all networks of the pool."""
+
+    name: str
+    summary: str
+    source: str
+    members: tuple[str, ...]
+    """Scores, or other rankings."""
+    points: Column
+    """The points of each network; higher is better, and nan is last."""
+    places: Column | None = None
+    """Ranks from 1 (best); None if they are those of the points."""
+    drops: bool = True
+    """Whether a network is ranked by its other members where one is undefined; otherwise it loses
+    to every network that has the member."""
+
+
+def without(ranking: Ranking, member: str) -> Ranking:
+    """The same ranking with one member less."""
+    return replace(ranking, members=tuple(name for name in ranking.members if name != member))
+
+
+def by_points(points: "pd.Series[float]") -> "pd.Series[int]":
+    """Ranks from 1, the most points; equal ones share a rank, and nan is last.
+
+    >>> by_points(pd.Series([1.0, 3.0, 3.0, float("nan")])).tolist()
+    [3, 1, 1, 4]
+    """
+    return points.fillna(-np.inf).rank(ascending=False, method="min").astype(int)
+
+
+def oriented(scores: pd.DataFrame) -> pd.DataFrame:
+    """The scores, negated where lower is better, so that higher is better in every column."""
+    signs = [1 if name not in PROXIES or PROXIES[name].higher_is_better else -1 for name in scores]
+    return scores.astype(float) * signs
