@@ -118,5 +118,5 @@ def test_minibatches_differ_by_seed_and_grow_by_size() -> None:
 
 @pytest.mark.parametrize("size", [0, -1, 1098, math.inf])
 def test_a_minibatch_of_an_impossible_size_is_refused(size: int) -> None:
-    with pytest.raises(ForetellError, match=f"size of the minibatch is {size}; expected 1 to 1097"):
+    with pytest.raises(ForetellError, match=f"size( of the minibatch)? is {size}; expected"):
         minibatch(digits().train, size, seed=0)

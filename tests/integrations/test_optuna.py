@@ -313,8 +313,8 @@ def test_a_proxy_of_which_less_is_better_is_turned(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sampler": TPESampler}, "sampler is a ABCMeta; give an Optuna sampler"),
-        ({"define": 3}, "define is a int"),
+        ({"sampler": TPESampler}, "sampler is the class TPESampler; expected a sampler of Optuna"),
+        ({"define": 3}, "define is 3; expected a function"),
         ({"score": None}, "neither batch nor score is given"),
         ({"batch": BATCH}, "batch and score are both given"),
         ({"score": None, "batch": BATCH, "proxy": "synflo"}, "did you mean 'synflow'"),

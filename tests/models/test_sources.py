@@ -336,6 +336,6 @@ def test_language_models_are_scored_from_the_shell(
     rows = capsys.readouterr().out.splitlines()[1:]
     assert all(float(row.split(",")[1]) > 0 for row in rows)
     assert main(["score", "torchvision:resnet*"]) == 2
-    assert "is 5 models" in capsys.readouterr().err
+    assert "names 5 models" in capsys.readouterr().err
     assert main(["score", "nb201:333013", "--batches", "0"]) == 2
     assert "--batches is 0" in capsys.readouterr().err

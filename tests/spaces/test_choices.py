@@ -124,7 +124,7 @@ def test_an_object_that_is_not_a_space_is_refused(name: str, message: str, file:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "at least one choice"),
+        ({}, "options is empty; expected a dict"),
         ({"width": []}, "give at least one, and each once"),
         ({"width": [1, 1]}, "give at least one, and each once"),
         ({"width": ["a,b", "c"]}, "comma"),

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from foretell.checks import as_text
 from foretell.data import digits, text
 from foretell.data.arrays import npz
 from foretell.data.hub import hf_dataset
@@ -111,7 +112,7 @@ def load_data(text: str) -> Splits:
     >>> load_data("random:3x4x4x2?images=10,seed=1").sample_shape
     (3, 4, 4)
     """
-    name, settings = parse_spec(text)
+    name, settings = parse_spec(as_text("text", text, "the name of a data set"))
     prefix, _, place = name.partition(":")
     entry = _entry(prefix)
     for key in settings:

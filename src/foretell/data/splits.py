@@ -10,7 +10,8 @@ from typing import Any, Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-from foretell.batch import Batch, Kind
+from foretell.batch import Batch, HasArray, Kind, as_tensor
+from foretell.checks import as_instance, as_integer, as_seed, as_text, keep, optional, wrong
 from foretell.data.tokens import Vocabulary
 from foretell.errors import ForetellError
 
@@ -50,7 +51,10 @@ LABELLED_FRAMES = 4
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """The training, validation and test samples of a data set."""
+    """The training, validation and test samples of a data set.
+
+    Arrays, such as NumPy's, become tensors. Raises ForetellError for fields of other types.
+    """
 
     name: str
     classes: int
@@ -61,6 +65,14 @@ class Splits:
     """For text: the tokens that the ids stand for. None for images."""
     note: str = ""
     """What the user should know about the preprocessing of the samples, such as cropping."""
+
+    def __post_init__(self) -> None:
+        keep(self, "name", as_text)
+        keep(self, "classes", as_integer)
+        for name in ("train", "val", "test"):
+            keep(self, name, as_part)
+        keep(self, "vocabulary", optional(as_instance), Vocabulary)
+        keep(self, "note", as_text, empty=True)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -91,6 +103,18 @@ class Splits:
     def loss(self) -> str:
         """The name of the loss that fits the labels: cross-entropy of samples or of tokens."""
         return "cross_entropy" if self.labelled else "token_cross_entropy"
+
+
+def as_part(name: str, value: object) -> Part:
+    """A pair of samples and labels, with tensors in the place of arrays."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise wrong(name, value, "a pair (samples, labels), such as data.train")
+    samples, labels = (as_tensor(name, one) if isinstance(one, HasArray) else one for one in value)
+    if not isinstance(labels, Tensor) or not labels.ndim:
+        raise wrong(f"the second of {name}", labels, "a tensor of labels")
+    if not hasattr(samples, "shape") or not len(samples.shape):
+        raise wrong(f"the first of {name}", samples, "a tensor of samples")
+    return samples, labels
 
 
 def kind_of(shape: tuple[int, ...], vocabulary: Vocabulary | None) -> Kind:
@@ -124,8 +148,9 @@ def minibatch(part: Part, size: int, seed: int) -> Split:
     >>> x.shape, y.bincount()
     (torch.Size([4, 1, 8, 8]), tensor([2, 2]))
     """
-    images, labels = part
-    if not 1 <= size <= len(labels):
+    images, labels = as_part("part", part)
+    size, seed = as_integer("size", size), as_seed("seed", seed)
+    if size > len(labels):
         raise ForetellError(
             f"the size of the minibatch is {size}; expected 1 to {len(labels)}, the number of "
             "samples"

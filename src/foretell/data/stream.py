@@ -1,14 +1,16 @@
 """A batch from a DataLoader, or from any other iterable of batches."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from numbers import Number
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from foretell.batch import Batch, Inputs, as_batch, change_all, tensors
+from foretell.batch import Batch, HasArray, Inputs, as_batch, change_all, tensors
+from foretell.checks import as_flag, as_integer, wrong
 from foretell.data.splits import first_of_each
-from foretell.errors import ForetellError
+from foretell.errors import ANY, ForetellError, complaint_of, shown
 
 __all__ = ["first_batch"]
 
@@ -31,11 +33,10 @@ def first_batch(loader: Iterable[Any], size: int, balanced: bool = True) -> Batc
     >>> first_batch(zip(images.split(4), labels.split(4)), size=4).targets.tolist()
     [0, 1, 0, 1]
     """
-    if size < 1:
-        raise ForetellError(f"size is {size}; expected at least 1 sample")
+    size, balanced = as_integer("size", size), as_flag("balanced", balanced)
     seen: list[Batch] = []
     wanted = size * LOOK_AHEAD if balanced else size
-    for item in loader:
+    for item in items_of(loader):
         seen.append(one_batch(item))
         if sum(map(len, seen)) >= wanted:
             break
@@ -54,8 +55,32 @@ def first_batch(loader: Iterable[Any], size: int, balanced: bool = True) -> Batc
     return whole.each(lambda tensor: tensor[order[:size].to(tensor.device)])
 
 
+def items_of(loader: Any) -> Iterator[Any]:
+    """What the loader yields. Raises ForetellError if it cannot, whatever it raises."""
+    if isinstance(loader, str | bytes | Mapping | Batch | HasArray):
+        raise wrong("loader", loader, "an iterable of batches, such as a DataLoader")
+    try:
+        iterator = iter(loader)
+    except ANY as error:
+        wanted = "an iterable of batches, such as a DataLoader"
+        raise wrong("loader", loader, wanted) from error
+    while True:
+        try:
+            item = next(iterator)
+        except StopIteration:
+            return
+        except ANY as error:
+            raise ForetellError(f"the loader raised {complaint_of(error)}") from error
+        yield item
+
+
 def one_batch(item: Any) -> Batch:
     """An item of a loader as a Batch."""
+    if isinstance(item, tuple | list) and len(item) == 2 and isinstance(item[1], Number):
+        raise ForetellError(
+            f"the loader yields samples, not batches: a target is {shown(item[1])}; give "
+            "DataLoader(data, batch_size=64)"
+        )
     if isinstance(item, Mapping):
         name = next((name for name in TARGETS if name in item), None)
         inputs = {key: value for key, value in item.items() if key != name}

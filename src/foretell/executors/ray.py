@@ -8,6 +8,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
+from foretell.checks import as_mapping, as_number, as_text, optional
 from foretell.errors import ForetellError, complaint_of
 from foretell.executors.processes import available_cores
 from foretell.executors.ray_crew import Crew, Job, Needs
@@ -57,6 +58,11 @@ class RayExecutor(Executor):
         Raises ForetellError if Ray is not installed, if no cluster answers, or if no node can run a
         worker.
         """
+        address = optional(as_text)("address", address)
+        gpus_per_task = optional(as_number)("gpus_per_task", gpus_per_task, 0)
+        cpus_per_task = as_number("cpus_per_task", cpus_per_task, 0)
+        environment = "a dict, as ray.init takes it"
+        runtime_env = optional(as_mapping)("runtime_env", runtime_env, environment)
         ray = extra("ray", "ray")
         ours = connect(address, dict(runtime_env or {}))
         try:

@@ -17,6 +17,7 @@ from typing import Any, Unpack
 import torch
 
 from foretell.batch import Batch, as_batch
+from foretell.checks import as_function, as_integer, as_seed, as_texts, optional, wrong
 from foretell.engine.failures import ANY, complaint_of
 from foretell.engine.plan import make_plan
 from foretell.errors import ForetellError, Undefined
@@ -170,29 +171,22 @@ class ZeroCostSampler(BaseSampler):
         """
         settings = settings_of(scoring, choices)
         if not isinstance(sampler, BaseSampler):
-            raise ForetellError(
-                f"sampler is a {type(sampler).__name__}; give an Optuna sampler, such as "
-                "TPESampler()"
-            )
-        if not callable(define):
-            raise ForetellError(
-                f"define is a {type(define).__name__}; give a function that takes a trial and "
-                "returns the model"
-            )
+            raise wrong("sampler", sampler, "a sampler of Optuna, such as TPESampler()")
+        as_function("define", define, "a function that takes a trial and returns the model")
+        score = optional(as_function)("score", score, "a function of what `define` returns")
+        warmup, seed = as_integer("warmup", warmup, 0), as_seed("seed", seed)
+        first = optional(as_integer)("first", first, 0)
+        moves = as_integer("moves", moves)
         if (batch is None) == (score is None):
             given = "neither batch nor score is" if score is None else "batch and score are both"
             raise ForetellError(
                 f"{given} given; give a batch for the proxy, or a function as score"
             )
         first = min(10, warmup) if first is None else first
-        if not (0 <= first <= warmup and (first or not warmup)):
+        if not (first <= warmup and (first or not warmup)):
             raise ForetellError(
                 f"warmup is {warmup} and first is {first}; expected first from 1 to warmup, or "
                 "warmup=0 for no warmup"
-            )
-        if moves < 1:
-            raise ForetellError(
-                f"moves is {moves}; expected at least 1, which takes what the sampler suggests"
             )
         self._sampler = sampler
         self._define = define
@@ -337,7 +331,8 @@ def by_proxy(
     scoring: ScoreSettings,
 ) -> Callable[[Any], float]:
     """A function that scores a model. Raises ForetellError for wrong arguments."""
-    proxies = make_plan(proxy).proxies
+    asked = proxy if isinstance(proxy, Mapping) else as_texts("proxy", proxy, "a name of a proxy")
+    proxies = make_plan(asked).proxies
     if len(proxies) != 1:
         names = ", ".join(one.name for one in proxies)
         raise ForetellError(f"proxy is {names}; give a single proxy")

@@ -6,7 +6,8 @@ The module `sources` lists the sources and describes how to add one.
 import torch
 from torch import nn
 
-from foretell.batch import Batch
+from foretell.batch import Batch, as_batch
+from foretell.checks import as_text
 from foretell.data.splits import Splits
 from foretell.models.expand import expand_models
 from foretell.models.fit import as_wanted
@@ -37,7 +38,7 @@ def load_model(text: str, splits: Splits, seed: int = 0, *, pretrained: bool = F
     >>> sum(p.numel() for p in model.parameters())
     17142
     """
-    return model_like(text, Like.of(splits, seed, pretrained))
+    return model_like(as_name(text), Like.of(splits, seed, pretrained))
 
 
 def fit_batch(
@@ -56,8 +57,14 @@ def fit_batch(
     >>> fit_batch(batch, "torchvision:inception_v3", splits).inputs.shape
     torch.Size([2, 3, 299, 299])
     """
-    wanted = wanted_input(text, Like.of(splits, seed, pretrained))
-    return as_wanted(batch, wanted, splits.vocabulary, seed)
+    batch, like = as_batch(batch), Like.of(splits, seed, pretrained)
+    wanted = wanted_input(as_name(text), like)
+    return as_wanted(batch, wanted, splits.vocabulary, like.seed)
+
+
+def as_name(text: object) -> str:
+    """The name of a model, which is a text."""
+    return as_text("text", text, "the name of a model, such as 'nb201:333013'")
 
 
 def model_like(text: str, like: Like) -> nn.Module:

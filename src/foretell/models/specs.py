@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from foretell.batch import Kind
+from foretell.checks import as_flag, as_instance, as_seed
 from foretell.data.splits import Splits, kind_of
 from foretell.data.tokens import Vocabulary
 from foretell.errors import ForetellError
@@ -37,6 +38,8 @@ class Like:
         >>> Like.of(load_data("digits")).shape
         (1, 8, 8)
         """
+        splits = as_instance("splits", splits, Splits, "data, as load_data returns it")
+        seed, pretrained = as_seed("seed", seed), as_flag("pretrained", pretrained)
         return cls(
             splits.classes,
             splits.sample_shape,

@@ -7,12 +7,13 @@ proxies when it is imported.
 
 import inspect
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import entry_points
 from typing import TypeVar
 
 from torch import Tensor
 
+from foretell.checks import as_choice, as_flag, as_text, wrong
 from foretell.errors import ForetellError, unknown_name
 from foretell.proxies.proxy import PROXIES, Proxy
 from foretell.proxies.quantities import QUANTITIES
@@ -49,8 +50,18 @@ def register(
     >>> unregister("mean_weight")
     """
 
+    proxy_of = partial(
+        Proxy,
+        source=as_text("source", source, "where the proxy comes from"),
+        higher_is_better=as_flag("higher_is_better", higher_is_better),
+        bound=as_text("bound", bound, empty=True),
+        draws=as_flag("draws", draws),
+    )
+
     def add(function: Function) -> Function:
-        proxy = Proxy(function, source, higher_is_better, bound, draws)
+        if not inspect.isfunction(function):
+            raise wrong("what is registered", function, "a function of quantities")
+        proxy = proxy_of(function)
         check(proxy)
         PROXIES[proxy.name] = proxy
         return function
@@ -63,9 +74,7 @@ def unregister(name: str) -> None:
 
     Raises UnknownName if there is no proxy with this name.
     """
-    if name not in PROXIES:
-        raise unknown_name("proxy", name, PROXIES)
-    del PROXIES[name]
+    del PROXIES[as_choice("name", name, PROXIES, "proxy")]
 
 
 def check(proxy: Proxy) -> None:

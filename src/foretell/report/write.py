@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from foretell.checks import as_path, as_texts, optional
 from foretell.errors import ForetellError, RunStateError
 from foretell.files import file_name, write_atomically
 from foretell.names import extra
@@ -37,9 +38,11 @@ def write_report(
 
     Raises RunStateError if the folder is not a run, or contains no results yet.
     """
+    run, out = as_path("run", run), optional(as_path)("out", out)
+    truths = as_texts("truths", truths, "names of columns")
     extra("vl_convert", "report")
     job = read_config(run).get("job")
-    folder = Path(out) if out is not None else Path(run) / "report"
+    folder = out or run / "report"
     if job == "simulation":
         return write_page(searches_page(read_simulations(run)), folder)
     if job == "search":
@@ -48,7 +51,7 @@ def write_report(
         raise RunStateError(
             f"{run} is a run of kind {job!r}; reports are available for runs of "
             "`foretell search`, `foretell study` and `foretell study search`",
-            Path(run),
+            run,
             "not a run",
         )
     rows = read_study(run)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from foretell.checks import as_function, as_mapping, as_text, keep, optional, wrong
 from foretell.errors import ANY, ForetellError, complaint_of, unknown_name
 from foretell.seeds import derived_seed, own_randomness
 from foretell.spaces.space import Arch, Json, Space, is_chosen, require_valid
@@ -18,6 +19,9 @@ __all__ = ["Choices", "own_space"]
 
 MEMBERS = ("choices", "is_valid", "canonical", "build", "parse", "format", "settings")
 """The members by which a space is recognised."""
+
+
+FORM = "a dict of the options of each choice, such as {'width': [16, 32]}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +59,17 @@ class Choices:
     """The `FILE.py:NAME` or `PACKAGE.MODULE:NAME` from which other processes load this object."""
 
     def __post_init__(self) -> None:
+        as_function("make", self.make, "a function that builds a network from the options")
+        as_mapping("options", self.options, FORM)
+        for name in ("valid", "same"):
+            optional(as_function)(name, getattr(self, name), "a function of the options")
+        keep(self, "name", as_text)
+        keep(self, "origin", as_text, empty=True)
         if not self.options:
-            raise ForetellError("a space needs at least one choice: {'width': [16, 32]}")
+            raise ForetellError(f"options is empty; expected {FORM}")
         for name, options in self.options.items():
+            if not isinstance(options, Sequence) or isinstance(options, str | bytes):
+                raise wrong(f"options[{name!r}]", options, "a list of options")
             texts = [written(option) for option in options]
             if not texts or len(set(texts)) < len(texts):
                 raise ForetellError(

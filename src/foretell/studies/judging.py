@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from foretell.checks import as_path, as_texts
 from foretell.errors import ForetellError, unknown_name
 from foretell.studies.published import PUBLISHED
 from foretell.studies.read import Rows, read_study
@@ -32,13 +33,14 @@ def judge(
     Raises RunStateError for a folder that is not a study, and ForetellError for a column that the
     table does not have.
     """
-    rows = study if isinstance(study, Rows) else read_study(study)
+    rows = study if isinstance(study, Rows) else read_study(as_path("study", study))
     return {truth: judged(rows, truth) for truth in truth_columns(rows.table, truths)}
 
 
 def truth_columns(table: Table, asked: Sequence[str]) -> list[str]:
     """The columns to compare scores with: those in `asked`, or the default of `judge`."""
     known = [*table.reporting, *table.choosing]
+    asked = as_texts("truths", asked, "names of columns")
     for column in asked:
         if column not in known:
             said = f"table {table.name} has no accuracy {column!r}"

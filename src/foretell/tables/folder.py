@@ -4,6 +4,7 @@ import os
 import re
 from pathlib import Path
 
+from foretell.checks import as_path, as_text, optional
 from foretell.errors import ForetellError, unknown_name
 from foretell.names import extra
 from foretell.tables.parquet import read_table_file
@@ -46,7 +47,8 @@ def read_table(name_or_path: str | Path, *, space: str | None = None) -> Table:
 
     Raises ForetellError for a missing table, a damaged file, or another space.
     """
-    text = os.fspath(name_or_path)
+    text = os.fspath(as_path("name_or_path", name_or_path))
+    space = optional(as_text)("space", space)
     path = Path(text).expanduser()
     if not (isinstance(name_or_path, Path) or text.endswith(".parquet") or len(path.parts) > 1):
         path = table_path(text)

@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from foretell.checks import as_flag, as_function
 from foretell.data import Splits, minibatch
+from foretell.errors import shown
 from foretell.testing.generators import generator_states
 
 __all__ = ["check_data"]
@@ -25,9 +27,12 @@ def check_data(data: Splits | Callable[[], Splits], *, disjoint: bool = True) ->
     >>> from foretell import load_data
     >>> check_data(lambda: load_data("digits"))
     """
+    if not isinstance(data, Splits):
+        as_function("data", data, "Splits, or a function that loads them")
+    disjoint = as_flag("disjoint", disjoint)
     before = generator_states()
-    splits = data() if callable(data) else data
-    assert isinstance(splits, Splits), f"the data are a {type(splits).__name__}, not Splits"
+    splits = data if isinstance(data, Splits) else data()
+    assert isinstance(splits, Splits), f"the data are {shown(splits)}, not Splits"
     if callable(data):
         assert generator_states() == before, "loading changed a global random number generator"
         again = data().fingerprint
@@ -44,7 +49,6 @@ def check_data(data: Splits | Callable[[], Splits], *, disjoint: bool = True) ->
 def check_part(splits: Splits, part: str) -> None:
     """Check the numbers, types and ranges of the samples and labels of a part."""
     samples, labels = getattr(splits, part)
-    assert isinstance(labels, Tensor), f"the labels of {part} are not a tensor"
     assert len(labels), f"{part} has no samples"
     assert samples.shape[0] == len(labels), (
         f"{part} has {samples.shape[0]} samples and {len(labels)} labels"

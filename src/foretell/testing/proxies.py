@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from foretell.checks import as_choice, as_text, optional
+from foretell.engine.plan import find
 from foretell.errors import ForetellError
 from foretell.proxies import PROXIES
 from foretell.scoring.score import Score, score
@@ -74,6 +76,8 @@ def check_proxy(name: str, model: str | None = None) -> None:
 
     >>> check_proxy("snip", "normed")
     """
+    name = find(as_text("name", name, "the name of a proxy")).name
+    model = optional(as_choice)("model", model, MODELS, "model")
     for one in MODELS if model is None else [model]:
         try:
             check_on(name, one)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from foretell.checks import as_function
 from foretell.errors import ForetellError
 from foretell.searchers import Question, Searcher
 from foretell.spaces import Arch, Json, NASBench201, Space, enumerate_space, sample
@@ -70,6 +71,7 @@ def check_searcher(make: Make, spaces: Sequence[Space] = (Letters(), NASBench201
     >>> from foretell.searchers import RandomSearch
     >>> check_searcher(RandomSearch)
     """
+    as_function("make", make, "a function of a space and a seed")
     before = generator_states()
     for space in spaces:
         check_asks(make, space)

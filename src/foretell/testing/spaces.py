@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from foretell.batch import main_output
+from foretell.checks import as_instance, as_integer, as_seed, optional
 from foretell.errors import ForetellError
 from foretell.spaces import (
     SPACES,
@@ -30,6 +31,10 @@ LISTED = 200
 """The number of architectures that are checked of an enumeration."""
 
 
+LARGEST = 100_000
+"""The largest number of samples that is accepted."""
+
+
 def check_space(
     space: Space, *, samples: int = 10, batch: Tensor | None = None, seed: int = 0
 ) -> None:
@@ -41,6 +46,8 @@ def check_space(
     >>> from foretell.spaces import NASBench201
     >>> check_space(NASBench201(channels=4, cells=1), samples=2, batch=torch.ones(2, 3, 8, 8))
     """
+    samples, seed = as_integer("samples", samples, 1, LARGEST), as_seed("seed", seed)
+    batch = optional(as_instance)("batch", batch, Tensor, "a tensor of inputs")
     before = generator_states()
     check_form(space)
     check_enumeration(space)
