@@ -1,1 +1,1 @@
-"""The curvature along the weights, by tangents."""
+"""Hessian-vector products along the weights, computed with tangents."""

@@ -1,10 +1,11 @@
-"""The gradient of the loss's tangent, without a graph of tangents.
+"""The gradient of the tangent of the loss, without a graph of tangents.
 
-The loss's tangent wᵀg is linear in the tangent ẏ of every operation's output, by λ = ∂L/∂y. Its
-gradient is therefore that of Σ λᵀẏ over the operations, with λ as the backward pass computes it and
-the tangents that an operation is given as mere numbers: only where a ẏ depends on more than those,
-on weights or on other values, there is something to differentiate. All of it is let in at its place
-and gathered by one pass back through the loss's own graph.
+The tangent of the loss, wᵀg, is linear in the tangent ẏ of the output of every operation, with the
+factor λ = ∂L/∂y. Its gradient is therefore that of Σ λᵀẏ over all operations, where λ is known from
+the backward pass, and the tangents of the inputs of an operation are constants. Only a ẏ that
+depends on more than these, on weights or on other values, has to be differentiated. All these
+gradients are injected where they arise, and collected by one backward pass through the graph of the
+loss.
 
 For L = w³ at w = 2, g = 3w² = 12, H = 6w = 12 and Hw = 24:
 
@@ -39,40 +40,40 @@ Use = Callable[..., None]
 
 @dataclass(frozen=True)
 class Apart:
-    """A tangent whose graph ends at stand-ins for what the operation was given."""
+    """A tangent whose graph ends at stand-ins for the inputs of the operation."""
 
     tangent: Tensor
 
 
 class Roots:
-    """Places in a graph, and the gradient that goes in at each."""
+    """Places in a graph, and the gradient to inject at each."""
 
     def __init__(self) -> None:
         self.edges: list[GradientEdge] = []
         self.grads: list[Tensor] = []
 
     def add(self, edge: GradientEdge, grad: Tensor) -> None:
-        """One more place."""
+        """Add a place."""
         self.edges.append(edge)
         self.grads.append(grad)
 
     def by(self, sources: list[Tensor]) -> tuple[Tensor, ...]:
-        """The gradient of all of it by each source; raises Undefined where there is none."""
+        """The total gradient with respect to each source. Raises Undefined if there is none."""
         if not self.edges:
             return tuple(torch.zeros_like(source) for source in sources)
         return differentiated(self.edges, sources, keep_graph=True, grads=self.grads)
 
 
 class Curvature:
-    """Collects, in a forward and a backward pass, what the gradient of wᵀg is made of.
+    """Collects the terms of the gradient of wᵀg during a forward and a backward pass.
 
-    It listens to backward passes while it is `armed`.
+    It takes part in backward passes only while it is `armed`.
     """
 
     def __init__(self) -> None:
         self.armed = False
         self.seconds = 0.0
-        """Time spent in the backward pass, which is not for its own sake."""
+        """Time spent during the backward pass, which belongs to the step `curvature`."""
         self.fragile = WeakTensorKeyDictionary()
         """Views whose λ would be lost if they were overwritten."""
         self._whole, self._apart = Roots(), Roots()
@@ -82,7 +83,7 @@ class Curvature:
         self._listening: list[Any] = []
 
     def when_known(self, out: Tensor, use: Use) -> None:
-        """Call `use` with ∂L/∂out, once, in the backward pass; never if L does not depend on it."""
+        """Call `use` once with ∂L/∂out in the backward pass, unless L does not depend on `out`."""
         source = origin(out)
         if source is out and out._is_view():
             self.fragile[out] = True
@@ -98,7 +99,7 @@ class Curvature:
             self._hooks.append(node.register_prehook(hook))
 
     def when_normed(self, out: Tensor, use: Use) -> None:
-        """The same for what a normalisation made; `use` may get the means that it worked out."""
+        """The same for the output of a normalisation, which may also pass its means to `use`."""
         node: Any = out.grad_fn
         if made_here(node):
             node.listener = self._once(use)
@@ -118,18 +119,19 @@ class Curvature:
         return listen
 
     def stand_for(self, leaves: list[Tensor], edges: list[GradientEdge | None]) -> None:
-        """Tensors at which the graphs of tangents end, and where a gradient by each goes on.
+        """Register the leaves of the graphs of tangents, and the edges where gradients continue.
 
-        The gradient by a weight, which is its own tangent in several operations, goes on once.
+        The gradient with respect to a weight, which is its own tangent in several operations,
+        continues once.
         """
         for leaf, edge in zip(leaves, edges, strict=True):
             if edge is not None:
                 self._leaves.setdefault(id(leaf), (leaf, edge))
 
     def cut(self, out: Tensor, tangent: Tensor | Apart) -> Tensor:
-        """The tangent of `out` as a mere number; what it depends on is let in later.
+        """The tangent of `out` as a constant; the gradient of what it depends on is injected later.
 
-        That of a weight, the weight itself, stays as it is.
+        The tangent of a weight, which is the weight itself, is returned unchanged.
         """
         into = self._whole
         if isinstance(tangent, Apart):
@@ -141,13 +143,13 @@ class Curvature:
         return tangent.detach()
 
     def let_in(self, edge: GradientEdge, grad: Tensor) -> None:
-        """A gradient of Σ λᵀẏ by what the edge leads to."""
+        """Inject a gradient of Σ λᵀẏ at an edge."""
         self._whole.add(edge, grad)
 
     def push(
         self, tangent: Tensor, weight: Tensor, out: Tensor, run: Callable[[Tensor], Tensor]
     ) -> Tensor:
-        """`run(weight)`, W∗ẋ, where `out` is the same contraction of x."""
+        """W∗ẋ = `run(weight)`, where `out` is the same contraction of x."""
         node: Any = out.grad_fn
         is_convolution = node is not None and node.name() == "ConvolutionBackward0"
         if not is_convolution or node._saved_input.shape != tangent.shape:
@@ -169,9 +171,9 @@ class Curvature:
         return run(fixed)
 
     def product(self, grads: dict[str, Tensor], weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """H w: the gradient of wᵀg, which is g + Hw, less g.
+        """Hw: the gradient of wᵀg, which is g + Hw, minus g.
 
-        Raises Undefined where torch cannot differentiate an operation's tangent.
+        Raises Undefined if torch cannot differentiate the tangent of an operation.
         """
         leaves = [leaf for leaf, _ in self._leaves.values()]
         edges = [edge for _, edge in self._leaves.values()]
@@ -185,7 +187,7 @@ class Curvature:
         return found
 
     def let_go(self) -> None:
-        """Take the hooks away and forget everything."""
+        """Remove all hooks and release everything."""
         for hook in self._hooks:
             hook.remove()
         for node in self._listening:

@@ -1,6 +1,6 @@
-"""A normalisation by the statistics of what it is given: its tangent, and that one's gradient.
+"""The tangent of a normalisation by the statistics of its input, and the gradient of that tangent.
 
-What moves all values of a channel alike, or scales them, is taken out; the rest moves the result:
+A change that shifts or scales all values of a channel has no effect; any other one has:
 
     >>> x = torch.tensor([[-1.0], [1.0], [-1.0], [1.0]])
     >>> Normed(x, None, 0.0).tangent(torch.tensor([[1.0], [0.0], [0.0], [0.0]])).flatten()
@@ -23,9 +23,9 @@ Means = tuple[Tensor, Tensor]
 class Normed:
     """y = γ·s·(x − mean) + β, per channel (axis 1), with s = 1/√(var + ε).
 
-    A tangent of x is given as u, or None for zero. With `own` it is u + x + anything that is the
-    same in a whole channel: the normalisation takes its own input out of what it is given, but for
-    ε, and so that part is written down instead of computed as a difference of large numbers.
+    A tangent of x is given as u, or None for zero. With `own`, the tangent is u + x plus anything
+    that is constant within a channel. Up to ε, a normalisation removes a multiple of its own input,
+    so that part is given by a formula instead of being computed as a difference of large numbers.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Normed:
         eps: float,
         statistics: tuple[Tensor, Tensor] | None = None,
     ) -> None:
-        """`statistics` are mean and s, `[C]`, where they are known."""
+        """`statistics` are the mean and s, `[C]`, if they are known."""
         self.x, self.eps = x, eps
         self.channels = Channels(x)
         if statistics is None:
@@ -72,10 +72,10 @@ class Normed:
         *,
         over_u: bool = False,
     ) -> Tensor:
-        """The gradient of Σ c·tangent by x, where u is constant and an `own` x moves along.
+        """The gradient of Σ c·tangent with respect to x; u is constant, the x of `own` is not.
 
-        `means` are those of c and of c·x̂, where they are known. `over_u`: it may be written over u,
-        which nothing else needs.
+        `means` are those of c and of c·x̂, if they are known. With `over_u`, the result may
+        overwrite u, which nothing else needs.
         """
         channels, s, gamma, eps = self.channels, self.s, self.gamma, self.eps
         c0, k = (mean * gamma for mean in means or self._means(c))
@@ -111,7 +111,7 @@ class Normed:
 
 
 def statistics_of(out: Tensor, x: Tensor) -> tuple[Tensor, Tensor] | None:
-    """Mean and 1/√(var + ε) by which x became `out`, as autograd keeps them; None if it doesn't."""
+    """The mean and 1/√(var + ε) with which x was normalised, if autograd has saved them."""
     node: Any = out.grad_fn
     if made_here(node):
         return node.mean, node.s

@@ -1,4 +1,4 @@
-"""The rules of tangents: from the tangent ẋ of what an operation y = f(x) is given, that of y, ẏ.
+"""The rules of tangents: for an operation y = f(x), the tangent ẏ of y from the tangent ẋ of x.
 
 For y = relu(x), ẏ = ẋ where y > 0 and 0 elsewhere:
 
@@ -6,8 +6,8 @@ For y = relu(x), ẏ = ẋ where y > 0 and 0 elsewhere:
     >>> relu([along], torch.relu(x))
     tensor([0., 4.])
 
-Each rule is differentiable by x, once: the curvature is the gradient of a tangent. A `tangent` of
-None stands for zero.
+Each rule can be differentiated once with respect to x, since the curvature is the gradient of a
+tangent. A `tangent` of None stands for zero.
 """
 
 import math
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 LINEAR = REARRANGEMENTS | AVERAGES
-"""ẏ = f(ẋ): linear in their first argument, which alone is a tensor that depends on the weights."""
+"""ẏ = f(ẋ): linear in the first argument, the only one that depends on the weights."""
 
 
 def relu(tangents: Sequence[Tensor | None], out: Tensor) -> Tensor | None:
@@ -48,7 +48,7 @@ def relu(tangents: Sequence[Tensor | None], out: Tensor) -> Tensor | None:
 
 
 def total(terms: Sequence[Tensor | None], out: Tensor) -> Tensor | None:
-    """ẏ = ȧ + ḃ, or whichever of them is not zero, of the result's shape."""
+    """ẏ = ȧ + ḃ, or the one of them that is not zero, in the shape of the result."""
     there = [term for term in terms if term is not None]
     if not there:
         return None
@@ -59,13 +59,13 @@ def total(terms: Sequence[Tensor | None], out: Tensor) -> Tensor | None:
 def frozen(
     tangent: Tensor, x: Tensor, running_var: Tensor, weight: Tensor | None, eps: float
 ) -> Tensor:
-    """ẏ = γ·ẋ / √(var + ε), for a normalisation by given statistics."""
+    """ẏ = γ·ẋ / √(var + ε), for a normalisation by fixed statistics."""
     scale = (running_var + eps).rsqrt() * (1 if weight is None else weight)
     return tangent * scale.view(-1, *[1] * (x.ndim - 2))
 
 
 def lying_as(tangent: Tensor, x: Tensor) -> Tensor:
-    """ẋ in memory as x is: random numbers, such as a dropout's mask, are drawn in that order."""
+    """ẋ in the memory layout of x, the order in which random numbers (dropout) are drawn."""
     return tangent if tangent.stride() == x.stride() else torch.empty_like(x).copy_(tangent)
 
 
@@ -92,7 +92,7 @@ def group_norm(
     eps: float = 1e-5,
     *_: Any,
 ) -> Tensor:
-    """The same over the channels and positions of a group."""
+    """The rule of `layer_norm` over the channels and positions of a group."""
     out = by_rows(tangent, input, input[0].numel() // num_groups, eps)
     return out if weight is None else out * weight.view(-1, *[1] * (input.ndim - 2))
 
@@ -108,7 +108,7 @@ def instance_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """The same over the positions of a channel, or by running statistics."""
+    """The rule of `layer_norm` over the positions of a channel, or that of running statistics."""
     if use_input_stats or running_var is None:
         return group_norm(tangent, input, input.shape[1], weight, None, eps)
     return frozen(tangent, input, running_var, weight, eps)
@@ -130,14 +130,14 @@ def rms_norm(
 
 
 def norm_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> float:
-    """The p of a call of F.normalize."""
+    """The argument p of a call of F.normalize."""
     return float(args[1] if len(args) > 1 else kwargs.get("p", 2.0))
 
 
 def normalize(
     tangent: Tensor, input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, **_: Any
 ) -> Tensor:
-    """ẏ = (ẋ − u·uᵀẋ)/|x|, u = x/|x|, and ẋ/ε where |x| < ε, as at 0, where torch's is nan."""
+    """ẏ = (ẋ − u·uᵀẋ)/|x|, u = x/|x|, and ẋ/ε if |x| < ε; torch's own tangent is nan at 0."""
     square = input.square().sum(dim, keepdim=True)
     longer = square > eps**2
     length = torch.where(longer, square, 1).sqrt()
@@ -147,7 +147,7 @@ def normalize(
 
 
 def by_rows(tangent: Tensor, input: Tensor, size: int, eps: float) -> Tensor:
-    """ẏ where every so many numbers in a row are normalised together."""
+    """ẏ if `size` consecutive numbers are normalised together."""
     rows, row_tangents = input.reshape(1, -1, size), tangent.reshape(1, -1, size)
     out: Tensor = NormTangent.apply(rows, row_tangents, eps)
     return out.view_as(input)
@@ -162,11 +162,11 @@ NORM_RULES: dict[Any, Callable[..., Tensor]] = {
     F.rms_norm: rms_norm,
     torch.rms_norm: rms_norm,
 }
-"""torch differentiates these twice but not, as a tangent's gradient needs, a third time."""
+"""torch can differentiate these twice, but not three times, as the gradient of a tangent needs."""
 
 
 class NormTangent(torch.autograd.Function):
-    """The tangent of rows that are each normalised by their own statistics, `[1, rows, size]`."""
+    """The tangent of rows, `[1, rows, size]`, each normalised by its own statistics."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, tangent: Tensor, eps: float) -> Tensor:
@@ -184,7 +184,7 @@ NEEDS_NO_COPY: dict[str, Callable[[Sequence[Tensor | None], Tensor], Tensor | No
     **dict.fromkeys(("relu", "relu_"), relu),
     **dict.fromkeys(("__iadd__", "add_"), total),
 }
-"""In-place operations whose tangent does not need the value before."""
+"""In-place operations whose tangent does not need the previous value."""
 
 
 SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
@@ -199,5 +199,5 @@ QUIET = LINEAR | SUMS.keys() | PRODUCTS | words("relu relu_ max_pool2d cat")
 
 
 def draws_nothing(func: Any, name: str) -> bool:
-    """Whether an operation is known to use no random numbers; to find out takes long beside it."""
+    """Whether an operation is known not to use random numbers; checking costs relatively much."""
     return func in CONTRACTIONS or func in BATCH_NORMS or name in QUIET

@@ -1,8 +1,9 @@
-"""Curvature without a double backward: how everything changes as all weights grow together.
+"""Curvature without a double backward: the derivative as all weights are scaled together.
 
-A second forward computation carries, beside each tensor, its tangent along the weights
-themselves: d/dt at t = 1 of the tensor with all weights w scaled to t·w. The tangent of the loss is
-wᵀg, and its gradient g + Hw (`gradient.py`). For a loss of three factors w it is three times it:
+During the forward pass, the tangent of each tensor along the weights is computed as well: d/dt at
+t = 1 of the tensor with all weights w scaled to t·w. The tangent of the loss is wᵀg, and its
+gradient is g + Hw (`gradient.py`). For a loss with three factors w, the tangent is three times the
+loss:
 
     >>> w = torch.tensor([2.0], requires_grad=True)
     >>> with Tangents({"w": w}) as tangents:
@@ -10,9 +11,9 @@ wᵀg, and its gradient g + Hw (`gradient.py`). For a loss of three factors w it
     >>> loss.item(), tangents.of(loss).item()
     (8.0, 24.0)
 
-Along the weights a tangent is cheap: for y = W∗x + b it is W∗ẋ + (y − b), one convolution more, and
-a batch normalisation of y has no use for the second part. `rules.py` has a rule for each of the
-usual operations; where one has none, two gradients of that operation alone take its place.
+A tangent along the weights is cheap: for y = W∗x + b it is W∗ẋ + (y − b), which takes one more
+convolution, and a batch normalisation of y removes the second term. `rules.py` has a rule for each
+common operation; for other operations, two gradients of that operation alone are used.
 """
 
 import sys
@@ -65,23 +66,23 @@ __all__ = ["Tangents"]
 HOOKED = "a hook changes a gradient"
 
 SMALL = 1024
-"""Numbers a sample, below which an operation takes less time than the keeping of its tangent."""
+"""An operation with fewer numbers per sample takes less time than handling its tangent."""
 
 MANY = 2000
-"""Small operations, such as the steps of a recurrence, from which a double backward is cheaper."""
+"""With more small operations, such as the steps of a recurrence, a double backward is cheaper."""
 
 ROUNDING = {torch.float64: 1e-8, torch.float32: 1e-4}
-"""How far two sums may be apart, beside the sum of their terms' sizes."""
+"""The allowed difference of two sums, relative to the sum of the sizes of their terms."""
 
 LONG = 400
-"""Nodes of the graph in one operation without a rule, from which it is cheaper."""
+"""If an operation without a rule has more nodes in the graph, a double backward is cheaper."""
 
 
 class Pushed:
-    """The tangent u + (y − b) of a contraction y = W∗x + b, whose sum is not formed before it must.
+    """The tangent u + (y − b) of a contraction y = W∗x + b; the sum is formed only when needed.
 
-    `u` is W∗ẋ, None for zero, in memory of its own; `bias` has the axes that let it be subtracted
-    from y. `readers` are the normalisations that take u without the sum.
+    `u` is W∗ẋ in its own memory, or None for zero; the axes of `bias` match those of y. `readers`
+    is the number of normalisations that use u without the sum.
     """
 
     def __init__(self, u: Tensor | None, bias: Tensor | None) -> None:
@@ -90,7 +91,7 @@ class Pushed:
         self.readers = 0
 
     def form(self, y: Tensor, curvature: Curvature) -> Tensor:
-        """The sum, which depends on y; its value is a number like any tangent's."""
+        """The sum, as a constant; the gradient with respect to y is injected later."""
         if self.formed is None:
             edge = get_gradient_edge(y)
             curvature.when_known(y, lambda grad: curvature.let_in(edge, grad))
@@ -100,20 +101,20 @@ class Pushed:
 
 
 class GivenUp(Exception):
-    """Tangents cannot be carried further, or are not worth it; the message says why."""
+    """Tangents cannot be computed any further, or not efficiently; the message is the reason."""
 
 
 class Tangents(Observer):
-    """Within the block every operation also computes the tangent of what it returns.
+    """Within the block, every operation also computes the tangent of its result.
 
-    `failed` says why tangents could not be carried to the end, if they could not; the operations
-    themselves are run as ever, whether or not there are tangents. They are carried to the end only
-    if all of the loss's graph was made by operations that were seen here, from what these were
-    given. `doubted` is true once somebody may have changed a gradient on its way, by a hook.
+    `failed` is the reason if the tangents could not be computed up to the loss; the operations
+    themselves always run as usual. The tangents are valid only if the whole graph of the loss was
+    created by observed operations from their own arguments. `doubted` is true if a hook may have
+    changed a gradient.
     """
 
     def __init__(self, weights: dict[str, Tensor], samples: int = 1, failed: str = "") -> None:
-        """`samples` in a batch, by which an operation counts as small."""
+        """`samples` is the size of the batch, which determines what counts as a small operation."""
         super().__init__()
         self.failed = failed
         self.curvature = Curvature()
@@ -136,36 +137,36 @@ class Tangents(Observer):
         return tangent.form(value, self.curvature) if isinstance(tangent, Pushed) else tangent
 
     def _kept(self, value: Any) -> Tensor | Pushed | None:
-        """The tangent, its sum perhaps not yet formed."""
+        """The stored tangent, whose sum may not have been formed yet."""
         kept: Tensor | Pushed | None = None
         if isinstance(value, Tensor):
             kept = self._tangents.get(value)  # type: ignore[no-untyped-call]
         return kept
 
     def forget(self) -> None:
-        """Forget all tangents; what is still needed of them is kept by those that need it."""
+        """Release all tangents, except those that are still needed elsewhere."""
         self._tangents.clear()
 
     def let_go(self) -> None:
-        """Forget everything, and no longer listen to backward passes."""
+        """Release everything, and take no part in further backward passes."""
         self.forget()
         self.curvature.let_go()
 
     def give_up(self, why: str) -> None:
-        """Carry tangents no further."""
+        """Stop computing tangents, for this reason."""
         self.failed = why
         self.let_go()
 
     def check(self, loss: Tensor) -> None:
-        """Give up if what the loss depends on was not all made by operations that were seen."""
+        """Give up if the loss depends on operations that were not observed."""
         if not self.failed and (node := unmarked([loss], self._mark)) is not None:
-            self.give_up(f"{node.name()} works out of sight")
+            self.give_up(f"{node.name()} cannot be observed")
         self._slope = self.of(loss)
 
     def check_gradient(self, grads: dict[str, Tensor], weights: dict[str, Tensor]) -> None:
-        """Give up if the loss's tangent is not wᵀg, which both a wrong tangent and a wrong g break.
+        """Give up if the tangent of the loss is not wᵀg, so that the tangent or g must be wrong.
 
-        Both are sums that may cancel, so they are compared beside Σ |w| |g|.
+        Both are sums that may cancel, so their difference is compared with Σ |w| |g|.
         """
         if self.failed:
             return
@@ -175,11 +176,11 @@ class Tangents(Observer):
         slope = 0.0 if self._slope is None else float(self._slope)
         allowed = ROUNDING.get(pairs[0][1].dtype, 0.1)
         if abs(slope - along) > allowed * size:
-            self._doubt("the loss's tangent is not the gradient along the weights")
+            self._doubt("the tangent of the loss does not match its gradient")
             self.let_go()
 
     def run(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Run the operation; a hook on a tensor is watched for what it does to the gradient."""
+        """Run the operation; observe whether a hook on a tensor changes the gradient."""
         if func is not Tensor.register_hook or self.failed:
             return func(*args, **kwargs)
         tensor, hook = (*args, *kwargs.values())
@@ -200,7 +201,7 @@ class Tangents(Observer):
         self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Then | None:
         if func == GRAPH_OF and not asked_by_torch():
-            self._doubt(HOOKED)  # what it does there cannot be seen
+            self._doubt(HOOKED)  # its use of the graph cannot be observed
         if self.failed:
             return None
         values = [value for value in flat(args, kwargs) if isinstance(value, Tensor)]
@@ -216,13 +217,13 @@ class Tangents(Observer):
     def _tangent_later(
         self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], given: Given
     ) -> Callable[[Any], Any] | None:
-        """What gives the tangent of an operation's result; None for a constant."""
+        """What computes the tangent of the result of an operation; None if it is constant."""
         moving = any(self._kept(value) is not None for value in given.tensors.values())
         if in_place(name, args, kwargs):
             given.include_bases()
             if moving and id(args[0]) not in self._weights:
                 return self._overwriting(func, name, args, kwargs)
-        if not moving or not torch.is_grad_enabled():  # without gradients, it is a constant
+        if not moving or not torch.is_grad_enabled():  # without gradients, the result is constant
             return None
         before = {} if draws_nothing(func, name) else random_state(list(given.tensors.values()))
 
@@ -235,7 +236,7 @@ class Tangents(Observer):
     def _take(
         self, name: str, out: Any, given: Given, compute: Callable[[Any], Any] | None
     ) -> None:
-        """Account for what an operation has put into the graph, and keep its result's tangents."""
+        """Check the nodes that an operation added to the graph, and store its result's tangents."""
         if self.failed or not floating(out):
             return
         several = isinstance(out, tuple | list)
@@ -256,12 +257,12 @@ class Tangents(Observer):
                 self._tangents[tensor] = its_tangent
 
     def _account(self, name: str, outs: list[Tensor], given: Given) -> None:
-        """Mark what an operation has put into the graph; GivenUp if it is not all its own."""
+        """Mark the nodes that an operation added to the graph. Raises GivenUp for unusual ones."""
         self._inner = inner = inside(outs, given, self._mark)
         if inner.foreign:
-            raise GivenUp(f"`{name}` has a derivative of its own")
+            raise GivenUp(f"`{name}` has a custom derivative")
         if inner.stray:
-            raise GivenUp(f"`{name}` uses a tensor that it is not given")
+            raise GivenUp(f"`{name}` uses a tensor that is not among its arguments")
         if inner.chained:
             raise GivenUp(f"the results of `{name}` depend on each other")
         self._small = sum(out.numel() for out in outs) < self._few
@@ -270,7 +271,7 @@ class Tangents(Observer):
             raise GivenUp(f"it is cheaper for more than {MANY} small operations")
 
     def _by_two_gradients(self, func: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
-        """The tangent of an operation without a rule, unless that is too much work."""
+        """The tangent of an operation without a rule, unless that is too expensive."""
         nodes = self._inner.nodes
         if nodes > LONG:
             raise GivenUp(f"it is cheaper for the {nodes} operations in one `{func.__name__}`")
@@ -278,16 +279,16 @@ class Tangents(Observer):
         return by_two_gradients(self.of, self.curvature, func, args, kwargs)
 
     def _check_seen(self, values: list[Tensor]) -> None:
-        """GivenUp if an operation that was not seen here made one of these tensors."""
+        """Raise GivenUp if one of the tensors was made by an operation that was not observed."""
         for tensor in values:
             node = tensor.grad_fn
             if node is not None and not (is_marked(node, self._mark) and tensor in self._tangents):
-                raise GivenUp(f"{node.name()} works out of sight")
+                raise GivenUp(f"{node.name()} cannot be observed")
 
     def _overwriting(
         self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Callable[[Any], Any]:
-        """An operation that overwrites its first argument; the tangent is that of a copy of it."""
+        """What computes the tangent of an operation that overwrites its first argument."""
         target = args[0]
         self._forget_aliases(target)
         if name == "__setitem__" or kwargs.get("out") is not None:
@@ -310,9 +311,9 @@ class Tangents(Observer):
         return compute
 
     def _forget_aliases(self, target: Tensor) -> None:
-        """Tensors that share memory with one that is overwritten change too; they become unseen.
+        """Forget the tangents of tensors that share memory with one that is overwritten.
 
-        But not a weight: a model that writes to its weights is scored at the new ones.
+        A weight is excluded: a model that writes to its weights is scored at the new values.
         """
         memory = target.untyped_storage().data_ptr()
         for tensor in list(self._tangents):
@@ -325,7 +326,7 @@ class Tangents(Observer):
                 raise GivenUp("a view is overwritten")
 
     def _tangent(self, func: Any, name: str, args: tuple[Any, ...], kwargs: Any, out: Any) -> Any:
-        """The tangent of `out`, which `func` returned."""
+        """The tangent of `out`, the result of `func`."""
         if func in CONTRACTIONS:
             return self._contraction(func, args, kwargs, out)
         if not args:
@@ -362,7 +363,7 @@ class Tangents(Observer):
         return self._by_two_gradients(func, args, kwargs)
 
     def _contraction(self, func: Any, args: tuple[Any, ...], kwargs: Any, out: Tensor) -> Any:
-        """W∗ẋ + Ẇ∗x, where Ẇ∗x is y − b if Ẇ is W."""
+        """W∗ẋ + Ẇ∗x, where Ẇ∗x = y − b if Ẇ = W."""
         x, weight, bias, rest, others = contracted(args, kwargs)
         tx, tw = self.of(x), self.of(weight)
         whole = tw is weight and (bias is None or self.of(bias) is None)
@@ -378,7 +379,7 @@ class Tangents(Observer):
         return pushed if one_a_channel else pushed.form(out, self.curvature)
 
     def _batch_norm(self, out: Tensor, call: NormCall) -> Tensor | None:
-        """The tangent of a batch normalisation, of its own or of given statistics."""
+        """The tangent of a batch normalisation by batch statistics or by fixed ones."""
         x, weight, eps = call.input, call.weight, call.eps
         if not call.training and call.running_var is not None:
             given = self.of(x)
@@ -395,7 +396,7 @@ class Tangents(Observer):
         def use(grad: Tensor, *means: Tensor) -> None:
             known = (means[0], means[1]) if means else None
             formed = kept.formed if isinstance(kept, Pushed) else None
-            if formed is not None:  # something else has used the sum, which lets all of λ in
+            if formed is not None:  # another operation has used the sum, which injects all of λ
                 found = normed.gradient(grad, formed, means=known)
             else:
                 alone = isinstance(kept, Pushed) and kept.readers == 1
@@ -407,14 +408,14 @@ class Tangents(Observer):
 
 
 def floating(out: Any) -> bool:
-    """Whether anything in the result can have a tangent."""
+    """Whether any part of the result can have a tangent."""
     if isinstance(out, tuple | list):
         return any(floating(item) for item in out)
     return isinstance(out, Tensor) and out.is_floating_point()
 
 
 def flat(args: Iterable[Any], kwargs: dict[str, Any]) -> list[Any]:
-    """The arguments, and what is in lists among them."""
+    """The arguments, with lists among them flattened."""
     found: list[Any] = []
     for arg in (*args, *kwargs.values()):
         found.extend(arg) if isinstance(arg, tuple | list) else found.append(arg)
@@ -425,7 +426,7 @@ GRAPH_OF = vars(torch._C.TensorBase)["grad_fn"].__get__
 
 
 def asked_by_torch() -> bool:
-    """Whether it is torch's own code that called the operation in hand."""
+    """Whether the current operation was called by torch's own code."""
     frame = sys._getframe()
     while frame.f_globals["__name__"].startswith("foretell.engine") and frame.f_back:
         frame = frame.f_back

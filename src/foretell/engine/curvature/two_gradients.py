@@ -1,7 +1,7 @@
 """The tangent of an operation that has no rule, by two gradients of that operation alone.
 
-For y = f(x) with Jacobian J, the gradient by x of uᵀy is uᵀJ, linear in u; the gradient of uᵀJẋ by
-u is Jẋ, which is ẏ:
+For y = f(x) with Jacobian J, the gradient of uᵀy with respect to x is uᵀJ, which is linear in u;
+the gradient of uᵀJẋ with respect to u is Jẋ, which is ẏ:
 
     >>> x = torch.tensor([0.0, 1.0], requires_grad=True)
     >>> along = {x: torch.tensor([1.0, 1.0])}
@@ -28,10 +28,11 @@ def by_two_gradients(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> Any:
-    """ẏ, or one for each result; None where a result cannot be differentiated.
+    """ẏ, or one tangent per result; None for a result that cannot be differentiated.
 
-    The operation is run again on stand-ins, so that nothing runs through the graph of the past, and
-    no argument is reached through another. `curvature` learns what each stands for.
+    The operation is run again on stand-ins for its arguments, so that the gradients do not pass
+    through the earlier graph, nor through one argument to another. The stand-ins are registered
+    with `curvature`.
     """
     leaves: list[Tensor] = []
     tangents: list[Tensor] = []
@@ -70,5 +71,5 @@ def by_two_gradients(
 
 
 def differentiable(out: Any) -> bool:
-    """Whether a gradient can be asked of it."""
+    """Whether the result can be differentiated."""
     return isinstance(out, Tensor) and out.requires_grad

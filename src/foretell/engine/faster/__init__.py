@@ -1,1 +1,1 @@
-"""The same numbers, sooner."""
+"""Faster computations of the same values."""

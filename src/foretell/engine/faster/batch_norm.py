@@ -1,6 +1,6 @@
-"""Batch normalisation of pictures whose channels lie side by side in memory.
+"""Batch normalisation of images in channels-last memory layout.
 
-torch's own kernel for them sums in float32 one pixel after another and loses two digits.
+torch's kernel for this layout sums pixel by pixel in float32 and loses two digits.
 """
 
 from typing import Any
@@ -17,8 +17,8 @@ __all__ = ["BatchNorm", "batch_norm", "made_here"]
 class BatchNorm(torch.autograd.Function):
     """γ·s·(x − mean) + β with s = 1/√(var + ε), by the statistics of x.
 
-    The graph's node keeps `mean` and `s`, and calls its `listener`, if it is given one, with the
-    gradient c that it receives, mean c and mean(c·(x − mean)·s). It can be differentiated twice.
+    The node in the graph stores `mean` and `s`. If it has a `listener`, it calls it with the
+    gradient c that it receives, mean c, and mean(c·(x − mean)·s). It can be differentiated twice.
     """
 
     @staticmethod
@@ -34,7 +34,7 @@ class BatchNorm(torch.autograd.Function):
         channels = Channels(x)
         scale = s if weight is None else s * weight
         shift = -mean * scale if bias is None else bias - mean * scale
-        out = torch.empty_like(x)  # not a view: the model may write over it
+        out = torch.empty_like(x)  # not a view, since the model may overwrite it
         flat = channels.flat(out)
         torch.addcmul(channels.spread(shift), channels.spread(scale), channels.flat(x), out=flat)
         ctx.save_for_backward(x, weight)
@@ -65,12 +65,12 @@ class BatchNorm(torch.autograd.Function):
 
 
 def made_here(node: Any) -> bool:
-    """Whether a node of the graph is that of a `BatchNorm`, with what it keeps."""
+    """Whether a node of the graph is that of a `BatchNorm` of this module."""
     return getattr(node, "_forward_cls", None) is BatchNorm
 
 
 def batch_norm(*args: Any, **kwargs: Any) -> Tensor:
-    """F.batch_norm by the statistics of its input, the running ones moved as it moves them."""
+    """F.batch_norm by the statistics of its input; it updates the running ones in the same way."""
     call = NormCall(*args, **kwargs)
     x, mean_so_far, var_so_far = call.input, call.running_mean, call.running_var
     with torch.no_grad():

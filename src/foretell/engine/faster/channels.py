@@ -1,4 +1,4 @@
-"""Sums over, and factors for, each channel of a tensor, in the order it lies in memory."""
+"""Sums over each channel of a tensor, and products with one factor per channel."""
 
 import torch
 from torch import Tensor
@@ -6,21 +6,21 @@ from torch import Tensor
 __all__ = ["Channels", "lies_last", "moments"]
 
 WIDTH = 2048
-"""Numbers that a loop should run over at least."""
+"""The minimum number of values that a loop should run over."""
 
 
 def lies_last(x: Tensor) -> bool:
-    """Whether the channels of a picture lie side by side, `[N, H, W, C]` in memory."""
+    """Whether an image is channels-last, `[N, H, W, C]` in memory."""
     return (
         x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
     )
 
 
 class Channels:
-    """How to read the channels (axis 1) of tensors that are of one shape and lie as `like` does.
+    """Access to the channels (axis 1) of tensors with the shape and memory layout of `like`.
 
-    `flat` gives a tensor for `sums`, for arithmetic with `spread` factors, and for `shaped`, which
-    gives it its shape again. Where channels lie side by side, it has many pixels in a row: loops
+    `flat` returns a tensor for `sums`, for arithmetic with `spread` factors, and for `shaped`,
+    which restores its shape. In channels-last layout, a row of it contains many pixels, since loops
     over the few channels of one pixel would be slow.
 
     >>> x = torch.arange(24.0).view(2, 3, 2, 2)
@@ -32,23 +32,23 @@ class Channels:
     def __init__(self, like: Tensor) -> None:
         self.count = like.shape[1]
         self.each = like.numel() // self.count if self.count else 0
-        """Values a channel."""
+        """The number of values per channel."""
         self._shape = like.shape
         self._axes = [0, *range(2, like.ndim)]
-        self._pixels = 0  # in a row of `flat`, where the channels lie last
+        self._pixels = 0  # per row of `flat` in channels-last layout
         if lies_last(like):
             self._pixels = 1
             while self.each % (2 * self._pixels) == 0 and self._pixels * self.count < WIDTH:
                 self._pixels *= 2
 
     def flat(self, tensor: Tensor) -> Tensor:
-        """The tensor's values, as `sums` and `spread` expect them."""
+        """The values of the tensor, as `sums` and `spread` expect them."""
         if not self._pixels:
             return tensor
         return tensor.permute(0, 2, 3, 1).reshape(-1, self._pixels * self.count)
 
     def shaped(self, flat: Tensor) -> Tensor:
-        """The values in the tensors' shape."""
+        """The values in the original shape."""
         if not self._pixels:
             return flat
         n, c, h, w = self._shape
@@ -65,17 +65,17 @@ class Channels:
         return self.sums(flat) / self.each
 
     def spread(self, factors: Tensor) -> Tensor:
-        """One number a channel, `[C]`, to be multiplied with what `flat` gives."""
+        """One number per channel, `[C]`, in a shape that can be multiplied with that of `flat`."""
         if not self._pixels:
             return factors.view(-1, *[1] * (len(self._shape) - 2))
         return factors.expand(self._pixels, -1).reshape(-1)
 
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Biased variance and mean of each channel, `[C]`, by sums of x less a shift.
+    """The biased variance and the mean of each channel, `[C]`, by sums of x minus a shift.
 
-    Sums over memory are ten times faster than `torch.var_mean`. The shift, the first sample's mean,
-    keeps the digits of a variance that is small beside the mean.
+    Sums in memory order are ten times faster than `torch.var_mean`. The shift, the mean of the
+    first sample, preserves the digits of a variance that is small compared with the mean.
 
     >>> var, mean = moments(torch.tensor([[1001.0], [1002.0], [1003.0], [1006.0]]))
     >>> var.item(), mean.item()

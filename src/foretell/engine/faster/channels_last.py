@@ -1,8 +1,8 @@
-"""Pictures with their channels side by side in memory, where convolutions run faster.
+"""Runs images in channels-last memory layout, in which convolutions are faster.
 
-The values are the same but for the last digits. A model can tell the layout apart all the same: by
-asking for strides, by a view that fails, by writing over what is a copy in one layout and not in
-the other. Such a model is run again in its own layout.
+The values are the same except for the last digits. However, a model can depend on the layout: it
+may read strides, create a view that fails, or overwrite a tensor that is a copy in one layout but
+not in the other. Such a model is run again in its original layout.
 """
 
 from collections.abc import Mapping
@@ -22,17 +22,17 @@ __all__ = ["ChannelsLast", "LayoutGuard", "LayoutMattersError", "in_own_layout"]
 
 
 class LayoutMattersError(Exception):
-    """The model does what may depend on the layout; what was computed is of no use."""
+    """The model may depend on the memory layout, so the results must be discarded."""
 
 
 class ChannelsLast(Observer):
-    """Within the block pictures lie channels-last, if by the first convolution that pays."""
+    """Within the block, images are channels-last if that is faster for the first convolution."""
 
     turned: bool | None = None
-    """Whether they do; None before the first convolution."""
+    """Whether images are channels-last; None before the first convolution."""
 
     def __init__(self, *, tf32: bool = False) -> None:
-        """`tf32`: whether a GPU may multiply so."""
+        """`tf32` tells whether a GPU may use TF32."""
         super().__init__()
         self._tf32 = tf32
 
@@ -53,10 +53,10 @@ class ChannelsLast(Observer):
 
 
 class LayoutGuard(Observer):
-    """Within the block looks at what the model asks for.
+    """Within the block, observes whether the model depends on the memory layout.
 
-    On leaving it raises LayoutMattersError, whatever else was raised, if another layout than the
-    model's own may have changed anything but the last digits.
+    At the end of the block, it raises LayoutMattersError, in place of any other error, if the
+    changed layout may have changed more than the last digits.
     """
 
     def __init__(self, layout: ChannelsLast) -> None:
@@ -75,7 +75,7 @@ class LayoutGuard(Observer):
         self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Then | None:
         first = args[0] if args and isinstance(args[0], Tensor) else None
-        if first is None or not self._layout.turned:  # nothing lies in another layout
+        if first is None or not self._layout.turned:  # the layout is unchanged
             return None
         self._note(func, name, first, args, kwargs)
         if name not in MAY_COPY:
@@ -89,7 +89,7 @@ class LayoutGuard(Observer):
     def _note(
         self, func: Any, name: str, first: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
-        """Note what could tell the layout."""
+        """Note whether the operation can reveal the layout."""
         if name in TELLS and lies_last(first):
             self._matters = True
         elif name == "view" and lies_last(first):
@@ -106,11 +106,11 @@ class LayoutGuard(Observer):
 
 
 def pays(x: Tensor, weight: Tensor, *, tf32: bool) -> bool:
-    """Whether convolutions run faster channels-last, by the input and weight of the first.
+    """Whether convolutions are faster channels-last, judged by the first input and weight.
 
-    On the CPU with 16 channels a 3×3 convolution takes 0.7 of the time, a 1×1 convolution half;
-    with 64 no less, and torch's own normalisation of the model's layout is faster than ours. On a
-    GPU the units that multiply half precision and TF32 want it; not measured.
+    On a CPU with 16 channels, a 3×3 convolution takes 0.7 of the time, and a 1×1 convolution half;
+    with 64 channels, there is no gain, and torch's normalisation in the original layout is faster
+    than ours. On a GPU, the units for half precision and TF32 prefer it; this was not measured.
     """
     if x.ndim != 4:
         return False
@@ -120,9 +120,9 @@ def pays(x: Tensor, weight: Tensor, *, tf32: bool) -> bool:
 
 
 def in_own_layout(outputs: Any) -> Any:
-    """The outputs, their numbers in the order in which a loss expects them.
+    """The outputs in the original memory layout, which a loss expects.
 
-    Raises LayoutMattersError for what is not a tensor and may hold such as lie in another order.
+    Raises LayoutMattersError for other objects than tensors that may contain channels-last tensors.
     """
     if isinstance(outputs, Tensor):
         return outputs.contiguous() if lies_last(outputs) else outputs
@@ -133,7 +133,7 @@ def in_own_layout(outputs: Any) -> Any:
 
 
 FEW = 16
-"""Channels."""
+"""The largest number of channels for which it pays on a CPU."""
 
 
 TELLS = (
@@ -142,8 +142,8 @@ TELLS = (
     | DRAWING
     | {f"{name}_" for name in DRAWING}
 )
-"""They depend on the order in memory, in which random numbers are drawn, too."""
+"""Operations that depend on the order in memory, such as those that draw random numbers."""
 
 
 MAY_COPY = words("contiguous reshape flatten ravel reshape_as to type unflatten")
-"""They return a view in one layout and a copy in another."""
+"""Operations that return a view in one layout and a copy in another."""

@@ -1,4 +1,4 @@
-"""Average pools with small windows as convolutions, which the processor computes faster."""
+"""Average pools with small windows as convolutions, which are faster on a CPU."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ from foretell.engine.observer import Observer
 __all__ = ["QuickPools", "avg_pool2d"]
 
 SMALL = 9
-"""Windows up to this many values are quicker as a convolution."""
+"""Windows with up to this many values are faster as a convolution."""
 
 
 class QuickPools(Observer):
-    """Within the block average pools are computed by `avg_pool2d` below."""
+    """Within the block, average pools are computed by `avg_pool2d` below."""
 
     def run(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return avg_pool2d(*args, **kwargs) if func is F.avg_pool2d else func(*args, **kwargs)
@@ -30,7 +30,7 @@ def avg_pool2d(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:
-    """F.avg_pool2d; small windows in float32 as a convolution of each channel with ones.
+    """F.avg_pool2d, which computes small windows in float32 by convolving each channel with ones.
 
     >>> x = torch.arange(9.0).view(1, 1, 3, 3)
     >>> avg_pool2d(x, 3, 1, 1, count_include_pad=False)[0, 0, 0]
@@ -58,6 +58,6 @@ def avg_pool2d(
 
 
 def pair(value: Any) -> tuple[int, int]:
-    """One number for both axes, or one for each."""
+    """A pair from one number for both axes, or from one number per axis."""
     both = (value, value) if isinstance(value, int) else tuple(value) * (3 - len(value))
     return int(both[0]), int(both[1])
