@@ -1,8 +1,6 @@
 """The predictor: what it learns from trainings and from scores."""
 
-from foretell.searchers import (
-    make_searcher,
-)
+from foretell.searchers import make_searcher
 from tests.support.searches import NB201, accuracies, trained
 
 
@@ -24,3 +22,14 @@ def test_a_warmup_trains_the_predictor_on_scores() -> None:
     assert {question.kind for question in first} == {"train"}
     assert len(first) == 8
     assert sum(map(accuracies, first)) / 8 > 2.5  # 1.2 at random
+
+
+def test_a_warmup_is_as_long_as_was_set_however_it_is_asked() -> None:
+    settings = {"block": 2, "hidden": 4, "layers": 1, "epochs": 1}
+    search = make_searcher("predictor", NB201, 0, candidates=50, warmup=5, **settings)
+    first = search.ask(3)
+    for question in first:
+        search.tell(question, accuracies(question))
+    rest = search.ask(100)
+    assert (len(first), len(rest)) == (3, 2)
+    assert not {question.arch for question in first} & {question.arch for question in rest}
