@@ -41,6 +41,23 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
         sync_folder(path.parent)
 
 
+@contextmanager
+def new_folder(path: Path) -> Iterator[None]:
+    """The folder is there within the block; if the block fails, what is empty of it goes again.
+
+    Raises OSError if it cannot be made.
+    """
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for folder in made:
+            with suppress(OSError):  # it was not made, or holds something
+                folder.rmdir()
+        raise
+
+
 DRAFT = ".foretell.tmp"
 """The suffix of a temporary file, which is renamed when it is complete."""
 

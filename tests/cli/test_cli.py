@@ -100,7 +100,7 @@ def test_no_colour_where_there_is_no_terminal(nets: str) -> None:
         ("score {nets}:small --data digitz", "did you mean 'digits'"),
         ("score {nets}:small --batch-size 0", "--batch-size is 0; give a whole number"),
         ("score {nets}:small --loss mae", "no loss is called 'mae'"),
-        ("score {nets}:small --loss mse", "expects the shape of the output"),
+        ("score {nets}:small --loss mse", "the loss mse compares outputs with numbers"),
         ("score {nets}:small --layers some", "--layers is 'some'; give all or conv2d_linear"),
         ("score {nets}:small --micro-batch 0", "at least 1"),
         ("score {nets}:small --device gpu9", "no device 'gpu9'"),

@@ -201,6 +201,36 @@ def test_equal_settings_continue_in_any_order_and_as_tuples(tmp_path: Path) -> N
         assert store.rows() == []
 
 
+def test_a_run_without_results_takes_other_settings(tmp_path: Path) -> None:
+    """Whoever stops a wrong command at once may run the right one; what the wrong one kept goes."""
+    with Store.open(tmp_path, {"seed": 0}) as store:
+        store.keep("table.parquet", b"of the wrong one")
+    with Store.open(tmp_path, CONFIG) as store:
+        assert store.notice == ""
+    assert read_config(tmp_path) == CONFIG
+    assert not (tmp_path / "table.parquet").exists()
+    write(tmp_path, 1)
+    for lost in ("", ROWS):  # a run whose rows are lost had results
+        (tmp_path / lost).unlink() if lost else None
+        with pytest.raises(ForetellError, match="made with other settings"):
+            Store.open(tmp_path, {"seed": 0})
+
+
+@pytest.mark.parametrize("path", ["new/run", "new/below/run"])
+def test_a_folder_that_cannot_be_a_run_is_not_made(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor those above it."""
+
+    def refuse(*_: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("foretell.runs.store.acquired", refuse)
+    with pytest.raises(ForetellError, match="cannot write"):
+        Store.open(tmp_path / path, CONFIG)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_of_something_else_is_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("all my work")
     with pytest.raises(ForetellError, match=r"is not a run: .* contains thesis.tex; give a new"):

@@ -15,6 +15,7 @@ from foretell.spaces import make_space
 from foretell.studies.judging import early_columns, judge, truth_columns
 from foretell.studies.read import drawn, read_study
 from foretell.studies.run import run_study
+from foretell.studies.table import COLUMNS
 from foretell.tables import Table, read_table, write_table
 from tests.support.processes import started
 
@@ -60,6 +61,7 @@ def comparable(folder: Path) -> list[str]:
 def test_a_study_finds_the_truth_that_was_put_in(tmp_path: Path) -> None:
     found = judge(read_study(study(tmp_path / "run", sample=30)))
     table = found["cifar10_test_200"]
+    assert set(table.columns) == {*COLUMNS, "published"}
     assert table.loc["params", "spearman"] > 0.6
     assert table.loc["early@12", "spearman"] == pytest.approx(1.0)
     assert table.loc["early@12", "kind"] == "reduced"
@@ -155,7 +157,8 @@ def test_what_cannot_be_studied_is_refused(
     more: dict[str, object], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ForetellError, match=message):
-        study(tmp_path, **more)
+        study(tmp_path / "run", **more)
+    assert not (tmp_path / "run").exists()
 
 
 def test_columns_have_one_use() -> None:

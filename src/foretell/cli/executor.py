@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from foretell.cli.device import pick_device
+from foretell.engine.device import pick_device
 from foretell.errors import ForetellError
 from foretell.executors.own_memory import freeze_objects
 from foretell.executors.ray import RayExecutor

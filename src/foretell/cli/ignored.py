@@ -40,7 +40,7 @@ def is_given(ctx: click.Context, name: str | None) -> bool:
 
 def computes_on_cpu(device: str, executor: str | None) -> bool:
     """Whether the device is a CPU; for a cluster, `auto` counts as a GPU."""
-    from foretell.cli.device import pick_device
+    from foretell.engine.device import pick_device
 
     if executor not in (None, "processes"):
         return device == "cpu"

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from foretell.batch import Batch
-from foretell.cli.device import pick_device
 from foretell.cli.options import Given
 from foretell.cli.output import note
 from foretell.data import Splits, load_data, minibatch
+from foretell.engine.device import pick_device
 from foretell.errors import ForetellError
 from foretell.executors.own_memory import freeze_objects
 from foretell.models import expand_models, fit_batch, load_model

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 from foretell.cli.command import option
 from foretell.cli.values import Names, Number, OneOf, Whole
 from foretell.errors import ForetellError
-from foretell.executors.processes import available_cores
+from foretell.executors.processes import MOST_WORKERS, available_cores
 from foretell.training.settings import Augmentation, Optimizer, Precision, TrainSettings
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 MANY = Whole(1, 1_000_000)
 """The type of counts; numbers so large that nobody could wait for the result are refused."""
 
-PROCESSES = Whole(1, 1_024)
+PROCESSES = Whole(1, MOST_WORKERS)
 
 
 def together(*decorators: Callable[[Any], Any]) -> Callable[[Function], Function]:
@@ -290,7 +290,7 @@ def form_of(kind: Any, columns: tuple[str, ...]) -> Form:
 
 
 def device_option(function: Function) -> Function:
-    """`device`: its name; `foretell.cli.device.pick_device` finds it."""
+    """`device`: its name; `foretell.engine.device.pick_device` finds it."""
     about = "The device to compute on: auto (the GPU if there is one), cpu, cuda, cuda:1, ..."
     return option("--device", default="auto", help=about)(function)
 

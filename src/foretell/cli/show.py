@@ -15,7 +15,7 @@ from foretell.cli.options import Form
 from foretell.cli.output import say, stream
 from foretell.errors import unknown_name
 
-__all__ = ["lines_of_table", "show"]
+__all__ = ["lines_of_table", "require_columns", "show"]
 
 
 def show(
@@ -47,6 +47,16 @@ def show(
     for name in form.columns:
         if name not in table:
             raise unknown_name("column", name, table.columns)
+
+
+def require_columns(form: Form, known: Sequence[str]) -> None:
+    """Raise UnknownName for a column of `form` that the answer will not have.
+
+    For commands that compute for hours before there is an answer.
+    """
+    for name in form.columns:
+        if name not in known:
+            raise unknown_name("column", name, known)
 
 
 def width() -> int | None:

@@ -7,12 +7,9 @@ from typing import Any
 
 import click
 
-from foretell.errors import did_you_mean
+from foretell.errors import MOST, did_you_mean
 
 __all__ = ["Limits", "Names", "Number", "OneOf", "Whole", "quoted"]
-
-MOST = 2**63 - 1
-"""The largest integer that PyTorch, NumPy and Parquet files hold."""
 
 
 def quoted(value: object) -> str:

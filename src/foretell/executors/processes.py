@@ -19,10 +19,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
-from foretell.errors import ANY, ForetellError, complaint_of
+from foretell.checks import as_instance, as_integer, optional
+from foretell.errors import ANY, MOST, ForetellError, complaint_of
 from foretell.executors.own_memory import freeze_objects, keep_memory
 
-__all__ = ["DiedTwice", "Lost", "available_cores", "completed", "pool", "require_picklable"]
+__all__ = [
+    "MOST_WORKERS",
+    "DiedTwice",
+    "Lost",
+    "available_cores",
+    "completed",
+    "pool",
+    "require_picklable",
+    "require_workers",
+]
 
 Key = TypeVar("Key")
 
@@ -41,8 +51,7 @@ def pool(workers: int | Executor) -> Iterator[Executor]:
     if isinstance(workers, Executor):
         yield workers
         return
-    if workers < 1:
-        raise ForetellError(f"workers is {workers}; expected at least 1")
+    require_workers(workers)
     if workers == 1:
         yield InThisProcess()
         return
@@ -53,6 +62,15 @@ def pool(workers: int | Executor) -> Iterator[Executor]:
     except BaseException:
         executor.kill()
         raise
+
+
+MOST_WORKERS = 1_024
+
+
+def require_workers(workers: object, executor: object = None) -> None:
+    """Raise ForetellError unless these are a number of processes, and an executor or None."""
+    as_integer("workers", workers, 1, MOST_WORKERS if executor is None else MOST)
+    optional(as_instance)("executor", executor, Executor, "a concurrent.futures.Executor")
 
 
 def require_picklable(what: str, value: object) -> None:
@@ -165,7 +183,7 @@ def completed(
     running: dict[Future[Any], Key] = {}
     try:
         for key, task in tasks.items():
-            running[executor.submit(task)] = key
+            running[submitted(executor, task)] = key
             if len(running) >= getattr(executor, "at_once", at_once):
                 yield from finished(executor, tasks, running)
         while running:
@@ -174,6 +192,16 @@ def completed(
         raise ForetellError(
             "the executor is broken; run again with another one (finished results are kept)"
         ) from None
+
+
+def submitted(executor: Executor, task: Callable[[], Any]) -> Future[Any]:
+    """The future of a task. Raises ForetellError if the executor takes none."""
+    try:
+        return executor.submit(task)
+    except BrokenExecutor:
+        raise
+    except RuntimeError as error:  # it has been shut down
+        raise ForetellError(f"the executor takes no tasks ({error}); give another one") from error
 
 
 def finished(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from foretell.checks import as_path, as_texts, optional
 from foretell.errors import ForetellError, RunStateError
-from foretell.files import file_name, write_atomically
+from foretell.files import file_name, new_folder, write_atomically
 from foretell.names import extra
 from foretell.report.page import Chart, Figure, Page, TableBlock, as_html
 from foretell.report.search import search_page
@@ -42,6 +42,11 @@ def write_report(
     truths = as_texts("truths", truths, "names of columns")
     extra("vl_convert", "report")
     job = read_config(run).get("job")
+    if truths and job in ("search", "simulation"):
+        raise ForetellError(
+            f"truths is {', '.join(truths)}, which has no effect on a run of kind {job!r}; leave "
+            "--truth out, since only the report of a study takes it"
+        )
     folder = out or run / "report"
     if job == "simulation":
         return write_page(searches_page(read_simulations(run)), folder)
@@ -65,7 +70,8 @@ def write_report(
 def write_page(page: Page, folder: Path) -> Path:
     """Write the page, its tables and its figures into a folder, which is created if needed."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        with new_folder(folder):
+            pass
     except OSError as error:
         raise ForetellError(
             f"the folder {folder} cannot be created ({error.strerror}); choose another with --out"

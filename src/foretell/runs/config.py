@@ -11,13 +11,32 @@ import filelock
 
 from foretell.errors import RunStateError
 from foretell.files import delete_drafts, os_errors_told
-from foretell.runs.kept import KEPT, damaged, digest_of, keep, kept, read_record, record_anew
+from foretell.runs.kept import (
+    KEPT,
+    Record,
+    damaged,
+    digest_of,
+    keep,
+    kept,
+    read_record,
+    record_anew,
+)
 from foretell.runs.rowlog import canonical
 
-__all__ = ["LOCK", "RUN", "acquired", "locked", "read_config", "refuse_foreign", "settle"]
+__all__ = [
+    "LOCK",
+    "ROWS",
+    "RUN",
+    "acquired",
+    "has_results",
+    "locked",
+    "read_config",
+    "refuse_foreign",
+    "settle",
+]
 
 FORMAT = 1
-RUN, LOCK = "run.json", ".lock"
+RUN, ROWS, LOCK = "run.json", "rows.jsonl", ".lock"
 MEND = "repeat the command that made it, or give another --run folder"
 
 
@@ -52,7 +71,8 @@ def configuration(content: bytes, folder: Path) -> dict[str, Any]:
 def settle(path: Path, config: Mapping[str, Any]) -> str:
     """Write run.json, or compare it if it exists. Returns a notice if a file was damaged.
 
-    Raises RunStateError if the run was made with another configuration.
+    A run without a result, such as one that was stopped at once, gets the new configuration. Raises
+    RunStateError if the run was made with another one and has results.
     """
     for below in (path, path / "networks"):
         delete_drafts(below, ".tmp")  # the suffix of drafts in earlier versions
@@ -71,11 +91,34 @@ def settle(path: Path, config: Mapping[str, Any]) -> str:
     try:
         require_equal(path, read_config(path), config)
     except RunStateError as error:
+        if error.reason == "other settings" and not has_results(path):
+            begin_anew(path, record, content)
+            return ""
         if error.reason != "damaged" or digest_of(content) not in record.files.get(RUN, ()):
             raise
         keep(path, RUN, content)
         return f"{path / RUN} was damaged and has been written again"
     return ""
+
+
+def has_results(path: Path) -> bool:
+    """Whether the run has a row, or may have had one."""
+    if not os.path.isdir(path):
+        return False
+    if (rows := path / ROWS).exists() and rows.stat().st_size > 0:
+        return True
+    try:
+        return read_record(path).rows > 0
+    except RunStateError:  # it is damaged
+        return True
+
+
+def begin_anew(path: Path, record: Record, content: bytes) -> None:
+    """Give a run without results another configuration; what it kept beside goes."""
+    for name in record.files:
+        if name != RUN:
+            (path / name).unlink(missing_ok=True)
+    keep(path, RUN, content)
 
 
 def require_equal(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

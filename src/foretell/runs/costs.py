@@ -10,37 +10,32 @@ from foretell.errors import ForetellError
 from foretell.runs.evaluate import Evaluator
 from foretell.runs.rows import CostRow, add, find
 from foretell.runs.tasks import one_thread
+from foretell.runs.work import Work
 from foretell.scoring.costs import COSTS
 from foretell.spaces import Arch, Fits, Space
 from foretell.tables import read_table
 
-__all__ = ["CostBook", "column_of"]
+__all__ = ["CostBook", "Costs", "column_of"]
 
 SAMPLES = 2
 """The number of samples in the forward passes; batch normalisation requires two."""
 
 
 @dataclass(frozen=True, eq=False)
-class CostBook:
-    """Answers what an architecture costs, by the name of a cost or `TABLE:COLUMN`."""
+class Costs:
+    """What an architecture costs, by the name of a cost or `TABLE:COLUMN`."""
 
-    evaluator: Evaluator
+    work: Work
 
     def cost(self, name: str, arch: Arch) -> float:
-        """The stored cost, or else what is measured now, or the table says.
+        """What is measured now, or the table says.
 
         Raises ForetellError if the table has no such column or no value for the architecture.
         """
-        store, work = self.evaluator.store, self.evaluator.work
-        device = {"device": work.device} if name == "latency" else {}
-        asked = CostRow(self.evaluator.network(arch), name, device)
-        if (row := find(store, asked)) is None:
-            value = self._measured(name, arch) if name in COSTS else self._from_table(name, arch)
-            add(store, row := replace(asked, value=value))
-        return row.value
+        return self._measured(name, arch) if name in COSTS else self._from_table(name, arch)
 
     def _measured(self, name: str, arch: Arch) -> float:
-        work, batch = self.evaluator.work, self._batch
+        work, batch = self.work, self._batch
         fed = work.space.fit(arch, batch) if isinstance(work.space, Fits) else batch
         with one_thread():
             model = work.space.build(arch, work.seed).to(work.device)
@@ -48,15 +43,34 @@ class CostBook:
 
     @cached_property
     def _batch(self) -> Batch:
-        return self.evaluator.work.batch[:SAMPLES]
+        return self.work.batch[:SAMPLES]
 
     def _from_table(self, name: str, arch: Arch) -> float:
-        space = self.evaluator.work.space
-        text = space.format(arch)
+        text = self.work.space.format(arch)
         try:
-            return float(column_of(name, space).loc[text])
+            return float(column_of(name, self.work.space).loc[text])
         except KeyError:
             raise ForetellError(f"{name} has no value for {text}; limit another cost") from None
+
+
+@dataclass(frozen=True, eq=False)
+class CostBook:
+    """The costs of a run's architectures, each kept as a row."""
+
+    evaluator: Evaluator
+
+    def cost(self, name: str, arch: Arch) -> float:
+        """The stored cost, or else the one of `Costs`. Raises ForetellError as it does."""
+        store, work = self.evaluator.store, self.evaluator.work
+        device = {"device": work.device} if name == "latency" else {}
+        asked = CostRow(self.evaluator.network(arch), name, device)
+        if (row := find(store, asked)) is None:
+            add(store, row := replace(asked, value=self._costs.cost(name, arch)))
+        return row.value
+
+    @cached_property
+    def _costs(self) -> Costs:
+        return Costs(self.evaluator.work)
 
 
 def column_of(name: str, space: Space) -> "pd.Series[float]":

@@ -168,20 +168,15 @@ class Evaluator:
         if checkpoint is not None:
             with os_errors_told(checkpoint.parent):
                 checkpoint.parent.mkdir(exist_ok=True)
-        how = (work.training, work.seed, work.device)
-        return TrainTask(work.space, arch, work.data, *how, checkpoint)
+        return work.training_of(arch, checkpoint)
 
     def _missing_scores(self, arch: Arch) -> ScoreTask | None:
-        work = self.work
         missing = {
-            proxy.name: work.plan.settings.get(proxy.name, {})
-            for proxy in work.plan.proxies
-            if self._score_row(arch, proxy.name).key() not in self.store
+            name: settings
+            for name, settings in self.work.every_proxy.items()
+            if self._score_row(arch, name).key() not in self.store
         }
-        if not missing:
-            return None
-        how = (missing, work.seed, work.device, work.scoring)
-        return ScoreTask(work.space, arch, work.data, work.batch_size, *how)
+        return self.work.scoring_of(arch, missing) if missing else None
 
     def _keep_scores(self, arch: Arch, scores: Mapping[str, Score]) -> None:
         for proxy, score in scores.items():

@@ -20,12 +20,18 @@ from typing import Any, Self
 import filelock
 
 from foretell.errors import ForetellError, RunStateError
-from foretell.files import os_errors_told, sync_folder, write_atomically, write_through
-from foretell.runs.config import acquired, read_config, refuse_foreign, settle
+from foretell.files import (
+    new_folder,
+    os_errors_told,
+    sync_folder,
+    write_atomically,
+    write_through,
+)
+from foretell.runs.config import ROWS, acquired, read_config, refuse_foreign, settle
 from foretell.runs.kept import keep, kept, read_record, record_rows
 from foretell.runs.rowlog import Damage, Log, Row, canonical, checked, read_log, row_line
 
-ROWS, DAMAGED = "rows.jsonl", "rows.damaged.jsonl"
+DAMAGED = "rows.damaged.jsonl"
 
 
 class Store:
@@ -69,8 +75,7 @@ class Store:
         format, or if another process is writing to it; ForetellError if it cannot be written.
         """
         path = Path(folder)
-        with os_errors_told(path):
-            path.mkdir(parents=True, exist_ok=True)
+        with os_errors_told(path), new_folder(path):
             refuse_foreign(path)
             lock = acquired(path)
             try:

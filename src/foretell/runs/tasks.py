@@ -17,13 +17,14 @@ from torch import nn
 
 from foretell.batch import Batch
 from foretell.data import Splits, load_data, minibatch
+from foretell.errors import ANY, ForetellError, complaint_of
 from foretell.scoring.score import Score, score
 from foretell.scoring.settings import ScoreSettings
 from foretell.spaces import Arch, Fits, Space
 from foretell.training.settings import TrainSettings
-from foretell.training.train import Trained, train
+from foretell.training.train import Trained, check_trainable, train
 
-__all__ = ["Data", "ScoreTask", "TrainTask", "fill", "loaded", "weights_of"]
+__all__ = ["Data", "ScoreTask", "TrainTask", "Trial", "fill", "loaded", "weights_of"]
 
 Data = str | Splits
 """The name of a data set, which each process loads itself, or the data set itself."""
@@ -46,8 +47,8 @@ class ScoreTask:
         """The scores by proxy."""
         with one_thread():
             batch = Batch(*minibatch(loaded(self.data).train, self.batch_size, self.seed))
-            fed = self.space.fit(self.arch, batch) if isinstance(self.space, Fits) else batch
-            return score(built(self), fed, self.proxies, seed=self.seed, scoring=self.scoring)
+            model, fed = built(self), fitted(self, batch)
+            return score(model, fed, self.proxies, seed=self.seed, scoring=self.scoring)
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,22 @@ class TrainTask:
         return trained, weights_of(model)
 
 
+@dataclass(frozen=True)
+class Trial:
+    """Score one network, and see whether it could be trained: what fails now would fail later."""
+
+    score: ScoreTask
+    trainings: tuple[TrainTask, ...] = ()
+
+    def __call__(self) -> None:
+        """Raises ForetellError as the tasks would."""
+        self.score()
+        with one_thread():
+            for task in self.trainings:
+                how = (task.training, task.seed, task.device)
+                check_trainable(built(task), loaded(task.data), *how)
+
+
 def weights_of(model: nn.Module) -> bytes:
     """The state_dict of a model, on the CPU, as written by `torch.save`."""
     content = io.BytesIO()
@@ -99,13 +116,38 @@ def fill(model: nn.Module, weights: bytes) -> None:
 
 
 def built(task: ScoreTask | TrainTask) -> nn.Module:
-    """The task's untrained network on its device."""
-    return task.space.build(task.arch, task.seed).to(task.device)
+    """The task's untrained network on its device; whatever a space's code raises is told."""
+    try:
+        return task.space.build(task.arch, task.seed).to(task.device)
+    except ForetellError:
+        raise
+    except ANY as error:
+        raise failed(task, "the network cannot be built", error) from error
+
+
+def fitted(task: ScoreTask, batch: Batch) -> Batch:
+    """The batch as the task's network wants it; whatever a space's code raises is told."""
+    try:
+        return task.space.fit(task.arch, batch) if isinstance(task.space, Fits) else batch
+    except ForetellError:
+        raise
+    except ANY as error:
+        raise failed(task, "the batch cannot be fitted to it", error) from error
+
+
+def failed(task: ScoreTask | TrainTask, what: str, error: BaseException) -> ForetellError:
+    """The error for a space whose code raised something."""
+    arch = task.space.format(task.arch)
+    return ForetellError(f"{arch} of space {task.space.name}: {what} ({complaint_of(error)})")
 
 
 def loaded(data: Data) -> Splits:
-    """The data, loaded once a process."""
-    return by_name(data) if isinstance(data, str) else data
+    """The data, loaded once a process. Raises ForetellError where there is none."""
+    if isinstance(data, str):
+        return by_name(data)
+    if not isinstance(data, Splits):
+        raise ForetellError(f"data is a {type(data).__name__}; give a name or Splits")
+    return data
 
 
 @lru_cache(maxsize=2)

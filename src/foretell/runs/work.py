@@ -1,7 +1,9 @@
 """The description of what a run computes, except the architectures."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,12 +11,12 @@ import torch
 from foretell.batch import Batch
 from foretell.data import Splits, minibatch
 from foretell.engine.plan import Plan
-from foretell.errors import unknown_name
+from foretell.errors import ForetellError, unknown_name
 from foretell.executors.processes import require_picklable
 from foretell.losses import loss_name
-from foretell.runs.tasks import Data, loaded
+from foretell.runs.tasks import Data, ScoreTask, TrainTask, loaded
 from foretell.scoring.settings import ScoreSettings
-from foretell.spaces import Space
+from foretell.spaces import Arch, Space
 from foretell.training.reduced import REDUCED, reduced_space, reduced_splits
 from foretell.training.settings import TrainSettings
 
@@ -62,6 +64,24 @@ class Work:
         """The minibatch that all networks are scored on."""
         return Batch(*minibatch(loaded(self.data).train, self.batch_size, self.seed))
 
+    def scoring_of(
+        self, arch: Arch, proxies: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> ScoreTask:
+        """The task that scores an architecture, by default by all proxies of the plan."""
+        asked = self.every_proxy if proxies is None else proxies
+        how = (asked, self.seed, self.device, self.scoring)
+        return ScoreTask(self.space, arch, self.data, self.batch_size, *how)
+
+    def training_of(self, arch: Arch, checkpoint: Path | None = None) -> TrainTask:
+        """The task that trains an architecture."""
+        how = (self.training, self.seed, self.device, checkpoint)
+        return TrainTask(self.space, arch, self.data, *how)
+
+    @property
+    def every_proxy(self) -> dict[str, Mapping[str, Any]]:
+        """The plan's proxies by name, with the settings asked for."""
+        return {one.name: self.plan.settings.get(one.name, {}) for one in self.plan.proxies}
+
     def reduced(self, name: str) -> "Work":
         """The same work with a reduced training of `REDUCED`.
 
@@ -74,6 +94,10 @@ class Work:
         return replace(self, space=space, data=data, training=by.training)
 
 
+OF_NUMBERS = ("mse", "bce_with_logits")
+"""The losses whose targets are as many numbers as there are outputs."""
+
+
 def suited(scoring: ScoreSettings, splits: Splits) -> ScoreSettings:
     """The settings, with the loss of the data if the loss is the default.
 
@@ -81,4 +105,9 @@ def suited(scoring: ScoreSettings, splits: Splits) -> ScoreSettings:
     >>> suited(ScoreSettings(), load_data("digits")).loss
     'cross_entropy'
     """
+    if scoring.loss in OF_NUMBERS and not splits.train[1].is_floating_point():
+        raise ForetellError(
+            f"the loss {scoring.loss} compares outputs with numbers and the data {splits.name} has "
+            f"labels; leave the loss out, which is then {splits.loss}"
+        )
     return scoring if scoring.loss != ScoreSettings().loss else replace(scoring, loss=splits.loss)

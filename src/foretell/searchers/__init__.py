@@ -6,10 +6,11 @@ as soon as it is listed, alone and within `Warmup`.
 """
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from foretell.checks import as_integer, as_number
 from foretell.errors import ForetellError, unknown_name
 from foretell.names import first_line
 from foretell.searchers.evolution import AgingEvolution
@@ -135,13 +136,25 @@ def make_searcher(
     return Warmup(searcher, space, pool=warmup, first=entry.first(warmup), seed=seed)
 
 
-def _entry(name: str, settings: Iterable[str]) -> SearcherEntry:
-    """The entry of this name; raises ForetellError for an unknown name or setting."""
+MOST = 10_000_000
+"""The largest number of a searcher's settings that count something."""
+
+
+def _entry(name: str, settings: Mapping[str, object]) -> SearcherEntry:
+    """The entry of this name; raises ForetellError for an unknown name or setting.
+
+    Settings must be of the type that the constructor states.
+    """
     if name not in SEARCHERS:
         raise unknown_name("searcher", name, SEARCHERS)
     entry = SEARCHERS[name]
-    for setting in settings:
+    parameters = inspect.signature(entry.constructor).parameters
+    for setting, value in settings.items():
         if setting not in entry.settings:
             said = f"searcher {name} has no setting {setting!r}"
             raise unknown_name("setting", setting, entry.settings, said)
+        if parameters[setting].annotation is int:
+            as_integer(f"{setting} of searcher {name}", value, 0, MOST)
+        elif parameters[setting].annotation is float:
+            as_number(f"{setting} of searcher {name}", value)
     return entry

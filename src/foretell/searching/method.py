@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from foretell.checks import as_number
 from foretell.errors import ForetellError
 from foretell.names import parse_spec
 from foretell.runs.costs import CostBook, column_of
@@ -42,7 +43,8 @@ class Method:
             require_cost(cost)
             if cost not in COSTS:
                 column_of(cost, space)
-        return cls(searcher, name, settings, tuple(against or by_default), dict(limits))
+        checked = {cost: as_number(f"the limit of {cost}", most) for cost, most in limits.items()}
+        return cls(searcher, name, settings, tuple(against or by_default), checked)
 
     @property
     def at_once(self) -> int:

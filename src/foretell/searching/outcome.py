@@ -19,9 +19,11 @@ from foretell.searching.method import Method
 from foretell.searching.pareto import undominated
 from foretell.spaces import Arch, Space
 
-__all__ = ["Outcome"]
+__all__ = ["MEASURED", "Outcome"]
 
 SCORED, UNSCORED = "scored", "unscored"
+MEASURED = ("val_accuracy", "test_accuracy", "seconds", "why")
+"""The columns of its table beside scores and costs."""
 SHORT = 40
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import nn
 
+from foretell.checks import as_instance, as_seed
+from foretell.engine.device import device_for
 from foretell.errors import ForetellError, RunStateError
 from foretell.progress import Progress, ProgressCallback
 from foretell.runs.config import locked, read_config
@@ -16,7 +18,7 @@ from foretell.runs.tasks import Data, loaded, weights_of
 from foretell.searching.chosen import RETRAINED, read_chosen, save_network, space_of
 from foretell.spaces import Space
 from foretell.training.settings import TrainSettings
-from foretell.training.train import Epoch, Trained, train
+from foretell.training.train import Epoch, Trained, check_trainable, train
 
 __all__ = ["Retrained", "retrain"]
 
@@ -53,7 +55,9 @@ def retrain(
     Raises RunStateError if the search has not finished, if another process writes to the run
     folder, or if the data differs; ForetellError if the space differs or the training fails.
     """
-    folder = Path(run)
+    as_seed("seed", seed)
+    as_instance("training", training, TrainSettings)
+    device, folder = device_for(device), Path(run)
     config, about = read_config(folder), read_chosen(folder)
     splits = loaded(data if data is not None else config["data"]["name"])
     if splits.fingerprint != config["data"]["fingerprint"]:
@@ -65,6 +69,7 @@ def retrain(
         )
     built = space_of(about, space)
     model = built.build(built.parse(about["arch"]), seed)
+    check_trainable(model, splits, training, seed, device)
     checkpoint = folder / f"{RETRAINED}{UNFINISHED}"
     start, epochs = time.perf_counter(), training.stop_after or training.epochs
 

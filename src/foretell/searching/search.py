@@ -1,30 +1,38 @@
 """The main job: find the best networks of a search space for a data set."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
+from foretell.checks import as_instance, as_integer, as_seed
 from foretell.data import Splits
+from foretell.engine.device import device_for
 from foretell.engine.plan import DEFAULT, Request, make_plan
 from foretell.errors import ForetellError
 from foretell.executors.processes import pool as workers_pool
+from foretell.executors.processes import require_workers
 from foretell.models.spaces import space_for
 from foretell.names import parse_spec
 from foretell.progress import ProgressCallback, Tally
-from foretell.runs.costs import CostBook
+from foretell.runs.costs import CostBook, Costs
 from foretell.runs.evaluate import Evaluator
 from foretell.runs.store import Store
-from foretell.runs.tasks import loaded
+from foretell.runs.tasks import Trial, loaded
+from foretell.runs.trial import try_out
 from foretell.runs.work import Work, suited
 from foretell.scoring.settings import ScoreSettings
+from foretell.searchers import distinct
 from foretell.searching.arms import drive
 from foretell.searching.defaults import DEMO
 from foretell.searching.method import Method
 from foretell.searching.outcome import SCORED, UNSCORED, Outcome, conclude
 from foretell.searching.stages import staged
-from foretell.spaces import Space, Within, size
+from foretell.spaces import Arch, Space, Within, as_space, size
 from foretell.training.settings import TrainSettings
 
 __all__ = ["search"]
@@ -85,10 +93,19 @@ def search(
     network whose process dies twice is undefined, and its row says why. `progress` is called with a
     `Progress` after each network that is scored ("score") or trained ("train").
 
-    Raises ForetellError for an invalid argument, or if the folder contains another run.
+    Raises ForetellError for an invalid argument, or if the folder contains another run. Everything
+    that can be checked is checked before the first file is written; for that, one network is
+    scored, and prepared for the trainings. Nothing is left of a search that is refused.
     """
+    for name, count in {"pool": pool, "trainings": trainings, "batch_size": batch_size}.items():
+        as_integer(name, count)
+    as_seed("seed", seed)
+    require_workers(workers, executor)
+    as_instance("training", training, TrainSettings)
+    as_instance("scoring", scoring, ScoreSettings)
+    device = device_for(device, executor)
     splits = loaded(data)
-    built = space_for(*parse_spec(space), splits) if isinstance(space, str) else space
+    built = space_for(*parse_spec(space), splits) if isinstance(space, str) else as_space(space)
     how, plan = suited(scoring, splits), make_plan(proxies)
     work = Work(built, data, plan, by, batch_size, training, seed, device, how)
     method = Method.of(searcher, against, limits or {}, built)
@@ -96,7 +113,10 @@ def search(
     job.check()
     if executor is None and workers > 1:
         work.require_picklable()
-    with Store.open(run, job.configuration()) as store, workers_pool(executor or workers) as pooled:
+    config = job.configuration()
+    with ExitStack() as outlasting, workers_pool(executor or workers) as pooled:
+        try_out(job.trial, pooled, run)
+        store = outlasting.enter_context(Store.open(run, config))
         return job.run(store, pooled, workers, progress)
 
 
@@ -119,8 +139,6 @@ class Job:
             raise ForetellError(
                 f"cannot choose by {by!r}; give one of the proxies {', '.join(proxies)}"
             )
-        if self.trainings < 1:
-            raise ForetellError(f"trainings is {self.trainings}; train at least 1 network")
         if self.pool < self.trainings:
             raise ForetellError(
                 f"a pool of {self.pool} is too small to choose {self.trainings} networks from; "
@@ -132,9 +150,24 @@ class Job:
                 f"give at most {most}"
             )
         for stage in self.stages:
-            stage.training.require(loaded(stage.data).kind)
+            stage.training.require(loaded(stage.data).kind, torch.device(stage.device).type)
         for warmup in (self.pool, 0):
             self.method.searcher(self.work.space, self.work.seed, warmup, None)
+
+    def trial(self) -> Trial:
+        """What is done with one network before the run folder is made.
+
+        Raises ForetellError if no network of the space is within the limits.
+        """
+        space = self.limited(Costs(self.work).cost)
+        arch, _ = next(distinct(space, self.work.seed))
+        trainings = tuple(stage.training_of(arch) for stage in self.stages)
+        return Trial(self.work.scoring_of(arch), trainings)
+
+    def limited(self, cost: Callable[[str, Arch], float]) -> Space:
+        """The space without what costs too much."""
+        space, limits = self.work.space, self.method.limits
+        return Within(space, cost, limits) if limits else space
 
     def configuration(self) -> dict[str, Any]:
         """The configuration of the run folder; another configuration needs another folder."""
@@ -164,7 +197,7 @@ class Job:
         tally = Tally(progress, {"score": self.pool, "train": 2 * self.trainings})
         evaluators = [Evaluator(stage, store, executor, at_once, tally) for stage in self.stages]
         book = CostBook(evaluators[-1])
-        space = Within(work.space, book.cost, method.limits) if method.limits else work.space
+        space = self.limited(book.cost)
         arms = {}
         for arm, warmup in ((SCORED, self.pool), (UNSCORED, 0)):
             searcher = method.searcher(space, work.seed, warmup, book)

@@ -14,7 +14,7 @@ from foretell.batch import Kind
 from foretell.errors import unknown_name
 from foretell.names import first_line
 from foretell.spaces.asr import NASBenchASR
-from foretell.spaces.choices import Choices, own_space
+from foretell.spaces.choices import Choices, as_space, own_space
 from foretell.spaces.graph import Graph, Graphs, graph_of
 from foretell.spaces.limited import Within
 from foretell.spaces.macro import NASBenchMacro
@@ -54,6 +54,7 @@ __all__ = [
     "SpaceEntry",
     "Subset",
     "Within",
+    "as_space",
     "enumerate_space",
     "graph_of",
     "make_space",

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -15,7 +15,7 @@ from foretell.seeds import derived_seed, own_randomness
 from foretell.spaces.space import Arch, Json, Space, is_chosen, require_valid
 from foretell.user_code import named_in_file, named_in_package
 
-__all__ = ["Choices", "own_space"]
+__all__ = ["Choices", "as_space", "own_space"]
 
 MEMBERS = ("choices", "is_valid", "canonical", "build", "parse", "format", "settings")
 """The members by which a space is recognised."""
@@ -95,14 +95,24 @@ class Choices:
         """Whether `arch` selects options that may be combined."""
         if not is_chosen([*self.options.values()], arch):
             return False
-        return self.valid is None or bool(self.valid(**self.chosen(arch)))
+        return self.valid is None or bool(self._said("valid", self.valid, arch))
 
     def canonical(self, arch: Arch) -> Arch:
         """The architecture of the options that `same` returns; without `same`, `arch` itself."""
         require_valid(self, arch)
         if self.same is None:
             return arch
-        return self._indices(self.same(**self.chosen(arch)))
+        return self._indices(self._said("same", self.same, arch))
+
+    def _said(self, what: str, function: Callable[..., Any], arch: Arch) -> Any:
+        """What a function of the user's returns. Raises ForetellError if it fails."""
+        try:
+            return function(**self.chosen(arch))
+        except ANY as error:
+            raise ForetellError(
+                f"`{what}` of space {self.name} failed for {self.chosen(arch)}: "
+                f"{complaint_of(error)}"
+            ) from error
 
     def build(self, arch: Arch, seed: int) -> nn.Module:
         """The untrained network; its weights depend on the seed and not on any global state.
@@ -190,13 +200,18 @@ def own_space(text: str) -> Space:
     path, _, name = text.rpartition(":")
     in_file = path.endswith(".py")
     found = named_in_file(text) if in_file else named_in_package(text)
-    if not all(hasattr(found, member) for member in MEMBERS) or isinstance(found, type):
-        what = "does not exist" if found is None else f"is of type {type(found).__name__}"
-        raise ForetellError(
-            f"{text!r} {what}; expected a space, such as foretell.spaces.Choices(build, options)"
-        )
-    if isinstance(found, Choices):
+    space = as_space(found, repr(text))
+    if isinstance(space, Choices):
         origin = f"{Path(path).resolve()}:{name}" if in_file else text
-        return replace(found, name=f"{Path(path).name}:{name}" if in_file else text, origin=origin)
-    space: Space = found
+        return replace(space, name=f"{Path(path).name}:{name}" if in_file else text, origin=origin)
     return space
+
+
+def as_space(found: object, what: str = "space") -> Space:
+    """The object itself. Raises ForetellError, calling it `what`, if it is not a space."""
+    if not all(hasattr(found, member) for member in MEMBERS) or isinstance(found, type):
+        given = "does not exist" if found is None else f"is of type {type(found).__name__}"
+        raise ForetellError(
+            f"{what} {given}; expected a space, such as foretell.spaces.Choices(build, options)"
+        )
+    return cast(Space, found)

@@ -7,7 +7,7 @@ from torch import nn
 
 from foretell.errors import ForetellError
 from foretell.spaces.part import Part
-from foretell.spaces.space import Arch, Space
+from foretell.spaces.space import Arch, Space, size
 
 __all__ = ["Within"]
 
@@ -24,7 +24,7 @@ class Within(Part):
     `space` must not be a listed space; list only the architectures that are cheap enough instead.
 
     `is_valid` raises ForetellError, with the least costs seen, if none of the first 300
-    architectures is within the limits.
+    architectures of the whole space, or of all that it has, is within the limits.
 
     >>> from foretell.spaces import NASBench201, mutate
     >>> space = Within(NASBench201(), lambda name, arch: arch.count(3), {"convolutions": 1})
@@ -36,19 +36,28 @@ class Within(Part):
     cost: Callable[[str, Arch], float]
     limits: Mapping[str, float]
     _known: dict[Arch, bool] = field(default_factory=dict, init=False)
+    _costly: set[Arch] = field(default_factory=set, init=False)
     _least: dict[str, float] = field(default_factory=dict, init=False)
 
     def is_valid(self, arch: Arch) -> bool:
         """Whether `arch` is in the whole space and within every limit."""
         if arch not in self._known:
-            self._known[arch] = self.space.is_valid(arch) and self._cheap(arch)
-            if len(self._known) == TRIALS and not any(self._known.values()):
-                least = ", ".join(f"{name} {value:,g}" for name, value in self._least.items())
-                raise ForetellError(
-                    f"none of {TRIALS:,} architectures of {self.name} is within the limits "
-                    f"{dict(self.limits)}; the least costs were {least}; raise the limits"
-                )
+            known = self.space.is_valid(arch)
+            self._known[arch] = known and self._cheap(arch)
+            if known and not self._known[arch]:
+                self._costly.add(arch)
+                self._check()
         return self._known[arch]
+
+    def _check(self) -> None:
+        """Raise ForetellError if enough architectures cost too much, and none does not."""
+        tried = len(self._costly)
+        if tried == min(TRIALS, size(self.space)) and not any(self._known.values()):
+            least = ", ".join(f"{name} {value:,g}" for name, value in self._least.items())
+            raise ForetellError(
+                f"none of {tried:,} architectures of {self.name} is within the limits "
+                f"{dict(self.limits)}; the least costs were {least}; raise the limits"
+            )
 
     def _cheap(self, arch: Arch) -> bool:
         cheap = True

@@ -1,16 +1,19 @@
 """Score the architectures of a benchmark and store the scores as rows of a run."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import replace
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from foretell.checks import as_instance, as_integer, as_seed, optional
 from foretell.data import Splits
+from foretell.engine.device import device_for
 from foretell.engine.plan import Request, make_plan
 from foretell.errors import ForetellError
-from foretell.executors.processes import pool
+from foretell.executors.processes import pool, require_workers
 from foretell.models.sources import require_registered
 from foretell.models.spaces import space_for
 from foretell.names import parse_spec
@@ -18,11 +21,12 @@ from foretell.progress import ProgressCallback, Tally
 from foretell.proxies import BASELINES, PAPER
 from foretell.runs.evaluate import Evaluator
 from foretell.runs.store import Store
-from foretell.runs.tasks import Data, loaded
+from foretell.runs.tasks import Data, Trial, loaded
+from foretell.runs.trial import try_out
 from foretell.runs.work import Work, suited
 from foretell.scoring.settings import ScoreSettings
 from foretell.searchers import Question
-from foretell.spaces import Space
+from foretell.spaces import Arch, Space
 from foretell.studies.kept import keep_table
 from foretell.studies.read import drawn
 from foretell.studies.zoo import ModelZoo
@@ -74,40 +78,74 @@ def run_study(
     differ between GPU and CPU, so all scores of a run must come from one kind of device.
 
     Raises ForetellError for a bad argument, a table of another space, or a folder that contains
-    another study.
+    another study. Everything that can be checked is checked before the first file is written; for
+    that, one network is scored, and prepared for the reduced trainings. Nothing is left of a study
+    that is refused.
     """
+    as_integer("repeats", repeats)
+    as_integer("batch_size", batch_size)
+    optional(as_integer)("sample", sample, 3)
+    as_seed("the last seed", as_seed("seed", seed) + repeats)
+    require_workers(workers, executor)
+    as_instance("scoring", scoring, ScoreSettings)
+    device = device_for(device, executor)
     known = table if isinstance(table, Table) else read_table(os.fspath(table))
-    splits = loaded(data)
+    splits, plan = loaded(data), make_plan(proxies)
     built = space_of(known, space, splits)
-    if sample is not None and sample < 3:
-        raise ForetellError(f"sample is {sample}; expected at least 3, as a correlation requires")
-    if repeats < 1:
-        raise ForetellError(f"repeats is {repeats}; expected at least 1")
-    plan = make_plan(proxies)
-    by, training = plan.proxies[0].name, TrainSettings()
-    how = suited(scoring, splits)
-    first = Work(built, data, plan, by, batch_size, training, seed, device, how)
+    by, how = plan.proxies[0].name, suited(scoring, splits)
+    first = Work(built, data, plan, by, batch_size, TrainSettings(), seed, device, how)
     if executor is None and workers > 1:
         first.require_picklable()
     config = configuration(known, splits, first)
     smaller = {name: first.reduced(name) for name in reduced}
-    with Store.open(run, config) as store, pool(executor or workers) as pooled:
+    archs = [built.parse(text) for text, _ in drawn(known, built, seed, sample)]
+    job = Job(first, smaller, list(map(built.canonical, archs)), repeats)
+    with ExitStack() as outlasting, pool(executor or workers) as pooled:
+        try_out(job.trial, pooled, run)
+        store = outlasting.enter_context(Store.open(run, config))
+        keep_table(store, known)
         if store.notice:
             told(store.notice)
-        keep_table(store, known)
-        archs = [built.parse(text) for text, _ in drawn(known, built, seed, sample)]
-        canonical = [built.canonical(arch) for arch in archs]
-        count = len(canonical)
-        tally = Tally(progress, {"score": count * repeats, "train": count * len(smaller)})
-        for again in range(repeats):
-            work = replace(first, seed=seed + again)
-            zoo = isinstance(built, ModelZoo)
-            evaluator = Evaluator(work, store, pooled, workers, tally, refusals=zoo)
-            evaluator.compute([Question(arch, "score") for arch in canonical])
-        for name, work in smaller.items():
+        job.run(store, pooled, workers, progress)
+    return Path(run)
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What a study is to do."""
+
+    first: Work
+    smaller: Mapping[str, Work]
+    """The reduced trainings by name."""
+    archs: Sequence[Arch]
+    repeats: int
+
+    @property
+    def zoo(self) -> bool:
+        """Whether the networks are published models, each of which may fail by itself."""
+        return isinstance(self.first.space, ModelZoo)
+
+    def trial(self) -> Callable[[], object]:
+        """What is done with one network before the run folder is made."""
+        if self.zoo:
+            return int  # nothing: but something that an executor has to do
+        trainings = tuple(work.training_of(self.archs[0]) for work in self.smaller.values())
+        return Trial(self.first.scoring_of(self.archs[0]), trainings)
+
+    def run(
+        self, store: Store, pooled: Executor, workers: int, progress: ProgressCallback | None
+    ) -> None:
+        """Compute what is missing."""
+        count = len(self.archs)
+        totals = {"score": count * self.repeats, "train": count * len(self.smaller)}
+        tally = Tally(progress, totals)
+        for again in range(self.repeats):
+            work = replace(self.first, seed=self.first.seed + again)
+            evaluator = Evaluator(work, store, pooled, workers, tally, refusals=self.zoo)
+            evaluator.compute([Question(arch, "score") for arch in self.archs])
+        for name, work in self.smaller.items():
             evaluator = Evaluator(work, store, pooled, workers, tally, reduced=name)
-            evaluator.compute([Question(arch, "train") for arch in canonical])
-        return store.folder
+            evaluator.compute([Question(arch, "train") for arch in self.archs])
 
 
 def space_of(table: Table, spec: str | None, splits: Splits) -> Space:

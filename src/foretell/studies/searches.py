@@ -1,8 +1,10 @@
 """Run many simulated searches on a table, and store one row per search."""
 
+import itertools
 import json
 import os
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -10,8 +12,9 @@ from typing import Any
 
 import pandas as pd
 
+from foretell.checks import as_integer
 from foretell.errors import ForetellError, unknown_name
-from foretell.executors.processes import Lost, completed, pool
+from foretell.executors.processes import Lost, completed, pool, require_workers
 from foretell.progress import ProgressCallback, Tally
 from foretell.proxies import PROXIES
 from foretell.runs.costs import column_of
@@ -26,7 +29,7 @@ from foretell.studies.kept import (
     keep_table,
     kept_benchmark,
 )
-from foretell.studies.read import read_study
+from foretell.studies.read import Rows, read_study
 from foretell.studies.simulate import (
     Benchmark,
     Simulated,
@@ -56,7 +59,7 @@ STRATEGIES = (
 
 
 def run_simulations(
-    scored: str | os.PathLike[str],
+    scored: Rows | str | os.PathLike[str],
     *,
     run: str | os.PathLike[str],
     by: str = "synflow",
@@ -70,25 +73,27 @@ def run_simulations(
 ) -> Path:
     """Search the table of the study `scored` with its scores, and return the run folder.
 
-    Each strategy searches once per seed and column of `told`; the searcher is told the values of
-    this column as the results of trainings. The default is the first choosing column of the table.
-    Reporting columns are allowed too, since the paper told its searchers test accuracies; the
-    report mentions it. `seconds` is a TABLE:COLUMN with the times of trainings, for a table that
-    does not have them; it is stored with the run and does not affect the searches. `progress` is
-    called with a `Progress` after each search.
+    `scored` is the folder of the study, or the rows read from it. Each strategy searches once per
+    seed and column of `told`; the searcher is told the values of this column as the results of
+    trainings. The default is the first choosing column of the table. Reporting columns are allowed
+    too, since the paper told its searchers test accuracies; the report mentions it. `seconds` is a
+    TABLE:COLUMN with the times of trainings, for a table that does not have them; it is stored with
+    the run and does not affect the searches. `progress` is called with a `Progress` after each
+    search.
 
     If it is called again with more strategies, columns or seeds, only what is missing is computed.
     The rows do not depend on the number of workers.
 
     Raises ForetellError for a bad argument, or for a folder that contains something else.
     """
-    rows = read_study(scored)
+    as_integer("trainings", trainings)
+    as_integer("seeds", seeds)
+    require_workers(workers)
+    rows = scored if isinstance(scored, Rows) else read_study(scored)
     benchmark = benchmark_of(rows.table, rows.runs[0], by, rows.config["space"]["settings"])
     columns = columns_told(rows.table, told)
-    if trainings < 1 or seeds < 1:
-        raise ForetellError(
-            f"trainings is {trainings} and seeds is {seeds}; expected at least 1 of each"
-        )
+    if not strategies:
+        raise ForetellError(f"there is no strategy; give some, such as {' '.join(STRATEGIES[:2])}")
     for strategy in strategies:
         make_strategy(strategy, benchmark.space, 0)
     taken = None if seconds is None else column_of(seconds, benchmark.space).rename(seconds)
@@ -99,27 +104,30 @@ def run_simulations(
         if taken is not None:
             keep_seconds(store, taken)
         given = Given(str(store.folder), canonical(config))
-        tasks = {
-            (strategy, column, seed): Search(given, strategy, column, trainings, seed)
-            for seed in range(seeds)
-            for strategy in strategies
-            for column in columns
-        }
-        missing = {k: task for k, task in tasks.items() if task.row.key() not in store}
-        tally = Tally(progress, {"search": len(tasks)})
-        for name in (name for name in tasks if name not in missing):
-            tally.add("search", searched(*name), cached=True)
-        for name, found in completed(executor, missing, workers):
-            if isinstance(found, Lost):
-                raise ForetellError(f"the search {missing[name].row.key()}: {found.why}")
-            add(store, replace(missing[name].row, trained=found.trained, scored=found.scored))
-            tally.add("search", searched(*name))
-        return store.folder
+        asked = itertools.product(range(seeds), strategies, columns)
+        tasks = [Search(given, name, column, trainings, seed) for seed, name, column in asked]
+        carry_out(tasks, store, executor, workers, progress)
+    return Path(run)
 
 
-def searched(strategy: str, column: str, seed: int) -> str:
-    """The description of a search."""
-    return f"{strategy} by {column}, seed {seed}"
+def carry_out(
+    searches: Sequence["Search"],
+    store: Store,
+    executor: Executor,
+    workers: int,
+    progress: ProgressCallback | None,
+) -> None:
+    """Do the searches that have no row yet."""
+    missing = {search: search for search in searches if search.row.key() not in store}
+    tally = Tally(progress, {"search": len(searches)})
+    for search in searches:
+        if search not in missing:
+            tally.add("search", search.in_words, cached=True)
+    for search, found in completed(executor, missing, workers):
+        if isinstance(found, Lost):
+            raise ForetellError(f"the search {search.row.key()}: {found.why}")
+        add(store, replace(search.row, trained=found.trained, scored=found.scored))
+        tally.add("search", search.in_words)
 
 
 def benchmark_of(table: Table, scores: pd.DataFrame, by: str, settings: Any) -> Benchmark:
@@ -187,6 +195,11 @@ class Search:
     told: str
     trainings: int
     seed: int
+
+    @property
+    def in_words(self) -> str:
+        """For a progress bar."""
+        return f"{self.strategy} by {self.told}, seed {self.seed}"
 
     @property
     def row(self) -> SimulatedRow:

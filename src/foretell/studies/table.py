@@ -38,7 +38,7 @@ from foretell.statistics.tops import (
     within_top,
 )
 
-__all__ = ["CEILING", "STATISTICS", "VOTE", "rankings_of", "study_table"]
+__all__ = ["CEILING", "COLUMNS", "STATISTICS", "VOTE", "rankings_of", "study_table"]
 
 VOTE, CEILING, PARTIAL = "vote", "noise ceiling", "partial_spearman"
 STATISTICS: Mapping[str, Statistic] = {
@@ -69,6 +69,15 @@ SCALES: Mapping[str, Scale] = {
 Statistics that depend on a few networks (`best_in_top`, `precision_at_10`, `regret`) have none: of
 the 95 % intervals that were tried for them, 71 to 91 % contained the value.
 """
+
+
+DESCRIBED = ("kind", "n", "undefined", "why", "runs")
+SPREAD = ("spearman_sd", "spearman_min", "spearman_max")
+COLUMNS = (
+    *(*DESCRIBED, *SPREAD, "sign"),
+    *(f"{name}{end}" for name in (*STATISTICS, PARTIAL) for end in ("", "_low", "_high")),
+)
+"""The columns of a study's table; `judge` adds `published`."""
 
 
 def study_table(

@@ -58,6 +58,8 @@ class Importer:
     """Reads the file; the tally counts the units that it reads, as "import"."""
     takes: str
     summary: str
+    name: str
+    """The name of the table."""
     unpickles: bool = False
     """Whether reading the file can execute code in it."""
 
@@ -67,17 +69,22 @@ def _at_once(recipe: Recipe, path: Path, tally: Tally) -> Table:
     return import_recipe(recipe, path)
 
 
+NATS = "NATS-tss-v1_0-3ffb9-simple or NATS-tss-v1_0-3ffb9.pickle.pbz2"
+NB101 = "nasbench_only108.tfrecord or nasbench_full"
+
 IMPORTERS: dict[str, Importer] = {
-    name: Importer(partial(_at_once, recipe), ".parquet or .csv", recipe.summary)
-    for name, recipe in RECIPES.items()
+    source: Importer(
+        partial(_at_once, recipe), ".parquet or .csv", recipe.summary, recipe.labels.name
+    )
+    for source, recipe in RECIPES.items()
 } | {
-    name: Importer(read, takes, first_line(read), unpickles=read is import_nats)
-    for name, read, takes in (
-        ("nats-tss", import_nats, "NATS-tss-v1_0-3ffb9-simple or NATS-tss-v1_0-3ffb9.pickle.pbz2"),
-        ("nb201-pth", import_nb201_pth, "NAS-Bench-201-v1_1-096897.pth"),
-        ("nb101-tfrecord", import_nb101_tfrecord, "nasbench_only108.tfrecord or nasbench_full"),
-        ("asr", import_asr, "folder of nb-asr-*.pickle"),
-        ("nlp", import_nlp, "folder train_logs_*, logs.zip or .parquet"),
+    source: Importer(read, takes, first_line(read), name, unpickles=read is import_nats)
+    for source, name, read, takes in (
+        ("nats-tss", "nb201", import_nats, NATS),
+        ("nb201-pth", "nb201", import_nb201_pth, "NAS-Bench-201-v1_1-096897.pth"),
+        ("nb101-tfrecord", "nb101", import_nb101_tfrecord, NB101),
+        ("asr", "asr", import_asr, "folder of nb-asr-*.pickle"),
+        ("nlp", "nlp", import_nlp, "folder train_logs_*, logs.zip or .parquet"),
     )
 }
 

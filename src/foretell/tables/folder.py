@@ -27,9 +27,10 @@ def table_path(name: str) -> Path:
     >>> table_path("nb201").name
     'nb201.parquet'
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", name):
         raise ForetellError(
-            f"{name!r} is not a valid table name; use letters, digits, dots, dashes and underscores"
+            f"{name[:60]!r} is not a valid table name; use letters, digits, dots, dashes and "
+            "underscores, at most 200"
         )
     return data_folder() / f"{name}.parquet"
 

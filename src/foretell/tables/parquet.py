@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from foretell.errors import ForetellError
-from foretell.files import write_atomically
+from foretell.files import new_folder, write_atomically
 from foretell.names import extra
 from foretell.tables.table import Table, about
 
@@ -39,8 +39,8 @@ def write_table(table: Table, path: str | Path) -> None:
     content = table_bytes(table)
     path = Path(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
+        with new_folder(path.parent):
+            write_atomically(path, content)
     except (OSError, ForetellError) as error:
         reason = error if isinstance(error, OSError) else error.__cause__
         raise ForetellError(

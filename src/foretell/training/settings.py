@@ -54,8 +54,12 @@ class TrainSettings:
         added = {f.name: f.default for f in fields(self) if f.name in ("patience", "precision")}
         return {n: v for n, v in asdict(self).items() if n not in added or v != added[n]}
 
-    def require(self, kind: "Kind") -> None:
-        """Raise ForetellError unless these settings apply to samples of this kind."""
+    def require(self, kind: "Kind", device: str = "cpu") -> None:
+        """Raise ForetellError unless these settings apply to samples of this kind on a device."""
+        if self.precision in ("fp16", "tf32") and device == "cpu":
+            raise ForetellError(
+                f"precision {self.precision} requires a GPU; use bf16 or full on the CPU"
+            )
         if self.augmentation == "shift" and kind != "image":
             raise ForetellError(
                 "augmentation 'shift' moves images and the data has none; give augmentation 'none'"

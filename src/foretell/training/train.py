@@ -29,7 +29,7 @@ from foretell.files import write_atomically
 from foretell.seeds import derived_seed, own_randomness
 from foretell.training.settings import Precision, TrainSettings
 
-__all__ = ["Epoch", "Trained", "train"]
+__all__ = ["Epoch", "Trained", "check_trainable", "train"]
 
 EVALUATION_BATCH = 2048
 """The number of images that are evaluated at a time; affects memory, not results."""
@@ -90,13 +90,7 @@ def train(
     """
     start = time.perf_counter()
     device = torch.device(device)
-    model.to(device)
-    if settings.precision in ("fp16", "tf32") and device.type == "cpu":
-        raise ForetellError(
-            f"precision {settings.precision} requires a GPU; use bf16 or full on the CPU"
-        )
-    settings.require(splits.kind)
-    _check(model, splits, device, seed)
+    check_trainable(model, splits, settings, seed, device)
     _lay_out(model, torch.channels_last)
     course = _Course(model, splits, settings, seed, device)
     before = course.load(checkpoint) if checkpoint is not None else 0.0
@@ -119,6 +113,20 @@ def train(
     if checkpoint is not None and not keep_checkpoint:
         Path(checkpoint).unlink(missing_ok=True)
     return Trained(val, test, before + time.perf_counter() - start, tuple(history), why)
+
+
+def check_trainable(
+    model: nn.Module,
+    splits: Splits,
+    settings: TrainSettings,
+    seed: int,
+    device: torch.device | str = "cpu",
+) -> None:
+    """Raise ForetellError unless `train` can begin: all that it checks; moves the model there."""
+    device = torch.device(device)
+    settings.require(splits.kind, device.type)
+    model.to(device)
+    _check(model, splits, device, seed)
 
 
 def too_large(settings: TrainSettings) -> OutOfMemory:

@@ -126,21 +126,29 @@ def import_(
     FILE is the file or folder that the SOURCE requires; `foretell list tables` shows all sources.
     The source `table` is any .csv or .parquet file, whose columns are named by the options below.
     """
-    from foretell.tables import relabelled, table_path, write_table
+    from foretell.tables import IMPORTERS, relabelled, write_table
 
     if name is not None:
-        table_path(name)  # a bad name is refused before an hour of reading
+        refuse_existing(name, replace)  # before an hour of reading
+    elif source in IMPORTERS and IMPORTERS[source].name:
+        refuse_existing(IMPORTERS[source].name, replace)
     found = imported(source, file, name, trust_pickle, own)
     table = relabelled(found, name=name, source=origin, licence=licence)
-    path = table_path(table.name)
-    if path.exists() and not replace:
-        raise ForetellError(
-            f"there is a table {table.name!r} already; give --replace, or another --name"
-        )
+    path = refuse_existing(table.name, replace)
     write_table(table, path)
     roles = {"to choose by": table.choosing, "to report": table.reporting, "of cost": table.cost}
     counts = ", ".join(f"{len(names)} {role}" for role, names in roles.items() if names)
     say(f"table {table.name}: {len(table.frame):,} rows, columns: {counts}\n{path}")
+
+
+def refuse_existing(name: str, replace: bool) -> Path:
+    """The path of the table. Raises ForetellError if it exists and is not to be replaced."""
+    from foretell.tables import table_path
+
+    path = table_path(name)
+    if path.exists() and not replace:
+        raise ForetellError(f"there is a table {name!r} already; give --replace, or another --name")
+    return path
 
 
 def imported(

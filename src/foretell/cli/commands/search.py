@@ -137,7 +137,9 @@ def search(
     """
     from foretell.cli.executor import chosen_executor
     from foretell.cli.progress import ShownProgress
-    from foretell.engine.plan import DEFAULT
+    from foretell.cli.show import require_columns
+    from foretell.engine.plan import DEFAULT, make_plan
+    from foretell.searching.outcome import MEASURED
     from foretell.searching.search import search
 
     limits = limit | {
@@ -147,6 +149,9 @@ def search(
     }
     if twice := [cost for cost in limit if limits[cost] != limit[cost]]:
         raise ForetellError(f"--max-{twice[0]} and --limit differ; give one of them")
+    chosen = make_plan(DEFAULT if proxies is None else proxies)
+    names = [proxy.name for proxy in chosen.proxies]
+    require_columns(form, [*names, *MEASURED, *against, *limits])
     totals = {"score": counts["pool"], "train": 2 * counts["trainings"]}
     with chosen_executor(executor, device) as where, ShownProgress(totals) as progress:
         outcome = search(

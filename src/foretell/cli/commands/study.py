@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from foretell.studies.read import Rows
 
 SHOWN = ("spearman", "kendall", "top_overlap", "best_in_top", "regret", "partial_spearman")
+SHOWN_COLUMNS = ("kind", *SHOWN, "undefined", "sign")
 
 EXAMPLES = """\
 Examples:
@@ -116,11 +117,16 @@ def study(
     """
     from foretell.cli.executor import chosen_executor
     from foretell.cli.progress import ShownProgress
+    from foretell.cli.show import require_columns
+    from foretell.studies.judging import truth_columns
     from foretell.studies.read import read_study
     from foretell.studies.run import STUDIED, run_study
+    from foretell.studies.table import COLUMNS
     from foretell.tables import read_table
 
     known = read_table(table)
+    truth_columns(known, truth)
+    require_columns(form, ["published", *(SHOWN_COLUMNS if form.kind == "text" else COLUMNS)])
     size = min(sample or len(known.frame), len(known.frame))
     totals = {"score": size * repeats, "train": size * len(reduced)}
     with chosen_executor(executor, device) as where, ShownProgress(totals) as progress:

@@ -1,5 +1,6 @@
 """`foretell study search`: simulate searches of a benchmark with and without scores."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from foretell.studies.simulations import Simulations
+
+GAINED = ("as alone after", "target", "needs", "times fewer")
+"""The columns of what scores saved."""
 
 EXAMPLES = """\
 Examples:
@@ -70,12 +74,19 @@ def study_search(
     takes only seconds.
     """
     from foretell.cli.progress import ShownProgress
-    from foretell.studies.searches import STRATEGIES, run_simulations
+    from foretell.cli.show import require_columns
+    from foretell.studies.curves import AT
+    from foretell.studies.read import read_study
+    from foretell.studies.searches import STRATEGIES, columns_told, run_simulations
     from foretell.studies.simulations import read_simulations
 
+    rows = read_study(study)
+    columns_told(rows.table, report)
+    counts = [f"after {count}" for count in (*AT, settings["trainings"])]
+    require_columns(form, [*counts, *(GAINED if form.kind == "text" else ())])
     with ShownProgress() as progress:
         folder = run_simulations(
-            study,
+            rows,
             strategies=STRATEGIES if strategies is None else strategies.split(),
             told=told,
             progress=progress,
@@ -101,10 +112,19 @@ def print_found(
     for (seen, judged), curves in every.items():
         seeds = max(len(curve) for curve in curves.values())
         title = f"{found.benchmark.table.name}: {judged} of the best by {seen}, {seeds} seeds"
-        show(after(curves), form, title)
+        show_own(after(curves), form, title)
         gained = speedups(curves, [count for count in AT if count > 20])
         if not gained.empty:
-            show(gained_in_words(gained), form, "trainings for what it has alone")
+            show_own(gained_in_words(gained), form, "trainings for what it has alone")
+
+
+def show_own(table: "pd.DataFrame", form: Form, title: str) -> None:
+    """The table with those of the columns asked for that it has; not at all if it has none."""
+    from foretell.cli.show import show
+
+    own = tuple(name for name in form.columns if name in table)
+    if own or not form.columns:
+        show(table, replace(form, columns=own), title)
 
 
 def gained_in_words(gained: "pd.DataFrame") -> "pd.DataFrame":
@@ -116,6 +136,6 @@ def gained_in_words(gained: "pd.DataFrame") -> "pd.DataFrame":
         with_interval(row["speedup"], row["speedup_low"], row["speedup_high"])
         for row in gained.to_dict(orient="records")
     ]
-    named = {"at": "as alone after", "helped": "needs"}
+    named = {"at": GAINED[0], "helped": GAINED[2]}
     kept = table.set_index("strategy")[["at", "target", "helped", "times fewer"]]
     return kept.rename(columns=named)

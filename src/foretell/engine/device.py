@@ -1,4 +1,4 @@
-"""`--device`: the one place that reads the name of a device."""
+"""Names of devices: the one place that reads them."""
 
 import re
 
@@ -6,7 +6,9 @@ import torch
 
 from foretell.errors import ForetellError
 
-__all__ = ["pick_device"]
+__all__ = ["device_for", "pick_device"]
+
+KNOWN = r"cpu(:0)?|cuda(:\d+)?"
 
 
 def pick_device(text: str) -> torch.device:
@@ -24,7 +26,7 @@ def pick_device(text: str) -> torch.device:
     if text == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        if not re.fullmatch(r"cpu(:0)?|cuda(:\d+)?", text):
+        if not re.fullmatch(KNOWN, text):
             raise RuntimeError("foretell computes on cpu and cuda")
         device = torch.device(text)
         torch.empty(0, device=device)
@@ -32,3 +34,17 @@ def pick_device(text: str) -> torch.device:
         reason = str(error).partition("\n")[0]
         raise ForetellError(f"there is no device {text!r} here ({reason}); use cpu") from error
     return device
+
+
+def device_for(device: object, executor: object = None) -> str:
+    """The name of the device that a run computes on.
+
+    Raises ForetellError for a device that is not here; where an executor computes, whose machines
+    may have others, for one that no machine has.
+    """
+    text = str(device)
+    if executor is None:
+        return str(pick_device(text))
+    if not re.fullmatch(KNOWN, text):
+        raise ForetellError(f"device is {text!r}; give cpu or cuda, which the workers then have")
+    return text
