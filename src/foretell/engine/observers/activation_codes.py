@@ -15,27 +15,19 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from foretell.engine.failures import Inexact
 from foretell.engine.observer import Observer, Then
+from foretell.engine.observers.activations import (
+    CLAMPS,
+    SMOOTH,
+    SQUASHES,
+    SWITCHES,
+    glu_gate,
+    lower_bound,
+    plain_name,
+)
 from foretell.engine.operations import ARITHMETIC, POINTWISE, words
 from foretell.engine.subject import Unavailable
 
 __all__ = ["Codes"]
-
-SWITCHES = words(
-    "relu relu6 leaky_relu rrelu prelu _threshold hardtanh hardswish hardsigmoid hardshrink "
-    "softshrink gelu silu mish elu celu selu softplus log_sigmoid logsigmoid"
-)
-"""Activations with a kink or a gate; each may have a form in place, `relu_`."""
-
-
-SQUASHES = words("sigmoid tanh")
-"""No switch by themselves, but a gate once they multiply a tensor of their own shape."""
-
-
-SMOOTH = SQUASHES | words("softmax log_softmax softsign erf sin cos exp")
-
-
-CLAMPS = words("clamp clip clamp_min")
-
 
 PRODUCTS = POINTWISE | {"__imul__"}
 
@@ -102,7 +94,7 @@ class Codes(Observer):
     ) -> Then | None:
         if not args or not isinstance(args[0], Tensor):
             return None
-        name = name if name.endswith("__") else name.removesuffix("_")
+        name = plain_name(name)
         gate = self._gate(name, args, kwargs)  # before it runs: it may overwrite its input
         if gate is None and name not in OVERWRITES:
             return None
@@ -123,11 +115,10 @@ class Codes(Observer):
             self._smooth[name] += 1
         if name in SQUASHES:
             return positive(args[0])
-        if name in SWITCHES or (name in CLAMPS and lower_bound(name, args, kwargs) == 0):
+        if name in SWITCHES or (name in CLAMPS and lower_bound(args, kwargs) == 0):
             self._note(positive(args[0]))
         elif name == "glu":
-            dim = kwargs.get("dim", args[1] if len(args) > 1 else -1)
-            self._note(positive(args[0].chunk(2, dim)[1]))
+            self._note(positive(glu_gate(args, kwargs)))
         elif name in SHIFTS:
             return self._carried(name, args)
         return None
@@ -159,11 +150,6 @@ class Codes(Observer):
 def positive(x: Tensor) -> Tensor:
     """The code of an activation whose input is x."""
     return x.detach() > 0
-
-
-def lower_bound(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The bound below which a clamp cuts off; None if it has none."""
-    return kwargs.get("min", args[1] if len(args) > 1 else None)
 
 
 def by_sample(code: Tensor, samples: int) -> Tensor | None:

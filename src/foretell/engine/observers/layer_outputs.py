@@ -17,14 +17,8 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from foretell.batch import tensors
 from foretell.engine.graph import Given, inside, is_leaf, is_marked, nodes_of
 from foretell.engine.observer import Observer, Then
-from foretell.engine.operations import (
-    CONVOLUTIONS,
-    MATRIX_PRODUCTS,
-    RECURRENT,
-    WEIGHT_AT,
-    NormCall,
-    origin,
-)
+from foretell.engine.observers.weighted import channel_axis_of, weight_used
+from foretell.engine.operations import RECURRENT, NormCall, origin
 
 __all__ = ["Watch"]
 
@@ -136,7 +130,7 @@ class Watch(Observer):
                 inside(tensors(out), given, self._mark)
             if fed:
                 self._fed.update(dict.fromkeys(tensors(out), True))
-            self._tap(func, args, kwargs, out, name in RECURRENT, fed)
+            self._tap(func, name, args, kwargs, out, fed)
 
         return then
 
@@ -192,17 +186,17 @@ class Watch(Observer):
     def _tap(
         self,
         func: Any,
+        name: str,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         out: Any,
-        recurrent: bool,
         fed: bool,
     ) -> None:
-        weight = self._weight_of(func, args, kwargs, recurrent)
+        weight = weight_used(func, name, args, kwargs, self._names, only_these=self.only_these)
         output = out[0] if isinstance(out, tuple) else out
         if weight is None or not output.requires_grad:
             return
-        channel_axis = 1 if func in CONVOLUTIONS else -1
+        channel_axis = channel_axis_of(func)
         if self.known_axes:
             place = len(self.axes)
             sample_axis = self.known_axes[place] if place < len(self.known_axes) else None
@@ -218,10 +212,10 @@ class Watch(Observer):
         self.axes.append(sample_axis)
         if sample_axis is None:
             return  # a table read once for all samples: it has no per-sample term
-        name = self._names.get(id(weight), func.__name__)
-        calls = sum(tap.name.partition("#")[0] == name for tap in self.taps)
+        layer = self._names.get(id(weight), func.__name__)
+        calls = sum(tap.name.partition("#")[0] == layer for tap in self.taps)
         tap = Tap(
-            name=f"{name}#{calls + 1}" if calls else name,
+            name=f"{layer}#{calls + 1}" if calls else layer,
             value=output.detach(),
             version=output._version,
             channel_axis=channel_axis,
@@ -240,24 +234,6 @@ class Watch(Observer):
                 tap.receive(grad.reshape(shape))
 
         return hook
-
-    def _weight_of(
-        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], recurrent: bool
-    ) -> Tensor | None:
-        weight: Any = None
-        if func in WEIGHT_AT:
-            at = WEIGHT_AT[func]
-            weight = (
-                args[at] if len(args) > at else kwargs.get("weight", kwargs.get("out_proj_weight"))
-            )
-        elif func in MATRIX_PRODUCTS:
-            weight = next((arg for arg in args if id(arg) in self._names), None)
-        elif recurrent:
-            weight = args[3][0] if isinstance(args[1], Tensor) and len(args) > 9 else args[2][0]
-        if not isinstance(weight, Tensor):
-            return None
-        computed = weight.grad_fn is not None and not self.only_these
-        return weight if computed or id(weight) in self._names else None
 
     def _sample_axis(self, output: Tensor, func: Any, channel_axis: int, fed: bool) -> int | None:
         """The axis along which samples lie; attention and time-first layers put it second.
