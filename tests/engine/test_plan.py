@@ -1,4 +1,4 @@
-"""The cost of scores, counted in FLOPs and compared with what `foretell.explain` states."""
+"""What scores cost, counted in FLOPs and held against what `foretell.explain` declares."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -20,17 +20,17 @@ SIZE = 8
 
 
 def block(before: int, after: int) -> list[nn.Module]:
-    """Convolution, BatchNorm and in-place ReLU."""
+    """Convolution, BatchNorm, ReLU in place."""
     return [conv(before, after, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
 
 
 def plain() -> nn.Module:
-    """A convolutional network whose first layer has 1 % of the arithmetic."""
+    """A convolutional net in which the first layer has 1 % of the arithmetic."""
     return nn.Sequential(*block(3, 12), *block(12, 32), *block(32, 32), *block(32, 40), *head(40))
 
 
 class Skips(nn.Module):
-    """Residual blocks with in-place sums, and biases instead of BatchNorm."""
+    """Residual blocks with sums in place and biases instead of BatchNorm."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Skips(nn.Module):
         self.head = nn.Sequential(*head(32))
 
     def forward(self, x: Tensor) -> Any:
-        """Add the output of every block to its input."""
+        """Add every block's output to its input."""
         x = self.stem(x)
         for layer in self.blocks:
             out = layer(torch.relu(x))
@@ -60,7 +60,7 @@ def batch_of(size: int) -> tuple[Tensor, Tensor]:
 
 @pytest.fixture(params=NETS)
 def model(request: pytest.FixtureRequest) -> nn.Module:
-    """A network; its weights do not matter here."""
+    """A net; its weights don't matter here."""
     return NETS[request.param]()
 
 
@@ -80,7 +80,7 @@ def test_first_order_proxies_share_one_forward_and_one_backward(model: nn.Module
 
 
 def test_jacob_cov_adds_at_most_one_backward_to_the_inputs(model: nn.Module) -> None:
-    """The correlations of 64 rows take the last hundredth."""
+    """The correlations of 64 rows are the last hundredth."""
     first_order = ["snip", "grad_norm", "fisher"]
     assert measured(model, [*first_order, "jacob_cov"]) - measured(model, first_order) <= 1.01
 
@@ -113,6 +113,8 @@ def test_no_step_costs_more_than_it_declares(model: nn.Module) -> None:
         "reference_flow": measured(model, ["synflow_reference"]) * BATCH,
         "normed_flow": measured(model, ["synflow_bn"]) * BATCH,
         "codes": measured(model, ["nwot"]) - 1,
+        "correlations": measured(model, ["rmin"]) - 1,
+        "few_correlations": measured(model, ["d8", "rd8"]) - 1,
         "halves": measured(model, ["zico"]),
         "gaussian": measured(model, ["zen"]),
     }
@@ -124,7 +126,7 @@ def test_no_step_costs_more_than_it_declares(model: nn.Module) -> None:
 
 
 class Devices(TorchDispatchMode):
-    """Records the devices on which convolutions and matrix products run."""
+    """Notes on which devices convolutions and matrix products ran."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -155,7 +157,7 @@ def test_micro_batches_cost_no_more(model: nn.Module) -> None:
         images, labels = batch_of(BATCH)
         whole = flops(lambda: score(model, (images, labels), PAPER))
         parts = flops(lambda: score(model, (images, labels), PAPER, micro_batch=16))
-        probe = flops(lambda: model(images[:12]))  # twice two samples; the shapes of eight
+        probe = flops(lambda: model(images[:12]))  # two samples twice; the shapes of eight
         assert parts <= whole + probe
 
 
@@ -171,7 +173,7 @@ PASSES_OF_THEIR_OWN = {"gaussian": ["zen"], "halves": ["zico"], "normed_flow": [
 
 
 def even() -> nn.Module:
-    """A network whose first layer has little of the arithmetic."""
+    """A net whose first layer has little of the arithmetic."""
     layers: list[nn.Module] = [conv(3, 8)]
     for before, after in ((8, 32), (32, 32), (32, 32), (32, 40)):
         layers += [nn.BatchNorm2d(before), nn.ReLU(inplace=True), conv(before, after, bias=False)]

@@ -25,19 +25,22 @@ LABELS = torch.tensor([0, 0, 1, 1])
 WITHOUT_IMAGES = {"jacob_cov", "epe_nas", "zen"}
 """Token numbers can neither be differentiated nor be drawn from a normal distribution."""
 
+SHORT = {"rmin", "d8", "rd8"}
+"""A sequence of eight tokens or fewer has no more positions than the channels that are drawn."""
+
 NETWORKS: dict[str, set[str]] = {
     "torchvision:resnet18?image_size=64": set(),
     "torchvision:squeezenet1_1?image_size=32": set(),
     "torchvision:mobilenet_v3_small?image_size=64": set(),
     "torchvision:shufflenet_v2_x0_5?image_size=64": set(),
     "torchvision:mnasnet0_5?image_size=64": set(),
-    "timm:convnext_atto?image_size=32": set(),
-    "timm:vit_tiny_patch16_224?image_size=32": set(),
+    "timm:convnext_atto?image_size=32": {"rmin"},
+    "timm:vit_tiny_patch16_224?image_size=32": SHORT,
     "timm:lcnet_050?image_size=64": set(),
     "timm:levit_128s?image_size=64": {"synflow_bn"},
     "pytorchcv:resnet20_cifar10": set(),
-    "hf:gpt2?n_layer=2": WITHOUT_IMAGES,
-    "hf:bert": WITHOUT_IMAGES,
+    "hf:gpt2?n_layer=2": WITHOUT_IMAGES | SHORT,
+    "hf:bert": WITHOUT_IMAGES | SHORT,
 }
 
 
@@ -208,7 +211,7 @@ def test_a_reentrant_checkpoint_is_refused(first: bool, proxies: list[str]) -> N
     if proxies == ["synflow"] and not first:  # its weights can be observed, but not its operations
         alone = score(Recomputes(True, first), images(), proxies)["synflow"]
         assert math.isnan(alone.value)
-        assert "a custom derivative" in str(alone.why)
+        assert "a derivative of its own" in str(alone.why)
         return
     with pytest.raises(ForetellError, match="use_reentrant=False"):
         score(Recomputes(True, first), images(), proxies)
@@ -291,7 +294,7 @@ def test_a_loss_that_does_not_fit_is_one_line() -> None:
     with pytest.raises(ForetellError, match=r"the loss .*several cannot be computed") as error:
         score(model, (inputs, (labels, labels)), "snip", loss=several)
     assert "\n" not in str(error.value)
-    with pytest.raises(ForetellError, match="cross-entropy expects class indices"):
+    with pytest.raises(ForetellError, match="cross_entropy"):
         score(model, (inputs, labels.float()), "snip")
 
 

@@ -87,6 +87,13 @@ def grouped() -> nn.Module:
     return nn.Sequential(*mixing, wide, nn.ELU(), conv(8, 6, 1), nn.Tanh(), *head(6))
 
 
+def wide() -> nn.Module:
+    """Convolutions with more channels than most models here have."""
+    return nn.Sequential(
+        *(conv(3, 12), nn.GELU(), conv(12, 10, groups=2), nn.Hardswish()), *head(10)
+    )
+
+
 def no_norm() -> nn.Module:
     """A VGG-like net with strides, pooling and a LeakyReLU."""
     first = [nn.Conv2d(3, 6, 3, stride=2), nn.LeakyReLU(0.1, inplace=True)]
@@ -429,6 +436,7 @@ MODELS: dict[str, Case] = {
         normal(4, 5, 5),
         ("0.weight", "2.weight", "4.weight", "6.weight", "10.weight"),
     ),
+    "wide": Case(wide, normal(3, 7, 7), ("0.weight", "2.weight", "6.weight")),
     "no_norm": Case(no_norm, normal(3, 13, 13), ("0.weight", "3.weight", "6.weight")),
     "attention": Case(
         Attention,

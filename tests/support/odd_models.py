@@ -319,6 +319,9 @@ def no_gradient(reason: str) -> dict[str, str]:
 TWO = ("enter.weight", "classify.weight")
 
 
+FEW = dict.fromkeys(("rmin", "d8", "rd8"), "no more positions than channels")
+
+
 INTEGERS = dict.fromkeys(("jacob_cov", "epe_nas", "zen"), "the inputs are integers")
 
 
@@ -327,7 +330,12 @@ ODD: dict[str, Odd] = {
         OwnState,
         normal(SAMPLES, 5, 6),
         ("recurrent.weight_ih_l0", "recurrent.weight_hh_l0", "classify.weight"),
-        {"synflow_bn": "in float64", "nwot": "kink or a gate"},
+        {
+            "synflow_bn": "in float64",
+            "nwot": "kink or a gate",
+            **FEW,
+            **dict.fromkeys(("rmin", "rd8"), "is an activation function"),
+        },
         double=False,
     ),
     "one_graph": Odd(
@@ -337,39 +345,40 @@ ODD: dict[str, Odd] = {
         {
             **dict.fromkeys(FLOWS, ON_ONE),
             "zico": "does not run on half of the batch",
+            **FEW,
         },
     ),
     "sparse_table": Odd(
         SparseTable,
         tokens,
         ("table.weight", "classify.weight"),
-        INTEGERS,
+        INTEGERS | FEW,
     ),
     "equilibrium": Odd(
         Equilibrium,
         normal(SAMPLES, 6),
         ("inner.weight", "inject.weight", "classify.weight"),
-        {"nwot": "kink or a gate", "grasp": "differences of the gradient"},
+        {"nwot": "kink or a gate", "grasp": "differences of the gradient", **FEW},
     ),
     "key_error_going_back": Odd(
         lambda: FailsGoingBack(KeyError("gate")),
         normal(SAMPLES, 6),
         TWO,
-        no_gradient("the backward pass raised KeyError: 'gate'"),
+        no_gradient("the backward pass raised KeyError: 'gate'") | FEW,
     ),
     "exit_going_back": Odd(
         lambda: FailsGoingBack(SystemExit(3)),
         normal(SAMPLES, 6),
         TWO,
-        no_gradient("the backward pass raised SystemExit: 3"),
+        no_gradient("the backward pass raised SystemExit: 3") | FEW,
     ),
     "renormalised": Odd(
         Renormalised,
         tokens,
         ("table.weight", "mix.weight", "clipped.weight", "classify.weight"),
-        INTEGERS,
+        INTEGERS | FEW,
     ),
-    "remembers": Odd(Remembers, normal(SAMPLES, 6), TWO),
+    "remembers": Odd(Remembers, normal(SAMPLES, 6), TWO, FEW),
     "frozen_in_training": Odd(
         FrozenInTraining, normal(SAMPLES, 3, 5, 5), ("conv.weight", "classify.weight")
     ),
@@ -380,6 +389,7 @@ ODD: dict[str, Odd] = {
             *("0.weight_v", "2.weight_orig", "4.parametrizations.weight.original1"),
             "6.parametrizations.weight.original",
         ),
+        FEW,
     ),
     "needs_all": Odd(
         NeedsAll,
@@ -390,6 +400,7 @@ ODD: dict[str, Odd] = {
                 ("synflow", "synflow_bn", "synflow_reference"), "SystemExit: 1 samples"
             ),
             "zico": "does not run on half of the batch (SystemExit: 4 samples)",
+            **FEW,
         },
     ),
 }

@@ -1,4 +1,4 @@
-"""The arithmetic of a GPU: full float32, TF32 only on request, and deterministic algorithms."""
+"""How a GPU calculates: float32 as it is, TF32 only where asked, and the same bits every time."""
 
 import warnings
 from collections.abc import Iterator
@@ -12,10 +12,9 @@ __all__ = ["arithmetic", "exactly"]
 
 @contextmanager
 def arithmetic(device: torch.device, *, tf32: bool = False) -> Iterator[None]:
-    """Within the block, a GPU computes deterministically, in full float32 or in TF32.
+    """Within the block a GPU calculates as said above; nothing changes for another device.
 
-    Nothing changes for other devices. TF32 keeps 10 of the 23 mantissa bits of each factor; by
-    default, torch lets convolutions use it.
+    TF32 keeps 10 bits of each factor's 23. By default torch lets convolutions use it.
     """
     if device.type != "cuda":
         yield
@@ -26,9 +25,9 @@ def arithmetic(device: torch.device, *, tf32: bool = False) -> Iterator[None]:
 
 @contextmanager
 def exactly(*, tf32: bool = False) -> Iterator[None]:
-    """The same for the GPUs of this process, even if there are none.
+    """The same for the GPUs of this process, whether there are any or not.
 
-    torch warns about operations for which it has no deterministic algorithm.
+    Operations for which torch has no deterministic algorithm make it warn.
     """
     with ExitStack() as back:
         back.callback(restore, *switches())
@@ -45,8 +44,8 @@ def exactly(*, tf32: bool = False) -> Iterator[None]:
 
 
 OF_SEVERAL_STREAMS = "(?s)Deterministic behavior was enabled.*CuBLAS"
-"""torch's warning about every matrix product: cuBLAS is not deterministic if several streams share
-its workspace, but here there is only one."""
+"""torch warns of every matrix product; cuBLAS's depend on chance where several streams share its
+workspace, and here is one."""
 STEADY = (
     (torch.backends.cudnn, "benchmark", False),
     (torch.backends.cudnn, "deterministic", True),
@@ -55,9 +54,9 @@ STEADY = (
 
 
 def newer() -> list[Any]:
-    """The objects with an `fp32_precision`, in torch 2.9 and later, which overrides older flags.
+    """What has an `fp32_precision`, as torch 2.9 and later have it; it overrules the older flags.
 
-    Both are set, so that a model can read either one: torch raises an error if they differ.
+    Both are set, so that a model may read either: torch raises where they differ.
     """
     backends: Any = torch.backends
     has = hasattr(backends.cudnn, "conv")
@@ -65,7 +64,7 @@ def newer() -> list[Any]:
 
 
 def switches() -> tuple[str | None, bool | None, list[str]]:
-    """The older flags, None if the newer ones contradict them, and the newer ones."""
+    """The older flags, None where the newer ones contradict them, and the newer ones."""
     multiply = convolve = None
     with suppress(RuntimeError):
         multiply = torch.get_float32_matmul_precision()
@@ -75,7 +74,7 @@ def switches() -> tuple[str | None, bool | None, list[str]]:
 
 
 def allow(tf32: bool) -> None:
-    """Allow or forbid TF32 for products of float32."""
+    """Let float32 be multiplied as TF32, or not."""
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
     torch.backends.cudnn.allow_tf32 = tf32
     for owner in newer():
@@ -84,7 +83,7 @@ def allow(tf32: bool) -> None:
 
 
 def restore(multiply: str | None, convolve: bool | None, precisions: list[str]) -> None:
-    """Restore the result of `switches`."""
+    """What `switches` gave."""
     if multiply is not None:
         torch.set_float32_matmul_precision(multiply)
     if convolve is not None:

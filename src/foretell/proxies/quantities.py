@@ -39,6 +39,15 @@ STEPS: dict[str, Step] = {
     "codes": Step(
         "loss", 0.5, "agreement of codes for all pairs; grows with the batch", after=("forward",)
     ),
+    "correlations": Step(
+        "loss",
+        0.2,
+        "correlations of the channels of each activation's input; grows with the channels",
+        after=("forward",),
+    ),
+    "few_correlations": Step(
+        "loss", 0.2, "the same of eight channels drawn at random, four times", after=("forward",)
+    ),
     "curvature": Step("loss", 4, "tangents along the weights and back", after=("backward",)),
     "flow": Step("flow", 3, "|w| on one sample of ones, forward and back", per_sample=True),
     "reference_flow": Step(
@@ -55,12 +64,25 @@ QUANTITIES: dict[str, Quantity] = {
     "weights": Quantity("read", "name → weight tensor (not biases or normalisations)"),
     "targets": Quantity("read", "the targets of the batch"),
     "forward_flops": Quantity("count", "FLOPs of the forward pass of one sample"),
+    "used_parameters": Quantity("count", "name → parameter that some output depends on"),
+    "used_flops": Quantity("count", "FLOPs of one sample that some output depends on"),
+    "longest_path": Quantity("count", "largest number of weights between an input and an output"),
     "output_width": Quantity("forward", "length of the last axis of the main output"),
     "codes_kernel": Quantity("codes", "[N, N]: number of units with equal codes for a pair"),
     "input_grads": Quantity("jacobian", "[N, D]: ∂(summed output of a sample)/∂(sample)"),
     "grads": Quantity("backward", "name → ∂L/∂w; zeros if the loss does not depend on w"),
     "taylor": Quantity("backward", "layer → [N, C]: Σ over positions of a · ∂L/∂a"),
     "fan_in": Quantity("backward", "layer → number of weights per channel"),
+    "activation_minima": Quantity(
+        "correlations",
+        "activation → [N]: the smallest eigenvalue of the correlations of its input's channels",
+    ),
+    "activation_draws": Quantity(
+        "few_correlations", "activation → [N, 4]: the same of eight channels drawn at random"
+    ),
+    "layer_draws": Quantity(
+        "few_correlations", "layer with a weight → [N, 4]: the same of its output's channels"
+    ),
     "hessian_weights": Quantity("curvature", "name → (H w), H being the Hessian of L"),
     "flow_weights": Quantity("flow", "name → |w|"),
     "flow_grads": Quantity("flow", "name → ∂R/∂|w| / 2**flow_exponent"),

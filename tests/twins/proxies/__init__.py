@@ -6,7 +6,17 @@ activations and poolings are recorded by a mode that compares the names of funct
 one function (case, model, inputs, labels) -> float per registered proxy.
 """
 
-from tests.twins.proxies.counts import flops, l2_norm, params
+from tests.twins.proxies.channels import d8, rd8, rmin
+from tests.twins.proxies.counts import (
+    convs_3x3,
+    depth,
+    flops,
+    l2_norm,
+    layers,
+    parameter_tensors,
+    params,
+    params_used,
+)
 from tests.twins.proxies.flow import synflow, synflow_bn, synflow_reference
 from tests.twins.proxies.gaussian import zen
 from tests.twins.proxies.gradients import grad_norm, grasp, plain, snip, zico
@@ -32,4 +42,13 @@ TWINS: dict[str, Twin] = {
     "epe_nas": epe_nas,
     "zico": zico,
     "zen": zen,
+    "params_used": params_used,
+    "flops_used": flops,  # no model has a branch of no use
+    "layers": layers,
+    "depth": depth,
+    "parameter_tensors": parameter_tensors,
+    "convs_3x3": convs_3x3,
+    "rmin": rmin,
+    "d8": d8,
+    "rd8": rd8,
 }

@@ -1,72 +1,120 @@
-"""The FLOPs of a forward pass, computed from shapes alone if the model runs without values."""
+"""What a forward pass computes, counted on shapes alone where the model runs without values."""
 
 import math
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from foretell.batch import Batch
+from foretell.batch import Batch, tensors
 from foretell.engine.failures import ModelFailed
 from foretell.engine.isolate import call
+from foretell.engine.observers.dataflow import Dataflow, Used
 from foretell.engine.observers.layer_outputs import differentiable_recurrence
-from foretell.engine.subject import Found, Seconds, Subject, timed
+from foretell.engine.subject import Found, Seconds, Subject, Unavailable, timed
 
 __all__ = ["count_pass", "shape_only"]
 
+T = TypeVar("T")
+
 
 def count_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
-    """`forward_flops`, computed from shapes alone if the model runs without values."""
+    """What is counted of a forward pass, from shapes alone where the model runs without values."""
     with timed(seconds, "count", subject.device):
-        return {"forward_flops": counted(subject)}
+        found: Found = {}
+        if "forward_flops" in wanted:
+            found["forward_flops"] = in_some_way(subject, flops_of)
+        if wanted & FROM_USE:
+            found |= of_use(subject, in_some_way(subject, used_by))
+        return found
 
 
-def counted(subject: Subject) -> int:
-    """FLOPs per sample, counted on shapes, otherwise on two samples, otherwise on the whole batch.
+FROM_USE = {"used_parameters", "used_flops", "longest_path"}
 
-    A model needs real samples if it reads values or creates tensors on a fixed device, and the
+
+def of_use(subject: Subject, used: Used | None) -> Found:
+    """The quantities of what the outputs depend on."""
+    if used is None:
+        why = "the model's output is neither a tensor nor a tuple, list or dict of tensors"
+        return dict.fromkeys(FROM_USE, Unavailable(why))
+    own = dict(subject.model.named_parameters())
+    return {
+        "used_parameters": {n: p.detach() for n, p in own.items() if n in used.parameters},
+        "used_flops": used.flops,
+        "longest_path": used.depth,
+    }
+
+
+def in_some_way(subject: Subject, count: Callable[[Subject, Batch, dict[str, Tensor]], T]) -> T:
+    """What is counted on shapes, else on two samples, else on the whole batch.
+
+    A model needs real samples if it reads values or makes tensors on a device of its own, and the
     whole batch if its samples are the nodes of one graph.
     """
     own = dict(subject.model.named_parameters()) | dict(subject.model.named_buffers())
     shapes = {name: shape_only(tensor) for name, tensor in own.items()}
     with suppress(ModelFailed):
-        return flops_of(subject, subject.batch.each(shape_only), shapes)
+        return count(subject, subject.batch.each(shape_only), shapes)
     with suppress(ModelFailed):
-        return flops_of(subject, subject.batch[:2], {})
-    return flops_of(subject, subject.batch, {})
+        return count(subject, subject.batch[:2], {})
+    return count(subject, subject.batch, {})
 
 
 def shape_only(tensor: Tensor) -> Tensor:
-    """A tensor with the same shape and type, without values."""
+    """The tensor's shape and type without its values."""
     return tensor.detach().to("meta")
 
 
 def flops_of(subject: Subject, batch: Batch, replacements: dict[str, Tensor]) -> int:
-    """FLOPs per sample of one forward pass.
-
-    Gradients are enabled, since some models differentiate in their forward pass.
-    """
+    """FLOPs a sample of one forward pass."""
     counter = FlopCounterMode(display=False, custom_mapping=MORE)
+    run(subject, batch, replacements, counter)
+    return int(counter.get_total_flops()) // len(batch)
+
+
+def used_by(subject: Subject, batch: Batch, replacements: dict[str, Tensor]) -> Used | None:
+    """What the outputs depend on; None if they cannot be read."""
+    counter = FlopCounterMode(display=False, custom_mapping=MORE)  # decomposes what it knows not
+    parameters = dict(subject.model.named_parameters()) | replacements
+    names = [name for name, _ in subject.model.named_parameters()]
+    flow = Dataflow(
+        {name: parameters[name] for name in names}, tensors(batch.inputs), counter.flop_registry
+    )
+    with flow:
+        outputs = tensors(run(subject, batch, replacements, counter))
+    if not outputs:
+        return None
+    used = flow.used_by(outputs)
+    return replace(used, flops=used.flops // len(batch))
+
+
+def run(
+    subject: Subject, batch: Batch, replacements: dict[str, Tensor], counter: FlopCounterMode
+) -> Any:
+    """The outputs of one forward pass under a counter.
+
+    Gradients are on, as in training: some models differentiate on their way.
+    """
     with (
         subject.undisturbed("count"),
         torch.enable_grad(),
         sdpa_kernel(SDPBackend.MATH),
-        differentiable_recurrence(),  # runs as single products, which are counted
+        differentiable_recurrence(),  # by the products it is made of
         counter,
     ):
-        call(subject.model, replacements, batch)
-    return int(counter.get_total_flops()) // len(batch)
+        return call(subject.model, replacements, batch)
 
 
 Shape = torch.Size
 
 
 def vector_flops(first: Shape, second: Shape, *_: Any, **__: Any) -> int:
-    """FLOPs of a matrix–vector or inner product: 2 per number of the larger factor.
+    """Of a matrix–vector or an inner product: 2 for each number of the larger.
 
     >>> vector_flops(Shape([4, 3]), Shape([3]))
     24
@@ -75,12 +123,12 @@ def vector_flops(first: Shape, second: Shape, *_: Any, **__: Any) -> int:
 
 
 def added_vector_flops(_: Shape, matrix: Shape, vector: Shape, *__: Any, **___: Any) -> int:
-    """FLOPs of a matrix–vector product that is added to a vector."""
+    """Of a matrix–vector product that is added to something."""
     return vector_flops(matrix, vector)
 
 
 def added_products_flops(_: Shape, first: Shape, second: Shape, *__: Any, **___: Any) -> int:
-    """FLOPs of a batch of matrix products that are summed."""
+    """Of a batch of matrix products that are added up."""
     return 2 * first.numel() * second[-1]
 
 
@@ -95,9 +143,7 @@ def trilinear_flops(
     *_: Any,
     **__: Any,
 ) -> int:
-    """FLOPs of a bilinear layer: of the product of two factors, and of that with the third.
-
-    Axes that the third factor does not have are summed first.
+    """Of a bilinear layer: the first product, summed where the third factor has no axis, then it.
 
     >>> trilinear_flops(  # two samples, 4 outputs of 6 times 5 features
     ...     Shape([2, 6]), Shape([4, 6, 5]), Shape([2, 5]), [1, 3], [0], [1, 2], [2, 3])
@@ -118,11 +164,11 @@ def trilinear_flops(
 
 
 def sparse_flops(_: Any, sparse: Tensor, dense: Tensor, *__: Any, **___: Any) -> int:
-    """FLOPs of a sparse matrix times a dense one: only its entries count."""
+    """Of a sparse matrix times a dense one: its entries alone."""
     return 2 * sparse._nnz() * dense.shape[-1]
 
 
-sparse_flops._get_raw = True  # type: ignore[attr-defined]  # it takes tensors, not shapes
+sparse_flops._get_raw = True  # type: ignore[attr-defined]  # it is given tensors, not shapes
 
 
 aten = torch.ops.aten
@@ -135,4 +181,4 @@ MORE: dict[Any, Callable[..., int]] = {
     aten._trilinear: trilinear_flops,
     aten._sparse_addmm: sparse_flops,
 }
-"""Products that torch's counter omits, and functions of the arguments' shapes for their FLOPs."""
+"""Products that torch's counter leaves out, and their FLOPs by the arguments' shapes."""

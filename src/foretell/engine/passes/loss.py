@@ -22,6 +22,7 @@ from foretell.engine.isolate import call
 from foretell.engine.memory import smaller, within_memory
 from foretell.engine.microbatch import check_exact, check_loss_is_a_mean, split
 from foretell.engine.observers.activation_codes import Codes
+from foretell.engine.observers.channels import CHANNEL_QUANTITIES, Channels
 from foretell.engine.observers.layer_outputs import Watch
 from foretell.engine.passes.differences import disagreement
 from foretell.engine.passes.hessian import doubtful, hessian_product, tangents_of
@@ -37,13 +38,14 @@ from foretell.engine.subject import (
 )
 from foretell.engine.wrappers import check_seen
 from foretell.errors import Undefined
+from foretell.proxies.quantities import QUANTITIES
 
 __all__ = ["loss_pass"]
 
 NO_OUTPUT = Unavailable("the model returns its loss and no output for each sample")
 
 
-WATCHED = {"taylor", "fan_in", "codes_kernel"}
+WATCHED = {"taylor", "fan_in", "codes_kernel"} | CHANNEL_QUANTITIES
 """What is noted of each operation that passes by."""
 
 
@@ -157,9 +159,16 @@ def joined(name: str, so_far: Any, value: Any) -> Any:
         return value
     if name == "input_grads":
         return torch.cat([so_far, value])
-    if name == "taylor":
-        return {layer: torch.cat([so_far[layer], rows]) for layer, rows in value.items()}
+    if name == "taylor" or name in CHANNEL_QUANTITIES:
+        return rows_of_both(so_far, value)
     return {weight: so_far[weight] + tensor for weight, tensor in value.items()}
+
+
+def rows_of_both(so_far: dict[str, Tensor], value: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Layer → one row for each sample of two parts of a batch."""
+    if so_far.keys() != value.keys():
+        raise Inexact("the model does not run the same layers for each sample")
+    return {layer: torch.cat([so_far[layer], rows]) for layer, rows in value.items()}
 
 
 def one_part(job: Job, index: int, part: Batch, layout: ChannelsLast | None = None) -> Part:
@@ -175,6 +184,7 @@ def one_part(job: Job, index: int, part: Batch, layout: ChannelsLast | None = No
         only_these=subject.layers != "all",
         known_axes=job.axes,
     )
+    channels = channels_of(subject, wanted, fed)
     tangents = tangents_of(subject, len(part)) if "hessian_weights" in wanted else None
     try:
         with (
@@ -182,16 +192,36 @@ def one_part(job: Job, index: int, part: Batch, layout: ChannelsLast | None = No
             sdpa_kernel(SDPBackend.MATH),  # the kernel that can be differentiated twice
             torch.enable_grad(),
         ):
-            outputs = forward(job, fed, watch, tangents, layout)
-            return back(job, fed, part.targets, outputs, watch, tangents)
+            outputs = forward(job, fed, watch, tangents, channels, layout)
+            found = {} if channels is None else spectra(job, channels)
+            return back(job, fed, part.targets, outputs, watch, tangents, found)
     finally:  # their hold on the graph, which holds them, is beyond the garbage collector
         watch.let_go()
         if tangents is not None:
             tangents.let_go()
 
 
+def channels_of(subject: Subject, wanted: set[str], fed: Batch) -> Channels | None:
+    """What notes the correlations of channels, if any are wanted."""
+    if not wanted & CHANNEL_QUANTITIES:
+        return None
+    return Channels(
+        wanted,
+        subject.weights,
+        tensors(fed.inputs),
+        len(fed),
+        subject.seed,
+        only_these=subject.layers != "all",
+    )
+
+
 def forward(
-    job: Job, fed: Batch, watch: Watch, tangents: Tangents | None, layout: ChannelsLast | None
+    job: Job,
+    fed: Batch,
+    watch: Watch,
+    tangents: Tangents | None,
+    channels: Channels | None,
+    layout: ChannelsLast | None,
 ) -> Any:
     """The model's outputs, with whatever looks on."""
     with (
@@ -201,11 +231,21 @@ def forward(
         watch,
         tangents or nullcontext(),
         job.codes.of(len(fed)) if job.codes else nullcontext(),
+        channels or nullcontext(),
         LayoutGuard(layout) if layout else nullcontext(),  # sees what the model itself asks for
     ):
         # A copy of the inputs: the model may work in place on them.
         outputs = call(job.subject.model, {}, fed.each(torch.clone))
         return in_own_layout(outputs) if layout and layout.turned else outputs
+
+
+def spectra(job: Job, channels: Channels) -> Found:
+    """The eigenvalues of the correlations that were noted."""
+    found: Found = {}
+    for name in sorted(job.wanted & CHANNEL_QUANTITIES):
+        with timed(job.seconds, QUANTITIES[name].step, job.subject.device):
+            found[name] = channels.quantity(name)
+    return found
 
 
 def back(
@@ -215,10 +255,10 @@ def back(
     outputs: Any,
     watch: Watch,
     tangents: Tangents | None,
+    found: Found,
 ) -> Part:
-    """What follows from the outputs."""
+    """What follows from the outputs, together with what was found on the way to them."""
     subject, wanted, seconds = job.subject, job.wanted, job.seconds
-    found: Found = {}
     if "output_width" in wanted:
         found["output_width"] = output_width(outputs)
     from_loss = wanted & FROM_LOSS

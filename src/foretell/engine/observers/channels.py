@@ -1,0 +1,199 @@
+"""How far the channels of activations and layers are correlated within each sample.
+
+Of what goes into an activation function, and of what comes out of a layer with a weight, only the
+correlations of its channels are kept, and of those in the end only the smallest eigenvalues.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from foretell.engine.observer import Observer, Then
+from foretell.engine.observers.activations import SMOOTH, activation_input, plain_name
+from foretell.engine.observers.channel_axes import ChannelAxes
+from foretell.engine.observers.correlations import (
+    Products,
+    products_of,
+    stacked,
+)
+from foretell.engine.observers.weighted import channel_axis_of, weight_used
+from foretell.engine.subject import Unavailable
+from foretell.seeds import derived_seed
+
+__all__ = ["CHANNEL_QUANTITIES", "Channels"]
+
+CHANNELS, DRAWS = 8, 4
+"""So many channels of each layer are drawn at a time, and so many times."""
+
+CHANNEL_QUANTITIES = {"activation_minima", "activation_draws", "layer_draws"}
+
+
+class Channels(Observer):
+    """Within the block, notes the correlations that the wanted quantities need.
+
+    `weights` are those that count; with `only_these`, layers with any other weight are ignored.
+    """
+
+    def __init__(
+        self,
+        wanted: set[str],
+        weights: dict[str, Tensor],
+        inputs: Iterable[Tensor],
+        samples: int,
+        seed: int,
+        *,
+        only_these: bool = False,
+    ) -> None:
+        super().__init__()
+        self._names = {id(weight): name for name, weight in weights.items()}
+        self._only_these, self._samples, self._seed = only_these, samples, seed
+        self._axes = ChannelAxes(inputs)
+        self._minima = {name: Minima() for name in sorted(wanted & CHANNEL_QUANTITIES)}
+        self._calls: Counter[str] = Counter()
+        self._smooth: Counter[str] = Counter()
+        self._lost = ""
+
+    def look(
+        self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Then | None:
+        x = activation_input(name, args, kwargs)
+        axis = None if x is None else self._axes.of(args[0])
+        if x is not None and axis is not None:  # before it runs: it may overwrite its input
+            self._activation(plain_name(name), x, axis)
+        elif plain_name(name) in SMOOTH:
+            self._smooth[plain_name(name)] += 1
+
+        def then(out: Any) -> None:
+            self._axes.note(func, name, args, kwargs, out)
+            if "layer_draws" in self._minima:
+                self._layer(func, name, args, kwargs, out)
+
+        return then
+
+    def quantity(self, name: str) -> dict[str, Tensor] | Unavailable:
+        """A wanted quantity, or why it does not exist."""
+        minima = self._minima[name]
+        if self._lost:
+            return Unavailable(self._lost)
+        if minima.layers and not minima.all_singular:
+            return minima.found()
+        if minima.layers:
+            what = "output of each layer" if name == "layer_draws" else "input of each activation"
+            few = "" if name == "activation_minima" else f", of which {CHANNELS} are drawn"
+            return Unavailable(
+                f"the {what} has no more positions than channels{few}: the smallest eigenvalue of "
+                "their correlations is 0 whatever the values"
+            )
+        if name == "layer_draws":
+            return Unavailable("no layer with a weight that counts has an output for each sample")
+        found = ", ".join(f"{name} × {times}" for name, times in self._smooth.items())
+        return Unavailable(
+            "no operation of this model is an activation function"
+            + (f" (found: {found})" if found else "")
+        )
+
+    def _activation(self, name: str, x: Tensor, axis: int) -> None:
+        """Note the input of an activation."""
+        layer = self._unique(name)
+        if (minima := self._minima.get("activation_minima")) is not None:
+            rows = self._rows(x, axis, layer)
+            if rows is not None:
+                minima.add(layer, rows)
+        if (minima := self._minima.get("activation_draws")) is not None:
+            self._draw(minima, layer, x, axis, "activation")
+
+    def _layer(
+        self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
+    ) -> None:
+        """Note the output of a layer with a weight."""
+        weight = weight_used(func, name, args, kwargs, self._names, only_these=self._only_these)
+        output = out[0] if isinstance(out, tuple) else out
+        if weight is not None and self._axes.of(output) is not None:
+            layer = self._unique(self._names.get(id(weight), func.__name__))
+            axis = channel_axis_of(func) % output.ndim
+            self._draw(self._minima["layer_draws"], layer, output, axis, "layer")
+
+    def _unique(self, name: str) -> str:
+        """The name, numbered if it has been there before."""
+        self._calls[name] += 1
+        return name if self._calls[name] == 1 else f"{name}#{self._calls[name]}"
+
+    def _draw(self, minima: "Minima", layer: str, x: Tensor, axis: int, kind: str) -> None:
+        """Note channels drawn at random by the seed and the layer's place."""
+        needed, draws = channels_drawn(self._seed, kind, len(minima.layers), x.shape[axis])
+        x = x.detach()
+        if len(needed) < x.shape[axis]:
+            x = x.index_select(axis, needed.to(x.device))
+        rows = self._rows(x, axis, layer)
+        if rows is not None:
+            minima.add(layer, rows, draws)
+
+    def _rows(self, x: Tensor, axis: int, layer: str) -> Tensor | None:
+        """What a layer sees of each sample, `[N, positions, channels]`."""
+        x = x.detach().movedim(axis, -1)
+        if x.ndim == 3 and x.shape[0] != self._samples and x.shape[1] == self._samples:
+            x = x.transpose(0, 1)
+        if len(x) % self._samples:
+            self._lost = self._lost or (
+                f"{layer} has {len(x)} rows for {self._samples} samples, and which are a sample's "
+                "is not known"
+            )
+            return None
+        return x.reshape(self._samples, -1, x.shape[-1])
+
+
+@lru_cache(maxsize=1024)
+def channels_drawn(seed: int, kind: str, place: int, count: int) -> tuple[Tensor, Tensor]:
+    """The channels that are needed, and each draw as indices into those, `[draws, channels]`.
+
+    They depend on the seed and the layer's place among those of its kind alone.
+
+    >>> needed, draws = channels_drawn(0, "layer", 0, 100)
+    >>> len(needed) <= 32, draws.shape, int(draws.max()) == len(needed) - 1
+    (True, torch.Size([4, 8]), True)
+    """
+    generator = Generator().manual_seed(derived_seed(seed, kind, place))
+    drawn = [torch.randperm(count, generator=generator)[:CHANNELS].sort()[0] for _ in range(DRAWS)]
+    needed, draws = torch.unique(torch.stack(drawn), return_inverse=True)
+    return needed, draws
+
+
+class Minima:
+    """The smallest eigenvalues of correlation matrices, by the name of the layer."""
+
+    def __init__(self) -> None:
+        self.layers: list[str] = []
+        self._products: dict[str, Products] = {}
+        self._singular: dict[str, Tensor] = {}
+
+    @property
+    def all_singular(self) -> bool:
+        """Whether none has more positions than channels."""
+        return not self._products
+
+    def add(self, layer: str, rows: Tensor, draws: Tensor | None = None) -> None:
+        """Take in a layer's values, `[N, positions, channels]`, and which channels go together."""
+        self.layers.append(layer)
+        samples, positions, channels = rows.shape
+        if positions <= (channels if draws is None else draws.shape[1]):
+            shape = (samples,) if draws is None else (samples, len(draws))
+            self._singular[layer] = torch.zeros(shape, dtype=torch.float64)
+            return
+        products = products_of(rows)
+        self._products[layer] = products if draws is None else products.among(draws)
+
+    def found(self) -> dict[str, Tensor]:
+        """Layer → `[N, …]`; matrices of one shape are decomposed together."""
+        sizes: dict[int, list[str]] = defaultdict(list)
+        for layer, products in self._products.items():
+            sizes[products.squares.shape[-1]].append(layer)
+        found = dict(self._singular)
+        for layers in sizes.values():
+            joined = stacked([self._products[layer] for layer in layers])
+            minima = joined.smallest_eigenvalues()
+            found |= dict(zip(layers, minima, strict=True))
+        return {layer: found[layer] for layer in self.layers}

@@ -1,0 +1,17 @@
+"""parameter_tensors: the number of parameter tensors, a baseline."""
+
+import torch
+from torch import Tensor
+
+
+def parameter_tensors(parameters: dict[str, Tensor]) -> Tensor:
+    """Number of parameter tensors: weights, biases, and those of normalisations; tied ones once.
+
+    Limitations: it depends on how a network is written: a bias that the next normalisation
+    cancels counts, and so do parameters that no output depends on.
+
+    >>> from torch import zeros
+    >>> parameter_tensors({"weight": zeros(3, 4), "bias": zeros(3)})
+    tensor(2)
+    """
+    return torch.tensor(len(parameters))
