@@ -114,6 +114,7 @@ def test_no_step_costs_more_than_it_declares(model: nn.Module) -> None:
         "normed_flow": measured(model, ["synflow_bn"]) * BATCH,
         "codes": measured(model, ["nwot"]) - 1,
         "correlations": measured(model, ["rmin"]) - 1,
+        "module_correlations": (measured(model, ["meco", "meco_opt"]) - 1) * BATCH,
         "few_correlations": measured(model, ["d8", "rd8"]) - 1,
         "halves": measured(model, ["zico"]),
         "gaussian": measured(model, ["zen"]),
@@ -121,7 +122,7 @@ def test_no_step_costs_more_than_it_declares(model: nn.Module) -> None:
     assert set(costs) == set(STEPS), "measure the new step here"
     for name, cost in costs.items():
         assert cost <= STEPS[name].cost * 1.01, name
-    flows = {"flow", "reference_flow", "normed_flow"}
+    flows = {"flow", "reference_flow", "normed_flow", "module_correlations"}
     assert {name for name, step in STEPS.items() if step.per_sample} == flows
 
 

@@ -38,12 +38,12 @@ UNDEFINED = {
     ("one_by_one", "synflow_bn"): "one value per channel",
 }
 """The scores that are undefined for these models, and a part of the reason."""
+CHANNELS = ("rmin", "d8", "rd8", "meco", "meco_opt")
 FEW_POSITIONS = {
-    **dict.fromkeys(("mlp", "tied", "shared", "one_by_one"), ("rmin", "d8", "rd8")),
-    **dict.fromkeys(("attention", "transformer", "functional_attention"), ("rmin", "d8", "rd8")),
-    **dict.fromkeys(("tuple_output", "named_tuple_output", "dict_output"), ("rmin", "d8", "rd8")),
+    **dict.fromkeys(("mlp", "tied", "shared", "one_by_one", "two_inputs"), CHANNELS),
+    **dict.fromkeys(("attention", "transformer", "functional_attention"), CHANNELS),
+    **dict.fromkeys(("tuple_output", "named_tuple_output", "dict_output"), CHANNELS),
     **dict.fromkeys(("gru", "tokens"), ("rmin", "rd8")),
-    "two_inputs": ("rmin", "d8", "rd8"),
 }
 """Models of vectors and short sequences, and the scores that need more positions."""
 UNDEFINED |= {
@@ -52,6 +52,7 @@ UNDEFINED |= {
     for proxy in proxies
 }
 ZERO = {(name, proxy) for name in ("convnext", "dropout") for proxy in ("rmin", "rd8")}
+ZERO |= {("tokens", "meco"), ("tokens", "meco_opt")}
 """Scores that are 0: a layer widens, or a channel is dropped, so that the others determine one."""
 
 
@@ -164,7 +165,9 @@ def test_the_same_seed_the_same_value_and_for_dropout_another_seed_another(name:
 
 def drawing(name: str) -> set[str]:
     """The proxies that draw random numbers of their own for a model."""
-    few = set() if name == "wide" else {"d8", "rd8"}  # all channels, if there are only eight
+    few = (
+        set() if name == "wide" else {"d8", "rd8", "meco_opt"}
+    )  # all channels, if there are only eight
     return {proxy for proxy in ALL if PROXIES[proxy].draws} - few
 
 

@@ -25,7 +25,7 @@ LABELS = torch.tensor([0, 0, 1, 1])
 WITHOUT_IMAGES = {"jacob_cov", "epe_nas", "zen"}
 """Token numbers can neither be differentiated nor be drawn from a normal distribution."""
 
-SHORT = {"rmin", "d8", "rd8"}
+SHORT = {"rmin", "d8", "rd8", "meco", "meco_opt"}
 """A sequence of eight tokens or fewer has no more positions than the channels that are drawn."""
 
 NETWORKS: dict[str, set[str]] = {

@@ -19,7 +19,7 @@ from tests.support.models import MODELS, SAMPLES, Case, conv, head, make, normal
 from tests.support.scores import why
 from tests.twins.proxies import TWINS
 
-SMALL = dict.fromkeys(("rmin", "d8", "rd8"), 1e-10)
+SMALL = dict.fromkeys(("rmin", "d8", "rd8", "meco", "meco_opt"), 1e-10)
 TOLERANCE = {"jacob_cov": 1e-9, "grasp of squeeze_excite": 1e-7, **SMALL}
 """Relative tolerances; 1e-12 for the others. A correlation matrix without full rank has the term
 1/(0 + 1e-5), the smallest eigenvalue has the rounding errors of the largest, and PyTorch's

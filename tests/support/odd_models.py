@@ -319,7 +319,8 @@ def no_gradient(reason: str) -> dict[str, str]:
 TWO = ("enter.weight", "classify.weight")
 
 
-FEW = dict.fromkeys(("rmin", "d8", "rd8"), "no more positions than channels")
+CHANNELS = ("rmin", "d8", "rd8", "meco", "meco_opt")
+FEW = dict.fromkeys(CHANNELS, "no more positions than channels")
 
 
 INTEGERS = dict.fromkeys(("jacob_cov", "epe_nas", "zen"), "the inputs are integers")

@@ -20,6 +20,8 @@ from foretell.proxies import (
     jacob_cov,
     l2_norm,
     layers,
+    meco,
+    meco_opt,
     nwot,
     parameter_tensors,
     params,
@@ -71,6 +73,8 @@ PROXIES |= {
         Proxy(rmin.rmin, "foretell", bound="≥ 0"),
         Proxy(d8.d8, "foretell", bound="≥ 0", draws=True),
         Proxy(rd8.rd8, "foretell", bound="≥ 0", draws=True),
+        Proxy(meco.meco, "Jiang et al. 2023, NeurIPS", bound="≥ 0"),
+        Proxy(meco_opt.meco_opt, "Jiang et al. 2023, NeurIPS", bound="≥ 0", draws=True),
     )
 }
 

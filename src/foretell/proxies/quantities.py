@@ -48,6 +48,13 @@ STEPS: dict[str, Step] = {
     "few_correlations": Step(
         "loss", 0.2, "the same of eight channels drawn at random, four times", after=("forward",)
     ),
+    "module_correlations": Step(
+        "loss",
+        1,
+        "correlations of the channels of each module's output for one sample",
+        after=("forward",),
+        per_sample=True,
+    ),
     "curvature": Step("loss", 4, "tangents along the weights and back", after=("backward",)),
     "flow": Step("flow", 3, "|w| on one sample of ones, forward and back", per_sample=True),
     "reference_flow": Step(
@@ -83,6 +90,15 @@ QUANTITIES: dict[str, Quantity] = {
     "layer_draws": Quantity(
         "few_correlations", "layer with a weight → [N, 4]: the same of its output's channels"
     ),
+    "module_minima": Quantity(
+        "module_correlations",
+        "module → [1]: the smallest eigenvalue of the correlations of its output's channels, for "
+        "the first sample",
+    ),
+    "module_draws": Quantity(
+        "module_correlations", "module → [1, 1]: the same of eight channels drawn at random"
+    ),
+    "module_channels": Quantity("module_correlations", "module → number of channels of its output"),
     "hessian_weights": Quantity("curvature", "name → (H w), H being the Hessian of L"),
     "flow_weights": Quantity("flow", "name → |w|"),
     "flow_grads": Quantity("flow", "name → ∂R/∂|w| / 2**flow_exponent"),

@@ -6,7 +6,7 @@ activations and poolings are recorded by a mode that compares the names of funct
 one function (case, model, inputs, labels) -> float per registered proxy.
 """
 
-from tests.twins.proxies.channels import d8, rd8, rmin
+from tests.twins.proxies.channels import d8, meco, meco_opt, rd8, rmin
 from tests.twins.proxies.counts import (
     convs_3x3,
     depth,
@@ -51,4 +51,6 @@ TWINS: dict[str, Twin] = {
     "rmin": rmin,
     "d8": d8,
     "rd8": rd8,
+    "meco": meco,
+    "meco_opt": meco_opt,
 }

@@ -99,3 +99,45 @@ def d8(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
         if tapped(module, output, len(labels))
     ]
     return drawn_minima(layers, "layer")
+
+
+def module_outputs(model: nn.Module, inputs: Any, samples: int) -> list[Row]:
+    """The output of each module for the first sample, as [positions, channels]."""
+    model = copy_of(model)
+    noted, seen = Inputs(model, samples), []
+
+    def keep(_: nn.Module, __: Any, output: Any) -> None:
+        x = output
+        while isinstance(x, tuple | dict):
+            x = next(iter(x.values() if isinstance(x, dict) else x))
+        if x.ndim == 3 and len(x) != samples:  # steps first
+            x = x.transpose(0, 1)
+        rows = x[: len(x) // samples].detach()
+        rows = rows.transpose(1, -1) if noted.second else rows
+        seen.append(rows.reshape(-1, rows.shape[-1]).numpy().copy())
+
+    for module in model.modules():
+        module.register_forward_hook(keep)
+    run(model, inputs)
+    return seen
+
+
+def meco(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
+    """Σ over modules of the smallest eigenvalue for the first sample."""
+    outputs = module_outputs(model, inputs, len(labels))
+    if all(len(x) <= x.shape[1] for x in outputs):
+        return math.nan
+    return sum(minimum(x) for x in outputs)
+
+
+def meco_opt(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
+    """The same for eight channels at random, times a c-th of eight."""
+    outputs = module_outputs(model, inputs, len(labels))
+    if all(len(x) <= min(8, x.shape[1]) for x in outputs):
+        return math.nan
+    total = 0.0
+    for place, x in enumerate(outputs):
+        generator = torch.Generator().manual_seed(derived_seed(0, "module", place))
+        drawn = torch.randperm(x.shape[1], generator=generator)[:8].numpy()
+        total += x.shape[1] / len(drawn) * minimum(x[:, drawn])
+    return total

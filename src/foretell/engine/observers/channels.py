@@ -6,12 +6,14 @@ correlations of its channels are kept, and of those in the end only the smallest
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
+from foretell.batch import tensors
 from foretell.engine.observer import Observer, Then
 from foretell.engine.observers.activations import SMOOTH, activation_input, plain_name
 from foretell.engine.observers.channel_axes import ChannelAxes
@@ -29,13 +31,17 @@ __all__ = ["CHANNEL_QUANTITIES", "Channels"]
 CHANNELS, DRAWS = 8, 4
 """So many channels of each layer are drawn at a time, and so many times."""
 
-CHANNEL_QUANTITIES = {"activation_minima", "activation_draws", "layer_draws"}
+MODULE_QUANTITIES = {"module_minima", "module_draws", "module_channels"}
+"""Of one sample, and of every module's output, whatever it is made of."""
+
+CHANNEL_QUANTITIES = {"activation_minima", "activation_draws", "layer_draws"} | MODULE_QUANTITIES
 
 
 class Channels(Observer):
     """Within the block, notes the correlations that the wanted quantities need.
 
     `weights` are those that count; with `only_these`, layers with any other weight are ignored.
+    `modules` are those of the model by their names.
     """
 
     def __init__(
@@ -47,15 +53,29 @@ class Channels(Observer):
         seed: int,
         *,
         only_these: bool = False,
+        modules: Iterable[tuple[str, nn.Module]] = (),
     ) -> None:
         super().__init__()
         self._names = {id(weight): name for name, weight in weights.items()}
         self._only_these, self._samples, self._seed = only_these, samples, seed
         self._axes = ChannelAxes(inputs)
         self._minima = {name: Minima() for name in sorted(wanted & CHANNEL_QUANTITIES)}
-        self._calls: Counter[str] = Counter()
+        self._calls: Counter[tuple[str, str]] = Counter()
         self._smooth: Counter[str] = Counter()
-        self._lost = ""
+        self._modules = list(modules) if wanted & MODULE_QUANTITIES else []
+        self._hooks: list[RemovableHandle] = []
+
+    def __enter__(self) -> "Channels":
+        super().__enter__()  # type: ignore[no-untyped-call]
+        for name, module in self._modules:
+            hook = partial(self._module, name or type(module).__name__)
+            self._hooks.append(module.register_forward_hook(hook))
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        for hook in self._hooks:
+            hook.remove()
+        super().__exit__(*raised)  # type: ignore[no-untyped-call]
 
     def look(
         self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -74,33 +94,53 @@ class Channels(Observer):
 
         return then
 
-    def quantity(self, name: str) -> dict[str, Tensor] | Unavailable:
+    def quantity(self, name: str) -> dict[str, Any] | Unavailable:
         """A wanted quantity, or why it does not exist."""
         minima = self._minima[name]
-        if self._lost:
-            return Unavailable(self._lost)
+        if minima.lost:
+            return Unavailable(minima.lost)
+        if name == "module_channels":
+            return minima.channels
         if minima.layers and not minima.all_singular:
             return minima.found()
         if minima.layers:
-            what = "output of each layer" if name == "layer_draws" else "input of each activation"
-            few = "" if name == "activation_minima" else f", of which {CHANNELS} are drawn"
+            few = f", of which {CHANNELS} are drawn" if "draws" in name else ""
             return Unavailable(
-                f"the {what} has no more positions than channels{few}: the smallest eigenvalue of "
-                "their correlations is 0 whatever the values"
+                f"the {WHERE[name]} has no more positions than channels{few}: the smallest "
+                "eigenvalue of their correlations is 0 whatever the values"
             )
+        return Unavailable(self._nothing(name))
+
+    def _nothing(self, name: str) -> str:
+        """Why a quantity has no layer."""
         if name == "layer_draws":
-            return Unavailable("no layer with a weight that counts has an output for each sample")
+            return "no layer with a weight that counts has an output for each sample"
+        if name in MODULE_QUANTITIES:
+            return "no module of this model has an output for each sample"
         found = ", ".join(f"{name} × {times}" for name, times in self._smooth.items())
-        return Unavailable(
-            "no operation of this model is an activation function"
-            + (f" (found: {found})" if found else "")
-        )
+        why = "no operation of this model is an activation function"
+        return f"{why} (found: {found})" if found else why
+
+    def _module(self, name: str, module: nn.Module, given: Any, output: Any) -> None:
+        """Note the output of a module for the first sample."""
+        with torch._C.DisableTorchFunction():
+            x = next(iter(tensors(output)), None)
+            axis = None if x is None else self._axes.of(x)
+            if x is None or axis is None:
+                return
+            layer = self._unique("module", name)
+            for quantity in sorted(MODULE_QUANTITIES & self._minima.keys()):
+                minima = self._minima[quantity]
+                if quantity == "module_draws":
+                    self._draw(minima, layer, x, axis, "module")
+                elif (rows := self._rows(minima, x, axis, layer)) is not None:
+                    minima.add(layer, rows[:1])
 
     def _activation(self, name: str, x: Tensor, axis: int) -> None:
         """Note the input of an activation."""
-        layer = self._unique(name)
+        layer = self._unique("activation", name)
         if (minima := self._minima.get("activation_minima")) is not None:
-            rows = self._rows(x, axis, layer)
+            rows = self._rows(minima, x, axis, layer)
             if rows is not None:
                 minima.add(layer, rows)
         if (minima := self._minima.get("activation_draws")) is not None:
@@ -113,32 +153,35 @@ class Channels(Observer):
         weight = weight_used(func, name, args, kwargs, self._names, only_these=self._only_these)
         output = out[0] if isinstance(out, tuple) else out
         if weight is not None and self._axes.of(output) is not None:
-            layer = self._unique(self._names.get(id(weight), func.__name__))
+            layer = self._unique("layer", self._names.get(id(weight), func.__name__))
             axis = channel_axis_of(func) % output.ndim
             self._draw(self._minima["layer_draws"], layer, output, axis, "layer")
 
-    def _unique(self, name: str) -> str:
+    def _unique(self, kind: str, name: str) -> str:
         """The name, numbered if it has been there before."""
-        self._calls[name] += 1
-        return name if self._calls[name] == 1 else f"{name}#{self._calls[name]}"
+        self._calls[kind, name] += 1
+        calls = self._calls[kind, name]
+        return name if calls == 1 else f"{name}#{calls}"
 
     def _draw(self, minima: "Minima", layer: str, x: Tensor, axis: int, kind: str) -> None:
         """Note channels drawn at random by the seed and the layer's place."""
-        needed, draws = channels_drawn(self._seed, kind, len(minima.layers), x.shape[axis])
+        one = kind == "module"  # one sample and one draw
+        place = len(minima.layers)
+        needed, draws = channels_drawn(self._seed, kind, place, x.shape[axis], 1 if one else DRAWS)
         x = x.detach()
         if len(needed) < x.shape[axis]:
             x = x.index_select(axis, needed.to(x.device))
-        rows = self._rows(x, axis, layer)
+        rows = self._rows(minima, x, axis, layer)
         if rows is not None:
-            minima.add(layer, rows, draws)
+            minima.add(layer, rows[:1] if one else rows, draws)
 
-    def _rows(self, x: Tensor, axis: int, layer: str) -> Tensor | None:
+    def _rows(self, minima: "Minima", x: Tensor, axis: int, layer: str) -> Tensor | None:
         """What a layer sees of each sample, `[N, positions, channels]`."""
         x = x.detach().movedim(axis, -1)
         if x.ndim == 3 and x.shape[0] != self._samples and x.shape[1] == self._samples:
             x = x.transpose(0, 1)
         if len(x) % self._samples:
-            self._lost = self._lost or (
+            minima.lost = minima.lost or (
                 f"{layer} has {len(x)} rows for {self._samples} samples, and which are a sample's "
                 "is not known"
             )
@@ -146,18 +189,29 @@ class Channels(Observer):
         return x.reshape(self._samples, -1, x.shape[-1])
 
 
+WHERE = {
+    "activation_minima": "input of each activation",
+    "activation_draws": "input of each activation",
+    "layer_draws": "output of each layer",
+    "module_minima": "output of each module",
+    "module_draws": "output of each module",
+}
+
+
 @lru_cache(maxsize=1024)
-def channels_drawn(seed: int, kind: str, place: int, count: int) -> tuple[Tensor, Tensor]:
+def channels_drawn(
+    seed: int, kind: str, place: int, count: int, times: int
+) -> tuple[Tensor, Tensor]:
     """The channels that are needed, and each draw as indices into those, `[draws, channels]`.
 
     They depend on the seed and the layer's place among those of its kind alone.
 
-    >>> needed, draws = channels_drawn(0, "layer", 0, 100)
+    >>> needed, draws = channels_drawn(0, "layer", 0, 100, 4)
     >>> len(needed) <= 32, draws.shape, int(draws.max()) == len(needed) - 1
     (True, torch.Size([4, 8]), True)
     """
     generator = Generator().manual_seed(derived_seed(seed, kind, place))
-    drawn = [torch.randperm(count, generator=generator)[:CHANNELS].sort()[0] for _ in range(DRAWS)]
+    drawn = [torch.randperm(count, generator=generator)[:CHANNELS].sort()[0] for _ in range(times)]
     needed, draws = torch.unique(torch.stack(drawn), return_inverse=True)
     return needed, draws
 
@@ -167,6 +221,9 @@ class Minima:
 
     def __init__(self) -> None:
         self.layers: list[str] = []
+        self.channels: dict[str, int] = {}
+        self.lost = ""
+        """Why the layers are not, or not all, known for each sample; else empty."""
         self._products: dict[str, Products] = {}
         self._singular: dict[str, Tensor] = {}
 
@@ -178,6 +235,7 @@ class Minima:
     def add(self, layer: str, rows: Tensor, draws: Tensor | None = None) -> None:
         """Take in a layer's values, `[N, positions, channels]`, and which channels go together."""
         self.layers.append(layer)
+        self.channels[layer] = rows.shape[2]
         samples, positions, channels = rows.shape
         if positions <= (channels if draws is None else draws.shape[1]):
             shape = (samples,) if draws is None else (samples, len(draws))

@@ -21,8 +21,13 @@ from foretell.engine.faster.pools import QuickPools
 from foretell.engine.isolate import call
 from foretell.engine.memory import smaller, within_memory
 from foretell.engine.microbatch import check_exact, check_loss_is_a_mean, split
+from foretell.engine.modules import named_modules_of
 from foretell.engine.observers.activation_codes import Codes
-from foretell.engine.observers.channels import CHANNEL_QUANTITIES, Channels
+from foretell.engine.observers.channels import (
+    CHANNEL_QUANTITIES,
+    MODULE_QUANTITIES,
+    Channels,
+)
 from foretell.engine.observers.layer_outputs import Watch
 from foretell.engine.passes.differences import disagreement
 from foretell.engine.passes.hessian import doubtful, hessian_product, tangents_of
@@ -151,9 +156,13 @@ class Totals:
             )
 
 
+OF_THE_FIRST = {"fan_in", "output_width"} | MODULE_QUANTITIES
+"""Of one sample, or the same for all."""
+
+
 def joined(name: str, so_far: Any, value: Any) -> Any:
     """A quantity of two parts of a batch, from the quantity of each."""
-    if isinstance(so_far, Unavailable) or name in ("fan_in", "output_width"):
+    if isinstance(so_far, Unavailable) or name in OF_THE_FIRST:
         return so_far
     if isinstance(value, Unavailable):
         return value
@@ -212,6 +221,7 @@ def channels_of(subject: Subject, wanted: set[str], fed: Batch) -> Channels | No
         len(fed),
         subject.seed,
         only_these=subject.layers != "all",
+        modules=named_modules_of(subject.model),
     )
 
 
