@@ -100,7 +100,7 @@ def as_text(name: str, value: object, wanted: str = "text", *, empty: bool = Fal
     """Text, which is not empty unless `empty` is True."""
     if not isinstance(value, str) or not (value or empty):
         raise wrong(name, value, wanted)
-    return value
+    return str.__str__(value)
 
 
 def as_texts(name: str, value: object, wanted: str = "a list of names") -> tuple[str, ...]:

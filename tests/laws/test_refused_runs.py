@@ -330,7 +330,7 @@ VALUES: dict[str, dict[str, list[Any]]] = {
         "sample": [0, 2, 1.5, "all", True, 2**64],
         "repeats": NOT_COUNTS,
         "space": ["macro", "nb201?chanels=2", "nb200"],
-        "reduced": [["econa"], ["econas", "x"], "econas"],
+        "reduced": [["econa"], ["econas", "x"], "econa", 3],
     },
     "study search": {
         "workers": WHERE["workers"],

@@ -53,7 +53,7 @@ def test_the_predicate_is_a_strict_majority(scores: pd.DataFrame) -> None:
 
 def test_a_missing_voter_is_named() -> None:
     """The error names the missing column."""
-    with pytest.raises(ForetellError, match="missing: snip"):
+    with pytest.raises(ForetellError, match="missing: 'snip'"):
         vote(pd.DataFrame({"synflow": [1.0], "jacob_cov": [1.0]}))
 
 

@@ -55,7 +55,7 @@ REQUESTS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: score(net(), (IMAGES, LABELS), {"jacob_cov": {"eps": 1}}),
         "no setting 'eps'; (did you mean|known:)",
     ),
-    "no proxy": (lambda: score(net(), (IMAGES, LABELS), []), "no proxy was asked for"),
+    "no proxy": (lambda: score(net(), (IMAGES, LABELS), []), "proxies is empty"),
     "a class": (
         lambda: score(nn.Linear, (IMAGES, LABELS)),
         "is the class Linear; .*call the class",

@@ -93,7 +93,7 @@ def test_learning_beats_random_search(name: str) -> None:
         ("aging_evolution", {"mix": 2.0}, "probability"),
         ("reinforce", {"lr": 0.0}, "above 0"),
         ("random", {"warmup": -1}, "number of networks to score"),
-        ("aging_evolution", {"population": "many"}, "cannot be made with"),
+        ("aging_evolution", {"population": "many"}, "population of searcher"),
     ],
 )
 def test_wrong_settings_are_refused(name: str, settings: dict[str, object], words: str) -> None:

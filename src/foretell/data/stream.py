@@ -85,6 +85,8 @@ def one_batch(item: Any) -> Batch:
         name = next((name for name in TARGETS if name in item), None)
         inputs = {key: value for key, value in item.items() if key != name}
         return as_batch(Batch(inputs, item[name] if name else None))
+    if not isinstance(item, tuple | list | Batch):
+        raise wrong("an item of the loader", item, "a pair (inputs, targets), a Batch or a dict")
     return as_batch(item)
 
 

@@ -4,6 +4,7 @@ import re
 
 import torch
 
+from foretell.checks import wrong
 from foretell.errors import ForetellError
 
 __all__ = ["device_for", "pick_device"]
@@ -42,6 +43,8 @@ def device_for(device: object, executor: object = None) -> str:
     Raises ForetellError for a device that is not here; where an executor computes, whose machines
     may have others, for one that no machine has.
     """
+    if not isinstance(device, str | torch.device):
+        raise wrong("device", device, "the name of a device, cpu or cuda")
     text = str(device)
     if executor is None:
         return str(pick_device(text))

@@ -57,18 +57,18 @@ class Plan:
         return STEPS[step].cost / (batch_size if STEPS[step].per_sample else 1)
 
 
-def make_plan(proxies: Request) -> Plan:
-    """The plan for the proxies named, in the order named."""
+def make_plan(proxies: Request, argument: str = "proxies") -> Plan:
+    """The plan for the proxies named, in the order named; messages call them `argument`."""
     settings: dict[str, dict[str, Any]] = {}
     if isinstance(proxies, Mapping):
         for name, own in proxies.items():
-            given = f"proxies[{as_text('a key of proxies', name)!r}]"
+            given = f"{argument}[{as_text(f'a key of {argument}', name)!r}]"
             settings[name] = as_mapping(given, own, "a dict of settings")
         proxies = list(settings)
-    names = as_texts("proxies", proxies, "names of proxies")
+    names = as_texts(argument, proxies, "names of proxies")
     chosen = tuple(find(name) for name in dict.fromkeys(names))
     if not chosen:
-        raise ForetellError(f"no proxy was asked for; choose from {', '.join(PROXIES)}")
+        raise ForetellError(f"{argument} is empty; choose from {', '.join(PROXIES)}")
     for proxy in chosen:
         check_settings(proxy, settings.get(proxy.name, {}))
     return Plan(chosen, settings, steps_for(need for proxy in chosen for need in proxy.needs))

@@ -104,7 +104,7 @@ class Processes(Executor):
     """Whether all running tasks fail if one kills its process, while new ones can be submitted."""
 
     def __init__(self, workers: int) -> None:
-        self._workers = workers
+        self._workers = as_integer("workers", workers, 1, MOST_WORKERS)
         self._pool = self._started()
 
     def _started(self) -> ProcessPoolExecutor:

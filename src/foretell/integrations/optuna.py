@@ -17,7 +17,7 @@ from typing import Any, Unpack
 import torch
 
 from foretell.batch import Batch, as_batch
-from foretell.checks import as_function, as_integer, as_seed, as_texts, optional, wrong
+from foretell.checks import as_function, as_integer, as_seed, optional, wrong
 from foretell.engine.failures import ANY, complaint_of
 from foretell.engine.plan import make_plan
 from foretell.errors import ForetellError, Undefined
@@ -331,8 +331,7 @@ def by_proxy(
     scoring: ScoreSettings,
 ) -> Callable[[Any], float]:
     """A function that scores a model. Raises ForetellError for wrong arguments."""
-    asked = proxy if isinstance(proxy, Mapping) else as_texts("proxy", proxy, "a name of a proxy")
-    proxies = make_plan(asked).proxies
+    proxies = make_plan(proxy, "proxy").proxies
     if len(proxies) != 1:
         names = ", ".join(one.name for one in proxies)
         raise ForetellError(f"proxy is {names}; give a single proxy")

@@ -73,7 +73,7 @@ def vote(scores: pd.DataFrame, voters: Sequence[str] = VOTERS) -> pd.Series:
     if missing or not names:
         raise ForetellError(
             f"vote needs the scores {', '.join(names or VOTERS)}; missing: "
-            f"{', '.join(missing) or 'voters is empty'}"
+            f"{', '.join(map(repr, missing)) or 'voters is empty'}"
         )
     ballots = numbers(scores[list(dict.fromkeys(names))], "scores")
     rank_sum = undefined_last(ballots).rank(ascending=False).sum(axis=1)

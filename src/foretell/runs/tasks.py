@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from foretell.batch import Batch
+from foretell.checks import as_text
 from foretell.data import Splits, load_data, minibatch
 from foretell.errors import ANY, ForetellError, complaint_of
 from foretell.scoring.score import Score, score
@@ -143,11 +144,9 @@ def failed(task: ScoreTask | TrainTask, what: str, error: BaseException) -> Fore
 
 def loaded(data: Data) -> Splits:
     """The data, loaded once a process. Raises ForetellError where there is none."""
-    if isinstance(data, str):
-        return by_name(data)
-    if not isinstance(data, Splits):
-        raise ForetellError(f"data is a {type(data).__name__}; give a name or Splits")
-    return data
+    if isinstance(data, Splits):
+        return data
+    return by_name(as_text("data", data, "the name of a data set, or Splits"))
 
 
 @lru_cache(maxsize=2)

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from foretell.checks import as_seed
+from foretell.spaces.choices import as_space
 from foretell.spaces.space import Arch, Space, enumerate_space, sample, size
 
 PATIENCE = 1_000
@@ -50,7 +52,8 @@ def distinct(space: Space, seed: int) -> Iterator[tuple[Arch, Arch]]:
     Ends when the space is exhausted or, in a space too large to enumerate, after `PATIENCE`
     consecutive isomorphs.
     """
-    rng = random.Random(seed)
+    as_space(space)
+    rng = random.Random(as_seed("seed", seed))
     seen: set[Arch] = set()
     misses = 0
     while misses < PATIENCE:

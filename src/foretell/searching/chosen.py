@@ -8,12 +8,13 @@ from typing import Any
 
 from torch import nn
 
+from foretell.checks import as_flag, as_path
 from foretell.errors import ForetellError, RunStateError
 from foretell.runs.evaluate import Evaluator
 from foretell.runs.kept import damaged, keep_pair, kept
 from foretell.runs.rows import finite_or_null
 from foretell.runs.tasks import fill
-from foretell.spaces import SPACES, Arch, Space, make_space, own_space
+from foretell.spaces import SPACES, Arch, Space, as_space, make_space, own_space
 from foretell.version import __version__
 
 __all__ = ["load_chosen"]
@@ -56,7 +57,7 @@ def load_chosen(
     Raises RunStateError if the search or the retraining has not finished, or if a file is damaged;
     ForetellError if `space` is missing or is not the space of the run.
     """
-    folder, name = Path(run), RETRAINED if retrained else CHOSEN
+    folder, name = as_path("run", run), RETRAINED if as_flag("retrained", retrained) else CHOSEN
     about = read_network(folder, name)
     built = space_of(about, space)
     model = built.build(built.parse(about["arch"]), about["seed"])
@@ -107,7 +108,7 @@ def read_network(folder: Path, name: str) -> dict[str, Any]:
 def space_of(about: dict[str, Any], given: str | Space | None) -> Space:
     """The space of a chosen network: the given one, or else the registered one."""
     if given is not None:
-        space = own_space(given) if isinstance(given, str) else given
+        space = own_space(given) if isinstance(given, str) else as_space(given)
         if space.settings() != about["settings"]:
             raise ForetellError(
                 f"space {space.name} has other choices than {about['space']} of the run; "

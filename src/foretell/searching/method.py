@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from foretell.checks import as_number
+from foretell.checks import as_mapping, as_number, as_text, as_texts, optional
 from foretell.errors import ForetellError
 from foretell.names import parse_spec
 from foretell.runs.costs import CostBook, column_of
@@ -26,13 +26,15 @@ class Method:
 
     @classmethod
     def of(
-        cls, searcher: str, against: Sequence[str], limits: Mapping[str, float], space: Space
+        cls, searcher: str, against: Sequence[str], limits: Mapping[str, float] | None, space: Space
     ) -> "Method":
         """The method that these arguments describe.
 
         Raises ForetellError for a searcher, cost or limit that cannot be used.
         """
-        name, settings = parse_spec(searcher)
+        name, settings = parse_spec(as_text("searcher", searcher, "the name of a searcher"))
+        against = as_texts("against", against, "names of costs")
+        limits = optional(as_mapping)("limits", limits, "a dict of numbers by costs") or {}
         for taken, option in (("warmup", "pool"), ("costs", "against")):
             if taken in settings:
                 raise ForetellError(
@@ -43,7 +45,7 @@ class Method:
             require_cost(cost)
             if cost not in COSTS:
                 column_of(cost, space)
-        checked = {cost: as_number(f"the limit of {cost}", most) for cost, most in limits.items()}
+        checked = {cost: as_number(f"limits[{cost!r}]", most) for cost, most in limits.items()}
         return cls(searcher, name, settings, tuple(against or by_default), checked)
 
     @property

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from foretell.checks import as_instance, as_seed
+from foretell.checks import as_function, as_instance, as_path, as_seed, optional
 from foretell.engine.device import device_for
 from foretell.errors import ForetellError, RunStateError
 from foretell.progress import Progress, ProgressCallback
@@ -55,9 +55,9 @@ def retrain(
     Raises RunStateError if the search has not finished, if another process writes to the run
     folder, or if the data differs; ForetellError if the space differs or the training fails.
     """
-    as_seed("seed", seed)
+    folder, seed, device = as_path("run", run), as_seed("seed", seed), device_for(device)
     as_instance("training", training, TrainSettings)
-    device, folder = device_for(device), Path(run)
+    optional(as_function)("progress", progress, "a function of a Progress")
     config, about = read_config(folder), read_chosen(folder)
     splits = loaded(data if data is not None else config["data"]["name"])
     if splits.fingerprint != config["data"]["fingerprint"]:

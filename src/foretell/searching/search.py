@@ -9,7 +9,15 @@ from typing import Any
 
 import torch
 
-from foretell.checks import as_instance, as_integer, as_seed
+from foretell.checks import (
+    as_function,
+    as_instance,
+    as_integer,
+    as_path,
+    as_seed,
+    as_text,
+    optional,
+)
 from foretell.data import Splits
 from foretell.engine.device import device_for
 from foretell.engine.plan import DEFAULT, Request, make_plan
@@ -97,9 +105,10 @@ def search(
     that can be checked is checked before the first file is written; for that, one network is
     scored, and prepared for the trainings. Nothing is left of a search that is refused.
     """
-    for name, count in {"pool": pool, "trainings": trainings, "batch_size": batch_size}.items():
-        as_integer(name, count)
-    as_seed("seed", seed)
+    run, seed = as_path("run", run), as_seed("seed", seed)
+    pool, trainings = as_integer("pool", pool), as_integer("trainings", trainings)
+    batch_size = as_integer("batch_size", batch_size)
+    optional(as_function)("progress", progress, "a function of a Progress")
     require_workers(workers, executor)
     as_instance("training", training, TrainSettings)
     as_instance("scoring", scoring, ScoreSettings)
@@ -108,7 +117,7 @@ def search(
     built = space_for(*parse_spec(space), splits) if isinstance(space, str) else as_space(space)
     how, plan = suited(scoring, splits), make_plan(proxies)
     work = Work(built, data, plan, by, batch_size, training, seed, device, how)
-    method = Method.of(searcher, against, limits or {}, built)
+    method = Method.of(searcher, against, limits, built)
     job = Job(work, method, pool, trainings, staged(first_stage, work), first_stage)
     job.check()
     if executor is None and workers > 1:
@@ -135,7 +144,7 @@ class Job:
     def check(self) -> None:
         """Raise ForetellError if the numbers, the proxy or the searcher are not valid."""
         by, proxies = self.work.by, [proxy.name for proxy in self.work.plan.proxies]
-        if by not in proxies:
+        if as_text("by", by, "the name of a proxy") not in proxies:
             raise ForetellError(
                 f"cannot choose by {by!r}; give one of the proxies {', '.join(proxies)}"
             )

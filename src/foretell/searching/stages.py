@@ -8,7 +8,8 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from foretell.errors import ForetellError, unknown_name
+from foretell.checks import as_choice
+from foretell.errors import ForetellError
 from foretell.runs.evaluate import Evaluator
 from foretell.runs.work import Work
 from foretell.searchers import Question
@@ -31,7 +32,7 @@ def staged(name: str | None, work: Work) -> list[Work]:
     """
     if name is None:
         return [work]
-    if name == "halving":
+    if as_choice("first_stage", name, STAGES, "first stage") == "halving":
         epochs = work.training.epochs
         if epochs < THIRD:
             raise ForetellError(
@@ -40,8 +41,6 @@ def staged(name: str | None, work: Work) -> list[Work]:
         shorter = sorted({max(1, epochs // THIRD**2), epochs // THIRD})
         shares = [replace(work.training, epochs=each, stop_after=None) for each in shorter]
         return [*(replace(work, training=training) for training in shares), work]
-    if name not in REDUCED:
-        raise unknown_name("first stage", name, STAGES)
     return [work.reduced(name), work]
 
 

@@ -33,6 +33,7 @@ def judge(
     Raises RunStateError for a folder that is not a study, and ForetellError for a column that the
     table does not have.
     """
+    truths = as_texts("truths", truths, "names of columns")
     rows = study if isinstance(study, Rows) else read_study(as_path("study", study))
     return {truth: judged(rows, truth) for truth in truth_columns(rows.table, truths)}
 
@@ -40,7 +41,6 @@ def judge(
 def truth_columns(table: Table, asked: Sequence[str]) -> list[str]:
     """The columns to compare scores with: those in `asked`, or the default of `judge`."""
     known = [*table.reporting, *table.choosing]
-    asked = as_texts("truths", asked, "names of columns")
     for column in asked:
         if column not in known:
             said = f"table {table.name} has no accuracy {column!r}"

@@ -8,7 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from foretell.checks import as_instance, as_integer, as_seed, optional
+from foretell.checks import (
+    as_function,
+    as_instance,
+    as_integer,
+    as_path,
+    as_seed,
+    as_text,
+    as_texts,
+    optional,
+)
 from foretell.data import Splits
 from foretell.engine.device import device_for
 from foretell.engine.plan import Request, make_plan
@@ -82,14 +91,17 @@ def run_study(
     that, one network is scored, and prepared for the reduced trainings. Nothing is left of a study
     that is refused.
     """
-    as_integer("repeats", repeats)
-    as_integer("batch_size", batch_size)
-    optional(as_integer)("sample", sample, 3)
-    as_seed("the last seed", as_seed("seed", seed) + repeats)
+    run, seed, repeats = as_path("run", run), as_seed("seed", seed), as_integer("repeats", repeats)
+    as_seed("the last seed", seed + repeats)
+    batch_size = as_integer("batch_size", batch_size)
+    sample = optional(as_integer)("sample", sample, 3)
+    reduced = as_texts("reduced", reduced, "names of reduced trainings")
+    optional(as_function)("progress", progress, "a function of a Progress")
+    as_function("told", told, "a function of a line of text")
     require_workers(workers, executor)
     as_instance("scoring", scoring, ScoreSettings)
     device = device_for(device, executor)
-    known = table if isinstance(table, Table) else read_table(os.fspath(table))
+    known = table if isinstance(table, Table) else read_table(os.fspath(as_path("table", table)))
     splits, plan = loaded(data), make_plan(proxies)
     built = space_of(known, space, splits)
     by, how = plan.proxies[0].name, suited(scoring, splits)
@@ -107,7 +119,7 @@ def run_study(
         if store.notice:
             told(store.notice)
         job.run(store, pooled, workers, progress)
-    return Path(run)
+    return run
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +168,7 @@ def space_of(table: Table, spec: str | None, splits: Splits) -> Space:
             for name in names:
                 require_registered(name)
         return ModelZoo(names, splits)
-    name, settings = parse_spec(spec or table.space)
+    name, settings = parse_spec(optional(as_text)("space", spec) or table.space)
     if name != table.space:
         raise ForetellError(
             f"table {table.name} is of space {table.space}, not {name}; give {table.space}, with "

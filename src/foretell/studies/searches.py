@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from foretell.checks import as_integer
+from foretell.checks import as_integer, as_path
 from foretell.errors import ForetellError, unknown_name
 from foretell.executors.processes import Lost, completed, pool, require_workers
 from foretell.progress import ProgressCallback, Tally
@@ -86,8 +86,8 @@ def run_simulations(
 
     Raises ForetellError for a bad argument, or for a folder that contains something else.
     """
-    as_integer("trainings", trainings)
-    as_integer("seeds", seeds)
+    run, trainings = as_path("run", run), as_integer("trainings", trainings)
+    seeds = as_integer("seeds", seeds)
     require_workers(workers)
     rows = scored if isinstance(scored, Rows) else read_study(scored)
     benchmark = benchmark_of(rows.table, rows.runs[0], by, rows.config["space"]["settings"])
@@ -107,7 +107,7 @@ def run_simulations(
         asked = itertools.product(range(seeds), strategies, columns)
         tasks = [Search(given, name, column, trainings, seed) for seed, name, column in asked]
         carry_out(tasks, store, executor, workers, progress)
-    return Path(run)
+    return run
 
 
 def carry_out(

@@ -3,15 +3,15 @@
 import itertools
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import nn
 
-from foretell.checks import as_function
+from foretell.checks import as_function, wrong
 from foretell.errors import ForetellError
 from foretell.searchers import Question, Searcher
-from foretell.spaces import Arch, Json, NASBench201, Space, enumerate_space, sample
+from foretell.spaces import Arch, Json, NASBench201, Space, as_space, enumerate_space, sample
 from foretell.testing.generators import generator_states
 
 __all__ = ["Letters", "answer", "check_searcher", "converse"]
@@ -73,7 +73,9 @@ def check_searcher(make: Make, spaces: Sequence[Space] = (Letters(), NASBench201
     """
     as_function("make", make, "a function of a space and a seed")
     before = generator_states()
-    for space in spaces:
+    if not isinstance(spaces, Iterable) or isinstance(spaces, str | bytes | Mapping):
+        raise wrong("spaces", spaces, "a list of spaces")
+    for space in [as_space(space, "an entry of spaces") for space in spaces]:
         check_asks(make, space)
         check_asking_changes_nothing(make, space)
         check_seeds(make, space)

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 from foretell.batch import main_output
 from foretell.checks import as_instance, as_integer, as_seed, optional
-from foretell.errors import ForetellError
+from foretell.errors import ANY, ForetellError, complaint_of
 from foretell.spaces import (
     SPACES,
     Arch,
     Graphs,
     Listed,
     Space,
+    as_space,
     enumerate_space,
     make_space,
     neighbours,
@@ -46,6 +47,7 @@ def check_space(
     >>> from foretell.spaces import NASBench201
     >>> check_space(NASBench201(channels=4, cells=1), samples=2, batch=torch.ones(2, 3, 8, 8))
     """
+    as_space(space)
     samples, seed = as_integer("samples", samples, 1, LARGEST), as_seed("seed", seed)
     batch = optional(as_instance)("batch", batch, Tensor, "a tensor of inputs")
     before = generator_states()
@@ -200,8 +202,11 @@ def weights(model: nn.Module) -> dict[str, Tensor]:
 def check_run(space: Space, arch: Arch, batch: Tensor) -> None:
     """Check that the network gives a finite, differentiable output for each sample."""
     model = space.build(arch, 0)
-    with torch.random.fork_rng(devices=[]):
-        output = main_output(model(batch))
+    try:
+        with torch.random.fork_rng(devices=[]):
+            output = main_output(model(batch))
+    except ANY as error:
+        raise AssertionError(f"{arch} cannot run on the batch: {complaint_of(error)}") from error
     assert len(output) == len(batch), f"{arch} gives {len(output)} outputs for {len(batch)} samples"
     assert output.isfinite().all(), f"an output of {arch} is not finite"
     if any(parameter.requires_grad for parameter in model.parameters()):
