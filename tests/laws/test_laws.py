@@ -15,7 +15,7 @@ from torch import nn
 from foretell import Score, explain, score
 from foretell.batch import tensors
 from foretell.proxies import PROXIES
-from tests.support.models import MODELS, make
+from tests.support.models import AT_BLOCKS, MODELS, make
 from tests.support.paths import ROOT
 from tests.support.portraits import picture, portrait, streams
 from tests.support.processes import environment, python
@@ -37,6 +37,12 @@ UNDEFINED = {
     ("shared", "synflow_bn"): "one value per channel",
     ("one_by_one", "synflow_bn"): "one value per channel",
 }
+UNDEFINED |= {
+    (name, proxy): "no repeated blocks found"
+    for name, case in MODELS.items()
+    if not case.blocks
+    for proxy in AT_BLOCKS
+}
 """The scores that are undefined for these models, and a part of the reason."""
 CHANNELS = ("rmin", "d8", "rd8", "meco", "meco_opt")
 FEW_POSITIONS = {
@@ -44,6 +50,7 @@ FEW_POSITIONS = {
     **dict.fromkeys(("attention", "transformer", "functional_attention"), CHANNELS),
     **dict.fromkeys(("tuple_output", "named_tuple_output", "dict_output"), CHANNELS),
     **dict.fromkeys(("gru", "tokens"), ("rmin", "rd8")),
+    "patches": ("rmin",),
 }
 """Models of vectors and short sequences, and the scores that need more positions."""
 UNDEFINED |= {
@@ -52,7 +59,7 @@ UNDEFINED |= {
     for proxy in proxies
 }
 ZERO = {(name, proxy) for name in ("convnext", "dropout") for proxy in ("rmin", "rd8")}
-ZERO |= {("tokens", "meco"), ("tokens", "meco_opt")}
+ZERO |= {("tokens", "meco"), ("tokens", "meco_opt"), ("patches", "rd8")}
 """Scores that are 0: a layer widens, or a channel is dropped, so that the others determine one."""
 
 
@@ -169,9 +176,8 @@ BEFORE_DROPOUT = {"d8", "meco", "meco_opt"}
 
 def drawing(name: str) -> set[str]:
     """The proxies that draw random numbers of their own for a model."""
-    few = (
-        set() if name == "wide" else {"d8", "rd8", "meco_opt"}
-    )  # all channels, if there are only eight
+    few = {"d8", "rd8", "meco_opt"}  # all channels, if there are only eight
+    few -= few if name == "wide" else {"meco_opt"} if name == "patches" else set()
     return {proxy for proxy in ALL if PROXIES[proxy].draws} - few
 
 
@@ -215,6 +221,8 @@ def test_a_declared_bound_holds(proxy: str) -> None:
     assert values
     if bound == "≥ 0":
         assert min(values) >= 0
+    if proxy == "az_trainability":
+        assert max(values) <= 1e-6
     if proxy == "jacob_cov":
         assert max(values) <= -6 * (1 - 1e-4)
 

@@ -10,12 +10,8 @@ from torch import Generator, Tensor, nn
 
 from foretell import score
 from foretell.batch import Batch
-from foretell.engine.passes.gaussian import (
-    disturbed,
-    gaussian_model,
-    normal_like,
-    pooled_features,
-)
+from foretell.engine.kaiming import normal_like
+from foretell.engine.passes.gaussian import disturbed, gaussian_model, pooled_features
 from tests.support import paths
 from tests.support.golden_naslib import Row, rebuild
 from tests.support.scores import subject_of, values

@@ -10,6 +10,8 @@ from torch import Generator, Tensor, nn
 
 CLASSES = 4
 SAMPLES = 6
+AT_BLOCKS = ("az_expressivity", "az_progressivity", "az_trainability", "pr")
+"""The proxies of the features and gradients between repeated blocks."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Case:
     """Converts the model into an equivalent one with a module for each layer, if it has none."""
     tokens: bool = False
     """Whether the inputs are integers."""
+    blocks: tuple[str, ...] = ()
+    """Names of the modules that are its repeated blocks, in the order in which they run."""
 
 
 def conv(before: int, after: int, kernel: int = 3, **more: Any) -> nn.Conv2d:
@@ -356,6 +360,65 @@ class SqueezeExcite(nn.Module):
         return cast(Tensor, self.classify(x.mean((2, 3))))
 
 
+class Cell(nn.Module):
+    """A residual block whose first function writes to its input, with or without a stride."""
+
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.relu = nn.ReLU(inplace=True)
+        self.first, self.norm = (
+            conv(before, after, bias=False, stride=stride),
+            nn.BatchNorm2d(after),
+        )
+        self.second = conv(after, after)
+        self.skip = nn.Conv2d(before, after, 1, stride) if stride > 1 else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The sum of both ways."""
+        x = self.relu(x)
+        out: Tensor = self.skip(x) + self.second(self.relu(self.norm(self.first(x))))
+        return out
+
+
+def cells() -> nn.Module:
+    """Stages of residual blocks, the second of which halves the maps."""
+    stages = nn.Sequential(Cell(4, 4, 1), Cell(4, 4, 1)), nn.Sequential(Cell(4, 6, 2))
+    return nn.Sequential(conv(3, 4), *stages, *head(6))
+
+
+class Patches(nn.Module):
+    """A vision transformer: patches are tokens, and its layers are in a ModuleList."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(3, 8, 2, stride=2)
+        self.layers = nn.ModuleList(EncoderLayer() for _ in range(3))
+        self.classify = nn.Linear(8, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Classify the mean token."""
+        x = self.embed(x).flatten(2).transpose(1, 2)
+        for layer in self.layers:
+            x = layer(x)
+        return cast(Tensor, self.classify(x.mean(1)))
+
+
+class EncoderLayer(nn.Module):
+    """Attention and a feed-forward network, each with a residual connection."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.qkv, self.mix = nn.LayerNorm(8), nn.Linear(8, 24), nn.Linear(8, 8)
+        self.attend = nn.Softmax(-1)
+        self.feed = nn.Sequential(nn.LayerNorm(8), nn.Linear(8, 12), nn.GELU(), nn.Linear(12, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend with one head, feed forward."""
+        q, k, v = self.qkv(self.norm(x)).chunk(3, -1)
+        x = x + self.mix(self.attend(q @ k.transpose(1, 2) / 8**0.5) @ v)
+        return x + cast(Tensor, self.feed(x))
+
+
 class TwoInputs(nn.Module):
     """A model with two named inputs, a bilinear layer and a plain matrix product."""
 
@@ -529,6 +592,32 @@ MODELS: dict[str, Case] = {
         SqueezeExcite,
         normal(3, 5, 5),
         ("conv.weight", "squeeze.weight", "excite.weight", "hard.weight", "classify.weight"),
+    ),
+    "cells": Case(
+        cells,
+        normal(3, 6, 6),
+        (
+            "0.weight",
+            *(f"1.{n}.{part}.weight" for n in (0, 1) for part in ("first", "second")),
+            *(f"2.0.{part}.weight" for part in ("first", "second", "skip")),
+            "5.weight",
+        ),
+        coupled=True,
+        blocks=("1.0", "1.1", "2.0"),
+    ),
+    "patches": Case(
+        Patches,
+        normal(3, 6, 6),
+        (
+            "embed.weight",
+            *(
+                f"layers.{n}.{part}.weight"
+                for n in range(3)
+                for part in ("qkv", "mix", "feed.1", "feed.3")
+            ),
+            "classify.weight",
+        ),
+        blocks=("layers.0", "layers.1", "layers.2"),
     ),
     "two_inputs": Case(
         TwoInputs,

@@ -13,7 +13,7 @@ in the end was out of its sight.
     (None, 'AddBackward0')
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,9 @@ __all__ = [
     "is_foreign",
     "is_leaf",
     "is_marked",
+    "nearest",
     "nodes_of",
+    "number_of",
     "unmarked",
 ]
 
@@ -99,6 +101,39 @@ def nodes_of(tensors: Iterable[Tensor]) -> Iterator[Any]:
             if child is not None and child not in here:
                 here.add(child)
                 waiting.append(child)
+
+
+def nearest(results: Iterable[Tensor], nodes: Container[Any], oldest: int = 0) -> set[Any]:
+    """Those of some nodes that the results depend on by a way that meets no other of them.
+
+    Nodes that were made before the one with the number `oldest` are not looked at.
+
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> y = x.exp()
+    >>> z = y * 2
+    >>> nodes = {y.grad_fn, z.grad_fn}
+    >>> nearest([z + 1], nodes) == {z.grad_fn}, nearest([x * 2], nodes)
+    (True, set())
+    """
+    found: set[Any] = set()
+    waiting = [result.grad_fn for result in results if result.grad_fn is not None]
+    here = set(waiting)
+    while waiting:
+        node = waiting.pop()
+        if node in nodes:
+            found.add(node)
+            continue
+        for child, _ in node.next_functions:
+            if child is not None and child not in here and number_of(child) >= oldest:
+                here.add(child)
+                waiting.append(child)
+    return found
+
+
+def number_of(node: Any) -> int:
+    """The place of a node in the order in which nodes were made; that of a leaf is very large."""
+    number: int = node._sequence_nr()
+    return number
 
 
 def unmarked(tensors: Iterable[Tensor], mark: object) -> Any:

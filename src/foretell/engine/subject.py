@@ -156,7 +156,7 @@ def gradient(
 
 
 def differentiated(
-    value: Tensor | list[GradientEdge],
+    value: Tensor | list[Tensor] | list[GradientEdge],
     sources: list[Tensor],
     keep_graph: bool = False,
     create_graph: bool = False,

@@ -7,6 +7,9 @@ here, add an entry to `PROXIES`, and add its golden values.
 """
 
 from foretell.proxies import (
+    az_expressivity,
+    az_progressivity,
+    az_trainability,
     convs_3x3,
     d8,
     depth,
@@ -27,6 +30,7 @@ from foretell.proxies import (
     params,
     params_used,
     plain,
+    pr,
     rd8,
     rmin,
     snip,
@@ -68,6 +72,25 @@ PROXIES |= {
         Proxy(depth.depth, "baseline", bound="≥ 0"),
         Proxy(parameter_tensors.parameter_tensors, "baseline", bound="≥ 0"),
         Proxy(convs_3x3.convs_3x3, "baseline", bound="≥ 0"),
+        Proxy(
+            az_expressivity.az_expressivity,
+            "Lee and Ham 2024, arXiv:2403.19232",
+            bound="≤ Σ log(channels of a boundary)",
+            draws=True,
+        ),
+        Proxy(az_progressivity.az_progressivity, "Lee and Ham 2024, arXiv:2403.19232", draws=True),
+        Proxy(
+            az_trainability.az_trainability,
+            "Lee and Ham 2024, arXiv:2403.19232",
+            bound="≤ about 0",
+            draws=True,
+        ),
+        Proxy(
+            pr.pr,
+            "the participation ratio of statistics, at the boundaries of arXiv:2403.19232",
+            bound="≥ 0",
+            draws=True,
+        ),
         Proxy(fisher_reference.fisher_reference, "code of arXiv:2101.08134", bound="≥ 0"),
         Proxy(synflow_reference.synflow_reference, "code of arXiv:2101.08134"),
         Proxy(rmin.rmin, "foretell", bound="≥ 0"),

@@ -63,6 +63,12 @@ STEPS: dict[str, Step] = {
     "normed_flow": Step("normed_flow", 3, "the same with all normalisations", per_sample=True),
     "halves": Step("halves", 3, "each half of the minibatch forward and back"),
     "gaussian": Step("gaussian", 2, "two forward passes with weights and inputs from N(0, 1)"),
+    "block_features": Step(
+        "blocks", 1.1, "noise forward with Kaiming weights; covariances between the blocks"
+    ),
+    "block_gradients": Step(
+        "blocks", 1.1, "random signs back through each block", after=("block_features",)
+    ),
 }
 
 
@@ -111,5 +117,11 @@ QUANTITIES: dict[str, Quantity] = {
     "normed_flow_exponent": Quantity("normed_flow", "as flow_exponent"),
     "half_grads": Quantity("halves", "name → [2, …]: the `grads` of each half of the minibatch"),
     "feature_change": Quantity("gaussian", "mean over samples of ‖f(x) − f(x + 0.01ε)‖₁"),
+    "block_spectra": Quantity(
+        "block_features", "for each boundary of blocks, [C]: the channels' covariance's eigenvalues"
+    ),
+    "block_gains": Quantity(
+        "block_gradients", "[L]: how much each block amplifies signs; ∞ if it hands them on"
+    ),
     "norm_variances": Quantity("gaussian", "for each BatchNorm, [C]: the variances it uses"),
 }

@@ -44,6 +44,13 @@ RANKINGS: dict[str, Ranking] = {
             places=lambda scores: vote.vote(scores, tuple(map(str, scores))),
             drops=False,
         ),
+        Ranking(
+            "az_nas",
+            "Ranks by Σ log(rank / m) of three scores of blocks and the FLOPs.",
+            "Lee and Ham 2024, arXiv:2403.19232",
+            ("az_expressivity", "az_progressivity", "az_trainability", "flops"),
+            log_rank.log_rank,
+        ),
     )
 }
 """The rankings with members of their own, by name."""

@@ -6,6 +6,12 @@ activations and poolings are recorded by a mode that compares the names of funct
 one function (case, model, inputs, labels) -> float per registered proxy.
 """
 
+from tests.twins.proxies.blocks import (
+    az_expressivity,
+    az_progressivity,
+    az_trainability,
+    pr,
+)
 from tests.twins.proxies.channels import d8, meco, meco_opt, rd8, rmin
 from tests.twins.proxies.counts import (
     convs_3x3,
@@ -53,4 +59,8 @@ TWINS: dict[str, Twin] = {
     "rd8": rd8,
     "meco": meco,
     "meco_opt": meco_opt,
+    "az_expressivity": az_expressivity,
+    "az_progressivity": az_progressivity,
+    "az_trainability": az_trainability,
+    "pr": pr,
 }

@@ -56,6 +56,7 @@ def parameter_tensors(case: Case, model: nn.Module, inputs: Any, labels: Tensor)
 
 
 DEPTHS = {
+    "cells": 8,
     "tied": 4,  # enter, twice, twice or shares, classify
     "shared": 4,  # one layer is used twice
     "frozen": 5,

@@ -37,15 +37,20 @@ def zen(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
     return total
 
 
-def draw_weights(case: Case, model: nn.Module, generator: torch.Generator) -> None:
-    """Draw weights from N(0, 1); scales of normalisations are 1 and all biases 0."""
+def draw_weights(
+    case: Case, model: nn.Module, generator: torch.Generator, *, kaiming: bool = False
+) -> None:
+    """Weights from N(0, 1) or N(0, 2 / fan-in), scales of normalisations 1, all biases 0."""
     weights = {id(model.get_parameter(name)) for name in (*case.weights, *case.frozen)}
     seen: set[int] = set()
     with torch.no_grad():
         for module in model.modules():
             for name, parameter in module.named_parameters(recurse=False):
-                if id(parameter) in weights - seen:
-                    parameter.copy_(torch.randn(parameter.shape, generator=generator))
+                drawn = id(parameter) in weights - seen
+                if drawn and not (kaiming and isinstance(module, nn.Embedding)):
+                    z = torch.randn(parameter.shape, generator=generator)
+                    parameter.copy_(z)
+                    parameter *= (2 / parameter[0].numel()) ** 0.5 if kaiming else 1
                 elif "bias" in name:
                     parameter.zero_()
                 elif isinstance(module, NORMS):

@@ -7,6 +7,7 @@ import torch
 from foretell.engine.failures import LossFailed, ModelFailed
 from foretell.engine.isolate import call
 from foretell.engine.memory import within_memory
+from foretell.engine.passes.blocks import blocks_pass
 from foretell.engine.passes.count import count_pass
 from foretell.engine.passes.flow import flow_pass, normed_flow_pass, reference_flow_pass
 from foretell.engine.passes.gaussian import gaussian_pass
@@ -43,6 +44,7 @@ PASSES: dict[str, Pass] = {
     "normed_flow": normed_flow_pass,
     "halves": halves_pass,
     "gaussian": gaussian_pass,
+    "blocks": blocks_pass,
 }
 """The passes by name; `quantities.py` says which steps and quantities are each one's."""
 
@@ -56,11 +58,12 @@ HOW = {
     "normed_flow": "in float64 with absolute weights on one sample of ones",
     "halves": "on half of the batch",
     "gaussian": "with weights and inputs drawn from N(0, 1)",
+    "blocks": "on noise with Kaiming weights",
 }
 """In which way each pass runs the model, to say why it could not."""
 
 
-REPLACING = {"flow", "reference_flow", "normed_flow", "gaussian"}
+REPLACING = {"flow", "reference_flow", "normed_flow", "gaussian", "blocks"}
 """They run the model with other tensors or operations in the place of its own."""
 
 

@@ -8,6 +8,7 @@ from torch import Generator, Tensor, nn
 from foretell.batch import Batch, main_output, tensors
 from foretell.engine.failures import ModelFailed
 from foretell.engine.isolate import call
+from foretell.engine.kaiming import double_or_float, normal_like
 from foretell.engine.memory import smaller, within_memory
 from foretell.engine.microbatch import check_exact, split
 from foretell.engine.observers.pooled_features import FeatureWatch
@@ -39,8 +40,8 @@ def gaussian_quantities(subject: Subject) -> Found:
     """Both quantities, in float32 or, where that overflows, in float64."""
     if subject.micro_batch is not None and subject.micro_batch < len(subject.batch):
         check_exact(subject)
-    double = any(p.dtype == torch.float64 for p in subject.model.parameters())
-    for dtype in [torch.float64] if double else [torch.float32, torch.float64]:
+    first = double_or_float(subject.model)
+    for dtype in dict.fromkeys((first, torch.float64)):
         generator = Generator().manual_seed(derived_seed(subject.seed, "gaussian"))
         found = gaussian_in(subject, generator, dtype)
         if found["feature_change"].isfinite():
@@ -80,13 +81,6 @@ def gaussian_model(
         elif role != "other":
             drawn[name] = torch.full_like(drawn[name], 1.0 if role == "scale" else 0.0)
     return drawn
-
-
-def normal_like(tensor: Tensor, generator: Generator, dtype: torch.dtype) -> Tensor:
-    """N(0, 1) of a floating-point tensor's shape; any other tensor is returned as it is."""
-    if not tensor.is_floating_point():
-        return tensor
-    return torch.randn(tensor.shape, generator=generator).to(tensor.device, dtype)
 
 
 def disturbed(tensor: Tensor, generator: Generator) -> Tensor:

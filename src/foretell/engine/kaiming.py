@@ -1,0 +1,54 @@
+"""A model's tensors with weights drawn as for ReLU networks, from a generator of our own.
+
+He et al. 2015, arXiv:1502.01852: N(0, 2 / fan-in), which keeps the variance from layer to layer.
+"""
+
+import torch
+from torch import Generator, Tensor, nn
+
+from foretell.engine.modules import named_modules_of
+from foretell.engine.weights import Layers, roles
+
+__all__ = ["double_or_float", "kaiming_model", "normal_like"]
+
+TABLES = (nn.Embedding, nn.EmbeddingBag)
+"""They are read, not multiplied, and keep their values."""
+
+
+def kaiming_model(
+    model: nn.Module, layers: Layers, generator: Generator, dtype: torch.dtype
+) -> dict[str, Tensor]:
+    """The model's tensors, its weights drawn from N(0, 2 / fan-in), scales 1 and shifts 0.
+
+    The fan-in is the number of weights of one output. Tables of embeddings, buffers (the running
+    statistics) and parameters that are neither weights, scales nor shifts keep their values.
+    """
+    drawn = {
+        name: tensor.detach().to(dtype) if tensor.is_floating_point() else tensor.detach()
+        for name, tensor in (*model.named_buffers(), *model.named_parameters())
+    }
+    kept = {
+        f"{prefix}.weight" if prefix else "weight"
+        for prefix, module in named_modules_of(model)
+        if isinstance(module, TABLES)
+    }
+    for name, role in roles(model, layers).items():
+        if role == "weight" and name not in kept:
+            fan_in = max(1, drawn[name][0].numel()) if drawn[name].ndim else 1
+            drawn[name] = normal_like(drawn[name], generator, dtype) * (2 / fan_in) ** 0.5
+        elif role in ("scale", "shift"):
+            drawn[name] = torch.full_like(drawn[name], 1.0 if role == "scale" else 0.0)
+    return drawn
+
+
+def normal_like(tensor: Tensor, generator: Generator, dtype: torch.dtype) -> Tensor:
+    """N(0, 1) of a floating-point tensor's shape; any other tensor is returned as it is."""
+    if not tensor.is_floating_point():
+        return tensor
+    return torch.randn(tensor.shape, generator=generator).to(tensor.device, dtype)
+
+
+def double_or_float(model: nn.Module) -> torch.dtype:
+    """float64 if the model has parameters in it, else float32, also for half precision."""
+    double = any(parameter.dtype == torch.float64 for parameter in model.parameters())
+    return torch.float64 if double else torch.float32

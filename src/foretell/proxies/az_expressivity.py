@@ -1,0 +1,45 @@
+"""az_expressivity: how isotropic are the features between the blocks?
+
+Lee and Ham 2024, "AZ-NAS: Assembling Zero-Cost Proxies for Network Architecture Search",
+arXiv:2403.19232.
+"""
+
+import torch
+from torch import Tensor
+
+
+def az_expressivity(block_spectra: list[Tensor], epsilon: float = 1e-8) -> Tensor:
+    """Σ over the boundaries of blocks of the entropy −Σ p log(p + ε) of the normalised eigenvalues.
+
+    A boundary is the output of the stem or of a block; the eigenvalues λ are those of the
+    covariance of its channels over all samples and positions, and p = λ / Σ λ. Weights are drawn
+    from N(0, 2 / fan-in), inputs from N(0, 1); only token numbers are those of the minibatch. The
+    value depends on the random numbers, so use several seeds. A network with batch normalisation is
+    in training mode, any other in evaluation mode, as the authors have it for transformers. Blocks
+    are the modules of one kind in an nn.Sequential or nn.ModuleList that run one after another;
+    undefined if there are none, and if an output does not vary (the authors rank such a network
+    last).
+
+    Limitations: each boundary adds at most the logarithm of its channels, so the sum grows with the
+    number of blocks and with the width, and depends on what is a block. It is independent of the
+    data, the initialisation, and the labels.
+
+    >>> from torch import tensor
+    >>> az_expressivity([tensor([1.0, 1.0]), tensor([0.0, 2.0])])  # log 2 + 0
+    tensor(0.6931, dtype=torch.float64)
+    """
+    return entropies(block_spectra, epsilon).sum()
+
+
+def entropies(block_spectra: list[Tensor], epsilon: float) -> Tensor:
+    """−Σ p log(p + ε) of the normalised eigenvalues at each boundary."""
+    found = []
+    for spectrum in block_spectra:
+        total = spectrum.double().sum()
+        if not total.isfinite():
+            raise ArithmeticError("the output of a block exceeds the range of floats")
+        if total == 0:
+            raise ArithmeticError("the output of the stem or of a block does not vary")
+        p = spectrum.double() / total
+        found.append(-(p * (p + epsilon).log()).sum())
+    return torch.stack(found)

@@ -1,0 +1,31 @@
+"""pr: the participation ratio, the number of directions in which the features of blocks vary."""
+
+import torch
+from torch import Tensor
+
+
+def pr(block_spectra: list[Tensor]) -> Tensor:
+    """Σ over the boundaries of blocks of the participation ratio (Σ λ)² / Σ λ².
+
+    λ are the eigenvalues of the covariance of the channels, at the boundaries and with the weights,
+    inputs and mode of `az_expressivity`. The ratio of a boundary is 1 if the features vary in one
+    direction, and the number of channels if they vary equally in all. Undefined where
+    `az_expressivity` is.
+
+    Limitations: those of `az_expressivity`; since the ratios are summed without a logarithm, wide
+    blocks count more.
+
+    >>> from torch import tensor
+    >>> pr([tensor([1.0, 1.0]), tensor([0.0, 2.0])])  # 2 + 1
+    tensor(3., dtype=torch.float64)
+    """
+    ratios = []
+    for spectrum in block_spectra:
+        total = spectrum.double().sum()
+        if not total.isfinite():
+            raise ArithmeticError("the output of a block exceeds the range of floats")
+        if total == 0:
+            raise ArithmeticError("the output of the stem or of a block does not vary")
+        p = spectrum.double() / total
+        ratios.append(1 / p.square().sum())
+    return torch.stack(ratios).sum()
