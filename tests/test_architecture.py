@@ -16,7 +16,7 @@ PACKAGE = ROOT / "src" / "foretell"
 FLOORS = (
     "errors version",
     "checks",
-    "progress seeds files names user_code",
+    "progress seeds files names user_code user_source",
     "batch",
     "losses",
     "proxies",

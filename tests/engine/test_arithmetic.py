@@ -1,4 +1,4 @@
-"""What a GPU may do to numbers is said, and left as it was found. Tested without one."""
+"""The arithmetic of a GPU is set and restored; these tests do not need a GPU."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ from foretell.training.train import train
 
 
 def switched() -> list[Any]:
-    """All that is switched; a newer flag that contradicts an older one makes torch raise."""
+    """All switches; torch raises an error if a newer flag contradicts an older one."""
     cudnn, backends = torch.backends.cudnn, torch.backends
     steady = [
         cudnn.benchmark,
@@ -70,7 +70,7 @@ WISHES: dict[str, Callable[[], object]] = {
 
 @pytest.fixture(params=WISHES)
 def wished(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The user's own settings, the default ones afterwards."""
+    """The user's own settings; afterwards, the defaults are restored."""
     if not newer() and request.param not in ("none", "older", "bfloat16 parts"):
         pytest.skip("this torch has no newer flags")
     generic = getattr(torch.backends, "fp32_precision", None)
@@ -86,7 +86,7 @@ def wished(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.mark.usefixtures("wished")
 @pytest.mark.parametrize("tf32", [False, True])
 def test_what_is_switched_comes_back(tf32: bool) -> None:
-    """After an error, too."""
+    """This holds even after an error."""
     before = switched()
     within: list[Any] = []
     with suppress(ZeroDivisionError), exactly(tf32=tf32):
@@ -97,7 +97,7 @@ def test_what_is_switched_comes_back(tf32: bool) -> None:
     assert [b for a, b in zip(old, came_back, strict=True) if a is not None] == [
         a
         for a in old
-        if a is not None  # what contradicted the newer flags, torch does not tell
+        if a is not None  # torch does not tell the flags that contradicted the newer ones
     ]
     assert switched()[1:] == before[1:]
     multiply, convolve, precisions = within[0]
@@ -142,7 +142,7 @@ def test_what_torch_says_of_every_matrix_product_is_not_passed_on() -> None:
 
 
 class OnGPU:
-    """As much of a tensor on a GPU as is asked for."""
+    """An imitation of a tensor on a GPU."""
 
     ndim, is_cuda = 4, True
 
@@ -168,7 +168,7 @@ def test_pictures_are_turned_where_a_gpu_has_units_for_it(
 
 
 def keys(tmp_path: Path, device: str, tf32: bool) -> list[dict[str, Any]]:
-    """Of a score and a training there."""
+    """The row keys of a score and a training on a device."""
     space = make_space("nb201", {"channels": 2, "cells": 1})
     plan = make_plan(["snip"])
     how = ScoreSettings(precision="tf32" if tf32 else "full")
@@ -180,7 +180,7 @@ def keys(tmp_path: Path, device: str, tf32: bool) -> list[dict[str, Any]]:
 
 
 def test_rows_of_a_gpu_are_rows_of_their_own(tmp_path: Path) -> None:
-    """Its last digits are others; which of several GPUs it was says nothing."""
+    """The last digits differ; which of several GPUs it was does not matter."""
     cpu, still_cpu = keys(tmp_path, "cpu", False), keys(tmp_path, "cpu", True)
     one, other, fast = (
         keys(tmp_path, "cuda", False),
@@ -200,7 +200,7 @@ def test_tf32_is_refused_for_a_training_on_the_cpu() -> None:
 
 
 def test_a_run_is_of_one_kind_of_device(tmp_path: Path) -> None:
-    """The folder says which; a search begun on a CPU is not ended on a GPU."""
+    """The folder records the kind; a search started on a CPU is not continued on a GPU."""
     quick = {"space": "nb201?channels=2,cells=1", "pool": 2, "trainings": 1, "proxies": ["snip"]}
     quick |= {"by": "snip", "training": TrainSettings(epochs=1), "run": tmp_path / "run"}
     search(**quick)
@@ -210,7 +210,7 @@ def test_a_run_is_of_one_kind_of_device(tmp_path: Path) -> None:
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """What the arithmetic of each scoring, and its layout, are told of TF32."""
+    """What the arithmetic of each scoring, and its layout, are told about TF32."""
     heard: list[bool] = []
 
     @contextmanager
@@ -235,7 +235,7 @@ SMALL = "nb201?channels=2,cells=1"
 def test_the_wish_for_tf32_gets_to_where_it_matters(
     tf32: bool, told: list[bool], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """From Python, by a task of a run, and from both commands that score alone."""
+    """This holds in Python, for the task of a run, and for both commands that score."""
     wish = ["--tf32"] if tf32 else []
     how = ScoreSettings(precision="tf32" if tf32 else "full")
     usual = ["nb201:333333", "--proxies", "snip", "--batch-size", "4"]

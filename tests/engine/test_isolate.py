@@ -1,4 +1,4 @@
-"""What a module keeps outside parameters and buffers comes back as it was."""
+"""State of a module outside parameters and buffers is restored."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from tests.support.portraits import portrait
 
 
 class Keeper(nn.Module):
-    """Writes into a list, a dict, a counter and a tensor of its own whenever it runs."""
+    """A module that writes to a list, a dict, a counter and a tensor whenever it runs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ def test_lists_dicts_counters_and_tensors_come_back() -> None:
 
 
 class MakesLate(nn.Module):
-    """Makes its classifier when it first sees how wide its features are."""
+    """A module that creates its classifier when it first sees the width of its features."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class MakesLate(nn.Module):
 
 
 class MakesAnew(nn.Module):
-    """Normalises its weight by putting another parameter in its place."""
+    """A module that normalises its weight by replacing the parameter."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ BATCH = (torch.randn(4, 4, generator=torch.Generator().manual_seed(0)), torch.te
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (MakesLate, "makes the parameter classify.weight while it runs; run one batch"),
+        (MakesLate, "creates the parameter classify.weight while it runs; run one batch"),
         (MakesAnew, "replaces the parameter enter.weight while it runs"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What a model would have recomputed or packed is kept, as it was when it was saved."""
+"""Tensors that a model would recompute or pack are kept as they were when they were saved."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ from foretell.engine.kept import Kept
 
 
 class Sigmoid(torch.autograd.Function):
-    """A function whose saving is no operation that passes by."""
+    """A function that saves a tensor without an operation that could be observed."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -27,48 +27,48 @@ class Sigmoid(torch.autograd.Function):
 
 
 def again(part: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """A part that is recomputed."""
+    """A function that is recomputed."""
     return lambda x: checkpoint(part, x, use_reentrant=False)
 
 
 def added(x: Tensor) -> Tensor:
-    """Its result is overwritten after the checkpoint."""
+    """The result is overwritten after the checkpoint."""
     h = again(torch.sigmoid)(x)
     h += x
     return h
 
 
 def within(x: Tensor) -> Tensor:
-    """It is overwritten in the checkpoint."""
+    """The result is overwritten within the checkpoint."""
     return again(lambda h: torch.sigmoid(h).mul_(2).exp())(x)
 
 
 def under_a_view(x: Tensor) -> Tensor:
-    """A view of it is overwritten."""
+    """A view of the result is overwritten."""
     h = again(torch.sigmoid)(x)
     h.view(-1).add_(1)
     return h
 
 
 def half(x: Tensor) -> Tensor:
-    """What is saved would lose its digits."""
+    """The saved tensor would lose digits."""
     with saved_tensors_hooks(lambda t: t.half(), lambda t: t.double()):
         return torch.sigmoid(x)
 
 
 def moved(x: Tensor) -> Tensor:
-    """What is saved would be copied."""
+    """The saved tensor would be copied."""
     with save_on_cpu():
         return added(torch.sigmoid(x))
 
 
 def function_first(x: Tensor) -> Tensor:
-    """An autograd function and an operation save tensors of one shape."""
+    """An autograd function and an operation save tensors of the same shape."""
     return again(lambda h: Sigmoid.apply(h * 3).square())(x)
 
 
 def nested(x: Tensor) -> Tensor:
-    """A checkpoint in another."""
+    """A checkpoint within another one."""
     return again(lambda h: added(h).square())(x)
 
 
@@ -81,7 +81,7 @@ def test_the_gradient_is_that_of_a_function_without_hooks(name: str) -> None:
     with Kept():
         y = PARTS[name](x)
 
-    def run(z: Tensor) -> Tensor:  # differences know of no saved tensors
+    def run(z: Tensor) -> Tensor:  # differences involve no saved tensors
         with torch.no_grad():
             return PARTS[name](z)
 
@@ -102,7 +102,7 @@ def test_what_is_overwritten_out_of_sight_is_refused(late: bool) -> None:
                 y.detach().add_(1)
     if late:
         y.detach().add_(1)
-    with pytest.raises(RuntimeError, match="overwritten in place, out of sight"):
+    with pytest.raises(RuntimeError, match="overwritten in place by an operation"):
         y.sum().backward()
 
 

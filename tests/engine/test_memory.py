@@ -1,4 +1,4 @@
-"""Out of memory: an error that says what would fit, never a changed score."""
+"""If memory runs out, the error names what would fit, and no score changes."""
 
 import gc
 import weakref
@@ -21,7 +21,7 @@ from foretell.training.train import train
 
 
 class Greedy(nn.Module):
-    """A linear model that fails beyond a number of samples, as an allocator would."""
+    """A linear model that fails above a number of samples, like an allocator."""
 
     def __init__(self, most: int, error: Exception, norm: nn.Module | None = None) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ ERRORS = [
 
 @contextmanager
 def refused(message: str, micro_batch: int | None = None) -> Iterator[None]:
-    """An OutOfMemory of one line, with the micro-batch that fits, which holds on to nothing."""
+    """A one-line OutOfMemory with the micro-batch that fits, which keeps no tensors alive."""
     with pytest.raises(OutOfMemory, match=message) as caught:
         yield
     assert "\n" not in str(caught.value)
@@ -73,12 +73,12 @@ def test_nothing_fits() -> None:
 
 
 def by_the_sum(outputs: Tensor, targets: Tensor) -> Tensor:
-    """A loss that is not a mean over the samples."""
+    """A loss that is not a mean over samples."""
     return nn.functional.cross_entropy(outputs, targets, reduction="sum")
 
 
 class Drops(Greedy):
-    """Draws random numbers as well."""
+    """A model that also draws random numbers."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits."""
@@ -104,7 +104,7 @@ def test_a_micro_batch_is_never_advised_where_it_would_be_refused(name: str) -> 
 
 @pytest.mark.parametrize("proxy", [name for name in PROXIES if name not in ("params", "l2_norm")])
 def test_what_is_advised_is_accepted(proxy: str) -> None:
-    """Whichever pass it was that did not fit; one that runs a single sample is in no danger."""
+    """This holds for any pass that does not fit, except those that run a single sample."""
     torch.manual_seed(0)
     model = Greedy(3, ERRORS[0], nn.ReLU())
     try:
@@ -119,7 +119,7 @@ def test_what_is_advised_is_accepted(proxy: str) -> None:
 
 
 class Hungry(Greedy):
-    """Fails where the weights are not its own: in the passes with absolute weights."""
+    """A model that fails if its weights are replaced, in the passes with absolute weights."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits."""
@@ -129,9 +129,9 @@ class Hungry(Greedy):
 
 
 def test_where_micro_batches_do_not_help_none_is_advised() -> None:
-    """And the scores are not undefined: with more memory they exist."""
+    """The scores are not undefined, since they exist with more memory."""
     torch.manual_seed(0)
-    with refused("out of memory when the model is run with absolute weights .* larger device"):
+    with refused("out of memory when the model is run with absolute weights .* more memory"):
         score(Hungry(100, ERRORS[1]), BATCH, ["synflow"])
 
 
@@ -165,7 +165,7 @@ def test_every_door_says_the_same() -> None:
 
 
 def test_a_training_is_not_advised_a_micro_batch() -> None:
-    """It has none; another batch size is another training, and the user's to choose."""
+    """A training has no micro-batches, and another batch size would be another training."""
     part = (torch.randn(16, 4), torch.arange(16) % 3)
     splits = Splits("few", 3, part, part, part)
     with refused("out of memory while training with batch_size 16; use a smaller batch_size"):
@@ -178,18 +178,18 @@ def test_other_errors_are_not_taken_for_it() -> None:
 
 
 def test_saved_bytes_counts_each_activation_once() -> None:
-    """Two layers: the input and the hidden units after ReLU are kept, 64 and 80 floats."""
+    """For two layers, the input and the hidden units after ReLU are saved, 64 and 80 floats."""
     net = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2))
     images = torch.randn(16, 4)
     assert saved_bytes(lambda: net(images), net.parameters()) == 4 * (64 + 80)
 
 
 SEEN: list[Any] = []
-"""Not an attribute of the model, whose lists come back as they were."""
+"""This is not an attribute of the model, whose lists are restored."""
 
 
 class Remembers(nn.Module):
-    """Keeps a weak reference to every tensor between its layers."""
+    """A module that keeps a weak reference to every tensor between its layers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -208,7 +208,7 @@ class Remembers(nn.Module):
 
 @pytest.mark.parametrize("micro_batch", [None, 4])
 def test_nothing_of_a_pass_outlives_it(micro_batch: int | None) -> None:
-    """Hooks and tangents hold the graph that holds them: no garbage collector sees through it."""
+    """Hooks and tangents form reference cycles with the graph that no garbage collector finds."""
     SEEN.clear()
     batch = (torch.randn(8, 3, 9, 9), torch.arange(8) % 3)
     more: dict[str, Any] = {"micro_batch": 4, "batch_norm": "frozen"} if micro_batch else {}

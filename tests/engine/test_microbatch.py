@@ -1,4 +1,4 @@
-"""A batch in parts: exactly the whole batch's scores, or a refusal."""
+"""Computing a batch in parts gives exactly the scores of the whole batch, or is refused."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,11 +21,11 @@ from tests.support.scores import values
 
 ALL = list(PROXIES)
 HEAVY_TAILED = {"zico": 1e-3, "zen": 1e-4, "epe_nas": 1e-4}
-"""Relative, where a score divides by differences or takes logarithms of what may be near zero."""
+"""Relative tolerances for scores that divide by differences or take logarithms near zero."""
 
 
 def terms_of_grasp(model: nn.Module, batch: tuple[Any, Tensor]) -> float:
-    """Σ |g · Hw|: what grasp's signed sum is made of, and so the scale of its rounding."""
+    """Σ |g · Hw|, the scale of the rounding error of grasp's signed sum."""
     whole = Subject(model, Batch(*batch), LOSSES["cross_entropy"], 0, "all", "batch", None)
     found = loss_pass(whole, {"grads", "hessian_weights"}, {})
     if not isinstance(found["hessian_weights"], dict):
@@ -41,7 +41,7 @@ def test_parts_add_up_to_the_whole_in_float64(name: str, size: int) -> None:
     whole, parts = score(model, batch, ALL), score(model, batch, ALL, micro_batch=size)
     assert values(parts) == pytest.approx(values(whole), rel=1e-9, abs=0, nan_ok=True)
     assert {k: s.why for k, s in parts.items()} == {k: s.why for k, s in whole.items()}
-    if whole["nwot"].why is None:  # it counts: exact
+    if whole["nwot"].why is None:  # it counts, so it is exact
         assert parts["nwot"].value == whole["nwot"].value
 
 
@@ -90,7 +90,7 @@ def test_batch_norm_is_refused_and_frozen_statistics_are_exact(name: str) -> Non
 
 
 class Positions(nn.Module):
-    """Adds a table that is read once for all samples, as long as the batch or a part of it."""
+    """A network that adds a table read once for all samples, as long as the batch or a part."""
 
     def __init__(self, length: int, how: str) -> None:
         super().__init__()
@@ -121,19 +121,19 @@ def test_a_table_for_all_samples_is_no_sample(length: int, how: str) -> None:
 
 
 class Centred(nn.Module):
-    """A network with something of the user's own between its convolution and its head."""
+    """A network with a user's function between its convolution and its head."""
 
     def __init__(self, between: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
         self.conv, self.head, self.between = conv(3, 4), nn.Sequential(*head(4)), between
 
     def forward(self, x: Tensor) -> Any:
-        """Convolution, the user's own, head."""
+        """Apply the convolution, the user's function and the head."""
         return self.head(torch.relu(self.between(self.conv(x))))
 
 
 def quantised(x: Tensor) -> Tensor:
-    """Fake quantisation with one scale for the whole batch, no gradient through the scale."""
+    """Fake quantisation with one scale for the whole batch, and no gradient through the scale."""
     scale = x.detach().abs().max() / 7
     return x + ((x / scale).round() * scale - x).detach()
 
@@ -166,10 +166,10 @@ def test_couplings_of_ones_own_are_refused(coupling: str) -> None:
 
 
 def test_a_coupling_of_tokens_is_refused() -> None:
-    """Integer inputs have no gradient that could show it."""
+    """Integer inputs have no gradient that could reveal it."""
 
     class Bag(nn.Module):
-        """Token embeddings centred over the batch."""
+        """Token embeddings that are centred over the batch."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -188,7 +188,7 @@ def test_dropout_is_refused() -> None:
     model, batch = make("dropout")
     with pytest.raises(ForetellError, match="random numbers"):
         score(model, batch, ALL, micro_batch=2)
-    assert score(model, batch, ALL, micro_batch=SAMPLES)["snip"].value > 0  # one part is the whole
+    assert score(model, batch, ALL, micro_batch=SAMPLES)["snip"].value > 0  # a single part
 
 
 LOSSES_THAT_DO_NOT_SPLIT: dict[str, Callable[[Any, Any], Tensor]] = {
@@ -208,7 +208,7 @@ def test_a_loss_that_is_no_mean_over_samples_is_refused(loss: str) -> None:
 
 
 def test_labels_to_be_ignored_do_not_falsify_the_mean() -> None:
-    """F.cross_entropy leaves out labels of −100, so its mean is over fewer than the samples."""
+    """F.cross_entropy ignores labels of −100, so its mean is over fewer samples."""
     model, (inputs, labels) = make("mlp", torch.float64)
     labels[1:4] = -100
     whole = score(model, (inputs, labels), "snip")["snip"].value
@@ -233,7 +233,7 @@ def test_a_refusal_leaves_everything_as_it_was() -> None:
 
 
 def test_the_targets_go_with_their_samples() -> None:
-    """Also when they are a nest of tensors."""
+    """This holds even for nested targets."""
     model, (inputs, labels) = make("mlp", torch.float64)
 
     def loss(outputs: Any, targets: Any) -> Tensor:
@@ -248,7 +248,7 @@ def test_the_targets_go_with_their_samples() -> None:
 
 
 def test_the_random_streams_are_set_apart() -> None:
-    """The probe of two samples must not shift what the pass draws."""
+    """The check on two samples must not change what the pass draws."""
     model, batch = make("mlp")
     with own_randomness(5, torch.device("cpu")):
         before = torch.get_rng_state()
@@ -277,7 +277,7 @@ def test_two_parts_are_checked_as_more_are() -> None:
 
 
 def test_the_width_of_an_output_is_its_last_axis() -> None:
-    """Of texts, the vocabulary and not the length."""
+    """For texts, it is the size of the vocabulary, not the length."""
 
     class Words(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What scores cost, counted in FLOPs and held against what `foretell.explain` declares."""
+"""The cost of scores, counted in FLOPs and compared with what `foretell.explain` states."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -20,17 +20,17 @@ SIZE = 8
 
 
 def block(before: int, after: int) -> list[nn.Module]:
-    """Convolution, BatchNorm, ReLU in place."""
+    """Convolution, BatchNorm and in-place ReLU."""
     return [conv(before, after, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
 
 
 def plain() -> nn.Module:
-    """A convolutional net in which the first layer has 1 % of the arithmetic."""
+    """A convolutional network whose first layer has 1 % of the arithmetic."""
     return nn.Sequential(*block(3, 12), *block(12, 32), *block(32, 32), *block(32, 40), *head(40))
 
 
 class Skips(nn.Module):
-    """Residual blocks with sums in place and biases instead of BatchNorm."""
+    """Residual blocks with in-place sums, and biases instead of BatchNorm."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Skips(nn.Module):
         self.head = nn.Sequential(*head(32))
 
     def forward(self, x: Tensor) -> Any:
-        """Add every block's output to its input."""
+        """Add the output of every block to its input."""
         x = self.stem(x)
         for layer in self.blocks:
             out = layer(torch.relu(x))
@@ -79,7 +79,7 @@ def batch_of(size: int) -> tuple[Tensor, Tensor]:
 
 @pytest.fixture(params=NETS)
 def model(request: pytest.FixtureRequest) -> nn.Module:
-    """A net; its weights don't matter here."""
+    """A network; its weights do not matter here."""
     return NETS[request.param]()
 
 
@@ -99,7 +99,7 @@ def test_first_order_proxies_share_one_forward_and_one_backward(model: nn.Module
 
 
 def test_jacob_cov_adds_at_most_one_backward_to_the_inputs(model: nn.Module) -> None:
-    """The correlations of 64 rows are the last hundredth."""
+    """The correlations of 64 rows take the last hundredth."""
     first_order = ["snip", "grad_norm", "fisher"]
     assert measured(model, [*first_order, "jacob_cov"]) - measured(model, first_order) <= 1.01
 
@@ -149,7 +149,7 @@ def test_no_step_costs_more_than_it_declares(model: nn.Module) -> None:
 
 
 class Devices(TorchDispatchMode):
-    """Notes on which devices convolutions and matrix products ran."""
+    """Records the devices on which convolutions and matrix products run."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -180,7 +180,7 @@ def test_micro_batches_cost_no_more(model: nn.Module) -> None:
         images, labels = batch_of(BATCH)
         whole = flops(lambda: score(model, (images, labels), PAPER))
         parts = flops(lambda: score(model, (images, labels), PAPER, micro_batch=16))
-        probe = flops(lambda: model(images[:12]))  # two samples twice; the shapes of eight
+        probe = flops(lambda: model(images[:12]))  # twice two samples; the shapes of eight
         assert parts <= whole + probe
 
 
@@ -196,7 +196,7 @@ PASSES_OF_THEIR_OWN = {"gaussian": ["zen"], "halves": ["zico"], "normed_flow": [
 
 
 def even() -> nn.Module:
-    """A net whose first layer has little of the arithmetic."""
+    """A network whose first layer has little of the arithmetic."""
     layers: list[nn.Module] = [conv(3, 8)]
     for before, after in ((8, 32), (32, 32), (32, 32), (32, 40)):
         layers += [nn.BatchNorm2d(before), nn.ReLU(inplace=True), conv(before, after, bias=False)]

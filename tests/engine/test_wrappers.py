@@ -1,4 +1,4 @@
-"""Models that are wrapped, compiled or scripted: the same scores, or a line with the next step."""
+"""Wrapped, compiled or scripted models have the same scores, or an error with the next step."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,14 +21,14 @@ BATCH = (IMAGES, torch.arange(8) % 4)
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
-    """Scripting and tracing are deprecated, and met all the same."""
+    """Scripting and tracing are deprecated, but still in use."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def net(act: Callable[[Tensor], Tensor] = torch.relu) -> nn.Module:
-    """A convolution, an activation of the caller's, a normalisation, a classifier."""
+    """A convolution, a given activation, a normalisation and a classifier."""
 
     class Act(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
@@ -42,18 +42,18 @@ def net(act: Callable[[Tensor], Tensor] = torch.relu) -> nn.Module:
 
 
 def relu(x: Tensor) -> Tensor:
-    """A function to be scripted."""
+    """A function that is scripted."""
     return torch.relu(x)
 
 
 def compiled(model: Any) -> Any:
-    """torch.compile without code of its own."""
+    """torch.compile without code generation."""
     return torch.compile(model, backend="eager")
 
 
 @contextmanager
 def one_process() -> Iterator[None]:
-    """A process group of this process alone."""
+    """A process group that consists of this process."""
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     try:
         yield
@@ -70,7 +70,7 @@ WRAPPERS: dict[str, Callable[[nn.Module], nn.Module]] = {
 
 
 def values(scores: Any) -> dict[str, str]:
-    """Values to the last bit."""
+    """The values to the last bit."""
     return {name: one.value.hex() for name, one in scores.items()}
 
 
@@ -128,7 +128,7 @@ def test_what_has_to_see_a_scripted_part_is_undefined_and_the_rest_is_right() ->
     assert {name for name, one in found.items() if one.why} == HIDDEN
     for name, one in found.items():
         if name in HIDDEN:
-            assert "the operations of 3, which is scripted, cannot be seen" in str(one.why)
+            assert "the operations of 3, which is scripted, cannot be observed" in str(one.why)
         else:
             assert one.value == pytest.approx(expected[name].value, rel=1e-9), name
 

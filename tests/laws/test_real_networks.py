@@ -213,7 +213,7 @@ def test_a_reentrant_checkpoint_is_refused(first: bool, proxies: list[str]) -> N
     if proxies == ["synflow"] and not first:  # its weights can be observed, but not its operations
         alone = score(Recomputes(True, first), images(), proxies)["synflow"]
         assert math.isnan(alone.value)
-        assert "a derivative of its own" in str(alone.why)
+        assert "a custom derivative" in str(alone.why)
         return
     with pytest.raises(ForetellError, match="use_reentrant=False"):
         score(Recomputes(True, first), images(), proxies)
@@ -296,7 +296,7 @@ def test_a_loss_that_does_not_fit_is_one_line() -> None:
     with pytest.raises(ForetellError, match=r"the loss .*several cannot be computed") as error:
         score(model, (inputs, (labels, labels)), "snip", loss=several)
     assert "\n" not in str(error.value)
-    with pytest.raises(ForetellError, match="cross_entropy"):
+    with pytest.raises(ForetellError, match="cross-entropy expects class indices"):
         score(model, (inputs, labels.float()), "snip")
 
 

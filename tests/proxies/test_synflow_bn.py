@@ -18,6 +18,6 @@ def test_synflow_bn_is_synflow_where_nothing_is_normalised() -> None:
 def test_synflow_bn_without_anything_to_average() -> None:
     model, batch = make("one_by_one")
     assert why(model, batch, "synflow_bn") == (
-        "BatchNorm meets one value per channel in the flow of one sample"
+        "BatchNorm has only one value per channel in the flow of one sample"
     )
     assert score(model, batch, "synflow_bn", batch_norm="frozen")["synflow_bn"].why is None

@@ -33,13 +33,13 @@ def test_an_odd_sample_is_the_second_halfs() -> None:
 def test_zico_of_too_few() -> None:
     model, (images, labels) = make("residual")
     assert why(model, (images[:1], labels[:1]), "zico") == (
-        "one sample has no halves: give at least two"
+        "a batch of one sample has no halves; give at least two"
     )
     twice = torch.cat([images[:3], images[:3]]), torch.cat([labels[:3], labels[:3]])
     assert why(model, twice, "zico") == "no gradient differs between the two halves of the batch"
     single, (pixels, marks) = make("one_by_one")
     assert why(single, (pixels[:3], marks[:3]), "zico") == (
-        "half of the batch is too small for its BatchNorm: give at least four samples"
+        "half of the batch is too small for BatchNorm; give at least four samples"
     )
     assert score(single, (pixels[:4], marks[:4]), "zico")["zico"].why is None
 

@@ -314,3 +314,23 @@ def test_a_network_is_in_training_mode_and_can_be_trained() -> None:
     losses = losses_of(model, x, y, lr=0.1)
     assert model.training
     assert losses[-1] < losses[0] / 2
+
+
+def test_the_paths_of_the_graph_are_those_of_the_cell() -> None:
+    """Through nodes 0, 1, 2 and 3 of the cell there are four paths from 0 to 3."""
+    names, arrows = SPACE.graph((NONE, SKIP, CONV1, CONV3, POOL, CONV3))
+    assert (names[0], names[-1], len(names)) == ("input", "output", 8)
+
+    def paths(node: int) -> list[tuple[int, ...]]:
+        if node == 7:
+            return [()]
+        return [(n, *rest) for a, n in arrows if a == node for rest in paths(n)]
+
+    edges = [tuple(EDGES[n - 1] for n in path[:-1]) for path in paths(0)]
+    assert {tuple(source for _, source in path) for path in edges} == {
+        (0,),
+        (0, 1),
+        (0, 2),
+        (0, 1, 2),
+    }
+    assert all(path[-1][0] == 3 for path in edges)

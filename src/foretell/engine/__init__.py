@@ -1,1 +1,1 @@
-"""The engine: from the quantities that proxies ask for to the fewest passes over a model."""
+"""The engine: computes the quantities that proxies request, in as few passes as possible."""

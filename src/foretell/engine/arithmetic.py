@@ -1,4 +1,4 @@
-"""How a GPU calculates: float32 as it is, TF32 only where asked, and the same bits every time."""
+"""The arithmetic of a GPU: full float32, TF32 only on request, and deterministic algorithms."""
 
 import warnings
 from collections.abc import Iterator
@@ -12,9 +12,10 @@ __all__ = ["arithmetic", "exactly"]
 
 @contextmanager
 def arithmetic(device: torch.device, *, tf32: bool = False) -> Iterator[None]:
-    """Within the block a GPU calculates as said above; nothing changes for another device.
+    """Within the block, a GPU computes deterministically, in full float32 or in TF32.
 
-    TF32 keeps 10 bits of each factor's 23. By default torch lets convolutions use it.
+    Nothing changes for other devices. TF32 keeps 10 of the 23 mantissa bits of each factor; by
+    default, torch lets convolutions use it.
     """
     if device.type != "cuda":
         yield
@@ -25,9 +26,9 @@ def arithmetic(device: torch.device, *, tf32: bool = False) -> Iterator[None]:
 
 @contextmanager
 def exactly(*, tf32: bool = False) -> Iterator[None]:
-    """The same for the GPUs of this process, whether there are any or not.
+    """The same for the GPUs of this process, even if there are none.
 
-    Operations for which torch has no deterministic algorithm make it warn.
+    torch warns about operations for which it has no deterministic algorithm.
     """
     with ExitStack() as back:
         back.callback(restore, *switches())
@@ -44,8 +45,8 @@ def exactly(*, tf32: bool = False) -> Iterator[None]:
 
 
 OF_SEVERAL_STREAMS = "(?s)Deterministic behavior was enabled.*CuBLAS"
-"""torch warns of every matrix product; cuBLAS's depend on chance where several streams share its
-workspace, and here is one."""
+"""torch's warning about every matrix product: cuBLAS is not deterministic if several streams share
+its workspace, but here there is only one."""
 STEADY = (
     (torch.backends.cudnn, "benchmark", False),
     (torch.backends.cudnn, "deterministic", True),
@@ -54,9 +55,9 @@ STEADY = (
 
 
 def newer() -> list[Any]:
-    """What has an `fp32_precision`, as torch 2.9 and later have it; it overrules the older flags.
+    """The objects with an `fp32_precision`, in torch 2.9 and later, which overrides older flags.
 
-    Both are set, so that a model may read either: torch raises where they differ.
+    Both are set, so that a model can read either one: torch raises an error if they differ.
     """
     backends: Any = torch.backends
     has = hasattr(backends.cudnn, "conv")
@@ -64,7 +65,7 @@ def newer() -> list[Any]:
 
 
 def switches() -> tuple[str | None, bool | None, list[str]]:
-    """The older flags, None where the newer ones contradict them, and the newer ones."""
+    """The older flags, None if the newer ones contradict them, and the newer ones."""
     multiply = convolve = None
     with suppress(RuntimeError):
         multiply = torch.get_float32_matmul_precision()
@@ -74,7 +75,7 @@ def switches() -> tuple[str | None, bool | None, list[str]]:
 
 
 def allow(tf32: bool) -> None:
-    """Let float32 be multiplied as TF32, or not."""
+    """Allow or forbid TF32 for products of float32."""
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
     torch.backends.cudnn.allow_tf32 = tf32
     for owner in newer():
@@ -83,7 +84,7 @@ def allow(tf32: bool) -> None:
 
 
 def restore(multiply: str | None, convolve: bool | None, precisions: list[str]) -> None:
-    """What `switches` gave."""
+    """Restore the result of `switches`."""
     if multiply is not None:
         torch.set_float32_matmul_precision(multiply)
     if convolve is not None:

@@ -1,4 +1,4 @@
-"""What the user's own code raises while it runs, and what becomes of it."""
+"""The exceptions for errors that the user's own code raises while it runs."""
 
 import torch
 
@@ -16,7 +16,7 @@ __all__ = [
 
 
 class ModelFailed(ForetellError):
-    """The model's own code raised something, in the way it was run; `complaint` says what."""
+    """The model raised an error in the way it was run; `complaint` is the original message."""
 
     def __init__(self, message: str, complaint: str = "") -> None:
         super().__init__(message)  # an exception is pickled with its message alone
@@ -24,11 +24,11 @@ class ModelFailed(ForetellError):
 
 
 class TooFewValues(ModelFailed):
-    """A normalisation over the batch has only one value per channel to work with."""
+    """A normalisation over the batch has only one value per channel."""
 
 
 class LossFailed(ModelFailed):
-    """The loss cannot be computed of what the model returned."""
+    """The loss cannot be computed from what the model returned."""
 
 
 class Inexact(ForetellError):
@@ -45,7 +45,7 @@ class Inexact(ForetellError):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """True for what torch raises when an allocation fails, on any device."""
+    """Whether this is what torch raises when an allocation fails, on any device."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
         "can't allocate memory" in str(error) or "not enough memory" in str(error)
     )

@@ -1,9 +1,9 @@
-"""The autograd graph as a witness: what it holds that no observer saw.
+"""Detects operations that no observer saw, by the nodes that they leave in the autograd graph.
 
-An operation that runs out of an observer's sight (in a torch.autograd.Function, a scripted or
-compiled part, a C++ extension, a hook, an inner torch.autograd.grad) leaves its nodes in the graph
-all the same. So an observer marks the nodes of each operation it sees, and what is found unmarked
-in the end was out of its sight.
+An operation that an observer cannot see (in a torch.autograd.Function, a scripted or compiled part,
+a C++ extension, a hook, an inner torch.autograd.grad) still adds its nodes to the graph. Therefore,
+an observer marks the nodes of each operation that it sees; nodes without a mark at the end belong
+to operations that it did not see.
 
     >>> x, mark = torch.ones(2, requires_grad=True), object()
     >>> seen, hidden = x * 2, x.exp()
@@ -37,14 +37,14 @@ __all__ = [
 
 
 class Given:
-    """What an operation is given, and the graph's nodes of it before the operation runs."""
+    """The tensors that an operation is given, and their graph nodes before the operation runs."""
 
     def __init__(self, tensors: Iterable[Tensor]) -> None:
         self.tensors = {id(tensor): tensor for tensor in tensors}
         self.nodes = {tensor.grad_fn for tensor in self.tensors.values()}
 
     def include_bases(self) -> None:
-        """Count what a view is a view of as given, too: writing to a view writes to that."""
+        """Include the bases of views, since writing to a view also writes to its base."""
         bases = [t._base for t in self.tensors.values() if t._base is not None]
         self.tensors |= {id(base): base for base in bases}
         self.nodes |= {base.grad_fn for base in bases}
@@ -52,19 +52,19 @@ class Given:
 
 @dataclass
 class Inside:
-    """What an operation has put into the graph between its results and what it was given."""
+    """The nodes that an operation has added to the graph between its arguments and its results."""
 
     nodes: int = 0
     stray: bool = False
-    """It depends on something that it was not given."""
+    """Whether a result depends on something that is not among the arguments."""
     chained: bool = False
-    """One of its results depends on another."""
+    """Whether one result depends on another."""
     foreign: bool = False
-    """Its derivative is code of somebody else than torch."""
+    """Whether the derivative is code that does not belong to torch."""
 
 
 def inside(outs: Iterable[Tensor], given: Given, mark: object) -> Inside:
-    """Mark the nodes between an operation's results and what it was given; what they are."""
+    """Mark the nodes between the arguments and the results of an operation, and describe them."""
     found = Inside()
     roots = {out.grad_fn for out in outs} - given.nodes - {None}
     waiting: list[Any] = list(roots)
@@ -75,7 +75,7 @@ def inside(outs: Iterable[Tensor], given: Given, mark: object) -> Inside:
             found.stray |= id(node.variable) not in given.tensors
             continue
         known = node.metadata
-        if mark in known:  # of an earlier operation, and no way leads there
+        if mark in known:  # a node of an earlier operation, not reached through an argument
             found.stray = True
             continue
         known[mark] = True
@@ -91,7 +91,7 @@ def inside(outs: Iterable[Tensor], given: Given, mark: object) -> Inside:
 
 
 def nodes_of(tensors: Iterable[Tensor]) -> Iterator[Any]:
-    """Every node of the graph that these tensors depend on, leaves included."""
+    """All nodes of the graph that these tensors depend on, including leaves."""
     waiting = [tensor.grad_fn for tensor in tensors if tensor.grad_fn is not None]
     here = set(waiting)
     while waiting:
@@ -137,29 +137,29 @@ def number_of(node: Any) -> int:
 
 
 def unmarked(tensors: Iterable[Tensor], mark: object) -> Any:
-    """A node that these tensors depend on and that nobody has marked so; None if there is none."""
+    """A node without the mark that these tensors depend on; None if there is none."""
     return next((n for n in nodes_of(tensors) if not is_leaf(n) and not is_marked(n, mark)), None)
 
 
 def is_marked(node: Any, mark: object) -> bool:
-    """Whether a node has been marked so."""
+    """Whether a node has the mark."""
     return mark in node.metadata
 
 
 def is_leaf(node: Any) -> bool:
-    """Whether a node is where the gradient by a leaf ends; the leaf is its `variable`."""
+    """Whether a node accumulates the gradient of a leaf, which is its `variable`."""
     return type(node) is LEAF
 
 
 def is_foreign(node: Any) -> bool:
-    """Whether a node's derivative is code of a user's or of a compiler's, rather than of torch.
+    """Whether the derivative of a node is code of the user or of a compiler instead of torch.
 
     >>> is_foreign(torch.ones(1, requires_grad=True).exp().grad_fn)
     False
     """
     if isinstance(node, torch._C._FunctionBase):
         return not made_here(node)
-    return type(node).__name__ == "CppFunction"  # what torch itself has in C++ has types of its own
+    return type(node).__name__ == "CppFunction"  # torch's own C++ nodes have other types
 
 
 LEAF = type(torch.ones(1, requires_grad=True).view(1).grad_fn.next_functions[0][0])  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""Run a model and leave it, and every random generator, exactly as found."""
+"""Runs a model and leaves it, and every random generator, exactly as it was."""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,10 +19,10 @@ from foretell.seeds import derived_seed
 __all__ = ["BatchNorm", "call", "derived_seed", "mode"]
 
 Modules = list[tuple[str, nn.Module]]
-"""A model's modules with their names."""
+"""The modules of a model with their names."""
 
 BatchNorm = Literal["batch", "frozen"]
-"""Statistics of batch normalisation: the minibatch's own, or the model's running ones."""
+"""The statistics of batch normalisation: those of the minibatch, or the running ones."""
 
 
 REENTRANT = (
@@ -33,9 +33,9 @@ REENTRANT = (
 
 @contextmanager
 def mode(model: nn.Module, *, training: bool, batch_norm: BatchNorm = "batch") -> Iterator[None]:
-    """Put the model in training or evaluation mode; afterwards each module has its own mode again.
+    """Put the model in training or evaluation mode; afterwards, restore the mode of each module.
 
-    The model's own `train` decides: one that keeps its normalisations frozen has them frozen.
+    The model's own `train` method is respected: if it keeps normalisations frozen, so do we.
     """
     before = {module: module.training for module in modules_of(model)}
     try:
@@ -64,7 +64,10 @@ def set_training(modes: Mapping[nn.Module, bool]) -> None:
 
 
 def freeze_statistics(modules: Iterable[nn.Module]) -> None:
-    """Let batch normalisations use their running statistics; ForetellError if one has none."""
+    """Make batch normalisations use their running statistics.
+
+    Raises ForetellError if one has none.
+    """
     for module in filter(is_batch_norm, modules):
         module.training = False
         if getattr(module, "running_mean", None) is None:
@@ -75,16 +78,16 @@ def freeze_statistics(modules: Iterable[nn.Module]) -> None:
 
 
 def is_batch_norm(module: nn.Module) -> bool:
-    """True for a layer whose training mode couples the samples of a batch by their statistics."""
+    """Whether the layer couples the samples of a batch by their statistics in training mode."""
     instance = nn.modules.instancenorm._InstanceNorm
     return isinstance(module, nn.modules.batchnorm._NormBase) and not isinstance(module, instance)
 
 
 def in_each_place(modules: Modules, replacements: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The replacements by every place that holds the tensor: several if it is tied.
+    """The replacements by every place that holds the tensor; a tied tensor has several places.
 
-    A module that has several names is one place. functional_call's own ties would replace its
-    tensors once a name, and put the first replacement back in the end.
+    A module with several names is one place. functional_call's own handling of ties would replace
+    its tensors once per name, and would restore the first replacement in the end.
     """
     own = [
         (f"{prefix}.{leaf}" if prefix else leaf, tensor)
@@ -96,14 +99,14 @@ def in_each_place(modules: Modules, replacements: dict[str, Tensor]) -> dict[str
 
 
 class Within(nn.Module):
-    """Runs something while the tensors of a model are replaced, by `functional_call` of this."""
+    """Runs a function while functional_call replaces tensors of a model."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, run: Callable[[], Any]) -> Any:
-        """What `run` returns."""
+        """The result of `run`."""
         return run()
 
 
@@ -113,12 +116,12 @@ def call(
     batch: Batch,
     then: Callable[[Any], Any] | None = None,
 ) -> Any:
-    """The model's outputs with some parameters or buffers replaced; all other buffers are copies.
+    """The outputs of the model with some parameters or buffers replaced; other buffers are copied.
 
-    `then` makes something else of the outputs while the replacements still hold: a backward pass,
-    in which the model may run once more.
+    `then` is applied to the outputs while the replacements are still in place: for example a
+    backward pass, during which the model may run again.
 
-    Raises ModelFailed, with the model's own complaint, whatever its code raises; SystemExit, too.
+    Raises ModelFailed with the original message if the model raises anything, even SystemExit.
     """
 
     def run() -> Any:
@@ -175,12 +178,12 @@ Registered = dict[nn.Module, dict[str, Tensor | None]]
 
 
 def registered(model: nn.Module) -> Registered:
-    """The parameters that the model's modules have now."""
+    """The present parameters of the modules of the model."""
     return {module: dict(module._parameters) for module in modules_of(model)}
 
 
 def check_parameters(before: Registered, model: nn.Module) -> None:
-    """Raise ForetellError if a parameter is new: the gradients of those before it are lost."""
+    """Raise ForetellError if a parameter is new, since the gradient of the previous one is lost."""
     for prefix, module in named_modules_of(model):
         held = before.get(module, {})
         for leaf, parameter in module._parameters.items():
@@ -189,10 +192,10 @@ def check_parameters(before: Registered, model: nn.Module) -> None:
             name = f"{prefix}.{leaf}" if prefix else leaf
             if held.get(leaf) is None:
                 raise ForetellError(
-                    f"the model makes the parameter {name} while it runs; run one batch through "
-                    "it first, so that it has all of its weights"
+                    f"the model creates the parameter {name} while it runs; run one batch through "
+                    "it first, so that it has all its weights"
                 )
             raise ForetellError(
                 f"the model replaces the parameter {name} while it runs, which loses its gradient; "
-                "let it write into the existing one (under torch.no_grad)"
+                "let it write to the existing one (under torch.no_grad)"
             )

@@ -1,7 +1,7 @@
-"""What autograd saves for the backward pass is kept, even where a model would have it recomputed.
+"""Keeps what autograd saves for the backward pass, even if the model would recompute it.
 
-torch.utils.checkpoint runs a part of the model again in the backward pass, out of sight of whatever
-watches or replaces its operations; hooks on saved tensors may pack them to other values.
+torch.utils.checkpoint runs a part of the model again in the backward pass, where its operations are
+neither observed nor replaced; hooks on saved tensors may change their values.
 
     >>> from torch.utils.checkpoint import checkpoint
     >>> x = torch.ones(2, requires_grad=True)
@@ -31,14 +31,14 @@ __all__ = ["Kept"]
 
 @dataclass
 class Saved:
-    """A tensor that autograd has saved, and the count of writes to it at that time."""
+    """A tensor that autograd has saved, and its version (number of writes) at that time."""
 
     tensor: Tensor
     version: int
 
 
 class Kept(Observer):
-    """Within the block whoever sets hooks on saved tensors gets hooks that keep them."""
+    """Within the block, hooks on saved tensors are replaced by hooks that keep the tensors."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,13 +68,13 @@ class Kept(Observer):
         torch._C._autograd._push_saved_tensors_default_hooks(self._pack, unpacked)
 
     def _pack(self, tensor: Tensor) -> Saved:
-        """Not the tensor itself, unless it is a leaf: it holds its node, which holds this."""
+        """A detached tensor, unless it is a leaf, since its node would refer to this object."""
         saved = Saved(tensor if tensor.is_leaf else tensor.detach(), tensor._version)
         self._saved.setdefault(tensor.untyped_storage()._cdata, []).append(saved)
         return saved
 
     def _copy(self, target: Any) -> None:
-        """Copy what has been saved of a tensor that is about to be overwritten."""
+        """Copy the saved tensors that share memory with one that is about to be overwritten."""
         if isinstance(target, Tensor):
             for saved in self._saved.pop(target.untyped_storage()._cdata, ()):
                 saved.tensor = saved.tensor.detach().clone()
@@ -82,9 +82,10 @@ class Kept(Observer):
 
 
 def unpacked(saved: Saved) -> Tensor:
-    """The tensor; RuntimeError, as torch has it, if it was overwritten out of sight."""
+    """The saved tensor. Raises RuntimeError, like torch, if it was overwritten unobserved."""
     if saved.tensor._version != saved.version:
         raise RuntimeError(
-            "a tensor that is needed for the gradient was overwritten in place, out of sight"
+            "a tensor that is needed for the gradient was overwritten in place by an operation "
+            "that cannot be observed"
         )
     return saved.tensor

@@ -1,4 +1,4 @@
-"""Memory: how much a batch needs, and what to do where it does not suffice."""
+"""Memory: how much a batch needs, and the errors if it does not suffice."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -17,10 +17,10 @@ T = TypeVar("T")
 
 
 def within_memory(compute: Callable[[], T], too_large: Callable[[], OutOfMemory]) -> T:
-    """What is computed; where memory does not suffice, the other error is raised.
+    """The result of `compute`. Raises the error from `too_large` if memory does not suffice.
 
-    It is made and raised outside the handler, whose traceback would keep the failed attempt's
-    tensors alive, also for a caller that tries again.
+    That error is created and raised outside the handler, whose traceback would keep the tensors of
+    the failed attempt alive, even if the caller tries again.
     """
     try:
         return compute()
@@ -31,10 +31,11 @@ def within_memory(compute: Callable[[], T], too_large: Callable[[], OutOfMemory]
 
 
 def smaller(subject: Subject, run: Callable[[Subject], object]) -> OutOfMemory:
-    """The error for a batch that did not fit, with the largest power-of-two part of it that does.
+    """The error for a batch that did not fit, with the largest part of it that does.
 
-    Parts are tried from half the size downward. One is named as a micro-batch only where two of
-    them were run and add up to the whole. Nothing is scored in parts without being asked to.
+    Sizes are tried from half the batch downwards. A size is recommended as a micro-batch only if
+    two parts of that size were run and add up to the whole. Scores are never computed in parts
+    unless this is requested.
     """
     tried = min(subject.micro_batch or len(subject.batch), len(subject.batch))
     start = f"out of memory at {tried} samples at a time"
@@ -56,7 +57,7 @@ def smaller(subject: Subject, run: Callable[[Subject], object]) -> OutOfMemory:
 
 
 def fits(run: Callable[[Subject], object], subject: Subject) -> bool:
-    """Whether this part of the batch can be run. Raises Inexact where it may not be in parts."""
+    """Whether this part of the batch can be run. Raises Inexact if parts are not permitted."""
     try:
         run(subject)
     except (ModelFailed, Undefined):
@@ -69,9 +70,9 @@ def fits(run: Callable[[Subject], object], subject: Subject) -> bool:
 
 
 def saved_bytes(run: Callable[[], object], own: Iterable[Tensor]) -> int:
-    """The memory that autograd keeps for the backward pass of what is run, besides the model's own.
+    """The bytes that autograd saves for the backward pass while `run` runs, except those of `own`.
 
-    Works on the meta device, too, where nothing is computed.
+    It also works on the meta device, where nothing is computed.
     """
     known = {tensor.untyped_storage()._cdata for tensor in own}
     seen: dict[int, int] = {}

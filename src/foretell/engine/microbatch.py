@@ -1,4 +1,4 @@
-"""Computing a batch in parts: exact, or refused."""
+"""Checks that computing a batch in parts is exact, and refuses it otherwise."""
 
 import math
 import random
@@ -19,7 +19,7 @@ __all__ = ["check_exact", "check_loss_is_a_mean", "split"]
 
 
 def split(batch: Batch, size: int | None) -> list[Batch]:
-    """The batch in parts of `size` samples, the last one perhaps smaller; whole if size is None.
+    """The batch in parts of `size` samples, of which the last may be smaller; whole if None.
 
     >>> [len(part) for part in split(Batch(torch.zeros(5, 1)), 2)]
     [2, 2, 1]
@@ -55,7 +55,7 @@ def check_exact(subject: Subject) -> list[int | None]:
     if outputs.ndim == 0:
         raise Inexact("the model returns one loss for the whole batch")
     with subject.undisturbed("probe"), torch.no_grad():
-        # far from the second, so that what couples by a maximum shows as well
+        # far from the second, to detect a coupling by a maximum as well
         far = second.each(lambda t: 16 * t + 1) if is_floating(second) else first
         beside_another = output_of(call(subject.model, {}, joined(first, far)))
     if not torch.allclose(outputs[0], beside_another[0], rtol=1e-3, atol=1e-5):
@@ -64,7 +64,7 @@ def check_exact(subject: Subject) -> list[int | None]:
 
 
 def output_of(outputs: Any) -> Tensor:
-    """The main output; parts of a batch have to be compared by it."""
+    """The main output, by which parts of a batch are compared."""
     try:
         return main_output(outputs)
     except Undefined as error:
@@ -72,18 +72,18 @@ def output_of(outputs: Any) -> Tensor:
 
 
 def is_floating(batch: Batch) -> bool:
-    """Whether all inputs are real numbers, not token numbers or masks."""
+    """Whether all inputs are floating-point, not token numbers or masks."""
     return all(tensor.is_floating_point() for tensor in tensors(batch.inputs))
 
 
 def joined(first: Batch, second: Batch) -> Batch:
-    """One batch of the samples of two."""
+    """One batch with the samples of both."""
     others = iter(tensors(second.inputs))
     return Batch(change_all(first.inputs, lambda tensor: torch.cat([tensor, next(others)])))
 
 
 def random_state() -> tuple[object, ...]:
-    """What changes when anybody draws a random number on the CPU or the current GPU."""
+    """The states of all generators of the CPU and the current GPU; any draw changes them."""
     states = [torch.get_rng_state().numpy().tobytes(), random.getstate()]
     states.append(np.random.get_state()[1:3].__repr__())  # type: ignore[index]
     if torch.cuda.is_available():

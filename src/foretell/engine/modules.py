@@ -1,4 +1,4 @@
-"""The modules of a model, by a loop instead of torch's nested generators."""
+"""The modules of a model, found by a loop instead of torch's nested generators."""
 
 from torch import nn
 
@@ -18,7 +18,7 @@ def named_modules_of(model: nn.Module) -> list[tuple[str, nn.Module]]:
         name, module = waiting.pop()
         if module in found:
             continue
-        if type(module).named_modules is not nn.Module.named_modules:  # the model's own choice
+        if type(module).named_modules is not nn.Module.named_modules:  # overridden by the model
             for inner, one in module.named_modules(prefix=name):
                 found.setdefault(one, inner)
             continue

@@ -1,4 +1,4 @@
-"""What looks on while a model runs: one base for everything that sees its operations."""
+"""The base class of everything that observes the operations of a running model."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -9,15 +9,15 @@ from torch.overrides import TorchFunctionMode
 __all__ = ["Observer", "Then"]
 
 Then = Callable[[Any], None]
-"""What is still to be done once an operation has returned; it is given the result."""
+"""A function that is called with the result of an operation after it has run."""
 
 
 class Observer(TorchFunctionMode):
-    """Within the block each of torch's operations passes by, of a model as of anybody else.
+    """Within the block, observes every operation of torch, whoever calls it.
 
-    `look` is called before an operation runs and sees its arguments, `run` runs it, and what `look`
-    returned is called with the result. What is computed in `look` and after the operation is hidden
-    from all other observers; what is computed in `run` is not.
+    `look` is called with the arguments before an operation runs, `run` runs it, and the function
+    that `look` returned is called with the result. Operations in `look` and in that function are
+    hidden from all other observers; those in `run` are not.
 
     >>> class Names(Observer):
     ...     def look(self, func, name, args, kwargs):
@@ -44,16 +44,16 @@ class Observer(TorchFunctionMode):
     def look(
         self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Then | None:
-        """Look at an operation before it runs; None if its result does not matter."""
+        """Observe an operation before it runs; return None if its result does not matter."""
         return None
 
     def run(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The operation's result, or that of what is run in its place."""
+        """The result of the operation, or of a replacement."""
         return func(*args, **kwargs)
 
 
 def operation_name(func: Any) -> str:
-    """An operation's name, the same whether it is a function, a method or an overload in torch.ops.
+    """The name of an operation, the same for functions, methods and overloads in torch.ops.
 
     >>> [operation_name(f) for f in (torch.relu_, torch.Tensor.relu_, torch.ops.aten.relu_.default)]
     ['relu_', 'relu_', 'relu_']

@@ -1,8 +1,8 @@
-"""What torch's operations are, known once: families of them, and how their arguments are read.
+"""Families of torch's operations, and functions that read their arguments.
 
-An operation is known by the function that torch hands to an observer, where one function stands for
-it, and by its name, where it has several forms (`torch.add`, `Tensor.add`, `+`). What an observer
-does with a family stands with the observer.
+An operation is identified by the function that torch passes to an observer, if there is only one,
+and by its name, if it has several forms (`torch.add`, `Tensor.add`, `+`). What is done with a
+family is defined by each observer.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -54,16 +54,16 @@ WEIGHT_AT: dict[Function, int] = {
     F.embedding: 1,
     F.multi_head_attention_forward: 11,
 }
-"""The place of the weight among the arguments."""
+"""The position of the weight among the arguments."""
 
 MATRIX_PRODUCTS: set[Function] = {
     *(torch.matmul, torch.mm, torch.bmm, torch.addmm, torch.baddbmm, torch.einsum),
     *(Tensor.matmul, Tensor.__matmul__, Tensor.__rmatmul__, Tensor.mm, Tensor.bmm),
 }
-"""Products of which one factor may be a weight."""
+"""Products in which one factor may be a weight."""
 
 RECURRENT = words("lstm gru rnn_tanh rnn_relu")
-"""Whole sequences in one operation."""
+"""Operations that process a whole sequence."""
 
 # Normalisation and dropout
 
@@ -74,24 +74,24 @@ NORMS: set[Function] = {
 }
 
 DROPOUTS: set[Function] = {F.dropout, F.dropout1d, F.dropout2d, F.dropout3d}
-"""Linear for the mask they draw."""
+"""Operations that are linear for a given mask."""
 
 DRAWING = words(
     "dropout dropout1d dropout2d dropout3d feature_dropout alpha_dropout feature_alpha_dropout "
     "rrelu rand_like randn_like randint_like empty_like bernoulli "
     "normal_ uniform_ exponential_ random_ log_normal_ cauchy_"
 )
-"""They draw random numbers in the order of memory; each may have a form in place, `dropout_`."""
+"""Operations that draw random numbers in memory order; some have an in-place form, `dropout_`."""
 
 # Arithmetic
 
 SUMS = {"add": 1, "__add__": 1, "__radd__": 1, "sub": -1, "__sub__": -1}
-"""Sums, and the sign of their second term."""
+"""Sums and differences, with the sign of the second term."""
 
 POINTWISE = words("mul multiply __mul__ __rmul__")
 
 PRODUCTS = POINTWISE | words("matmul __matmul__ bmm mm")
-"""Linear in each of two factors."""
+"""Operations that are linear in each of two factors."""
 
 DIVISIONS = words("div div_ __truediv__ __itruediv__ true_divide")
 
@@ -100,9 +100,9 @@ ARITHMETIC = (
     | SUMS.keys()
     | words("rsub div __rsub__ __truediv__ __imul__ __iadd__ __isub__ __itruediv__")
 )
-"""Sums, products and quotients of each entry by itself, in place or not."""
+"""Elementwise sums, products and quotients, in place or not."""
 
-# What moves values, averages them, or picks among them
+# Operations that move, average or select values
 
 REARRANGEMENTS = words(
     "view reshape flatten permute transpose movedim squeeze unsqueeze contiguous clone expand "
@@ -125,7 +125,7 @@ MEANS: set[Function] = {torch.mean, Tensor.mean}
 
 @dataclass(frozen=True)
 class NormCall:
-    """The arguments of F.batch_norm, however they are given."""
+    """The arguments of F.batch_norm, whether given by position or by name."""
 
     input: Tensor
     running_mean: Tensor | None = None
@@ -148,7 +148,7 @@ def torch_batch_norm(
     eps: float,
     *_: Any,
 ) -> NormCall:
-    """The call of F.batch_norm that torch.batch_norm of these arguments is."""
+    """The call of F.batch_norm that is equivalent to torch.batch_norm with these arguments."""
     return NormCall(input, running_mean, running_var, weight, bias, training, momentum, eps)
 
 
@@ -156,13 +156,13 @@ BATCH_NORMS: dict[Function, Callable[..., NormCall]] = {
     F.batch_norm: NormCall,
     torch.batch_norm: torch_batch_norm,
 }
-"""Batch normalisations, and what reads their arguments."""
+"""Batch normalisations, and the functions that read their arguments."""
 
 
 def contracted(
     args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[Tensor, Tensor, Tensor | None, tuple[Any, ...], dict[str, Any]]:
-    """A contraction's input, weight and bias, however given, and its other arguments."""
+    """The input, weight and bias of a contraction, and its other arguments, given in any way."""
     others = dict(kwargs)
     names = ("input", "weight", "bias")
     x, weight, bias = (
@@ -188,7 +188,7 @@ def in_place(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 def out_of_place(
     func: Any, name: str, kwargs: dict[str, Any]
 ) -> tuple[Any, str, dict[str, Any]] | None:
-    """The operation that returns what this one writes over its argument; None if there is none.
+    """The operation that returns what this one writes to its argument; None if there is none.
 
     >>> out_of_place(torch.relu_, "relu_", {})[1], out_of_place(Tensor.mul_, "mul_", {})[1]
     ('relu', 'mul')
@@ -201,9 +201,9 @@ def out_of_place(
 
 
 def origin(output: Tensor) -> Tensor:
-    """What to hook for the gradient of an output as it is now, whatever is written over it later.
+    """The tensor to hook for the gradient of an output, even if the output is overwritten later.
 
-    A linear layer returns a view of a matrix product; writing over a view would lose its hooks.
+    A linear layer returns a view of a matrix product; overwriting a view would lose its hooks.
     """
     base = output._base
     if base is None or base.grad_fn is None or base.numel() != output.numel():
@@ -212,7 +212,7 @@ def origin(output: Tensor) -> Tensor:
 
 
 def random_state(given: Sequence[Tensor]) -> dict[torch.device, Tensor]:
-    """Where the generators stand that an operation on these tensors might draw from."""
+    """The states of the generators that an operation on these tensors might draw from."""
     states = {torch.device("cpu"): torch.get_rng_state()}
     for device in {tensor.device for tensor in given if tensor.is_cuda}:
         states[device] = torch.cuda.get_rng_state(device)
@@ -221,7 +221,7 @@ def random_state(given: Sequence[Tensor]) -> dict[torch.device, Tensor]:
 
 @contextmanager
 def same_randomness(before: dict[torch.device, Tensor]) -> Iterator[None]:
-    """Draw within the block what the operation drew; afterwards they are as it left them."""
+    """Within the block, draw what the operation drew; afterwards, restore the generators."""
     after = random_state([]) if before else {}
     drew = any(not torch.equal(before[device], state) for device, state in after.items())
     drew = drew or len(before) > 1

@@ -1,4 +1,4 @@
-"""From the proxies asked for to the fewest passes that serve them all."""
+"""Plans the fewest passes that compute everything the requested proxies need."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ Request = str | Iterable[str] | Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Plan:
-    """Which steps run for which proxies."""
+    """The steps to run for the requested proxies."""
 
     proxies: tuple[Proxy, ...]
     settings: Mapping[str, Mapping[str, Any]]
@@ -35,25 +35,25 @@ class Plan:
         return tuple(dict.fromkeys(STEPS[step].of for step in self.steps))
 
     def wanted(self) -> set[str]:
-        """All quantities that some proxy needs."""
+        """All quantities that the proxies need."""
         return {need for proxy in self.proxies for need in proxy.needs}
 
     def steps_of(self, proxy: Proxy) -> tuple[str, ...]:
-        """The steps that would run for this proxy alone."""
+        """The steps for this proxy alone."""
         return steps_for(proxy.needs)
 
     def apply(self, proxy: Proxy, found: Mapping[str, Any]) -> Tensor:
-        """The proxy of the quantities found, with its settings."""
+        """The value of the proxy with its settings, computed from the quantities."""
         function = partial(proxy.function, **self.settings.get(proxy.name, {}))
         return function(**{need: found[need] for need in proxy.needs})
 
     def cost(self, batch_size: int) -> float:
-        """Forward-equivalents: the arithmetic in units of one forward pass of the minibatch."""
+        """The cost in forward-equivalents: 1 is one forward pass of the minibatch."""
         return sum(self.step_cost(step, batch_size) for step in self.steps)
 
     @staticmethod
     def step_cost(step: str, batch_size: int) -> float:
-        """A step's cost in forward passes of a minibatch of that size."""
+        """The cost of a step in forward passes of a minibatch of that size."""
         return STEPS[step].cost / (batch_size if STEPS[step].per_sample else 1)
 
 
@@ -96,7 +96,7 @@ def check_settings(proxy: Proxy, settings: Mapping[str, Any]) -> None:
 
 
 def steps_for(needs: Iterable[str]) -> tuple[str, ...]:
-    """The steps that give these quantities and the steps those continue from, in running order."""
+    """The steps that compute these quantities, and the steps that they require, in order."""
     required: set[str] = set()
     waiting = [QUANTITIES[need].step for need in needs]
     while waiting:

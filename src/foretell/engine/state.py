@@ -1,8 +1,8 @@
-"""All that a model holds, so that it can be put back: tensors, attributes, and what hangs on them.
+"""Saves and restores everything that a model holds: tensors, attributes, and what they refer to.
 
 A forward pass may write to anything: weights that it renormalises, a counter, a memory in a deque,
-the closure of a hook. Everything that can be reached from the modules is noted before the model is
-run, and what differs afterwards is put back, in place, so that it is the same objects again.
+the closure of a hook. The state of everything that can be reached from the modules is saved before
+the model is run, and what has changed is restored in place, so that the objects are the same.
 """
 
 import sys
@@ -27,11 +27,11 @@ from foretell.engine.modules import modules_of
 __all__ = ["State"]
 
 Restore = Callable[[], None]
-"""Puts one thing back, if it has changed."""
+"""A function that restores one object if it has changed."""
 
 
 class Items(NamedTuple):
-    """A dict, and the keys and values that it had."""
+    """A dict, and the keys and values that it had when it was saved."""
 
     container: dict[Any, Any]
     keys: list[Any]
@@ -43,20 +43,20 @@ Change = Restore | Items
 
 
 class State:
-    """A model's state, as it was when it was first kept."""
+    """The state of a model, as it was when `kept` was first used."""
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
         self._noted = False
         self._empty: list[Any] = []
-        """Most of a model's containers, by far: one `any` checks that all are empty still."""
+        """Empty containers, which are by far the most; they are checked together."""
         self._items: list[Items] = []
         self._restores: list[Restore] = []
         self._contents: dict[int, tuple[Tensor, Tensor]] = {}
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Run the model within the block; afterwards everything it holds is as it was."""
+        """Run the model within the block; afterwards, everything that it holds is restored."""
         if not self._noted:
             with torch._C.DisableTorchFunction():
                 self._note()
@@ -72,7 +72,7 @@ class State:
                     restore()
 
     def _note(self) -> None:
-        """Note all that the model holds."""
+        """Save the state of everything that the model holds."""
         for change in self._reached():
             if isinstance(change, Items):
                 self._items.append(change)
@@ -81,18 +81,18 @@ class State:
         self._noted = True
 
     def wrote_to(self, tensor: Tensor) -> bool:
-        """Whether one of the model's tensors now holds other values than when it was kept."""
+        """Whether the values of one of the model's tensors have changed since they were saved."""
         known = self._contents.get(id(tensor))
         return known is not None and not same_bits(tensor.detach(), known[1])
 
     def _reached(self) -> Iterator[Change]:
-        """What tells of each thing that can be reached from the model how it was."""
+        """The saved states of all objects that can be reached from the model."""
         modules = modules_of(self._model)
         waiting: list[Any] = [*modules, *own_classes(modules)]
         for module in modules:
-            if isinstance(module, torch.jit.ScriptModule):  # which has them out of Python's reach
+            if isinstance(module, torch.jit.ScriptModule):  # its tensors are not in attributes
                 waiting += [*module.parameters(), *module.buffers()]
-        seen: dict[int, Any] = {}  # holds them, or the number of one might be given to another
+        seen: dict[int, Any] = {}  # keeps the objects alive, so that their ids are not reused
         while waiting:
             thing = waiting.pop()
             kind: Any = type(thing)
@@ -121,21 +121,21 @@ class State:
 
 ATOMS = {type(None), bool, int, float, complex, str, bytes, range, slice, type(Ellipsis)}
 ATOMS |= {torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format}
-"""Types of what cannot change."""
+"""Types of immutable objects without references."""
 
 CLEARED = {dict, OrderedDict, list, set}
-"""Containers that `clear` empties; a subclass may have another one."""
+"""Containers whose `clear` empties them; a subclass may override it."""
 
 
 Noted = tuple[Change | None, Iterable[Any]]
-"""What puts a thing back, if anything can, and the things that hang on it."""
+"""The change that restores an object, if any, and the objects that it refers to."""
 
 NOTHING: Noted = (None, ())
 
 
 @lru_cache(maxsize=1024)
 def notes_of(kind: type) -> tuple[Callable[[Any], Noted], ...]:
-    """The functions that note the state of an instance of this class, in order."""
+    """The functions that save the state of an instance of this class, in order."""
     content = next((note for known, note in NOTES.items() if issubclass(kind, known)), None)
     applicable = {
         content: content is not None,
@@ -183,28 +183,28 @@ NOTES: dict[Any, Callable[[Any], Noted]] = {
     np.random.RandomState: lambda thing: (partial(thing.set_state, thing.get_state()), ()),
     np.random.Generator: noted_bits,
 }
-"""By kind, how its content is noted."""
+"""The functions that save the content of an object, by its type."""
 
 
 def set_state(generator: torch.Generator, state: Tensor) -> None:
-    """Put one of torch's generators where it was."""
+    """Restore one of torch's generators."""
     generator.set_state(state)
 
 
 def attributes(thing: Any) -> Noted:
-    """The attributes of an object that is a module, a user's own, or a plain namespace."""
+    """Save the attributes of a module, of a user's object, or of a plain namespace."""
     return noted_dict(getattr(thing, "__dict__", {}))
 
 
 def slots(thing: Any) -> Noted:
-    """The attributes of such an object that are in slots rather than in its `__dict__`."""
+    """Save the attributes of such an object that are in slots instead of its `__dict__`."""
     names = slots_of(type(thing))  # type: ignore[arg-type]
     held = {name: getattr(thing, name) for name in names if hasattr(thing, name)}
     return partial(put_back_slots, thing, held), held.values()
 
 
 def behind(thing: Any) -> Noted:
-    """What a function can write to: its closure, its defaults, the object it is a method of."""
+    """Save what a function can write to: its closure, its defaults, the object of a method."""
     if isinstance(thing, FunctionType) and not is_library(thing.__module__):
         cells = [(cell, cell.cell_contents) for cell in thing.__closure__ or () if filled(cell)]
         held = [value for _, value in cells]
@@ -218,7 +218,7 @@ def behind(thing: Any) -> Noted:
 
 
 def filled(cell: CellType) -> bool:
-    """Whether a closure's variable has a value."""
+    """Whether a variable of a closure has a value."""
     try:
         cell.cell_contents  # noqa: B018
     except ValueError:
@@ -227,13 +227,13 @@ def filled(cell: CellType) -> bool:
 
 
 def own_classes(modules: Iterable[nn.Module]) -> list[type]:
-    """The user's classes among the modules' own, whose attributes all of their modules share."""
+    """The user's classes among those of the modules, whose attributes all instances share."""
     kinds = {kind for module in modules for kind in type(module).__mro__}
     return [kind for kind in kinds if not is_library(kind.__module__)]
 
 
 def is_library(module: str | None) -> bool:
-    """Whether a name is that of one of Python's own modules, of torch's or of numpy's."""
+    """Whether a module belongs to Python, torch or numpy."""
     top = (module or "builtins").partition(".")[0]
     return top in sys.stdlib_module_names or top in ("torch", "numpy")
 
@@ -243,7 +243,7 @@ PLAIN = (nn.Module, Optimizer, SimpleNamespace, Namespace, UserDict, UserList, T
 
 @lru_cache(maxsize=1024)
 def has_attributes(kind: type) -> bool:
-    """Whether the attributes of such objects are state of the model rather than of a library."""
+    """Whether the attributes of such objects are state of the model and not of a library."""
     if issubclass(kind, PLAIN):
         return True
     if issubclass(kind, type | FunctionType | MethodType):
@@ -253,7 +253,7 @@ def has_attributes(kind: type) -> bool:
 
 @lru_cache(maxsize=1024)
 def slots_of(kind: type) -> tuple[str, ...]:
-    """The attributes that such objects have room for beside `__dict__`."""
+    """The names of the slots of such objects, except `__dict__` and `__weakref__`."""
     names: list[str] = []
     for one in kind.__mro__:
         if not is_library(one.__module__):
@@ -263,27 +263,27 @@ def slots_of(kind: type) -> tuple[str, ...]:
 
 
 def same(now: Collection[Any], before: Collection[Any]) -> bool:
-    """Whether two rows are the very same objects in the same order."""
+    """Whether two collections contain the identical objects in the same order."""
     return len(now) == len(before) and all(map(is_, now, before))
 
 
 def changed(items: Items) -> bool:
-    """Whether a dict holds other items than before, or in another order."""
+    """Whether the items of a dict, or their order, have changed."""
     container, keys, values = items
     return not (same(container, keys) and same(container.values(), values))
 
 
 def put_back_dict(items: Items) -> None:
-    """A dict's items, in their order."""
+    """Restore the items of a dict and their order."""
     container, keys, values = items
     kind: Any = OrderedDict if isinstance(container, OrderedDict) else dict
     kind.clear(container)
-    for key, value in zip(keys, values, strict=True):  # not update, by which a Counter adds
+    for key, value in zip(keys, values, strict=True):  # not update, which adds in a Counter
         kind.__setitem__(container, key, value)
 
 
 def put_back_sequence(container: list[Any] | deque[Any], held: list[Any]) -> None:
-    """What a list or a deque held."""
+    """Restore the items of a list or a deque."""
     if not same(container, held):
         kind: Any = deque if isinstance(container, deque) else list
         kind.clear(container)
@@ -291,34 +291,34 @@ def put_back_sequence(container: list[Any] | deque[Any], held: list[Any]) -> Non
 
 
 def put_back_numbers(container: Any, held: Any) -> None:
-    """What an array or a bytearray held."""
+    """Restore the values of an array or a bytearray."""
     if container != held:
         container[:] = held
 
 
 def put_back_set(container: set[Any], members: set[Any]) -> None:
-    """A set's members."""
+    """Restore the members of a set."""
     if container != members:
         set.clear(container)
         set.update(container, members)
 
 
 def put_back_array(held: "np.ndarray[Any, Any]", before: "np.ndarray[Any, Any]") -> None:
-    """A NumPy array's numbers."""
+    """Restore the values of a NumPy array."""
     same = held.shape == before.shape and held.tobytes() == before.tobytes()
     if not same and held.flags.writeable:
         held[...] = before
 
 
 def put_back_slots(thing: Any, held: dict[str, Any]) -> None:
-    """An object's attributes, whatever its class does when one is set."""
+    """Restore the attributes of an object, bypassing its class's `__setattr__`."""
     for name, value in held.items():
         if getattr(thing, name, None) is not value:
             object.__setattr__(thing, name, value)
 
 
 def put_back_class(kind: type, before: dict[str, Any]) -> None:
-    """A class's attributes."""
+    """Restore the attributes of a class."""
     for name in [name for name in vars(kind) if name not in before]:
         type.__delattr__(kind, name)
     for name, value in before.items():
@@ -327,14 +327,14 @@ def put_back_class(kind: type, before: dict[str, Any]) -> None:
 
 
 def put_back_cells(cells: list[tuple[CellType, Any]]) -> None:
-    """The variables of a closure."""
+    """Restore the variables of a closure."""
     for cell, value in cells:
         if not filled(cell) or cell.cell_contents is not value:
             cell.cell_contents = value
 
 
 def copied(tensor: Tensor) -> Tensor | None:
-    """A tensor's values; None where it holds none, or not in the usual way."""
+    """A copy of the values of a tensor; None if it has no values, or is not strided."""
     if nn.parameter.is_lazy(tensor) or tensor.is_meta or tensor.is_quantized:
         return None
     if tensor.layout != torch.strided:
@@ -343,7 +343,7 @@ def copied(tensor: Tensor) -> Tensor | None:
 
 
 def noted_tensor(tensor: Tensor, content: Tensor | None) -> Iterator[Restore]:
-    """What puts back a tensor's memory, values, gradient, hooks and whether it is trained."""
+    """What restores the memory, values, gradient, hooks and `requires_grad` of a tensor."""
     if content is not None:
         count = None if tensor.is_inference() else preserved_version(tensor)
         memory = tensor.detach()
@@ -356,14 +356,14 @@ def noted_tensor(tensor: Tensor, content: Tensor | None) -> Iterator[Restore]:
 
 
 def preserved_version(tensor: Tensor) -> Any:
-    """What sets torch's count of the writes to a tensor back to what it is now, by `__exit__`."""
+    """An object whose `__exit__` restores the present version counter of a tensor."""
     return torch.autograd.grad_mode._unsafe_preserve_version_counter(tensor)
 
 
 def put_back_values(
     tensor: Tensor, memory: Tensor, content: Tensor, bits: tuple[Tensor, Tensor], count: Any
 ) -> None:
-    """A tensor's memory, and in it the numbers it had, as if nobody had written to it."""
+    """Restore the memory of a tensor, its values, and its version counter."""
     if tensor.data_ptr() != memory.data_ptr() or tensor.shape != memory.shape:
         tensor.data = memory
     if not torch.equal(*bits):
@@ -374,7 +374,7 @@ def put_back_values(
 
 
 def put_back_gradient(tensor: Tensor, grad: Tensor | None, requires_grad: bool) -> None:
-    """A leaf's gradient, and whether it has one."""
+    """Restore the gradient of a leaf, and its `requires_grad`."""
     if tensor.requires_grad != requires_grad and tensor.is_leaf:
         tensor.requires_grad_(requires_grad)
     if tensor.grad is not grad:
@@ -382,7 +382,7 @@ def put_back_gradient(tensor: Tensor, grad: Tensor | None, requires_grad: bool) 
 
 
 def put_back_hooks(tensor: Tensor, hooks: dict[int, Any]) -> None:
-    """A tensor's hooks."""
+    """Restore the hooks of a tensor."""
     if now := tensor._backward_hooks:
         put_back_dict(Items(now, list(hooks), list(hooks.values())))
 
@@ -391,7 +391,7 @@ INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 def same_bits(first: Tensor, second: Tensor) -> bool:
-    """Whether two tensors hold the same numbers to the last bit, NaN and −0 included.
+    """Whether two tensors have the same values to the last bit, including NaN and −0.
 
     >>> same_bits(torch.tensor([torch.nan]), torch.tensor([torch.nan]))
     True
@@ -404,7 +404,7 @@ def same_bits(first: Tensor, second: Tensor) -> bool:
 
 
 def as_bits(tensor: Tensor) -> Tensor:
-    """A view of a tensor's memory as integers, by which NaN equals NaN and −0 differs from 0."""
+    """The tensor viewed as integers, so that NaN equals NaN and −0 differs from 0."""
     if tensor.is_complex():
         tensor = torch.view_as_real(tensor)
     return tensor.view(INTEGERS[tensor.element_size()])

@@ -1,4 +1,4 @@
-"""What is scored: a model, a batch, and every choice that changes a quantity's value."""
+"""The subject of scoring: a model, a batch, and everything that changes the value of a quantity."""
 
 import time
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from foretell.seeds import derived_seed, own_randomness
 __all__ = ["NO_WEIGHTS", "Found", "Seconds", "Subject", "Unavailable", "gradient", "timed"]
 
 Found = dict[str, Any]
-"""Quantities by name; an `Unavailable` stands for one that does not exist."""
+"""Quantities by name; `Unavailable` for one that is undefined."""
 
 Seconds = dict[str, float]
 """Wall-clock seconds by step."""
@@ -32,7 +32,7 @@ Seconds = dict[str, float]
 
 @dataclass(frozen=True)
 class Unavailable:
-    """In place of a quantity that does not exist for this model and batch: the reason."""
+    """Takes the place of a quantity that is undefined for this model and batch; has the reason."""
 
     why: str
 
@@ -42,7 +42,7 @@ NO_WEIGHTS = Unavailable("the model has no trainable weights that count")
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A model and a batch on one device, and how they are to be run."""
+    """A model and a batch on the same device, and the settings of scoring."""
 
     model: nn.Module
     batch: Batch
@@ -53,11 +53,11 @@ class Subject:
     micro_batch: int | None
     tf32: bool = False
     faster: bool = True
-    """Whether shortcuts are taken that give the same values but for rounding."""
+    """Whether to use optimisations that give the same values up to rounding."""
     verify: bool = False
-    """Whether the curvature is checked by differences of the gradient."""
+    """Whether the curvature is checked against differences of the gradient."""
     state: State | None = None
-    """What the model held before it was first run for this; a subject made from another has its."""
+    """The state of the model before it was first run; a subject made from another one shares it."""
 
     def __post_init__(self) -> None:
         if self.state is None:
@@ -65,17 +65,17 @@ class Subject:
 
     @property
     def device(self) -> torch.device:
-        """Where the batch, and so the computing, is."""
+        """The device of the batch, on which everything is computed."""
         return tensors(self.batch.inputs)[0].device
 
     @cached_property
     def weights(self) -> dict[str, Tensor]:
-        """The parameters that count as weights; a model's own `train` may freeze some."""
+        """The parameters that count as weights; the model's own `train` may freeze some."""
         with own_randomness(self.seed, self.device), self._in_mode(training=True):
             return counted_weights(self.model, self.layers)
 
     def loss_of(self, outputs: Any, targets: Any) -> Tensor:
-        """The loss, a scalar; LossFailed if it is none or cannot be computed."""
+        """The loss, a scalar. Raises LossFailed if it is not a scalar or cannot be computed."""
         try:
             loss = self.loss(outputs, targets)
         except (ForetellError, Undefined) as error:
@@ -99,11 +99,12 @@ class Subject:
 
     @contextmanager
     def undisturbed(self, *parts: object, training: bool = True) -> Iterator[None]:
-        """The model in the mode to be scored in, with a random stream that is the parts' own.
+        """Within the block, the model is in the mode to be scored in, with its own random stream.
 
-        All that it holds is afterwards as it was before the first of them.
+        `parts` determine the random stream. Afterwards, the original state of the model is
+        restored.
         """
-        self.weights  # noqa: B018 - now: the model is put in a mode of its own to tell
+        self.weights  # noqa: B018 - computed now, since this changes the mode of the model
         with (
             own_randomness(derived_seed(self.seed, *parts), self.device),
             self._in_mode(training=training),
@@ -122,7 +123,7 @@ class Subject:
 
 
 def described(value: Any) -> str:
-    """A value in a message: a tensor by type and shape, anything else by its type."""
+    """A description for a message: the type and shape of a tensor, the type of anything else."""
     if isinstance(value, Tensor):
         return f"{str(value.dtype).removeprefix('torch.')} of shape {list(value.shape)}"
     return type(value).__name__
@@ -130,7 +131,7 @@ def described(value: Any) -> str:
 
 @contextmanager
 def timed(seconds: Seconds, step: str, device: torch.device) -> Iterator[None]:
-    """Add the wall-clock time of the block to a step's account."""
+    """Add the wall-clock time of the block to the seconds of a step."""
     start = time.perf_counter()
     yield
     if device.type == "cuda":
@@ -145,10 +146,10 @@ def gradient(
     keep_graph: bool = False,
     create_graph: bool = False,
 ) -> dict[str, Tensor]:
-    """∂value/∂w for every weight, zeros where it does not depend on one.
+    """∂value/∂w for every weight, zeros if it does not depend on a weight.
 
-    Raises Undefined where torch cannot differentiate what the model does, or the model's own
-    backward pass raises something.
+    Raises Undefined if torch cannot differentiate the model, or if the model's own backward pass
+    raises anything.
     """
     keep_graph = keep_graph or create_graph
     grads = differentiated(value, list(weights.values()), keep_graph, create_graph)
@@ -162,10 +163,10 @@ def differentiated(
     create_graph: bool = False,
     grads: list[Tensor] | None = None,
 ) -> tuple[Tensor, ...]:
-    """What `torch.autograd.grad` gives, dense, zeros included; raises Undefined where it cannot.
+    """The dense result of `torch.autograd.grad`, with zeros. Raises Undefined if it fails.
 
-    A backward pass of the model's own within this one adds to the `grad` of its leaves, as it does
-    in training; that is part of the gradient, and the `grad` of before is left alone.
+    If the model itself runs a backward pass within this one, that pass adds to the `grad` of its
+    leaves, as it does in training. This is part of the gradient; the previous `grad` is unchanged.
     """
     try:
         with ExitStack() as back:
@@ -185,8 +186,8 @@ def differentiated(
             added = [leaf.grad if leaf.is_leaf else None for leaf in sources]
         if create_graph and any(grad is not None for grad in added):
             raise Undefined(
-                "the model runs a backward pass of its own within its backward pass, which cannot "
-                "be differentiated"
+                "the model runs a backward pass within its backward pass, which cannot be "
+                "differentiated"
             )
         found = tuple(
             grad if own is None else grad + own for grad, own in zip(found, added, strict=True)

@@ -1,4 +1,4 @@
-"""Models that are wrapped, compiled or scripted: run as the Python they were made from."""
+"""Runs wrapped, compiled or scripted models as the Python code they were made from."""
 
 import sys
 from collections.abc import Iterator
@@ -17,9 +17,10 @@ PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """The module inside torch.compile, DataParallel or DistributedDataParallel: it scores the same.
+    """The module inside torch.compile, DataParallel or DistributedDataParallel.
 
-    Raises ForetellError for a scripted, traced or sharded model, whose inside cannot be seen.
+    It has the same scores. Raises ForetellError for a scripted, traced or sharded model, whose
+    operations or weights cannot be observed.
 
     >>> unwrapped(nn.DataParallel(nn.Linear(2, 3)))
     Linear(in_features=2, out_features=3, bias=True)
@@ -28,19 +29,19 @@ def unwrapped(model: nn.Module) -> nn.Module:
         model = inner
     if isinstance(model, torch.jit.ScriptModule):
         raise ForetellError(
-            f"the model is a {type(model).__name__}, whose operations cannot be seen; give the "
-            "module that it was made from, before torch.jit.script or torch.jit.trace"
+            f"the model is a {type(model).__name__}, whose operations cannot be observed; give "
+            "the module that it was made from, before torch.jit.script or torch.jit.trace"
         )
     if type(model).__name__ == "FullyShardedDataParallel":
         raise ForetellError(
-            "the model is a FullyShardedDataParallel, whose weights are in pieces; give the module "
+            "the model is a FullyShardedDataParallel, whose weights are split; give the module "
             "that it was made from, before it was sharded"
         )
     return model
 
 
 def inside(wrapper: nn.Module) -> nn.Module | None:
-    """What a wrapper was put around; None for any other module."""
+    """The module inside a wrapper; None for any other module."""
     if isinstance(wrapper, PARALLEL):
         module: nn.Module = wrapper.module
         return module
@@ -53,15 +54,15 @@ def inside(wrapper: nn.Module) -> nn.Module | None:
 
 @contextmanager
 def as_written(model: nn.Module) -> Iterator[None]:
-    """Let what a model has inside run as the Python it was made from, where operations are seen.
+    """Within the block, parts of a model run as the Python code they were made from.
 
-    That is any function or module that was compiled, any function that was scripted, whatever is
-    to run in parallel, which then runs where its input is, and attention that would run as one
-    operation.
+    This concerns compiled functions and modules, scripted functions, parallel modules, which then
+    run on the device of their input, and attention that would otherwise run as a single operation.
+    The operations of such parts could not be observed.
     """
     for module in modules_of(model):
         if isinstance(module, PARALLEL):
-            vars(module)["forward"] = module.module  # the model's attributes are put back later
+            vars(module)["forward"] = module.module  # attributes of the model are restored later
     one_operation = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     SCRIPTED.__call__ = as_python
@@ -75,7 +76,7 @@ def as_written(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def eagerly() -> Iterator[None]:
-    """Within the block what torch.compile compiled runs uncompiled."""
+    """Within the block, compiled code runs uncompiled."""
     if "torch._dynamo" not in sys.modules:  # nothing can have been compiled
         yield
         return
@@ -88,9 +89,9 @@ scripted_call = SCRIPTED.__call__
 
 
 def as_python(function: Any, *args: Any, **kwargs: Any) -> Any:
-    """Run the Python that a scripted function was made from; a traced one as it is.
+    """Run the Python code that a scripted function was made from; a traced one runs unchanged.
 
-    A trace has forgotten the branches that its function did not take.
+    A trace does not contain the branches that its function did not take.
     """
     source = getattr(function, "_torchdynamo_inline", None)
     jit: Any = torch.jit
@@ -100,10 +101,10 @@ def as_python(function: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def check_seen(model: nn.Module) -> None:
-    """Raise Undefined if a module within the model is scripted: its operations cannot be seen."""
+    """Raise Undefined if a module within the model is scripted, since it cannot be observed."""
     for name, module in named_modules_of(model):
         if isinstance(module, torch.jit.ScriptModule):
             raise Undefined(
-                f"the operations of {name}, which is scripted, cannot be seen; put the module that "
-                "it was made from in its place"
+                f"the operations of {name}, which is scripted, cannot be observed; replace it by "
+                "the module that it was made from"
             )

@@ -1,4 +1,4 @@
-"""A recurrence costs what its steps cost: twice as many take twice the operations and memory.
+"""The cost of a recurrence is proportional to its number of steps, in operations and memory.
 
 Its curvature is right whichever way it is computed, and the cheaper way is chosen.
 """
@@ -20,7 +20,7 @@ FEATURES, CLASSES = 3, 4
 
 
 class Layer(nn.Module):
-    """A recurrent layer, and a classifier of its last step."""
+    """A recurrent layer, and a classifier of the last step."""
 
     def __init__(self, layer: nn.RNNBase) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Unrolled(nn.Module):
 
 
 def plain(cell: nn.Module, x: Tensor, state: Tensor | None) -> Tensor:
-    """A step of h = tanh(Wx + Vh), and a gate of its own."""
+    """A step of h = tanh(Wx + Vh), with a gate."""
     h = x.new_zeros(len(x), 5) if state is None else state
     both = torch.cat([x, h], 1)
     out: Tensor = h + torch.tanh(cell(both)) * torch.sigmoid(h)
@@ -68,7 +68,7 @@ NETS: dict[str, Callable[[], nn.Module]] = {
 
 
 def net(name: str, steps: int) -> tuple[nn.Module, tuple[Tensor, Tensor]]:
-    """A net in float64 and a batch."""
+    """A network in float64 and a batch."""
     generator = torch.Generator().manual_seed(0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -90,9 +90,9 @@ class Operations(TorchDispatchMode):
 
 
 def work(name: str, steps: int) -> tuple[int, int]:
-    """Operations that the curvature of so many steps takes, and bytes that autograd saves."""
+    """The operations of the curvature for so many steps, and the bytes that autograd saves."""
     model, batch = net(name, steps)
-    saved: dict[int, Tensor] = {}  # held, or the place of one would be another's
+    saved: dict[int, Tensor] = {}  # kept, so that ids are not reused
 
     def pack(tensor: Tensor) -> Tensor:
         saved[tensor.untyped_storage()._cdata] = tensor.detach()
@@ -127,7 +127,7 @@ def test_the_curvature_is_that_of_a_double_backward(name: str, steps: int) -> No
 
 @pytest.mark.parametrize("name", [name for name in NETS if name != "LSTMCell"])
 def test_the_cheaper_way_is_chosen_and_said(name: str) -> None:
-    """An LSTM's cell has two results that depend on each other, and no tangents at all."""
+    """An LSTM cell has two results that depend on each other, so it has no tangents."""
     assert "tangents" in explain("grasp", *net(name, 3)).curvature
     many = explain("grasp", *net(name, 300)).curvature
     assert many.startswith("double backward, since it is cheaper for"), many

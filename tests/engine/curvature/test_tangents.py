@@ -1,7 +1,7 @@
-"""Curvature along the weights, operation by operation, against a plain double backward.
+"""The curvature along the weights, for each operation, compared with a plain double backward.
 
-An operation without a tangent rule must fall back; one with a rule, or differentiated twice on its
-own, must be right. Either way the other scores must not notice.
+An operation without a rule for tangents must fall back to a double backward; one with a rule, or
+with two gradients of its own, must be right. The other scores must not change in either case.
 """
 
 from collections.abc import Callable
@@ -21,33 +21,33 @@ Change = Callable[[Tensor], Tensor]
 
 
 def add_in_place(h: Tensor) -> Tensor:
-    """+= of another tensor that depends on the weights, its own result seen again."""
+    """+= of another tensor that depends on the weights; the result is used again."""
     again = h
     h += h.tanh()
     return h * again
 
 
 def added_twice(h: Tensor) -> Tensor:
-    """In place, with itself."""
+    """An in-place sum with itself."""
     h += h
     return h
 
 
 def relu_as_a_statement(h: Tensor) -> Tensor:
-    """Its result is not looked at."""
+    """The result of the call is not used."""
     F.relu_(h)
     return h
 
 
 def relu_under_a_view(h: Tensor) -> Tensor:
-    """A view made before the base is overwritten."""
+    """A view is created before its base is overwritten."""
     view = h.flatten(1)
     F.relu_(h)
     return view * view
 
 
 def relu_of_a_view(h: Tensor) -> Tensor:
-    """The base seen after a view of it is overwritten."""
+    """The base is used after a view of it was overwritten."""
     F.relu_(h.view(len(h), -1))
     return h * 3.0
 
@@ -60,27 +60,27 @@ def partly_overwritten(h: Tensor) -> Tensor:
 
 
 def scaled_by_a_constant(h: Tensor) -> Tensor:
-    """A statistic that is not differentiated."""
+    """A statistic is not differentiated."""
     with torch.no_grad():
         scale = h.mean() + 1
     return h * scale
 
 
 def shared_then_overwritten(h: Tensor) -> Tensor:
-    """A sum with a constant, whose tangent is the other term's own."""
+    """A sum with a constant, whose tangent is that of the other term."""
     shifted = h + 1.0
     F.relu6(shifted, inplace=True)
     return shifted * h
 
 
 def gated(h: Tensor) -> Tensor:
-    """Two halves of the channels."""
+    """One half of the channels gates the other."""
     one, other = h.chunk(2, 1)
     return one * torch.sigmoid(other)
 
 
 class Normed(nn.Module):
-    """A normalisation of what may be used elsewhere too."""
+    """A normalisation whose input may also be used elsewhere."""
 
     def __init__(self, run: Callable[[nn.Module, Tensor], Tensor], conv: bool = False) -> None:
         super().__init__()
@@ -89,12 +89,12 @@ class Normed(nn.Module):
         self.run = run
 
     def forward(self, h: Tensor) -> Tensor:
-        """What `run` makes of it."""
+        """Apply `run`."""
         return self.run(self, h)
 
 
 def twice(norm: nn.Module, h: Tensor) -> Tensor:
-    """Both calls read the same tangent, which neither may write over."""
+    """Both calls read the same tangent, so neither may overwrite it."""
     out: Tensor = norm(h) + norm(h) * 2
     return out
 
@@ -218,7 +218,7 @@ class Net(nn.Module):
 
 
 def net(name: str) -> tuple[nn.Module, tuple[Tensor, Tensor]]:
-    """The net of an operation in float64, and its batch."""
+    """The network of an operation in float64, and its batch."""
     generator = torch.Generator().manual_seed(sum(name.encode()))
     images = normal(3, 6, 6)(generator)
     labels = torch.randint(CLASSES, (len(images),), generator=generator)
@@ -236,7 +236,7 @@ def test_grasp_is_that_of_a_double_backward_and_the_others_do_not_notice(name: s
     scores = score(model, (images, labels), ["grasp", *others])
     case = Case(lambda: model, normal(3, 6, 6), tuple(counted_weights(model)))
     expected = TWINS["grasp"](case, model, images, labels)
-    limit = 1e-7 if name == "Hardsigmoid" else 1e-9  # PyTorch's has 1/6 in float32
+    limit = 1e-7 if name == "Hardsigmoid" else 1e-9  # PyTorch's Hardsigmoid has 1/6 in float32
     assert scores["grasp"].value == pytest.approx(expected, rel=limit, abs=0)
     assert scores["grasp"].why is None
     without = score(model, (images, labels), others)

@@ -1,4 +1,4 @@
-"""Pictures with their channels side by side: the same scores, and no model is misled."""
+"""Channels-last images give the same scores, and models that depend on the layout are detected."""
 
 from collections.abc import Callable
 
@@ -28,7 +28,7 @@ def last(x: Tensor) -> Tensor:
 
 @pytest.fixture
 def turn(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
-    """Turns all pictures, of any type and number of channels, or none."""
+    """A function that turns all images channels-last, of any type and size, or none."""
 
     def choose(turned: bool) -> None:
         monkeypatch.setattr(layout, "pays", lambda x, *_, **__: turned and x.ndim == 4)
@@ -50,7 +50,7 @@ def test_every_score_is_the_same_in_both_layouts(name: str, turn: Callable[[bool
 def test_torchs_own_normalisation_of_turned_pictures_gives_the_same(
     name: str, turn: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on a GPU."""
+    """This is what runs on a GPU."""
     model, batch = make(name, torch.float64)
     turn(False)
     plain = score(model, batch, ALL)
@@ -66,7 +66,7 @@ def assert_same(plain: dict[str, Score], turned: dict[str, Score]) -> None:
 
 
 class Tells(nn.Module):
-    """A small network that does something to its first convolution's output."""
+    """A small network that applies a function to the output of its first convolution."""
 
     def __init__(self, act: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -227,7 +227,7 @@ def test_channels_are_summed_and_spread_in_either_order(
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_normalisations_tangent_and_its_gradient(own: bool, pushed: bool, turned: bool) -> None:
     if not own and not pushed:
-        return  # no tangent at all
+        return  # there is no tangent
     x, c = drawn(4, 3, 4, 2), drawn(4, 3, 4, 2, seed=1)
     u = drawn(4, 3, 4, 2, seed=2) if pushed else None
     gamma, eps = drawn(3, seed=3), 0.01

@@ -1,4 +1,4 @@
-"""Average pools as convolutions against torch's own, with every setting."""
+"""Average pools as convolutions, compared with torch's own for every setting."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Tapped outputs: the Taylor terms of each layer against a computation by hand."""
+"""Layer outputs: the Taylor terms of each layer compared with a direct computation."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ N = 4
 
 
 def terms(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
-    """What the engine taps for a loss that is the mean output."""
+    """The terms that the engine records for a loss that is the mean output."""
     batch = (inputs, torch.zeros(N))
     subject = as_subject(model, batch, 0, ScoreSettings(loss=lambda out, _: out.mean()))
     found: dict[str, Tensor] = loss_pass(subject, {"taylor"}, {})["taylor"]
@@ -23,19 +23,19 @@ def terms(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
 
 
 class Layer(nn.Module):
-    """One layer and what is done to its output."""
+    """A layer, and a function of its output."""
 
     def __init__(self, layer: nn.Module, after: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
         self.layer, self.after = layer, after
 
     def forward(self, x: Tensor) -> Tensor:
-        """One number a sample."""
+        """One number per sample."""
         return self.after(self.layer(x)).flatten(1).square().sum(1)
 
 
 def by_hand(layer: nn.Module, x: Tensor, after: Callable[[Tensor], Tensor], channel: int) -> Tensor:
-    """Σ over positions of a · ∂L/∂a with a copied before anything can overwrite it."""
+    """Σ over positions of a · ∂L/∂a, with a copied before anything can overwrite it."""
     a = layer(x).detach().requires_grad_()
     after(a.clone()).flatten(1).square().sum(1).mean().backward()
     assert a.grad is not None
@@ -45,7 +45,7 @@ def by_hand(layer: nn.Module, x: Tensor, after: Callable[[Tensor], Tensor], chan
 
 
 def scaled_in_place(a: Tensor) -> Tensor:
-    """Written over by a statement whose result is not used."""
+    """The output is overwritten by a statement whose result is not used."""
     a *= 3.0
     return a
 
@@ -86,7 +86,7 @@ def test_a_layer_used_twice_counts_twice() -> None:
 
 
 def test_windows_folded_into_the_batch_belong_to_their_sample() -> None:
-    """Two windows of three numbers a sample, as in Swin."""
+    """There are two windows of three numbers per sample, as in Swin."""
 
     class Windows(nn.Module):
         """A linear layer over the halves of each sample."""
@@ -96,7 +96,7 @@ def test_windows_folded_into_the_batch_belong_to_their_sample() -> None:
             self.layer = nn.Linear(3, 5)
 
         def forward(self, x: Tensor) -> Tensor:
-            """One number a sample."""
+            """One number per sample."""
             return self.layer(x.reshape(2 * len(x), 3)).reshape(len(x), -1).square().sum(1)
 
     model, x = Windows(), torch.randn(N, 6)
@@ -116,7 +116,7 @@ def test_recurrent_and_attention_outputs_have_a_row_a_sample(batch_first: bool) 
             self.attend = nn.MultiheadAttention(4, 2, batch_first=batch_first)
 
         def forward(self, x: Tensor) -> Tensor:
-            """One number a sample."""
+            """One number per sample."""
             h, _ = self.gru(x if batch_first else x.transpose(0, 1))
             out, _ = self.attend(h, h, h, need_weights=False)
             return out.sum((1, 2) if batch_first else (0, 2))

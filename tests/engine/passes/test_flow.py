@@ -1,4 +1,4 @@
-"""What flows: absolute parameters, buffers as they are, and nothing that was not seen."""
+"""The flow takes absolute values of parameters, keeps buffers, and must observe everything."""
 
 import re
 import warnings
@@ -18,14 +18,14 @@ BATCH = (TOKENS, torch.arange(4) % 3)
 
 
 def values(model: nn.Module, proxies: list[str] = FLOWS) -> list[float]:
-    """The scores; all defined."""
+    """The scores, which must all be defined."""
     found = score(model.double(), BATCH, proxies)
     assert not [one.why for one in found.values() if one.why]
     return [one.value for one in found.values()]
 
 
 class Constant(nn.Module):
-    """Uses something that is no parameter, held as a buffer or as a plain attribute."""
+    """A network with a constant that is a buffer or a plain attribute."""
 
     def __init__(self, held: Tensor, use: Callable[[Tensor, Tensor], Tensor], buffer: bool) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ def test_a_buffer_is_what_it_is_as_an_attribute(kind: str) -> None:
 
 
 class Swish(torch.autograd.Function):
-    """The usual activation that keeps little, its derivative written by hand."""
+    """Swish with a hand-written derivative that saves little."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ class Swish(torch.autograd.Function):
 
 
 class Attend(torch.autograd.Function):
-    """Attention with its derivative by hand, which the flow would spread evenly."""
+    """Attention with a hand-written derivative; the flow would make it uniform."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ class Again(torch.autograd.Function):
 
 
 class Deep(nn.Module):
-    """Layers with something of the user's own between them."""
+    """Layers with a user's function between them."""
 
     def __init__(self, between: Callable[[Tensor], Tensor], depth: int = 2) -> None:
         super().__init__()
@@ -165,7 +165,7 @@ def test_a_backward_pass_that_runs_a_part_again_sees_the_absolute_weights() -> N
 
 
 def traced(x: Tensor) -> Tensor:
-    """A function that torch.jit.trace has recorded."""
+    """A function that torch.jit.trace records."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         recorded: Tensor = torch.jit.trace(torch.nn.functional.silu, torch.ones(2))(x)
@@ -173,7 +173,7 @@ def traced(x: Tensor) -> Tensor:
 
 
 def grown(model: nn.Module) -> nn.Module:
-    """With weights so large that many layers leave all floats behind."""
+    """The model with weights so large that several layers exceed the range of floats."""
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(1e6)
@@ -183,11 +183,11 @@ def grown(model: nn.Module) -> nn.Module:
 UNSEEN: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "beyond floats": (
         lambda: grown(Deep(Swish.apply, 90)),
-        "derivative of its own.* beyond floats",
+        "custom derivative.* exceeds the range",
     ),
-    "replaced within": (lambda: Deep(Attend.apply), "derivative of its own.* leaves out"),
-    "bypassed within": (lambda: Solved(nn.LayerNorm(6), True), "derivative of its own.* leaves"),
-    "traced": (lambda: Deep(traced), "out of sight"),
+    "replaced within": (lambda: Deep(Attend.apply), "custom derivative.* replaces"),
+    "bypassed within": (lambda: Solved(nn.LayerNorm(6), True), "custom derivative.* replaces"),
+    "traced": (lambda: Deep(traced), "cannot be observed"),
 }
 
 

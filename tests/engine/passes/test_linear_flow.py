@@ -1,4 +1,4 @@
-"""SynFlow's linear flow against integers, which are exact and have no largest one."""
+"""The flow of SynFlow compared with Python integers, which are exact and unlimited."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -19,11 +19,11 @@ Vector = list[int]
 
 SYNFLOWS = ("synflow", "synflow_reference")
 DIGITS = {torch.float32: 1e-6, torch.float64: 1e-12}
-"""Relative, of a logarithm."""
+"""The relative tolerance of a logarithm."""
 
 
 def synflow(model: nn.Module, shape: Sequence[int], proxy: str = "synflow") -> float:
-    """The score of a model for two inputs of a shape."""
+    """The score of a model for two inputs of a given shape."""
     dtype = next(model.parameters()).dtype
     batch = (torch.zeros(2, *shape, dtype=dtype), torch.zeros(2, dtype=torch.long))
     found = score(model, batch, proxy)[proxy]
@@ -32,7 +32,7 @@ def synflow(model: nn.Module, shape: Sequence[int], proxy: str = "synflow") -> f
 
 
 def whole_numbers(model: nn.Module, largest: int, seed: int = 0) -> nn.Module:
-    """The model with weights that are integers between 1 and `largest`, in sign as they fall."""
+    """The model with random integer weights of magnitude 1 to `largest`."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -60,7 +60,7 @@ def transposed(matrix: Matrix) -> Matrix:
 
 
 def exact_chain(layers: list[nn.Linear]) -> int:
-    """Σ w · ∂R/∂w of linear layers with ReLUs between them, exactly."""
+    """Σ w · ∂R/∂w of linear layers with ReLUs between them, computed exactly."""
     parts = [absolute(layer) for layer in layers]
     values = [[1] * layers[0].in_features]
     for weight, bias in parts:
@@ -76,13 +76,13 @@ def exact_chain(layers: list[nn.Linear]) -> int:
 
 
 def chain(depth: int, width: int, *, bias: bool, activation: Callable[[], nn.Module]) -> Any:
-    """Linear layers with activations between them."""
+    """Linear layers with activation functions between them."""
     layers = [nn.Linear(width, width, bias=bias) for _ in range(depth)]
     return nn.Sequential(*(part for layer in layers for part in (layer, activation())))[:-1]
 
 
 def linear_layers(model: nn.Module) -> list[nn.Linear]:
-    """Those of a model, in order."""
+    """The linear layers of a model, in order."""
     return [module for module in model.modules() if isinstance(module, nn.Linear)]
 
 
@@ -108,7 +108,7 @@ def test_four_hundred_layers_beyond_all_floats(dtype: torch.dtype, bias: bool, p
 
 
 class Blocks(nn.Module):
-    """Residual blocks h + W₂ relu(W₁ h), summed in one of several ways."""
+    """Residual blocks h + W₂ relu(W₁ h), added in one of several ways."""
 
     def __init__(self, depth: int, width: int, add: Callable[[Tensor, Tensor], Tensor]) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class Blocks(nn.Module):
 
 
 def exact_blocks(model: Blocks) -> int:
-    """Σ w · ∂R/∂w of the blocks, exactly."""
+    """Σ w · ∂R/∂w of the blocks, computed exactly."""
     width = model.first[0].in_features
     h, steps = [1] * width, []
     for first, second in zip(model.first, model.second, strict=True):
@@ -142,19 +142,19 @@ def exact_blocks(model: Blocks) -> int:
 
 
 def in_place(out: Tensor, h: Tensor) -> Tensor:
-    """A statement whose result is not looked at."""
+    """An in-place sum whose result is not used."""
     out.add_(h)
     return out
 
 
 def augmented(out: Tensor, h: Tensor) -> Tensor:
-    """+= on the block's output."""
+    """+= on the output of the block."""
     out += h
     return out
 
 
 def stacked(out: Tensor, h: Tensor) -> Tensor:
-    """By stacking and summing."""
+    """A sum of stacked tensors."""
     return torch.stack([out, h]).sum(0)
 
 
@@ -182,7 +182,7 @@ def test_three_hundred_residual_blocks_beyond_all_floats(add: str) -> None:
 
 @pytest.mark.parametrize("power", [10, 40, 100])
 def test_very_small_weights_lose_nothing(power: int) -> None:
-    """Weights of 2^-power times an integer: the flow is 2^(-power · depth) times the integers'."""
+    """With weights of 2^-power times an integer, the flow is 2^(-power · depth) times as large."""
     model = whole_numbers(chain(60, 3, bias=False, activation=nn.ReLU), 9)
     exact = exact_chain(linear_layers(model))
     with torch.no_grad():
@@ -194,7 +194,7 @@ def test_very_small_weights_lose_nothing(power: int) -> None:
 
 @pytest.mark.parametrize("add", ["out + h", "out.add_(h)", "stack and sum"])
 def test_small_flows_are_summed_as_small_flows(add: str) -> None:
-    """Blocks that scale by 2^-40 each, at depths where no float holds the flow."""
+    """Each block scales by 2^-40, at depths at which no float represents the flow."""
     blocks = Blocks(40, 3, SUMS[add])
     whole_numbers(blocks, 9)
     exact = exact_blocks(blocks)
@@ -209,7 +209,7 @@ def test_small_flows_are_summed_as_small_flows(add: str) -> None:
 
 
 def exact_blocks_value(model: Blocks) -> Vector:
-    """The blocks' output for ones, exactly."""
+    """The output of the blocks for ones, computed exactly."""
     h = [1] * model.first[0].in_features
     for first, second in zip(model.first, model.second, strict=True):
         out = product(absolute(second)[0], product(absolute(first)[0], h))
@@ -228,7 +228,7 @@ IDENTITIES: dict[str, Callable[[], nn.Module]] = {
 @pytest.mark.parametrize("dtype", DIGITS)
 @pytest.mark.parametrize("name", IDENTITIES)
 def test_activations_pass_on_what_is_beyond_all_floats(name: str, dtype: torch.dtype) -> None:
-    """Weights so large that each of these functions is the identity from the first layer on."""
+    """The weights are so large that each function is the identity from the first layer on."""
     model = whole_numbers(chain(300, 3, bias=False, activation=IDENTITIES[name]), 9)
     with torch.no_grad():
         for layer in linear_layers(model):
@@ -239,7 +239,7 @@ def test_activations_pass_on_what_is_beyond_all_floats(name: str, dtype: torch.d
 
 
 class Gated(nn.Module):
-    """A chain whose last output is multiplied by a gate of itself."""
+    """A chain whose last output is multiplied by a gate computed from it."""
 
     def __init__(self, gate: Callable[[Tensor], Tensor], depth: int) -> None:
         super().__init__()
@@ -262,7 +262,7 @@ GATES: dict[str, Callable[[Tensor], Tensor]] = {
 @pytest.mark.parametrize("depth", [3, 400])
 @pytest.mark.parametrize("gate", GATES)
 def test_an_open_gate_lets_everything_through(gate: str, depth: int) -> None:
-    """Weights of 1000 and more: from the first layer on the gate is one to the last bit."""
+    """Weights are at least 1000, so from the first layer on, the gate is one to the last bit."""
     model = Gated(GATES[gate], depth)
     whole_numbers(model, 9)
     with torch.no_grad():
@@ -274,7 +274,7 @@ def test_an_open_gate_lets_everything_through(gate: str, depth: int) -> None:
 
 @pytest.mark.parametrize("function", ["sigmoid", "gelu", "silu", "softplus"])
 def test_a_nonlinear_function_is_taken_at_the_true_value(function: str) -> None:
-    """One layer up, one down, so that the function sees neither zero nor infinity."""
+    """One layer scales up and one down, so that the function sees neither zero nor infinity."""
     model = nn.Sequential(nn.Linear(1, 1, bias=False), Named(function), nn.Linear(1, 1, bias=False))
     with torch.no_grad():
         model[0].weight.fill_(-0.75)
@@ -325,7 +325,7 @@ def test_a_path_around_a_dead_layer_still_flows(proxy: str) -> None:
 
 @pytest.mark.parametrize("proxy", SYNFLOWS)
 def test_a_dead_channel_beside_an_enormous_one_stays_dead(proxy: str) -> None:
-    """Sigmoid of nothing is a half, also where its neighbour is beyond all floats."""
+    """Sigmoid of zero is a half, even if another channel exceeds the range of floats."""
     model = nn.Sequential(
         chain(200, 2, bias=False, activation=nn.ReLU), nn.Sigmoid(), nn.Linear(2, 1, bias=False)
     )
@@ -333,7 +333,7 @@ def test_a_dead_channel_beside_an_enormous_one_stays_dead(proxy: str) -> None:
         for layer in linear_layers(model):
             layer.weight.copy_(torch.tensor([[1000.0, 0.0], [0.0, 0.0]])[: layer.out_features])
         model[2].weight.copy_(torch.tensor([[0.0, 3.0]]))
-    # only the last layer's second weight carries flow: 3 · sigmoid(0); nothing reaches the others
+    # only the second weight of the last layer carries flow, 3 · sigmoid(0)
     assert synflow(model, [2], proxy) == pytest.approx(math.log(1.5), rel=1e-6)
 
 
@@ -374,7 +374,7 @@ def test_signs_do_not_count() -> None:
 
 
 class Functional(nn.Module):
-    """BatchNorm called as a function, so that no module gives it away."""
+    """BatchNorm called as a function, so that it is not visible as a module."""
 
     def __init__(self, norm: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -401,7 +401,7 @@ def test_functional_batch_norm_is_bypassed_too(norm: Callable[[Tensor], Tensor])
 
 
 def test_an_in_place_function_after_a_bypassed_norm_is_safe() -> None:
-    """The bypass must not hand out the convolution's own output, which its bias shares."""
+    """The bypass must not return the output of the convolution itself, which may be overwritten."""
     norm, act = nn.BatchNorm2d(4), nn.SiLU(inplace=True)
     torch_order = nn.Sequential(conv(3, 4), norm, act, *head(4))
     without = nn.Sequential(torch_order[0], nn.SiLU(), *torch_order[3:])
@@ -409,7 +409,7 @@ def test_an_in_place_function_after_a_bypassed_norm_is_safe() -> None:
 
 
 def test_the_mark_of_the_reference_is_honoured() -> None:
-    """A BatchNorm marked as kept stays in synflow_reference, and only there."""
+    """A BatchNorm marked as kept remains in synflow_reference, and only there."""
     model, batch = make("conv_bn_relu", torch.float64)
     plain = {name: score(model, batch, name)[name].value for name in SYNFLOWS}
     assert plain["synflow"] == plain["synflow_reference"]
@@ -459,7 +459,7 @@ def test_a_computed_weight_carries_its_exponent_too(power: int) -> None:
 
 @pytest.mark.parametrize("shrink", [False, True], ids=["enormous", "tiny"])
 def test_a_number_added_to_what_no_float_holds(shrink: bool) -> None:
-    """Beyond all floats x + 1 is x; below them it is 1, and nothing of x is left to flow."""
+    """Above the range of floats, x + 1 is x; below it, x + 1 is 1, and nothing of x flows."""
     body = chain(60, 2, bias=False, activation=nn.ReLU)
     with torch.no_grad():
         for layer in linear_layers(body):
@@ -484,12 +484,12 @@ class PlusOne(nn.Module):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_what_a_mask_excludes_has_no_share_however_the_mask_is_written(dtype: torch.dtype) -> None:
-    """As minus infinity or as the smallest float, alone or added to a logit."""
+    """The mask is minus infinity or the smallest float, alone or added to a logit."""
     smallest = torch.finfo(dtype).min
     for mask in (-math.inf, smallest, smallest / 4 * 3):
         logits = torch.tensor([[3.0, mask, -2.0, mask + 5.0]], dtype=dtype)
         assert even_softmax(logits, -1).tolist() == [[0.5, 0.0, 0.5, 0.0]]
-    low = torch.tensor([[-1e4, smallest / 4, 0.0, 7.0]], dtype=dtype)  # low, but no mask
+    low = torch.tensor([[-1e4, smallest / 4, 0.0, 7.0]], dtype=dtype)  # low, but not a mask
     assert even_softmax(low, -1).tolist() == [[0.25] * 4]
     masked = torch.full((2, 3), -math.inf, dtype=dtype)  # nothing to attend to
     assert even_softmax(masked).tolist() == [[0.0] * 3] * 2

@@ -1,4 +1,4 @@
-"""Watch for the last features before they are pooled, and for what BatchNorm divides by."""
+"""Records the last features before they are pooled, and the variances that BatchNorm uses."""
 
 from typing import Any
 
@@ -13,10 +13,10 @@ __all__ = ["FeatureWatch"]
 
 
 class FeatureWatch(Observer):
-    """Notes the input of the latest pooling of whole maps, and each BatchNorm's variances.
+    """Records the input of the last pooling of whole maps, and the variances of each BatchNorm.
 
-    Pooling is any adaptive average pooling, an average pooling down to one value, and a mean over
-    all axes but the samples' and the channels'.
+    A pooling is an adaptive average pooling, an average pooling to a single value, or a mean over
+    all axes except those of samples and channels.
     """
 
     def __init__(self) -> None:
@@ -36,14 +36,14 @@ class FeatureWatch(Observer):
         return None
 
     def _keep(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Keep a copy of what is pooled: it may be overwritten."""
+        """Keep a copy of the input of a pooling, which may be overwritten."""
         self.features = (args[0] if args else kwargs["input"]).clone()
 
 
 def averages_maps(
     input: Tensor, dim: Any = None, keepdim: bool = False, *, axis: Any = None, **_: Any
 ) -> bool:
-    """Whether a mean is over all axes but the samples' and the channels'.
+    """Whether a mean is over all axes except those of samples and channels.
 
     Over a sequence `[N, T, C]`, a mean that keeps its axis belongs to a normalisation.
 
@@ -58,7 +58,7 @@ def averages_maps(
 
 
 def variances(call: NormCall) -> Tensor:
-    """What it divides each channel's square by, without its ε."""
+    """The variance of each channel that a BatchNorm uses, without ε."""
     if call.training or call.running_var is None:
         return torch.var(call.input, [0, *range(2, call.input.ndim)], correction=0)
     return call.running_var.clone()

@@ -1,4 +1,4 @@
-"""The passes: each computes its quantities once, whoever asked for them."""
+"""The passes: each computes its quantities once for all proxies that need them."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,7 @@ Pass = Callable[[Subject, set[str], Seconds], Found]
 
 
 def read_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
-    """`parameters` and `weights`, views of the model's own tensors, and `targets`."""
+    """`parameters` and `weights`, which share memory with the model's tensors, and `targets`."""
     with timed(seconds, "read", subject.device):
         weights = {name: weight.detach() for name, weight in subject.weights.items()}
         parameters = {name: p.detach() for name, p in subject.model.named_parameters()}
@@ -46,13 +46,13 @@ PASSES: dict[str, Pass] = {
     "gaussian": gaussian_pass,
     "blocks": blocks_pass,
 }
-"""The passes by name; `quantities.py` says which steps and quantities are each one's."""
+"""The passes by name; `quantities.py` assigns steps and quantities to them."""
 
 
 HOW = {
     "read": "at all",
-    "count": "under a counter of FLOPs",
-    "loss": "while its operations are watched",
+    "count": "with a FLOP counter",
+    "loss": "while its operations are observed",
     "flow": "with absolute weights on one sample of ones",
     "reference_flow": "with absolute weights on one sample of ones",
     "normed_flow": "in float64 with absolute weights on one sample of ones",
@@ -60,31 +60,31 @@ HOW = {
     "gaussian": "with weights and inputs drawn from N(0, 1)",
     "blocks": "on noise with Kaiming weights",
 }
-"""In which way each pass runs the model, to say why it could not."""
+"""How each pass runs the model, for the reason if it fails."""
 
 
 REPLACING = {"flow", "reference_flow", "normed_flow", "gaussian", "blocks"}
-"""They run the model with other tensors or operations in the place of its own."""
+"""Passes that replace tensors or operations of the model."""
 
 
 def found_by(name: str, subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
-    """The wanted quantities of one pass; where it cannot run, the reason in place of each.
+    """The wanted quantities of one pass, or the reason for each if the pass cannot run.
 
-    Raises ForetellError for what concerns every pass: the model does not run on the batch however
-    it is run, the loss cannot be computed of its outputs, or an argument does not fit them; and
-    OutOfMemory, since what a score is may not depend on the memory that happens to be free.
+    Raises ForetellError for failures that affect every pass: the model does not run on the batch at
+    all, or the loss cannot be computed from its outputs. Raises OutOfMemory, since a score must not
+    depend on the memory that happens to be free.
     """
     return within_memory(
         lambda: found_or_why(name, subject, wanted, seconds),
         lambda: OutOfMemory(
-            f"out of memory when the model is run {HOW[name]}, which micro-batches do not change; "
-            "use a larger device"
+            f"out of memory when the model is run {HOW[name]}, where micro-batches do not help; "
+            "use a device with more memory"
         ),
     )
 
 
 def found_or_why(name: str, subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
-    """The wanted quantities of one pass; where it cannot run, the reason in place of each."""
+    """The wanted quantities of one pass, or the reason for each if the pass cannot run."""
     try:
         if name in REPLACING:
             check_seen(subject.model)
@@ -98,7 +98,7 @@ def found_or_why(name: str, subject: Subject, wanted: set[str], seconds: Seconds
 
 
 def check_runs(subject: Subject, *, with_loss: bool) -> None:
-    """Raise ModelFailed if the model does not run on the whole batch when nothing is changed."""
+    """Raise ModelFailed if the unchanged model does not run on the whole batch."""
     with subject.undisturbed("check"), torch.enable_grad():
         outputs = call(subject.model, {}, subject.batch.each(torch.clone))
         if with_loss:
@@ -106,7 +106,7 @@ def check_runs(subject: Subject, *, with_loss: bool) -> None:
 
 
 def next_step(error: ModelFailed) -> str:
-    """What the user could change, where the complaint shows it."""
+    """What the user could change, if the message of the model shows it."""
     if any(word in error.complaint for word in ("dtype", "Double", "double")):
-        return "; let it make its tensors in the type of its input (x.new_zeros)"
+        return "; let it create its tensors in the type of its input (x.new_zeros)"
     return ""

@@ -1,4 +1,4 @@
-"""What a forward pass computes, counted on shapes alone where the model runs without values."""
+"""Counts of a forward pass, computed from shapes alone if the model runs without values."""
 
 import math
 from collections.abc import Callable
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def count_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
-    """What is counted of a forward pass, from shapes alone where the model runs without values."""
+    """The counts in `wanted`, computed from shapes alone if the model runs without values."""
     with timed(seconds, "count", subject.device):
         found: Found = {}
         if "forward_flops" in wanted:
@@ -51,9 +51,9 @@ def of_use(subject: Subject, used: Used | None) -> Found:
 
 
 def in_some_way(subject: Subject, count: Callable[[Subject, Batch, dict[str, Tensor]], T]) -> T:
-    """What is counted on shapes, else on two samples, else on the whole batch.
+    """The result of `count` on shapes, otherwise on two samples, otherwise on the whole batch.
 
-    A model needs real samples if it reads values or makes tensors on a device of its own, and the
+    A model needs real samples if it reads values or creates tensors on a fixed device, and the
     whole batch if its samples are the nodes of one graph.
     """
     own = dict(subject.model.named_parameters()) | dict(subject.model.named_buffers())
@@ -66,12 +66,12 @@ def in_some_way(subject: Subject, count: Callable[[Subject, Batch, dict[str, Ten
 
 
 def shape_only(tensor: Tensor) -> Tensor:
-    """The tensor's shape and type without its values."""
+    """A tensor with the same shape and type, without values."""
     return tensor.detach().to("meta")
 
 
 def flops_of(subject: Subject, batch: Batch, replacements: dict[str, Tensor]) -> int:
-    """FLOPs a sample of one forward pass."""
+    """FLOPs per sample of one forward pass."""
     counter = FlopCounterMode(display=False, custom_mapping=MORE)
     run(subject, batch, replacements, counter)
     return int(counter.get_total_flops()) // len(batch)
@@ -98,13 +98,13 @@ def run(
 ) -> Any:
     """The outputs of one forward pass under a counter.
 
-    Gradients are on, as in training: some models differentiate on their way.
+    Gradients are enabled, since some models differentiate in their forward pass.
     """
     with (
         subject.undisturbed("count"),
         torch.enable_grad(),
         sdpa_kernel(SDPBackend.MATH),
-        differentiable_recurrence(),  # by the products it is made of
+        differentiable_recurrence(),  # runs as single products, which are counted
         counter,
     ):
         return call(subject.model, replacements, batch)
@@ -114,7 +114,7 @@ Shape = torch.Size
 
 
 def vector_flops(first: Shape, second: Shape, *_: Any, **__: Any) -> int:
-    """Of a matrix–vector or an inner product: 2 for each number of the larger.
+    """FLOPs of a matrix–vector or inner product: 2 per number of the larger factor.
 
     >>> vector_flops(Shape([4, 3]), Shape([3]))
     24
@@ -123,12 +123,12 @@ def vector_flops(first: Shape, second: Shape, *_: Any, **__: Any) -> int:
 
 
 def added_vector_flops(_: Shape, matrix: Shape, vector: Shape, *__: Any, **___: Any) -> int:
-    """Of a matrix–vector product that is added to something."""
+    """FLOPs of a matrix–vector product that is added to a vector."""
     return vector_flops(matrix, vector)
 
 
 def added_products_flops(_: Shape, first: Shape, second: Shape, *__: Any, **___: Any) -> int:
-    """Of a batch of matrix products that are added up."""
+    """FLOPs of a batch of matrix products that are summed."""
     return 2 * first.numel() * second[-1]
 
 
@@ -143,7 +143,9 @@ def trilinear_flops(
     *_: Any,
     **__: Any,
 ) -> int:
-    """Of a bilinear layer: the first product, summed where the third factor has no axis, then it.
+    """FLOPs of a bilinear layer: of the product of two factors, and of that with the third.
+
+    Axes that the third factor does not have are summed first.
 
     >>> trilinear_flops(  # two samples, 4 outputs of 6 times 5 features
     ...     Shape([2, 6]), Shape([4, 6, 5]), Shape([2, 5]), [1, 3], [0], [1, 2], [2, 3])
@@ -164,11 +166,11 @@ def trilinear_flops(
 
 
 def sparse_flops(_: Any, sparse: Tensor, dense: Tensor, *__: Any, **___: Any) -> int:
-    """Of a sparse matrix times a dense one: its entries alone."""
+    """FLOPs of a sparse matrix times a dense one: only its entries count."""
     return 2 * sparse._nnz() * dense.shape[-1]
 
 
-sparse_flops._get_raw = True  # type: ignore[attr-defined]  # it is given tensors, not shapes
+sparse_flops._get_raw = True  # type: ignore[attr-defined]  # it takes tensors, not shapes
 
 
 aten = torch.ops.aten
@@ -181,4 +183,4 @@ MORE: dict[Any, Callable[..., int]] = {
     aten._trilinear: trilinear_flops,
     aten._sparse_addmm: sparse_flops,
 }
-"""Products that torch's counter leaves out, and their FLOPs by the arguments' shapes."""
+"""Products that torch's counter omits, and functions of the arguments' shapes for their FLOPs."""

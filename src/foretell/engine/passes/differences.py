@@ -1,7 +1,7 @@
-"""An independent check of Hw: the derivative of the gradient along the weights, by differences.
+"""An independent check of Hw by differences of the gradient along the weights.
 
-Hw is d/dt at t = 1 of the gradient at the weights t·w, however it was computed. Two gradients at
-w(1 ± h), in float64, give it to many digits. They know nothing of tangents or second derivatives.
+Hw is d/dt at t = 1 of the gradient at the weights t·w. Two gradients in float64, at the weights
+w(1 ± h), give it to many digits, without tangents or second derivatives.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,19 +20,19 @@ from foretell.errors import Undefined
 __all__ = ["disagreement"]
 
 Run = Callable[[Subject, set[str]], Found]
-"""Computes quantities of a subject, as the pass does for its score."""
+"""A function that computes quantities of a subject in the same way as for its scores."""
 
 STEPS = (1e-5, 1e-6, 1e-7, 1e-3)
 """Values of h; a smaller one crosses fewer kinks of the activations, a larger one rounds less."""
 
 ALLOWED = 1e-5
-"""Relative to the norm of Hw. Where they agree it is less than 1e-6."""
+"""The allowed difference relative to the norm of Hw; correct values differ by less than 1e-6."""
 
 Weights = dict[str, Tensor]
 
 
 def disagreement(subject: Subject, run: Run) -> str:
-    """Why Hw is not what differences of the gradient give; empty if it is.
+    """The reason if Hw disagrees with differences of the gradient; empty if it agrees.
 
     Both are computed in float64, in the same way as the score.
     """
@@ -41,21 +41,24 @@ def disagreement(subject: Subject, run: Run) -> str:
             found = run(double, {"grads", "hessian_weights"})
             for value in found.values():
                 if isinstance(value, Unavailable):
-                    return f"it cannot be checked: in float64, {value.why}"
+                    return f"the second derivative cannot be checked: in float64, {value.why}"
             apart = distance(double, run, found["grads"], found["hessian_weights"])
     except (ModelFailed, Undefined) as error:
-        return f"it cannot be checked, since the model does not run in float64: {error}"
+        return (
+            "the second derivative cannot be checked, since the model does not run in float64: "
+            f"{error}"
+        )
     if apart <= ALLOWED:
         return ""
     return (
-        f"the second derivative and differences of the gradient are {apart:.1g} of its size apart: "
-        "a derivative of the model's own, or a constant it takes from its weights, is not that of "
-        "what it computes"
+        f"the second derivative and differences of the gradient disagree by {apart:.1g} of its "
+        "size: a custom derivative of the model, or a constant that it computes from its weights, "
+        "does not match what it computes"
     )
 
 
 def distance(subject: Subject, run: Run, grads: Weights, product: Weights) -> float:
-    """The least relative distance of Hw from differences of the gradient."""
+    """The smallest relative distance between Hw and differences of the gradient."""
     least = float("inf")
     for step in STEPS:
         up, down = (gradient_at(subject, run, 1 + sign * step) for sign in (1, -1))
@@ -67,7 +70,7 @@ def distance(subject: Subject, run: Run, grads: Weights, product: Weights) -> fl
 
 
 def gradient_at(subject: Subject, run: Run, factor: float) -> Weights:
-    """The gradient with all weights multiplied."""
+    """The gradient with all weights multiplied by a factor."""
     before = {name: weight.data for name, weight in subject.weights.items()}
     try:
         for name, weight in subject.weights.items():
@@ -84,9 +87,9 @@ def gradient_at(subject: Subject, run: Run, factor: float) -> Weights:
 
 @contextmanager
 def in_float64(subject: Subject) -> Iterator[Subject]:
-    """The subject with all that its model holds in float64, in place; afterwards as it was.
+    """Within the block, the subject with all tensors of its model converted to float64 in place.
 
-    In place, since hooks, closures and a backward pass of the model's own may hold its tensors.
+    It is done in place, since hooks, closures and a custom backward pass may refer to the tensors.
     """
     model = subject.model
     own: list[Any] = [value for module in model.modules() for value in vars(module).values()]
@@ -103,5 +106,5 @@ def in_float64(subject: Subject) -> Iterator[Subject]:
 
 
 def norm(tensors: Weights) -> float:
-    """The length of all of it as one vector."""
+    """The Euclidean norm of all tensors together."""
     return float(torch.stack([tensor.square().sum() for tensor in tensors.values()]).sum().sqrt())

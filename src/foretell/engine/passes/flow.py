@@ -1,7 +1,7 @@
-"""SynFlow's passes: one sample of ones through the network with absolute weights, and back.
+"""The passes of SynFlow: a sample of ones through the network with absolute weights, and back.
 
-They differ in what becomes of normalisation: `flow` leaves out all of it, `reference_flow` what the
-reference's code leaves out, and `normed_flow` none.
+They differ in how they treat normalisation: `flow` bypasses all normalisations, `reference_flow`
+those that the reference code bypasses, and `normed_flow` none.
 """
 
 from contextlib import ExitStack
@@ -33,13 +33,13 @@ DROPS = DROPOUTS | {F.alpha_dropout}
 
 
 def flow_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
-    """The flow without normalisation or dropout, with attention spread evenly."""
+    """The flow without normalisation or dropout, with uniform attention."""
     with timed(seconds, "flow", subject.device), subject.undisturbed("flow", training=False):
         return run_flow(subject, LinearFlow(bypass=NORMS | DROPS, even_attention=True), "flow")
 
 
 def reference_flow_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
-    """The flow in training mode, without BatchNorm1d and BatchNorm2d save those marked as kept."""
+    """The flow in training mode, without BatchNorm1d and BatchNorm2d unless marked as kept."""
     flow = LinearFlow(bypass=())
     with (
         timed(seconds, "reference_flow", subject.device),
@@ -57,8 +57,8 @@ def reference_flow_pass(subject: Subject, wanted: set[str], seconds: Seconds) ->
 def run_flow(subject: Subject, flow: LinearFlow, step: str) -> Found:
     """|w|, ∂R/∂|w| and the exponent of R for one sample of ones.
 
-    The flow is computed in float32, or in float64 for a model in float64 or where an operation
-    needs the range. Integer inputs (token numbers) have no ones; the first sample's are used.
+    The flow is computed in float32, or in float64 for a model in float64, or if an operation needs
+    the range. Integer inputs (token numbers) are not replaced by ones; the first sample is used.
     """
     names = [f"{step}_weights", f"{step}_grads", f"{step}_exponent"]
     if not subject.weights:
@@ -73,14 +73,14 @@ def run_flow(subject: Subject, flow: LinearFlow, step: str) -> Found:
         except ModelFailed:
             if not why:
                 raise
-            why += "; nor does the model run in float64"
+            why += ", and the model does not run in float64"
     return dict.fromkeys(names, Unavailable(why))
 
 
 def flow_in(
     subject: Subject, flow: LinearFlow, dtype: torch.dtype
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], int]:
-    """The three quantities, computed in one floating-point type; raises Undefined."""
+    """The three quantities, computed in one data type. Raises Undefined if that fails."""
 
     def typed(tensor: Tensor) -> Tensor:
         tensor = tensor.detach()
@@ -106,14 +106,14 @@ def flow_in(
 def flow_back(
     flow: LinearFlow, output: Tensor, weights: dict[str, Tensor]
 ) -> tuple[dict[str, Tensor], int]:
-    """∂R/∂|w| and the exponent of R; raises Undefined."""
+    """∂R/∂|w| and the exponent of R. Raises Undefined if they cannot be computed."""
     flow.check(output)
     total = output.sum()
     if not total.requires_grad:
         raise Undefined("the output does not depend on any trainable weight")
     grads = gradient(total, weights)
     if not all(tensor.isfinite().all() for tensor in (total, *grads.values())):
-        raise Undefined("the flow grows beyond all floats within one operation")
+        raise Undefined("the flow exceeds the range of floats within one operation")
     return grads, exponent_of(output)
 
 
@@ -121,20 +121,20 @@ NAMES = ("normed_flow_weights", "normed_flow_grads", "normed_flow_exponent")
 
 
 def normed_flow_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
-    """The flow without dropout, each BatchNorm using the statistics of the one sample of ones.
+    """The flow without dropout; each BatchNorm uses the statistics of the sample of ones.
 
-    In float64: a normalisation's mean and variance of nearly constant maps are mostly rounding.
+    It is computed in float64, since the variance of nearly constant maps is mostly rounding error.
     """
     if not subject.weights:
         return dict.fromkeys(NAMES, NO_WEIGHTS)
     flow = LinearFlow(bypass=DROPS)
     with timed(seconds, "normed_flow", subject.device), subject.undisturbed("normed_flow"):
-        for module in subject.model.modules():  # in training mode normalisations alone
+        for module in subject.model.modules():  # only normalisations are in training mode
             module.training &= is_batch_norm(module)
         try:
             return dict(zip(NAMES, flow_in(subject, flow, torch.float64), strict=True))
         except TooFewValues:
-            why = Unavailable("BatchNorm meets one value per channel in the flow of one sample")
+            why = Unavailable("BatchNorm has only one value per channel in the flow of one sample")
         except Undefined as error:
             why = Unavailable(str(error))
     return dict.fromkeys(NAMES, why)

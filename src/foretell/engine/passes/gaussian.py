@@ -1,4 +1,4 @@
-"""The network with weights, inputs and a small disturbance of the inputs all drawn from N(0, 1)."""
+"""The pass with weights, inputs and a small disturbance of the inputs drawn from N(0, 1)."""
 
 from contextlib import suppress
 
@@ -25,10 +25,10 @@ DISTURBANCE = 0.01
 def gaussian_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
     """`feature_change` and `norm_variances`.
 
-    Raises OutOfMemory where memory does not suffice, saying which micro-batch would fit.
+    Raises OutOfMemory, with a micro-batch that fits, if memory does not suffice.
     """
     if not any(tensor.is_floating_point() for tensor in tensors(subject.batch.inputs)):
-        why = Unavailable("the inputs are integers: none can be drawn from a normal distribution")
+        why = Unavailable("the inputs are integers, which are not drawn from a normal distribution")
         return {"feature_change": why, "norm_variances": why}
     with timed(seconds, "gaussian", subject.device):
         return within_memory(
@@ -37,7 +37,7 @@ def gaussian_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found
 
 
 def gaussian_quantities(subject: Subject) -> Found:
-    """Both quantities, in float32 or, where that overflows, in float64."""
+    """Both quantities, in float32 or, if that overflows, in float64."""
     if subject.micro_batch is not None and subject.micro_batch < len(subject.batch):
         check_exact(subject)
     first = double_or_float(subject.model)
@@ -50,9 +50,9 @@ def gaussian_quantities(subject: Subject) -> Found:
 
 
 def gaussian_in(subject: Subject, generator: Generator, dtype: torch.dtype) -> Found:
-    """Both quantities in one floating-point type.
+    """Both quantities in one data type.
 
-    The draws are, in this order, weights, inputs and disturbances, all in float32 on the CPU.
+    Weights, inputs and disturbances are drawn in this order, all in float32 on the CPU.
     """
     drawn = gaussian_model(subject.model, subject.layers, generator, dtype)
     inputs = Batch(subject.batch.inputs).each_shared(lambda t: normal_like(t, generator, dtype))
@@ -70,7 +70,7 @@ def gaussian_in(subject: Subject, generator: Generator, dtype: torch.dtype) -> F
 def gaussian_model(
     model: nn.Module, layers: Layers, generator: Generator, dtype: torch.dtype
 ) -> dict[str, Tensor]:
-    """The model's tensors with weights from N(0, 1), scales 1, shifts 0 and the rest as it is."""
+    """The model's tensors, with weights from N(0, 1), scales 1, shifts 0, and others unchanged."""
     drawn = {
         name: tensor.detach().to(dtype) if tensor.is_floating_point() else tensor.detach()
         for name, tensor in (*model.named_buffers(), *model.named_parameters())
@@ -84,7 +84,7 @@ def gaussian_model(
 
 
 def disturbed(tensor: Tensor, generator: Generator) -> Tensor:
-    """The tensor with a hundredth of N(0, 1) added."""
+    """The tensor plus 0.01 times N(0, 1)."""
     if not tensor.is_floating_point():
         return tensor
     return tensor + DISTURBANCE * normal_like(tensor, generator, tensor.dtype)
@@ -93,10 +93,10 @@ def disturbed(tensor: Tensor, generator: Generator) -> Tensor:
 def pooled_features(
     subject: Subject, drawn: dict[str, Tensor], part: Batch, index: int
 ) -> tuple[Tensor, list[Tensor]]:
-    """The last features before they are pooled, and the variances BatchNorm divided by.
+    """The last features before they are pooled, and the variances that BatchNorm used.
 
-    Dropout draws the same for the same index, so that it does not count as a disturbance. A model
-    that differentiates while it runs, such as a force field, runs with gradients.
+    Dropout draws the same masks for the same index, so it is not part of the disturbance. A model
+    that differentiates while it runs, such as a force field, is run with gradients.
     """
     with suppress(ModelFailed), torch.no_grad():
         return features_now(subject, drawn, part, index)
@@ -108,7 +108,7 @@ def pooled_features(
 def features_now(
     subject: Subject, drawn: dict[str, Tensor], part: Batch, index: int
 ) -> tuple[Tensor, list[Tensor]]:
-    """The same, with gradients or without, as they are switched."""
+    """The same, with or without gradients, as currently enabled."""
     watch = FeatureWatch()
     buffers = {name: drawn[name].clone() for name, _ in subject.model.named_buffers()}
     with subject.undisturbed("gaussian", index), watch:

@@ -1,4 +1,4 @@
-"""The gradients of each half of the minibatch by itself."""
+"""The pass that computes the gradients of each half of the minibatch separately."""
 
 from dataclasses import replace
 from typing import Any
@@ -15,19 +15,19 @@ __all__ = ["halves_pass"]
 
 
 def halves_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
-    """`half_grads`, each half having its own loss, statistics and random draws.
+    """`half_grads`; each half has its own loss, statistics and random draws.
 
-    Of an odd number of samples the second half has one more.
+    If the number of samples is odd, the second half has one more.
     """
     middle = len(subject.batch) // 2
     if not middle:
-        return {"half_grads": Unavailable("one sample has no halves: give at least two")}
+        return {"half_grads": Unavailable("a batch of one sample has no halves; give at least two")}
     halves = (subject.batch[:middle], subject.batch[middle:])
     with timed(seconds, "halves", subject.device):
         try:
             found = [grads_of(subject, half, index) for index, half in enumerate(halves)]
         except TooFewValues:
-            why = "half of the batch is too small for its BatchNorm: give at least four samples"
+            why = "half of the batch is too small for BatchNorm; give at least four samples"
             return {"half_grads": Unavailable(why)}
     missing = [half for half in found if isinstance(half, Unavailable)]
     if missing:
@@ -40,6 +40,6 @@ def halves_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
 
 
 def grads_of(subject: Subject, half: Batch, index: int) -> Any:
-    """`grads` of one half, or why there are none."""
+    """`grads` of one half, or the reason if there are none."""
     alone = replace(subject, batch=half, seed=derived_seed(subject.seed, "half", index))
     return loss_pass(alone, {"grads"}, {})["grads"]

@@ -1,4 +1,4 @@
-"""H w, by tangents along the weights where they go all the way, else by a double backward."""
+"""Hw, by tangents along the weights if they can be computed, otherwise by a double backward."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,7 @@ __all__ = ["curvature_path", "doubtful", "hessian_product", "tangents_of"]
 
 
 def curvature_path(subject: Subject) -> str:
-    """How `hessian_weights` is computed for this model, tried on two samples, else on all."""
+    """How `hessian_weights` is computed for this model, tried on two samples, otherwise on all."""
     try:
         return curvature_path_on(subject, subject.batch[:2])
     except ModelFailed:
@@ -46,7 +46,7 @@ def curvature_path_on(subject: Subject, few: Batch) -> str:
 
 
 def tangents_of(subject: Subject, samples: int) -> Tangents:
-    """The tangents along the weights; where no shortcut is wanted, they are given up at once."""
+    """The tangents along the weights; with `faster=False`, they are not computed."""
     failed = "" if subject.faster else "faster is False"
     return Tangents(subject.weights, samples, failed)
 
@@ -57,11 +57,11 @@ def hessian_product(
     grads: dict[str, Tensor],
     weights: dict[str, Tensor],
 ) -> dict[str, Tensor] | Unavailable:
-    """H w by the tangents where they go all the way, by a double backward where they don't."""
+    """Hw, by the tangents if they were computed, otherwise by a double backward."""
     if not tangents.failed:
         try:
             return tangents.curvature.product(grads, weights)
-        except Undefined as error:  # an operation can't be differentiated often enough
+        except Undefined as error:  # an operation cannot be differentiated often enough
             tangents.failed = str(error)
     try:
         return by_double_backward(gradient(loss, weights, create_graph=True), weights)
@@ -72,7 +72,7 @@ def hessian_product(
 def by_double_backward(
     grads: Mapping[str, Tensor], weights: dict[str, Tensor]
 ) -> dict[str, Tensor]:
-    """H w, by differentiating wᵀg once more with w held constant."""
+    """Hw, the gradient of wᵀg with w held constant."""
     slope = torch.stack([(w.detach() * grads[name]).sum() for name, w in weights.items()]).sum()
     if not slope.requires_grad:  # the loss is linear in the weights
         return {name: torch.zeros_like(w) for name, w in weights.items()}
@@ -80,8 +80,8 @@ def by_double_backward(
 
 
 def doubtful(loss: Tensor, tangents: Tangents) -> bool:
-    """Whether a derivative in the loss's graph is code of the model's own, which may be anything.
+    """Whether the graph of the loss contains a custom derivative, which may be wrong.
 
-    A double backward believes it, and takes for a constant what it keeps from autograd.
+    A double backward relies on it, and treats everything that it hides from autograd as constant.
     """
     return bool(tangents.failed) and (tangents.doubted or any(map(is_foreign, nodes_of([loss]))))

@@ -1,10 +1,10 @@
-"""How a network is run with absolute weights on ones, as SynFlow asks, without overflow.
+"""Runs a network with absolute weights on ones, as SynFlow requires, without overflow.
 
-A deep network multiplies such inputs to numbers beyond all floats. So each tensor stands for itself
-times a power of two, its exponent. Operations that only scale with their input
-carry the exponent along; sums bring their terms to one exponent; any other function is evaluated at
-the true value, or at its limit where the true value is beyond all floats. Since the exponents are
-constants, the gradients that autograd gives are those of the true flow up to 2**exponent.
+In a deep network, such inputs grow beyond the range of floats. Therefore, each tensor represents
+itself times a power of two, its exponent. Operations that scale with their input pass the exponent
+on; sums convert their terms to a common exponent; any other function is evaluated at the true
+value, or at its limit if the true value exceeds the range of floats. Since the exponents are
+constants, autograd gives the gradients of the true flow up to the factor 2**exponent.
 """
 
 import math
@@ -35,11 +35,11 @@ from foretell.errors import Undefined
 __all__ = ["LinearFlow", "exponent_of"]
 
 LIMITS = {torch.float32: 32, torch.float64: 256}
-"""Tensors are brought back once their largest entry leaves 2**-limit … 2**limit."""
+"""Tensors are rescaled if their largest entry is outside 2**-limit … 2**limit."""
 
 
 TRUE_LIMITS = {torch.float32: 80, torch.float64: 700}
-"""Up to this exponent the true value still fits its type, also after the next operation."""
+"""Up to this exponent, the true value fits its type, even after the next operation."""
 
 
 MULTIPLIES = PRODUCTS | words("mul_ __imul__ __rmatmul__ einsum")
@@ -72,16 +72,16 @@ BOUNDED = words(
 
 
 def exponent_of(tensor: Any) -> int:
-    """The power of two a tensor of the flow has to be multiplied by."""
+    """The exponent of a tensor of the flow: its true value is the tensor times 2**exponent."""
     return getattr(tensor, "flow_exponent", 0)
 
 
 class LinearFlow(Observer):
-    """Within the block, operations carry exponents; `bypass` functions return their input.
+    """Within the block, operations pass exponents on, and `bypass` functions return their input.
 
-    `even_attention` lets every token attend alike to all that its mask admits, so that attention,
-    too, is linear in what flows. Raises Undefined where an operation without a rule meets a tensor
-    beyond all floats. `check` raises it for what went on out of sight.
+    With `even_attention`, every token attends equally to all tokens that its mask permits, so that
+    attention is linear as well. Raises Undefined if an operation without a rule is applied to a
+    tensor beyond the range of floats. `check` raises it for operations that were not observed.
     """
 
     def __init__(
@@ -101,34 +101,34 @@ class LinearFlow(Observer):
         return lambda out: mark_between(given, out, self._mark)
 
     def check(self, output: Tensor) -> None:
-        """Raise Undefined if the output depends on what was not seen, or differentiates by itself.
+        """Raise Undefined if the output depends on operations that were not observed.
 
-        A function with a backward pass of its own may be part of the flow, if neither an exponent
-        nor a bypass comes in between: then that pass is the derivative of what was run.
+        A function with a custom derivative can be part of the flow, if neither exponents nor
+        bypasses are involved: only then is it the derivative of what was run.
         """
         node = unmarked([output], self._mark)
         if node is not None and not is_foreign(node):
-            raise Undefined(f"the flow runs through {node.name()} out of sight")
+            raise Undefined(f"the flow passes through {node.name()}, which cannot be observed")
         if node is not None and (self._grown or self._blind):
-            why = "grows beyond floats" if self._grown else "leaves out or replaces operations"
-            raise Undefined(f"{node.name()} has a derivative of its own, and the flow {why}")
+            why = "exceeds the range of floats" if self._grown else "replaces operations"
+            raise Undefined(f"{node.name()} has a custom derivative, and the flow {why}")
 
     def bypass_batch_norm(self, *_: object) -> None:
-        """A hook for what comes before a module whose normalisation is to be bypassed."""
+        """A hook to run before a module whose normalisation is bypassed."""
         self.bypass |= BATCH_NORMS.keys()
 
     def bypass_nothing(self, *_: object) -> None:
-        """A hook for what comes after it."""
+        """A hook to run after such a module."""
         self.bypass.clear()
 
     def run(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if func in self.bypass or func in self.rules:
-            self._blind |= not torch.is_grad_enabled()  # perhaps within a function of the user's
-        if func in self.bypass:  # a copy: what follows may work in place on it
+            self._blind |= not torch.is_grad_enabled()  # possibly in a user's autograd function
+        if func in self.bypass:  # a copy, since the next operation may work in place
             x = args[0] if args else kwargs["input"]
             return carry(x.clone(), exponent_of(x))
         if func in self.rules:
-            with self:  # the rule's own operations carry exponents as well
+            with self:  # operations of the rule pass exponents on as well
                 return self.rules[func](*args, **kwargs)
         exponents = {exponent_of(arg) for arg in tensors_of(args, kwargs)}
         if exponents <= {0} or name in ("size", "dim", "numel"):
@@ -141,13 +141,13 @@ class LinearFlow(Observer):
 
 
 def mark_between(given: Given, out: Any, mark: object) -> None:
-    """Mark what an operation has put into the graph as seen."""
+    """Mark the nodes that an operation has added to the graph as observed."""
     outs = [tensor for tensor in tensors(out) if tensor.grad_fn is not None]
     inside(outs, given, mark)
 
 
 def even_softmax(input: Tensor, dim: int | None = None, *_: Any, **__: Any) -> Tensor:
-    """Softmax of equal logits; a logit of minus infinity, or nearly, stays excluded."""
+    """Softmax of equal logits; logits of minus infinity, or nearly so, remain excluded."""
     with torch._C.DisableTorchFunction():
         shares = (input.detach() > torch.finfo(input.dtype).min / 2).to(input.dtype)
         total = shares.sum(-1 if dim is None else dim, keepdim=True)
@@ -208,7 +208,7 @@ EVEN_ATTENTION: dict[Any, Callable[..., Any]] = {
 
 
 def scaled(func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Apply a function to tensors of which some carry an exponent."""
+    """Apply a function to tensors some of which have an exponent."""
     if func in CONTRACTIONS:
         x, weight, bias, rest, others = contracted(args, kwargs)
         power = exponent_of(weight)
@@ -222,9 +222,9 @@ def scaled(func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) 
             parts = type(args[0])(shift(part, common) for part in args[0])
             return carry(func(parts, *args[1:], **kwargs), common)
         if any(isinstance(arg, int | float) for arg in args):
-            common = max(common, 0)  # a number is there at its true scale
+            common = max(common, 0)  # a plain number has exponent 0
         unit = power_of_two(-common)
-        if name in ("add_", "sub_"):  # in place: the tensor itself has to stand for its new value
+        if name in ("add_", "sub_"):  # in place: the tensor itself gets the new exponent
             args[0].mul_(power_of_two(exponent_of(args[0]) - common))
             carry(args[0], common)
         terms = (shift(t, common) if isinstance(t, Tensor) else t * unit for t in args)
@@ -243,13 +243,13 @@ def scaled(func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         return rescaled(out) if isinstance(out, Tensor) else out
     if name in IDENTITY_AT_INFINITY:
         return carry(args[0].clone(), exponent)
-    if name in BOUNDED:  # what is zero stays zero, whatever the exponent
+    if name in BOUNDED:  # zeros remain zeros for any exponent
         return func(args[0] * power_of_two(TRUE_LIMITS[args[0].dtype]), *args[1:], **kwargs)
-    raise Undefined(f"the flow grows beyond all floats and `{name}` has no rule for that")
+    raise Undefined(f"the flow exceeds the range of floats, and `{name}` has no rule for this")
 
 
 def at_true_scale(value: Any) -> Any:
-    """The same arguments with every tensor's exponent multiplied out."""
+    """The arguments with the exponents of all tensors multiplied out."""
     if isinstance(value, Tensor):
         return shift(value, 0)
     if isinstance(value, Mapping):
@@ -260,7 +260,7 @@ def at_true_scale(value: Any) -> Any:
 
 
 def rescaled(out: Tensor) -> Tensor:
-    """The same number with its largest entry near one, if it was far from it."""
+    """The same value with a largest entry near one, if it was far from that."""
     if not out.is_floating_point() or not out.numel():
         return out
     largest = float(out.detach().abs().amax())
@@ -272,7 +272,7 @@ def rescaled(out: Tensor) -> Tensor:
 
 
 def shift(tensor: Any, exponent: int) -> Any:
-    """The tensor rewritten for another exponent; what gets too small becomes zero."""
+    """The tensor converted to another exponent; entries that become too small are zero."""
     difference = exponent_of(tensor) - exponent
     if not difference or tensor is None:
         return tensor
@@ -280,7 +280,7 @@ def shift(tensor: Any, exponent: int) -> Any:
 
 
 def power_of_two(exponent: int) -> float:
-    """2**exponent; zero below all floats, and infinity above them."""
+    """2**exponent; zero or infinity outside the range of floats."""
     try:
         return math.ldexp(1.0, exponent)
     except OverflowError:
@@ -288,7 +288,7 @@ def power_of_two(exponent: int) -> float:
 
 
 def carry(out: Any, exponent: int) -> Any:
-    """Write the exponent on an operation's result, or on each of its results."""
+    """Set the exponent of the result of an operation, or of each of its results."""
     if isinstance(out, Tensor):
         out.flow_exponent = exponent  # type: ignore[attr-defined]
     elif isinstance(out, tuple | list):
@@ -298,7 +298,7 @@ def carry(out: Any, exponent: int) -> Any:
 
 
 def tensors_of(args: Iterable[Any], kwargs: dict[str, Any]) -> list[Tensor]:
-    """The floating-point tensors among an operation's arguments, also inside a list of them."""
+    """The tensors among the arguments of an operation, including those in lists."""
     found: list[Tensor] = []
     for arg in (*args, *kwargs.values()):
         if isinstance(arg, Tensor):

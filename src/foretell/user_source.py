@@ -1,0 +1,232 @@
+"""A digest of the code of users, so that results of one version are not taken for those of another.
+
+The digest covers what a function does: its instructions and constants, its default values, the
+variables that it has captured, the global functions, classes and values that it mentions, and the
+whole files that these come from. Code of foretell, of Python, of PyTorch and of other installed
+packages is identified by its name only.
+"""
+
+import functools
+import hashlib
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+__all__ = ["is_foretells", "source_digest"]
+
+INSTALLED = ("site-packages", "dist-packages")
+BY_NAME = {"foretell", "torch", *sys.builtin_module_names, *sys.stdlib_module_names} - {"__main__"}
+"""The top-level packages whose code counts by its name only, wherever it is mentioned."""
+
+CODE = ModuleType | type | BuiltinFunctionType | FunctionType
+PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...), type(NotImplemented))
+SKIPPED = {
+    *("__dict__", "__weakref__", "__doc__", "__module__", "__annotations__", "__slots__"),
+    *("__firstlineno__", "__static_attributes__", "__abstractmethods__", "_abc_impl"),
+}
+"""Members of classes that Python makes itself, or that change nothing."""
+
+
+def source_digest(*things: object) -> str:
+    """Sixteen hex digits that change when the code of any of the things changes.
+
+    The things are functions, classes, or objects with their state. Comments and layout count, since
+    whole files do. The result is empty if all things are foretell's own, or None.
+
+    >>> source_digest(source_digest, None)
+    ''
+    >>> binary, octal = functools.partial(int, base=2), functools.partial(int, base=8)
+    >>> source_digest(binary) == source_digest(octal)
+    False
+    """
+    if all(thing is None or is_foretells(thing) for thing in things):
+        return ""
+    walk = Walk({top_of(thing) for thing in things} - BY_NAME)
+    walk.waiting += things
+    return walk.digest()
+
+
+def is_foretells(thing: object) -> bool:
+    """Whether a function, or the class of an object, is part of foretell.
+
+    >>> is_foretells(is_foretells), is_foretells(len)
+    (True, False)
+    """
+    return top_of(thing) == "foretell"
+
+
+def top_of(thing: object) -> str:
+    """The name of the top-level package that a function or a class, or that of an object, is in."""
+    if isinstance(thing, FunctionType):  # decorators may copy the __module__ of another function
+        name = thing.__globals__.get("__name__", "")
+    elif isinstance(thing, MethodType):
+        return top_of(thing.__func__)
+    elif isinstance(thing, ModuleType):
+        name = thing.__name__
+    elif isinstance(thing, type | BuiltinFunctionType):
+        name = thing.__module__ or "builtins"
+    else:
+        name = type(thing).__module__
+    return str(name).partition(".")[0]
+
+
+class Walk:
+    """A walk over everything that some things consist of, each part once."""
+
+    def __init__(self, own: set[str]) -> None:
+        """`own` are the top-level packages that are walked even if they are installed."""
+        self.own = own
+        self.waiting: list[object] = []
+        self.numbers: dict[int, int] = {}
+        self.files: dict[str, str] = {}
+
+    def digest(self) -> str:
+        """Sixteen hex digits of all that is reached from the things that are waiting."""
+        found = hashlib.sha256()
+        for thing in self.waiting:  # grows meanwhile, and keeps alive what has a number
+            found.update(f"{self.described(thing)}\n".encode(errors="surrogatepass"))
+        return found.hexdigest()[:16]
+
+    def text(self, thing: Any) -> str:
+        """A constant as text, or the number of anything else, which is described later."""
+        if type(thing) in PLAIN:
+            return f"{type(thing).__name__} {thing!r}"
+        if type(thing) in (tuple, frozenset):
+            ordered = sorted(thing, key=label) if type(thing) is frozenset else thing
+            return f"({', '.join(map(self.text, ordered))})"
+        if isinstance(thing, CodeType):
+            return self.code(thing)
+        if id(thing) not in self.numbers:
+            self.numbers[id(thing)] = len(self.waiting)
+            self.waiting.append(thing)
+        return f"#{self.numbers[id(thing)]}"
+
+    def code(self, code: CodeType) -> str:
+        """Instructions, names and constants, without the places in the file."""
+        names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
+        counts = (code.co_flags, code.co_argcount, code.co_kwonlyargcount, code.co_posonlyargcount)
+        return f"code {code.co_code.hex()} {names} {counts} {self.text(code.co_consts)}"
+
+    def described(self, thing: Any) -> str:
+        """What a thing consists of."""
+        if isinstance(thing, CODE) and not self.is_walked(thing):
+            name = getattr(thing, "__qualname__", None) or thing.__name__
+            return f"named {getattr(thing, '__module__', '')} {name}"
+        for kind, describe in KINDS.items():
+            if isinstance(thing, kind):
+                return describe(self, thing)
+        if inner := getattr(thing, "__wrapped__", None):  # a cache around a function
+            return f"wrapping {self.text(inner)}"
+        return self.state(thing)
+
+    def is_walked(self, thing: object) -> bool:
+        """Whether code is looked into: that of users, in files or typed."""
+        top = top_of(thing)
+        if top in self.own or top == "__main__":
+            return True
+        file = getattr(sys.modules.get(top), "__file__", None) or ""
+        return top not in BY_NAME and not any(part in INSTALLED for part in Path(file).parts)
+
+    def function(self, function: FunctionType) -> str:
+        """Its code, and all that it can reach."""
+        code = function.__code__
+        known = function.__globals__
+        reached = [(name, known[name]) for name in sorted(set(names_in(code))) if name in known]
+        cells = [content(cell) for cell in function.__closure__ or ()]
+        defaults = [function.__defaults__, *sorted((function.__kwdefaults__ or {}).items())]
+        parts = self.texts(code, *defaults, *cells, *reached)
+        return f"function {parts} {self.file(code.co_filename)}"
+
+    def texts(self, *parts: object) -> str:
+        """Several of them."""
+        return f"[{', '.join(map(self.text, parts))}]"
+
+    def type(self, kind: type) -> str:
+        """Its bases and members."""
+        members = [one for one in sorted(vars(kind).items(), key=name_of) if one[0] not in SKIPPED]
+        module = sys.modules.get(kind.__module__) if kind.__module__ != "__main__" else None
+        file = getattr(module, "__file__", None) or ""  # its methods say which file is __main__
+        return f"class {self.texts(*kind.__bases__, *members)} {self.file(file)}"
+
+    def module(self, module: ModuleType) -> str:
+        """Its file."""
+        return f"module {self.file(getattr(module, '__file__', None) or '')}"
+
+    def file(self, path: str) -> str:
+        """The digest of a file's content; nothing if there is none, as for what was typed."""
+        if path not in self.files:
+            try:
+                self.files[path] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+            except (OSError, ValueError):
+                self.files[path] = ""
+        return self.files[path]
+
+    def tensor(self, tensor: Any) -> str:
+        """Its values."""
+        import torch
+
+        dense = tensor.detach().cpu().to_dense().contiguous()
+        values = dense.flatten().view(torch.uint8).numpy().tobytes()
+        return f"tensor {dense.dtype} {tuple(dense.shape)} {hashlib.sha256(values).hexdigest()}"
+
+    def state(self, thing: Any) -> str:
+        """The parts by which an object would be copied; its class alone if it cannot be."""
+        if type(thing).__module__.partition(".")[0] == "torch" and hasattr(thing, "to_dense"):
+            return self.tensor(thing)
+        kind = self.text(type(thing))
+        try:
+            reduced = thing.__reduce_ex__(4)
+        except Exception:  # locks, generators and open files cannot be copied
+            return f"object {kind}"
+        if isinstance(reduced, str):
+            return f"object {kind} {reduced}"
+        parts = [list(part) if isinstance(part, Iterator) else part for part in reduced]
+        return f"object {kind} {self.texts(*parts)}"
+
+
+KINDS: dict[Any, Callable[[Walk, Any], str]] = {
+    FunctionType: Walk.function,
+    ModuleType: Walk.module,
+    type: Walk.type,
+    MethodType: lambda walk, one: f"method {walk.texts(one.__func__, one.__self__)}",
+    functools.partial: lambda walk, one: (
+        f"partial {walk.texts(one.func, one.args, *sorted(one.keywords.items()))}"
+    ),
+    property: lambda walk, one: f"property {walk.texts(one.fget, one.fset, one.fdel)}",
+    (classmethod, staticmethod): lambda walk, one: f"method {walk.text(one.__func__)}",
+    functools.cached_property: lambda walk, one: f"property {walk.text(one.func)}",
+    list: lambda walk, one: f"list {walk.texts(*one)}",
+    Mapping: lambda walk, one: f"dict {walk.texts(*one.items())}",
+    set: lambda walk, one: f"set {walk.texts(*sorted(one, key=label))}",
+}
+"""How things of each kind are described; the first that fits counts."""
+
+
+def name_of(pair: tuple[str, object]) -> str:
+    """The name of a member."""
+    return pair[0]
+
+
+def label(thing: object) -> str:
+    """A text to sort the things of a set by, which have another order in every process."""
+    if type(thing) in PLAIN or type(thing) in (tuple, frozenset):
+        return repr(thing)
+    return f"{getattr(thing, '__module__', '')} {getattr(thing, '__qualname__', type(thing))}"
+
+
+def names_in(code: CodeType) -> Iterator[str]:
+    """The names that a function mentions, and those that the functions within it do."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from names_in(constant)
+
+
+def content(cell: Any) -> object:
+    """What a captured variable is; nothing if it is not set yet."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None
