@@ -28,7 +28,7 @@ FLOORS = (
     "executors tables",
     "statistics",
     "runs",
-    "searching studies",
+    "searching studies calibration",
     "report",
     "integrations testing",
     "__init__",

@@ -7,6 +7,7 @@ from foretell.version import __version__
 
 if TYPE_CHECKING:
     from foretell.batch import Batch
+    from foretell.calibration.calibrate import calibrate
     from foretell.data import first_batch, load_data, minibatch
     from foretell.errors import ForetellError, OutOfMemory, RunStateError, UnknownName
     from foretell.models import fit_batch, load_model
@@ -39,6 +40,7 @@ __all__ = [
     "TrainSettings",
     "UnknownName",
     "__version__",
+    "calibrate",
     "explain",
     "first_batch",
     "fit_batch",
@@ -74,6 +76,7 @@ if not TYPE_CHECKING:  # or a type checker would accept any name
             "ScoreSettings": "scoring.settings",
             "TrainSettings": "training.settings",
             "UnknownName": "errors",
+            "calibrate": "calibration.calibrate",
             "executors": "executors",
             "explain": "scoring.explain",
             "first_batch": "data",

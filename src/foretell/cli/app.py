@@ -8,6 +8,7 @@ import click
 from click.shell_completion import shell_complete
 
 from foretell.cli.command import Commands, in_words
+from foretell.cli.commands.calibrate import calibrate
 from foretell.cli.commands.completion import VARIABLE, completion
 from foretell.cli.commands.data import data
 from foretell.cli.commands.explain import explain
@@ -48,6 +49,7 @@ def foretell() -> None:
 COMMANDS = {
     "search": search,
     "rank": rank,
+    "calibrate": calibrate,
     "score": score,
     "explain": explain,
     "list": list_,

@@ -1,0 +1,1 @@
+"""What scores are worth on a task of one's own, learnt from a few trainings."""

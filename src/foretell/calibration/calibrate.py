@@ -1,0 +1,232 @@
+"""What scores are worth on a task of one's own, and what to train next."""
+
+import json
+import math
+import os
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from foretell.calibration.ensemble import ensemble, ensemble_weights
+from foretell.calibration.files import as_frame, names_of, run_scores
+from foretell.calibration.first import spread_over
+from foretell.calibration.results import Results, read_results
+from foretell.calibration.verdict import in_words, verdict
+from foretell.checks import as_flag, as_integer
+from foretell.errors import ForetellError
+from foretell.rankings import oriented
+from foretell.statistics.correlations import spearman
+from foretell.statistics.posterior import (
+    FEWEST,
+    Measured,
+    Prior,
+    posterior,
+    probability_ahead,
+    trusted,
+)
+from foretell.statistics.representative import Weighted, measured, relative_ranks, weighted
+from foretell.statistics.sample import Floats, Groups
+
+__all__ = ["Calibration", "calibrate"]
+
+ABOUT = ("rank", "seconds", "why", "name", "model", "arch")
+"""Columns of `foretell.rank` that are no scores."""
+
+ENSEMBLE = "ensemble"
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """What `calibrate` found."""
+
+    scores: pd.DataFrame
+    """One row per score and for the ensemble; `calibrate` describes the columns."""
+    next: tuple[str, ...]
+    """The candidates to train next, in this order."""
+    statement: tuple[str, ...]
+    """What this means, in sentences."""
+    trained: int
+    """How many candidates have a result."""
+    weights: dict[str, float]
+    """How much each score counts in the ensemble."""
+
+
+def calibrate(
+    scores: pd.DataFrame | str | os.PathLike[str],
+    results: object = None,
+    *,
+    lower_is_better: bool = False,
+    next: int = 5,
+) -> Calibration:
+    """How far to trust each score on this task, from the results of a few trainings.
+
+    - `scores` are the candidates: what `foretell.rank` returns, a CSV, JSON or Parquet file of it,
+      or the folder of a search or study. All columns with numbers are scores; in those that are not
+      foretell's, higher must be better.
+    - `results` are the trainings: a table, or a CSV, JSON or Parquet file, with `name` and `value`,
+      and `seed` and `epoch` if there are several; or a dict of names and values. Repeats of a
+      network are averaged, and of several epochs the last counts. Without results, what is said is
+      known from other spaces.
+    - `lower_is_better` is for losses and errors.
+    - `next` is how many candidates to propose for training: candidates spread over the ensemble,
+      size and the disagreement of scores until five are trained, then the best by the ensemble, or
+      by another score that is more probable to help.
+
+    The rows of `scores` in the result are the scores and the label-free `ensemble`. Columns: `rho`,
+    Spearman's rank correlation with the results as expected after these trainings; `low` and
+    `high`, the 95 % interval that contains it whatever it is; `p_above_0.3`, the probability that
+    it is more than 0.3, and `p_beats_params`, that it is more than that of the number of
+    parameters, for tasks like the published ones that the prior is from; `verdict` in words;
+    `measured`, the correlation among the trained; `before`, what was expected without results; and
+    `undefined`, for how many candidates the score is. Without five trainings, or if these come from
+    a part of the range of a score, there is no interval.
+
+    Raises ForetellError for results of names that are not candidates, of mixed units or without a
+    direction, and for tables without scores.
+
+    >>> numbers = {"params": range(40), "snip": range(40)}
+    >>> scores = pd.DataFrame(numbers, [f"n{i}" for i in range(40)])
+    >>> found = calibrate(scores, {f"n{i}": 50.0 + i for i in range(0, 40, 3)})
+    >>> found.scores.loc["snip", "verdict"]
+    'helps'
+    >>> found.next[:2]
+    ('n38', 'n37')
+    """
+    flag, count = as_flag("lower_is_better", lower_is_better), as_integer("next", next)
+    pool = read_scores(scores)
+    ranks = pd.DataFrame({name: relative_ranks(floats(pool[name])) for name in pool}, pool.index)
+    weights = ensemble_weights({str(name): ranks[name].to_numpy() for name in ranks})
+    ranks[ENSEMBLE] = relative_ranks(floats(ensemble(ranks)))
+    found = Results(pd.Series(dtype=float), math.nan, 0)
+    if results is not None:
+        found = read_results(results, pool.index, flag)
+    places = pool.index.get_indexer(found.values.index)
+    by = weighted({str(name): ranks[name].to_numpy() for name in ranks}, places)
+    table = table_of(pool, ranks, places, floats(found.values), by)
+    leader = leading(table)
+    proposed = proposals(ranks, places, by, count, leader)
+    said = in_words(table, found, by, len(pool), leader)
+    return Calibration(table, proposed, said, len(found.values), weights)
+
+
+def floats(values: "pd.Series[float]") -> Floats:
+    """The values of a column."""
+    return np.asarray(values, dtype=np.float64)
+
+
+def read_scores(given: object) -> pd.DataFrame:
+    """The scores by name, with higher better in every column."""
+    if isinstance(given, str | os.PathLike) and Path(given).is_dir():
+        frame = run_scores(Path(given))
+    else:
+        frame = as_frame("scores", given)
+    names = names_of("scores", frame)
+    if names.duplicated().any():
+        twice = names[names.duplicated()].iloc[0]
+        raise ForetellError(f"scores has {twice!r} twice; give each candidate one row")
+    columns = [str(name) for name in frame if is_score(str(name), frame[name])]
+    if not columns:
+        raise ForetellError("scores has no column with numbers; give at least one score")
+    if ENSEMBLE in columns:
+        raise ForetellError("scores has a column called 'ensemble', which is computed; rename it")
+    if len(frame) < 3:
+        raise ForetellError(f"scores has {len(frame)} candidates; give at least 3")
+    return oriented(frame[columns].set_axis(pd.Index(names), axis="index"))
+
+
+def is_score(name: str, values: "pd.Series[float]") -> bool:
+    """Whether a column is a score."""
+    derived = name in ABOUT or name.endswith("_std") or name.startswith("rank_without_")
+    empty = values.dtype == object and values.isna().all()
+    return not derived and (values.dtype.kind in "iuf" or bool(empty))
+
+
+@cache
+def priors() -> dict[str, Prior]:
+    """The priors by score, measured on other spaces; "" is that of any other score."""
+    content = json.loads((files("foretell.calibration") / "prior.json").read_text("utf-8"))
+    found = {name: Prior(one["mean"], one["sd"]) for name, one in content["scores"].items()}
+    return {**found, "": Prior(content["any"]["mean"], content["any"]["sd"])}
+
+
+def prior_for(score: str) -> Prior:
+    """The prior of a score."""
+    return priors().get(score, priors()[""])
+
+
+def table_of(
+    pool: pd.DataFrame, ranks: pd.DataFrame, places: Groups, truth: Floats, by: Weighted
+) -> pd.DataFrame:
+    """The row of each score."""
+    seen = {str(name): measured(ranks[name].to_numpy()[places], truth, by) for name in ranks}
+    rows = []
+    for name in seen:
+        values = ranks[name].to_numpy()
+        missing = int(pool[name].isna().sum()) if name in pool else 0
+        row: dict[str, object] = {"score": name, **row_of(name, seen, ranks, by)}
+        row["undefined"] = missing
+        why = "undefined for every candidate" if missing == len(pool) else ""
+        if not why and np.ptp(values) == 0:
+            why = "the same for every candidate"
+        row["verdict"] = why or row["verdict"]
+        if why:
+            row |= dict.fromkeys(NUMBERS, math.nan)
+        rows.append(row)
+    return pd.DataFrame(rows).set_index("score")[
+        [*NUMBERS[:5], "verdict", *NUMBERS[5:], "undefined"]
+    ]
+
+
+NUMBERS = ("rho", "low", "high", "p_above_0.3", "p_beats_params", "measured", "before")
+
+
+def row_of(
+    name: str, seen: dict[str, Measured], ranks: pd.DataFrame, by: Weighted
+) -> dict[str, object]:
+    """The numbers and the verdict of one score."""
+    prior, one = prior_for(name), seen[name]
+    found = posterior(prior, one)
+    low, high = trusted(prior, one)
+    ahead = math.nan
+    if "params" in seen and name != "params" and np.ptp(ranks["params"]) > 0:
+        alike = float(spearman(ranks[name].to_numpy(), ranks["params"].to_numpy()))
+        if not math.isnan(alike):
+            both = (prior, prior_for("params")), (one, seen["params"])
+            ahead = probability_ahead(*both, alike)
+    row = {
+        "rho": found.rho,
+        "low": low,
+        "high": high,
+        "p_above_0.3": found.above(0.3),
+        "p_beats_params": ahead,
+        "measured": one.r,
+        "before": math.tanh(prior.mean),
+    }
+    if not by.covered:
+        row |= dict.fromkeys(NUMBERS[:6], math.nan)
+    return {**row, "verdict": verdict(found, (low, high), one, by)}
+
+
+def leading(table: pd.DataFrame) -> str:
+    """The score to choose by: the ensemble, unless it misleads and another score helps."""
+    if table.loc[ENSEMBLE, "verdict"] in ("misleads", "no signal at all"):
+        helpful = table[table["verdict"] == "helps"]
+        if len(helpful):
+            return str(helpful["rho"].idxmax())
+    return ENSEMBLE
+
+
+def proposals(
+    ranks: pd.DataFrame, places: Groups, by: Weighted, count: int, leader: str
+) -> tuple[str, ...]:
+    """What to train next."""
+    if len(places) < FEWEST or not by.covered:
+        chosen = spread_over(ranks, ENSEMBLE, places, count)
+        return tuple(str(ranks.index[place]) for place in chosen)
+    left = ranks[leader].drop(ranks.index[places])
+    best = left.sort_values(ascending=False, kind="stable").index[:count]
+    return tuple(map(str, best))

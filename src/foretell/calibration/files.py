@@ -1,0 +1,105 @@
+"""Tables of candidates and of results, from files, run folders and objects of Python."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from foretell.errors import ForetellError, RunStateError, shown
+from foretell.names import extra
+from foretell.runs.config import read_config
+from foretell.runs.rows import ScoreRow, rows_of
+from foretell.runs.store import read_rows
+
+__all__ = ["as_frame", "names_of", "run_scores"]
+
+READERS = (".csv", ".json", ".parquet")
+
+
+def as_frame(name: str, given: object) -> pd.DataFrame:
+    """The table, with its index as a column if that has names. `name` is that of the argument.
+
+    A file is read by its ending: CSV, Parquet, or JSON: a list of rows, an object with `rows`, as
+    `foretell rank --json` prints it, or an object of names and values.
+
+    Raises ForetellError for a file that does not exist or cannot be read, and for other objects.
+
+    >>> as_frame("results", {"resnet18": 69.8}).to_dict("records")
+    [{'name': 'resnet18', 'value': 69.8}]
+    """
+    if isinstance(given, str | os.PathLike):
+        given = read(Path(given))
+    if isinstance(given, Mapping):
+        given = pd.Series(dict(given), dtype=object)
+    if isinstance(given, pd.Series):
+        given = pd.DataFrame({"name": given.index, "value": given.to_numpy()})
+    if not isinstance(given, pd.DataFrame):
+        raise ForetellError(f"{name} is {shown(given)}; expected a DataFrame or the path of a file")
+    frame = given.rename(columns=str)
+    has_names = frame.index.name is not None or frame.index.inferred_type == "string"
+    if has_names and frame.index.name not in frame:
+        frame = frame.rename_axis(index=str(frame.index.name or "name")).reset_index()
+    return frame.reset_index(drop=True)
+
+
+def read(path: Path) -> Any:
+    """The content of a file, as a DataFrame, or as what its JSON is."""
+    if not path.is_file():
+        raise ForetellError(f"there is no file {path}; give a {', '.join(READERS)} file")
+    try:
+        if path.suffix == ".parquet":
+            extra("pyarrow", "studies")
+            return pd.read_parquet(path)
+        if path.suffix == ".csv":
+            return pd.read_csv(path, dtype=dict.fromkeys(NAMES, str), keep_default_na=True)
+        if path.suffix == ".json":
+            return in_json(json.loads(path.read_text(encoding="utf-8")))
+    except ForetellError:
+        raise
+    except (ValueError, OSError, EOFError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:100].rstrip(".")
+        raise ForetellError(f"{path} cannot be read ({reason}); correct the file") from error
+    raise ForetellError(f"{path} is of an unknown kind; give a {', '.join(READERS)} file")
+
+
+def in_json(content: Any) -> Any:
+    """Rows as a DataFrame; an object of names and values as it is."""
+    rows = content.get("rows", content) if isinstance(content, dict) else content
+    return pd.DataFrame(rows) if isinstance(rows, list) else rows
+
+
+NAMES = ("name", "model", "arch")
+"""What the column with the names of candidates may be called."""
+
+
+def names_of(what: str, frame: pd.DataFrame) -> "pd.Series[str]":
+    """The column with the names. Raises ForetellError if there is none, or a name is missing."""
+    column = next((name for name in NAMES if name in frame), None)
+    if column is None:
+        raise ForetellError(
+            f"{what} has the columns {', '.join(map(str, frame.columns)) or 'none'}; expected one called "
+            f"{', '.join(NAMES[:-1])} or {NAMES[-1]}"
+        )
+    if frame[column].isna().any():
+        row = int(frame[column].isna().to_numpy().argmax()) + 1
+        raise ForetellError(f"{what} has no name in row {row}; give one, or leave the row out")
+    return frame[column].astype(str)
+
+
+def run_scores(folder: Path) -> pd.DataFrame:
+    """The mean scores of a run folder by architecture, with `name` as a column.
+
+    Raises RunStateError if it is not a run, or has no scores yet.
+    """
+    read_config(folder)
+    rows = rows_of(ScoreRow, read_rows(folder))
+    if not rows:
+        raise RunStateError(f"{folder} contains no scores yet", folder, "unfinished")
+    flat = pd.DataFrame(
+        {"name": row.network.arch, "proxy": row.proxy, "value": row.score.value} for row in rows
+    )
+    wide = flat.groupby(["name", "proxy"], sort=False)["value"].mean().unstack()
+    return wide.rename_axis(columns=None).reset_index()

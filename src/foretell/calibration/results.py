@@ -1,0 +1,112 @@
+"""The results of trainings: one value for each network, and the noise between repeats."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from foretell.calibration.files import as_frame, names_of
+from foretell.errors import ForetellError, unknown_name
+
+__all__ = ["Results", "read_results"]
+
+LOWER = ("loss", "error", "err", "perplexity", "ppl", "mse", "mae", "rmse", "wer", "per")
+"""Parts of the names of columns in which lower is better."""
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """What is known of the trained networks."""
+
+    values: "pd.Series[float]"
+    """By name: the mean over repeats, negated if lower is better."""
+    noise: float
+    """The standard deviation between repeats of a network; nan without repeats."""
+    left_out: int
+    """How many rows have no value, or are of an earlier epoch than the last."""
+
+
+def read_results(given: object, candidates: "pd.Index[str]", lower_is_better: bool) -> Results:
+    """The results as a table of `name` and `value`, with `seed` and `epoch` if it has them.
+
+    The value is in the column `value`, or in the only other column with numbers. Several rows of a
+    name are repeats, of which the mean counts; of several epochs, the last one counts.
+
+    Raises ForetellError for names that are not among the candidates, for values that are not
+    numbers or of mixed units, and if the direction of a loss is not said.
+    """
+    frame = as_frame("results", given)
+    names = names_of("results", frame)
+    column = value_column(frame)
+    values = numbers(frame[column], column)
+    refuse_unknown(names, candidates)
+    table = pd.DataFrame({"name": names, "value": values})
+    known = table[np.isfinite(values) & last_epoch(frame)]
+    if not lower_is_better:
+        refuse_direction(column)
+        refuse_units(known["value"])
+    groups = known.groupby("name", sort=False)["value"]
+    means = groups.mean() * (-1.0 if lower_is_better else 1.0)
+    free = len(known) - len(means)
+    noise = float(np.sqrt(groups.var(ddof=0).mul(groups.size()).sum() / free)) if free else np.nan
+    return Results(means, noise, len(table) - len(known))
+
+
+def value_column(frame: pd.DataFrame) -> str:
+    """The column with the values."""
+    if "value" in frame:
+        return "value"
+    about = {"name", "model", "arch", "seed", "epoch"}
+    found = [str(name) for name in frame if name not in about and frame[name].dtype.kind in "iuf"]
+    if len(found) != 1:
+        raise ForetellError(
+            f"results has the columns {', '.join(map(str, frame.columns))}; expected one called value, or a single "
+            "one with numbers"
+        )
+    return found[0]
+
+
+def numbers(values: "pd.Series[float]", name: str) -> "pd.Series[float]":
+    """The values as numbers; what is empty is nan."""
+    try:
+        return values.astype(float)
+    except (TypeError, ValueError) as error:
+        raise ForetellError(
+            f"the column {name!r} of results is not of numbers ({error}); correct it"
+        ) from error
+
+
+def refuse_unknown(names: "pd.Series[str]", candidates: "pd.Index[str]") -> None:
+    """Raise UnknownName for the first name that is not a candidate."""
+    for name in map(str, names):
+        if name not in candidates:
+            said = f"results has {name!r}, which is not among the {len(candidates)} candidates"
+            raise unknown_name("candidate", name, candidates, said)
+
+
+def last_epoch(frame: pd.DataFrame) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+    """Which rows are of the last epoch; all, if there are no epochs."""
+    if "epoch" not in frame:
+        return np.ones(len(frame), dtype=bool)
+    epochs = numbers(frame["epoch"], "epoch").to_numpy()
+    return np.asarray(epochs == np.nanmax(epochs, initial=-np.inf))
+
+
+def refuse_direction(column: str) -> None:
+    """Raise ForetellError for a column that is probably a loss."""
+    if set(column.lower().replace("-", "_").split("_")) & set(LOWER):
+        raise ForetellError(
+            f"results has the column {column!r}, in which lower is probably better; say so by "
+            "lower_is_better (--lower-is-better), or call the column value"
+        )
+
+
+def refuse_units(values: "pd.Series[float]") -> None:
+    """Raise ForetellError if some values are fractions and others are percentages."""
+    fractions, percent = values[(values > 0) & (values < 1)], values[values > 1]
+    inside = fractions[(100 * fractions >= percent.min()) & (100 * fractions <= percent.max())]
+    if len(percent) and len(inside):
+        raise ForetellError(
+            f"results has {inside.iloc[0]:g} and {percent.iloc[0]:g}, which seem to be a fraction "
+            "and a percentage; give all values in one unit"
+        )

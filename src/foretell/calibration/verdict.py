@@ -1,0 +1,105 @@
+"""What was found, in words."""
+
+import math
+
+import pandas as pd
+
+from foretell.calibration.results import Results
+from foretell.statistics.posterior import FEWEST, Measured, Posterior
+from foretell.statistics.representative import Weighted
+
+__all__ = ["in_words", "verdict"]
+
+SURE = 0.9
+"""The probability from which something is said to be so."""
+
+HELPS, NOTHING, MISLEADS, UNKNOWN = (
+    "helps",
+    "no signal at all",
+    "misleads",
+    "no evidence yet",
+)
+
+
+def verdict(found: Posterior, interval: tuple[float, float], seen: Measured, by: Weighted) -> str:
+    """The verdict on one score.
+
+    It helps if ρ > 0.3 has a probability of 90 % and its interval is above 0; it misleads if the
+    interval is below 0; there is no signal if |ρ| < 0.3 has a probability of 90 %.
+
+    >>> import numpy as np
+    >>> verdict(Posterior(0.8, 0.2), (0.3, 0.9), Measured(0.7, 20), Weighted(np.ones(1)))
+    'helps'
+    """
+    low, high = interval
+    if not by.covered or math.isnan(low):
+        return UNKNOWN
+    if high < 0:
+        return MISLEADS
+    if low > 0 and found.above(0.3) >= SURE:
+        return HELPS
+    if found.above(-0.3) - found.above(0.3) >= SURE:
+        return NOTHING
+    return UNKNOWN
+
+
+def in_words(
+    table: pd.DataFrame, found: Results, by: Weighted, pool: int, leader: str
+) -> tuple[str, ...]:
+    """What to do, and why, in sentences."""
+    k = len(found.values)
+    said = [f"{k} of {pool} candidates are trained."]
+    if found.left_out:
+        said.append(
+            f"{found.left_out} results are left out: without a value, or of an earlier epoch."
+        )
+    if not math.isnan(found.noise):
+        said.append(f"Repeats of one network differ by {found.noise:.3g} (standard deviation).")
+    if k < FEWEST:
+        said.append(
+            f"Fewer than {FEWEST} results say nothing about a score: train candidates that are "
+            "spread over the pool first."
+        )
+        return tuple(said)
+    if not by.covered:
+        said.append(
+            f"The trained ones come from a part of the range of {by.axis} alone, and say nothing "
+            "about the rest: train those proposed, which are spread over the pool."
+        )
+        return tuple(said)
+    if by.axis:
+        said.append(
+            f"The trained ones were selected by {by.axis}; weighted by their share of the pool, "
+            f"they say as much as {by.count:.1f} networks drawn at random."
+        )
+    return (*said, worth(table, leader))
+
+
+def worth(table: pd.DataFrame, leader: str) -> str:
+    """What scoring is worth here against choosing by size or at random."""
+    rho, low, high = (float(table[name].loc[leader]) for name in ("rho", "low", "high"))
+    found = str(table["verdict"].loc[leader])
+    if found == HELPS:
+        size = float(table["rho"].get("params", math.nan))
+        beside = "" if math.isnan(size) else f"; by params in {pairs(size)}"
+        return (
+            f"Choose by {leader}: of two candidates, it names the better one in {pairs(rho)} of "
+            f"cases ({pairs(low)} to {pairs(high)}){beside}; at random in 50 %."
+        )
+    if found == MISLEADS:
+        return f"Do not choose by {leader}: it ranks in the wrong direction here."
+    if found == NOTHING:
+        return f"Choose at random: {leader} says nothing about these candidates."
+    return f"There is no evidence yet that {leader} helps: train more before relying on it."
+
+
+def pairs(rho: float) -> str:
+    """The share of pairs that are ordered correctly at this rank correlation: ½ + asin(r)/π.
+
+    r = 2 sin(πρ/6) is the correlation of jointly normal variables whose rank correlation is ρ.
+
+    >>> pairs(0.0), pairs(0.6)
+    ('50 %', '71 %')
+    """
+    r = 2 * math.sin(math.pi * rho / 6)
+    return f"{100 * (0.5 + math.asin(min(max(r, -1.0), 1.0)) / math.pi):.0f} %"

@@ -1,0 +1,54 @@
+"""`foretell calibrate`: what scores are worth on a task, from the results of a few trainings."""
+
+import click
+
+from foretell.cli.command import Command, option
+from foretell.cli.options import MANY, Form, form_options
+from foretell.cli.output import say
+
+EXAMPLES = """\
+Examples:
+foretell rank @candidates.txt --csv > scores.csv
+foretell calibrate scores.csv                            # what to train first
+foretell calibrate scores.csv --results results.csv      # what the scores are worth, what next"""
+
+
+@click.command(cls=Command, epilog=EXAMPLES)
+@click.argument("scores", metavar="SCORES")
+@option(
+    "--results",
+    metavar="FILE",
+    help="The accuracies of the networks that you have trained: a .csv, .json or .parquet file "
+    "with the columns name and value, and seed and epoch if there are several.",
+)
+@option("--lower-is-better", is_flag=True, help="The values are losses or errors.")
+@option("--next", "count", type=MANY, default=5, help="How many candidates to propose next.")
+@form_options
+def calibrate(
+    scores: str, results: str | None, lower_is_better: bool, count: int, form: Form
+) -> None:
+    """Find out what the scores are worth here, and what to train next.
+
+    SCORES is what `foretell rank` prints with --csv or --json, a Parquet file of it, or the folder
+    of a search or study. Train some of the candidates as you like, and give their accuracies.
+    """
+    from foretell.calibration.calibrate import calibrate
+    from foretell.cli.show import show
+
+    found = calibrate(scores, results, lower_is_better=lower_is_better, next=count)
+    about = {
+        "statement": list(found.statement),
+        "next": list(found.next),
+        "weights": dict(found.weights),
+        "trained": found.trained,
+    }
+    shown = ["rho", "low", "high", "verdict", "p_above_0.3", "p_beats_params"]
+    table = found.scores.round(3) if form.kind == "text" else found.scores
+    title = f"What the scores are worth, after {found.trained} trainings"
+    show(table, form, title, shown, about)
+    if form.kind == "text":
+        for line in found.statement:
+            say(click.wrap_text(line, 80))
+        if found.next:
+            say("\nTrain next:")
+            say("\n".join(f"  {name}" for name in found.next))

@@ -1,0 +1,233 @@
+"""`foretell.calibrate`: what it says holds, and wrong input is refused in one line."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from foretell import ForetellError, UnknownName, calibrate
+from foretell.cli import main
+
+POOL = 120
+
+
+def pool(rho: float, seed: int = 0) -> tuple[pd.DataFrame, "pd.Series[float]"]:
+    """Scores of a pool, and the accuracies of all of it; `snip` has this rank correlation."""
+    generator, r = np.random.default_rng(seed), 2 * math.sin(math.pi * rho / 6)
+    x, size = generator.normal(size=(2, POOL))
+    truth = r * x + math.sqrt(1 - r**2) * generator.normal(size=POOL)
+    names = pd.Index([f"net{number}" for number in range(POOL)], name="model")
+    scores = pd.DataFrame({"snip": x, "params": size}, names)
+    return scores, pd.Series(70 + 5 * truth, names, name="value")
+
+
+def some(truth: "pd.Series[float]", k: int, seed: int = 0) -> "pd.Series[float]":
+    """The results of k candidates drawn at random."""
+    return truth.sample(k, random_state=seed)
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.3, 0.6, 0.8])
+@pytest.mark.parametrize("k", [3, 5, 10, 20, 50])
+def test_printed_intervals_hold_as_often_as_they_say(k: int, rho: float) -> None:
+    held = []
+    for seed in range(100 if k >= 5 else 10):
+        scores, truth = pool(rho, seed)
+        row = calibrate(scores, some(truth, k, seed)).scores.loc["snip"]
+        held += [] if math.isnan(row["low"]) else [row["low"] <= rho <= row["high"]]
+    if k < 5:
+        assert not held
+    else:
+        low, high = stats.binom.ppf([0.001, 0.999], len(held), [0.92, 0.98]) / len(held)
+        assert len(held) > 80
+        assert low <= np.mean(held) <= high
+
+
+def test_helps_is_seldom_said_of_noise() -> None:
+    said = [calibrate(s, some(t, 10)).scores["verdict"] for s, t in map(noise, range(100))]
+    assert np.mean([one["snip"] == "helps" for one in said]) <= 0.06
+
+
+def noise(seed: int) -> Any:
+    """A pool whose scores say nothing."""
+    return pool(0.0, seed)
+
+
+@pytest.mark.parametrize(
+    ("rho", "k", "expected"),
+    [(0.9, 20, "helps"), (-0.9, 20, "misleads"), (0.0, 119, "no signal at all")],
+)
+def test_the_verdict_is_what_is_true(rho: float, k: int, expected: str) -> None:
+    scores, truth = pool(rho)
+    assert calibrate(scores, some(truth, k)).scores.loc["snip", "verdict"] == expected
+
+
+def test_the_best_alone_say_nothing_and_others_are_proposed() -> None:
+    scores, truth = pool(0.8)
+    best = truth[scores["snip"].nlargest(10).index]
+    found = calibrate(scores, best)
+    assert found.scores["low"].isna().all()
+    assert found.scores["p_above_0.3"].isna().all()
+    assert "part of the range" in " ".join(found.statement)
+    assert scores.loc[list(found.next), "snip"].min() < 0
+
+
+def test_what_is_proposed_first_is_spread_over_the_pool_and_judges_it() -> None:
+    scores, truth = pool(0.8)
+    first = calibrate(scores, next=10).next
+    assert len(set(first)) == 10
+    assert not math.isnan(calibrate(scores, truth[list(first)]).scores.loc["snip", "low"])
+
+
+def test_a_spread_is_continued_where_it_was_interrupted() -> None:
+    scores, truth = pool(0.8)
+    first = calibrate(scores, next=3).next
+    then = calibrate(scores, truth[list(first)], next=7).next
+    assert not set(first) & set(then)
+    assert not calibrate(scores, truth[[*first, *then]]).scores["low"].isna().any()
+
+
+def test_nothing_depends_on_the_order_or_the_unit_of_the_results() -> None:
+    scores, truth = pool(0.5)
+    given = some(truth, 12)
+    found = calibrate(scores, given).scores
+    pd.testing.assert_frame_equal(found, calibrate(scores, given[::-1] / 100).scores)
+    pd.testing.assert_frame_equal(found, calibrate(scores, -given, lower_is_better=True).scores)
+
+
+def test_repeats_are_averaged_and_their_noise_is_said() -> None:
+    scores, truth = pool(0.5)
+    given = some(truth, 8).reset_index()
+    twice = pd.concat([given.assign(value=given["value"] + d, seed=d) for d in (-0.5, 0.5)])
+    found = calibrate(scores, twice)
+    pd.testing.assert_frame_equal(found.scores, calibrate(scores, given).scores)
+    assert "differ by 0.707" in " ".join(found.statement)
+
+
+def test_the_last_epoch_counts() -> None:
+    scores, truth = pool(0.5)
+    given = some(truth, 8).reset_index()
+    early = given.assign(value=given["value"][::-1].to_numpy(), epoch=1)
+    found = calibrate(scores, pd.concat([early, given.assign(epoch=9)]))
+    pd.testing.assert_frame_equal(found.scores, calibrate(scores, given).scores)
+
+
+def test_scores_that_cannot_rank_are_said_to() -> None:
+    scores, truth = pool(0.5)
+    given = scores.assign(flops=7.0, synflow=math.nan, zen=scores["snip"].where(scores["snip"] > 0))
+    found = calibrate(given, some(truth, 10)).scores
+    assert found.loc["flops", "verdict"] == "the same for every candidate"
+    assert found.loc["synflow", "verdict"] == "undefined for every candidate"
+    assert found.loc[["flops", "synflow"], "rho"].isna().all()
+    assert found.loc["zen", "undefined"] == (scores["snip"] <= 0).sum()
+    assert not math.isnan(found.loc["zen", "low"])
+
+
+def test_equal_results_say_nothing() -> None:
+    scores, truth = pool(0.5)
+    found = calibrate(scores, 0 * some(truth, 10))
+    assert set(found.scores["verdict"]) == {"no evidence yet"}
+
+
+@pytest.mark.parametrize("k", [0, 1, 2, POOL])
+def test_any_number_of_results_will_do(k: int) -> None:
+    scores, truth = pool(0.5)
+    found = calibrate(scores, some(truth, k))
+    assert found.trained == k
+    assert len(found.next) == min(5, POOL - k)
+
+
+@pytest.mark.parametrize("ending", ["csv", "json", "parquet"])
+def test_every_kind_of_file_says_the_same(tmp_path: Path, ending: str) -> None:
+    scores, truth = pool(0.5)
+    given = some(truth, 9).rename_axis("name").reset_index()
+    paths = [tmp_path / f"{name}.{ending}" for name in ("scores", "results")]
+    for frame, path in zip((scores.reset_index(), given), paths, strict=True):
+        {
+            "csv": lambda f, p: f.to_csv(p, index=False),
+            "json": lambda f, p: f.to_json(p, orient="records", double_precision=15),
+            "parquet": lambda f, p: f.to_parquet(p),
+        }[ending](frame, path)
+    pd.testing.assert_frame_equal(calibrate(*paths).scores, calibrate(scores, given).scores)
+
+
+WRONG = {
+    "an unknown name": ({"net7x": 1.0}, "net7x' is not|did you mean"),
+    "a fraction and percentages": ({"net1": 0.71, "net2": 70.0, "net3": 72.0}, "one unit"),
+    "text": ({"net1": "good"}, "not of numbers"),
+    "a loss": (pd.DataFrame({"name": ["net1"], "val_loss": [2.0]}), "lower is probably better"),
+    "two values": (pd.DataFrame({"name": ["net1"], "a": [2.0], "b": [1.0]}), "called value"),
+    "no name": (pd.DataFrame({"value": [2.0]}), "expected one called"),
+    "a missing name": (pd.DataFrame({"name": [None], "value": [2.0]}), "no name in row 1"),
+    "no file": ("nowhere.csv", "there is no file"),
+    "a number": (3, "expected a DataFrame"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_results_are_refused_in_one_line(case: str) -> None:
+    given, expected = WRONG[case]
+    with pytest.raises(ForetellError, match=expected) as error:
+        calibrate(pool(0.5)[0], given)
+    assert "\n" not in str(error.value)
+
+
+def test_a_near_name_is_suggested() -> None:
+    with pytest.raises(UnknownName) as error:
+        calibrate(pool(0.5)[0], {"nett7": 1.0})
+    assert error.value.near[0] == "net7"
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        (pd.DataFrame({"name": ["a", "a", "b"], "snip": [1.0, 2, 3]}), "'a' twice"),
+        (pd.DataFrame({"name": ["a", "b", "c"]}), "no column with numbers"),
+        (pd.DataFrame({"name": ["a", "b"], "snip": [1.0, 2]}), "at least 3"),
+        (pd.DataFrame({"snip": [1.0, 2, 3]}), "expected one called"),
+    ],
+)
+def test_wrong_scores_are_refused(scores: pd.DataFrame, expected: str) -> None:
+    with pytest.raises(ForetellError, match=expected):
+        calibrate(scores)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[str]:
+    scores, truth = pool(0.8)
+    scores.to_csv(tmp_path / "scores.csv")
+    some(truth, 10).rename_axis("name").to_csv(tmp_path / "results.csv")
+    return [str(tmp_path / "scores.csv"), "--results", str(tmp_path / "results.csv")]
+
+
+def test_the_command_prints_what_fits_a_terminal(
+    files: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["calibrate", *files]) == 0
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) <= 80
+    assert "verdict" in printed
+    assert "Train next:" in printed
+
+
+def test_the_command_prints_json_and_csv(
+    files: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["calibrate", *files, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["trained"] == 10
+    assert [row["score"] for row in found["rows"]] == ["snip", "params", "ensemble"]
+    assert main(["calibrate", *files, "--csv"]) == 0
+    assert capsys.readouterr().out.startswith("score,rho,low,high,")
+
+
+def test_the_command_refuses_wrong_input_with_code_2(
+    files: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["calibrate", files[0], "--results", "nowhere.csv"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
