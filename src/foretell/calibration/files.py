@@ -80,8 +80,8 @@ def names_of(what: str, frame: pd.DataFrame) -> "pd.Series[str]":
     column = next((name for name in NAMES if name in frame), None)
     if column is None:
         raise ForetellError(
-            f"{what} has the columns {', '.join(map(str, frame.columns)) or 'none'}; expected one called "
-            f"{', '.join(NAMES[:-1])} or {NAMES[-1]}"
+            f"{what} has the columns {', '.join(map(str, frame.columns)) or 'none'}; expected one "
+            f"called {', '.join(NAMES[:-1])} or {NAMES[-1]}"
         )
     if frame[column].isna().any():
         row = int(frame[column].isna().to_numpy().argmax()) + 1

@@ -60,8 +60,8 @@ def value_column(frame: pd.DataFrame) -> str:
     found = [str(name) for name in frame if name not in about and frame[name].dtype.kind in "iuf"]
     if len(found) != 1:
         raise ForetellError(
-            f"results has the columns {', '.join(map(str, frame.columns))}; expected one called value, or a single "
-            "one with numbers"
+            f"results has the columns {', '.join(map(str, frame.columns))}; expected one called "
+            "value, or a single one with numbers"
         )
     return found[0]
 
