@@ -101,7 +101,7 @@ class HasArray(Protocol):
 
 
 def as_inputs(name: str, value: object) -> Inputs:
-    """The inputs with tensors in the place of arrays; ForetellError if there is no tensor."""
+    """The inputs with arrays converted to tensors. Raises ForetellError if there is no tensor."""
     found = change_all(value, partial(as_tensor, name), HasArray)
     if not tensors(found):
         step = "; make one: torch.tensor(inputs)" if isinstance(value, list) and value else ""
@@ -113,14 +113,14 @@ def as_inputs(name: str, value: object) -> Inputs:
 
 
 def as_targets(name: str, value: object) -> Any:
-    """The targets with tensors in the place of arrays, and of a list of numbers."""
+    """The targets with arrays, and a list of numbers, converted to tensors."""
     if isinstance(value, list) and value and all(isinstance(one, Real) for one in value):
         return torch.tensor(value)
     return change_all(value, partial(as_tensor, name), HasArray)
 
 
 def as_tensor(name: str, value: HasArray) -> Tensor:
-    """A copy of an array as a tensor. Raises ForetellError for an array that is not of numbers."""
+    """A copy of an array as a tensor. Raises ForetellError if the array is not numeric."""
     if isinstance(value, Tensor):
         return value
     try:
@@ -212,7 +212,7 @@ def _collect(value: Any, found: list[Tensor]) -> None:
 
 
 ATOMS = (int, float, str, type(None))
-"""Types that are not a Mapping, which takes `isinstance` long to find out."""
+"""Types that are not a Mapping; `isinstance` would be slow to find out."""
 
 
 def as_batch(batch: Batch | Sequence[Any]) -> Batch:
@@ -251,7 +251,7 @@ def as_batch(batch: Batch | Sequence[Any]) -> Batch:
 
 
 def way_to(batch: object) -> str:
-    """How to get a batch from what was given in its place."""
+    """The end of an error message: how to make a batch from the wrong value."""
     if isinstance(batch, str):
         return ", such as Batch(*minibatch(load_data(name).train, 64, seed=0))"
     if hasattr(batch, "train"):

@@ -43,9 +43,9 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[None]:
-    """The folder is there within the block; if the block fails, what is empty of it goes again.
+    """Make the folder and its parents; if the block fails, remove those that are still empty.
 
-    Raises OSError if it cannot be made.
+    Raises OSError if the folder cannot be made.
     """
     made = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
@@ -53,7 +53,7 @@ def new_folder(path: Path) -> Iterator[None]:
         yield
     except BaseException:
         for folder in made:
-            with suppress(OSError):  # it was not made, or holds something
+            with suppress(OSError):  # it was not made, or is not empty
                 folder.rmdir()
         raise
 

@@ -210,7 +210,7 @@ def test_a_run_is_of_one_kind_of_device(tmp_path: Path) -> None:
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """What the arithmetic of each scoring, and its layout, are told about TF32."""
+    """The setting of TF32 that is passed to the arithmetic and to the layout of each scoring."""
     heard: list[bool] = []
 
     @contextmanager

@@ -1,7 +1,7 @@
-"""What is refused leaves nothing: every command that writes, and every kind of wrong setting.
+"""Refused runs leave nothing behind, for every command that writes and every wrong setting.
 
-Each wrong command exits with 2 and one line, and no file is there that was not before, nor another
-one changed; then the right command runs in the folder that was refused.
+Each wrong command exits with code 2 and one line, and no file is created or changed. Then the right
+command runs in the same folder.
 """
 
 import hashlib
@@ -165,24 +165,24 @@ OTHERS = {
     ],
     "data import": ["data import nb201 four.csv --name taken", "data import nb201 four.csv"],
 }
-"""Wrong commands that are not the right one and something more."""
+"""Wrong commands that are not an extension of the right one."""
 RUNS = {job: ["--run", f"of a {job}"] for job in ("search", "study", "study search")}
 
 
 def wrong_lines(job: str) -> list[str]:
-    """The wrong commands of a job: the last of an option that is given twice counts."""
+    """The wrong commands of a job; if an option is given twice, the last one counts."""
     return [f"{RIGHT[job]} {words}" for words in WRONG[job]] + OTHERS.get(job, [])
 
 
 def in_its_folder(job: str, line: str) -> list[str]:
-    """The words of a command, with a run folder unless it names one."""
+    """The words of a command, with a run folder if it does not name one."""
     words = shlex.split(line)
     return words if "--run" in words else [*words, *RUNS.get(job, [])]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the commands run: networks, tables, and a finished run of each kind."""
+    """The working folder, with networks, tables, and a finished run of each kind."""
     folder = tmp_path_factory.mktemp("refused")
     (folder / "nets.py").write_text(NETS)
     FRAME.rename_axis("arch").to_csv(folder / "four.csv")
@@ -213,13 +213,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests' own folder is where the commands run."""
+    """Run the commands in `folder`."""
     monkeypatch.chdir(folder)
     monkeypatch.setenv("FORETELL_DATA", str(folder / "tables"))
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """A digest of every file below, and every folder, but for what Python caches."""
+    """The digest of every file in the folder, and every folder, except Python's caches."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(
             path.read_bytes() if path.is_file() else b""
@@ -245,7 +245,7 @@ def test_a_wrong_command_leaves_nothing(
 
 
 def test_every_command_that_writes_is_tried() -> None:
-    """A command writes if it has a run folder, or a folder or a name for what it makes."""
+    """A command writes if it has an option for a run folder, an output folder or a name."""
     from foretell.cli.app import COMMANDS
     from foretell.cli.commands.data import data
 
@@ -260,7 +260,7 @@ def test_every_command_that_writes_is_tried() -> None:
 
 @pytest.mark.parametrize("job", RIGHT)
 def test_the_right_command_runs_after_a_wrong_one(job: str, folder: Path) -> None:
-    """In the folder that was refused."""
+    """The right command runs in the folder of the wrong one."""
     for line in (*wrong_lines(job)[:3], *wrong_lines(job)[-2:]):
         main(in_its_folder(job, line))
     assert main(in_its_folder(job, RIGHT[job])) == 0
@@ -272,12 +272,12 @@ def squares(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def two_numbers(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """What is not a loss: it has a value for each sample."""
+    """Not a loss, since it has one value per sample."""
     return outputs.sum(1)
 
 
 def closed() -> ThreadPoolExecutor:
-    """An executor that takes no tasks any more."""
+    """An executor that no longer accepts tasks."""
     executor = ThreadPoolExecutor(1)
     executor.shutdown()
     return executor
@@ -359,7 +359,7 @@ VALUES: dict[str, dict[str, list[Any]]] = {
 
 
 def called(job: str, name: str, value: Any) -> object:
-    """Call the function of a job with right arguments but for one."""
+    """Call the function of a job with one wrong argument."""
     short = TrainSettings(epochs=1, batch_size=512)
     small: dict[str, Any] = {"run": Path("made"), "batch_size": 8, "proxies": ["snip"]}
     tiny = "nb201?channels=2,cells=1"
@@ -384,7 +384,7 @@ def called(job: str, name: str, value: Any) -> object:
 
 
 def load_space() -> Choices:
-    """A space that no registered one is like."""
+    """A space that differs from all registered ones."""
     return Choices(torch.nn.Linear, {"in_features": [30], "out_features": [2, 3]})
 
 
@@ -398,7 +398,7 @@ def load_space() -> Choices:
     ],
 )
 def test_a_wrong_argument_leaves_nothing(job: str, name: str, value: Any, folder: Path) -> None:
-    """In the library, too: one line, and no folder."""
+    """The library also raises an error of one line and makes no folder."""
     before = contents(folder)
     with pytest.raises(ForetellError) as caught:
         called(job, name, value)

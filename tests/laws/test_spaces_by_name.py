@@ -167,13 +167,13 @@ def test_a_short_name_is_read_back_unless_it_is_cut_off(name: str) -> None:
 
 
 def one_label_each(splits: Splits) -> Splits:
-    """The same samples, each with a class of its own."""
+    """The same samples, each with a different class."""
     parts = [(samples, labels[:, 0] % 2) for samples, labels in (splits.train, splits.val)]
     return Splits(splits.name, 2, parts[0], parts[1], parts[1], splits.vocabulary)
 
 
 @pytest.mark.parametrize("name", [name for name, entry in SPACES.items() if entry.reads != "image"])
-def test_networks_that_answer_for_every_token_refuse_one_label_a_sample(
+def test_networks_that_answer_for_every_token_refuse_one_label_per_sample(
     name: str, folder: Path
 ) -> None:
     splits = one_label_each(load_data(data_of(name, folder)))
@@ -205,7 +205,9 @@ def test_what_is_given_takes_precedence_over_the_data() -> None:
         ("nets.py:mlp", {}, "there is no file nets.py"),
     ],
 )
-def test_what_names_no_space_is_one_line(name: str, settings: dict[str, Any], message: str) -> None:
+def test_names_of_no_space_are_refused_in_one_line(
+    name: str, settings: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ForetellError, match=message) as caught:
         space_for(name, settings, load_data("digits"))
     assert "\n" not in str(caught.value)

@@ -62,7 +62,7 @@ class Runs:
             run_simulations(self.root / "study", run=self.root / job, **small)
 
     def read(self, file: str) -> Any:
-        """What the readers of a file make of it."""
+        """The values that the readers return for a file."""
         folder, _, name = file.partition("/")
         run = self.root / folder
         if folder == "search" and name.endswith(".pt") and "/" in name:

@@ -1,4 +1,4 @@
-"""Data, losses and models as users have them: taken where it is plain what is meant, or told."""
+"""Data, losses and models as users have them are accepted if they are unambiguous, or refused."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -45,7 +45,7 @@ TAKEN: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("form", TAKEN)
-def test_what_is_plainly_meant_is_taken(form: str) -> None:
+def test_unambiguous_batches_are_accepted(form: str) -> None:
     assert snip(TAKEN[form]) == snip((X, Y))
 
 
@@ -71,7 +71,7 @@ MISTAKEN: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("form", MISTAKEN)
-def test_what_is_no_batch_is_refused_with_the_next_step(form: str) -> None:
+def test_what_is_not_a_batch_is_refused_with_the_next_step(form: str) -> None:
     given, said = MISTAKEN[form]
     for function in (score, score_many):
         with pytest.raises(ForetellError, match=said):
@@ -114,8 +114,8 @@ BAD_LOSSES: dict[str, tuple[Callable[..., Any], str]] = {
 
 
 @pytest.mark.parametrize("kind", BAD_LOSSES)
-def test_a_loss_that_is_none_is_refused_by_every_function(kind: str) -> None:
-    """Also `rank` refuses it: there would be a row of nan for each model."""
+def test_what_is_not_a_loss_is_refused_by_every_function(kind: str) -> None:
+    """`rank` refuses it too, since the scores of all models would be nan."""
     loss, said = BAD_LOSSES[kind]
     with pytest.raises(ForetellError, match=said):
         score(net(), (X, Y), "snip", loss=loss)
@@ -148,7 +148,7 @@ def test_outputs_that_are_not_finite_are_part_of_the_reason() -> None:
 
 
 class Own(nn.Module):
-    """A model, for variants whose own code raises something where nobody expects it."""
+    """A model whose variants raise exceptions in unexpected places."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -161,7 +161,7 @@ class Own(nn.Module):
 
 
 def raising(error: BaseException) -> Callable[..., Any]:
-    """A method that raises this."""
+    """A method that raises `error`."""
 
     def method(self: Own, *args: object, **options: object) -> Any:
         raise error

@@ -1,4 +1,4 @@
-"""What is said of a rank correlation after a few trainings: as often true as it is said to be."""
+"""The coverage of the intervals and the calibration of the probabilities of a rank correlation."""
 
 import math
 from collections.abc import Callable
@@ -33,17 +33,17 @@ PRIORS = {"of tables": Prior(0.45, 0.4), "of nothing": Prior(0.3, 0.5), "wrong":
 
 
 def at_random(generator: np.random.Generator, ranks: Floats, k: int) -> Any:
-    """Any k of the pool."""
+    """k random networks of the pool."""
     return generator.choice(len(ranks), k, replace=False)
 
 
 def spread(generator: np.random.Generator, ranks: Floats, k: int) -> Any:
-    """One of each of k equal parts of the pool, as the first trainings are chosen."""
+    """One network from each of k equal parts of the pool, like the first trainings of a search."""
     return np.array([generator.choice(part) for part in np.array_split(np.argsort(ranks), k)])
 
 
 def then_best(generator: np.random.Generator, ranks: Floats, k: int) -> Any:
-    """A third spread over the pool, the others from the best of it."""
+    """A third spread over the pool, and the others from its best networks."""
     some = spread(generator, ranks, max(k // 3, 3))
     best = [place for place in np.argsort(ranks)[-4 * k :] if place not in some]
     return np.concatenate([some, generator.choice(best, k - len(some), replace=False)])
@@ -56,7 +56,7 @@ def true_rho(kind: str, r: float) -> float:
 
 
 def said(kind: str, rho: float, k: int, choose: Choose, prior: Prior) -> list[tuple[float, float]]:
-    """The intervals of many pools of which k networks are trained."""
+    """The intervals for many pools, with k trained networks each."""
     generator, r = np.random.default_rng(k), 2 * math.sin(math.pi * rho / 6)
     found = []
     for _ in range(REPEATS):
@@ -69,7 +69,7 @@ def said(kind: str, rho: float, k: int, choose: Choose, prior: Prior) -> list[tu
 
 
 def require_held(intervals: list[tuple[float, float]], true: float, about: str) -> None:
-    """Fail unless 92 to 98 % of the intervals hold, within the error of the simulation."""
+    """Fail unless 92 to 98 % of the intervals contain `true`, within the simulation's error."""
     printed = [one for one in intervals if not math.isnan(one[0])]
     if len(printed) < 50:  # hardly ever printed
         return
@@ -96,7 +96,8 @@ def test_it_holds_with_failures_ties_and_uneven_noise(kind: str, k: int, rho: fl
 @pytest.mark.parametrize("rho", [0.0, 0.3, 0.6, 0.8])
 @pytest.mark.parametrize("k", [10, 20, 50])
 def test_it_holds_if_the_best_are_trained_beside_a_spread(k: int, rho: float) -> None:
-    """It may be too wide, since the weights make it depend on few networks, but not too narrow."""
+    """The interval may be too wide, since the weights make it depend on few networks, but not too
+    narrow."""
     found = said("copula", rho, k, then_best, PRIORS["of tables"])
     printed = [one for one in found if not math.isnan(one[0])]
     assert k < 20 or len(printed) > REPEATS / 2
@@ -141,7 +142,7 @@ def test_fewer_than_five_networks_have_no_interval() -> None:
 
 @pytest.mark.parametrize("k", [0, 3, 5, 10, 20, 50])
 def test_probabilities_are_as_often_true_as_they_say_for_tasks_of_the_prior(k: int) -> None:
-    """ρ > 0.3, of tasks whose correlation is drawn from the prior."""
+    """The probability is that of ρ > 0.3, for tasks whose correlation is drawn from the prior."""
     generator, prior = np.random.default_rng(k), Prior(0.45, 0.4)
     told, true = [], []
     for _ in range(3000):
@@ -155,7 +156,7 @@ def test_probabilities_are_as_often_true_as_they_say_for_tasks_of_the_prior(k: i
 
 
 @pytest.mark.parametrize("k", [0, 5, 10, 20, 50])
-def test_so_are_those_that_one_score_beats_another(k: int) -> None:
+def test_probabilities_that_one_score_beats_another_are_as_often_true_as_they_say(k: int) -> None:
     generator, alike = np.random.default_rng(k), 0.6
     priors = Prior(0.5, 0.3), Prior(0.4, 0.35)
     told, true = [], []
@@ -177,7 +178,7 @@ def test_so_are_those_that_one_score_beats_another(k: int) -> None:
 
 
 def require_calibrated(told: Floats, true: Any) -> None:
-    """Of what has a probability in a fifth of the range, that share is true, up to 0.06."""
+    """Fail unless, in each fifth of the range, the mean probability is the share that is true."""
     for low in (0.0, 0.2, 0.4, 0.6, 0.8):
         inside = (told >= low) & (told < low + 0.2 + (low == 0.8))
         if inside.sum() >= 100:

@@ -50,9 +50,9 @@ def show(
 
 
 def require_columns(form: Form, known: Sequence[str]) -> None:
-    """Raise UnknownName for a column of `form` that the answer will not have.
+    """Raise UnknownName for a column of `form` that the printed table will not have.
 
-    For commands that compute for hours before there is an answer.
+    Commands that compute for hours call this first.
     """
     for name in form.columns:
         if name not in known:

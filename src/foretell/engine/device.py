@@ -1,4 +1,4 @@
-"""Names of devices: the one place that reads them."""
+"""Parses the names of devices."""
 
 import re
 
@@ -13,9 +13,9 @@ KNOWN = r"cpu(:0)?|cuda(:\d+)?"
 
 
 def pick_device(text: str) -> torch.device:
-    """The device of that name; `auto` is the GPU where there is one.
+    """The device with this name; `auto` is the GPU, or the CPU if there is none.
 
-    Raises ForetellError for a device that is not here, or not of a kind that foretell computes on.
+    Raises ForetellError if this machine does not have the device, or foretell does not support it.
 
     >>> pick_device("cpu")
     device(type='cpu')

@@ -165,7 +165,7 @@ def call(
 
 
 def advice(model: nn.Module) -> str:
-    """What to look at where a model does not run."""
+    """The advice to the user if a model does not run."""
     types = {str(p.dtype).removeprefix("torch.") for p in model.parameters()}
     if len(types) > 1:
         many = " and ".join(sorted(types))

@@ -1,10 +1,10 @@
-"""What foretell's own processes do with memory: keep what is freed, and do not trace what stays.
+"""Memory settings of foretell's own processes: keep freed memory, and trace fewer objects.
 
 glibc returns large blocks to the system as soon as they are freed, and the pages of the next block
 have to be cleared and mapped again. For networks of this size, that takes as long as the
-computation. And the objects that torch creates when it is imported, some 300,000, are traced by
-each full garbage collection, which takes 0.1 s. Only foretell's own processes do this: the command
-line and its workers.
+computation. In addition, each full garbage collection traces the objects that torch creates on
+import, about 300,000, which takes 0.1 s. Only foretell's own processes use these settings: the
+command line and its workers.
 """
 
 import ctypes

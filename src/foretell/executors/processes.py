@@ -65,10 +65,11 @@ def pool(workers: int | Executor) -> Iterator[Executor]:
 
 
 MOST_WORKERS = 1_024
+"""The maximum number of processes."""
 
 
 def require_workers(workers: object, executor: object = None) -> None:
-    """Raise ForetellError unless these are a number of processes, and an executor or None."""
+    """Raise ForetellError for a wrong number of workers, or for an executor that is not one."""
     as_integer("workers", workers, 1, MOST_WORKERS if executor is None else MOST)
     optional(as_instance)("executor", executor, Executor, "a concurrent.futures.Executor")
 
@@ -195,13 +196,15 @@ def completed(
 
 
 def submitted(executor: Executor, task: Callable[[], Any]) -> Future[Any]:
-    """The future of a task. Raises ForetellError if the executor takes none."""
+    """The future of a task. Raises ForetellError if the executor does not accept tasks."""
     try:
         return executor.submit(task)
     except BrokenExecutor:
         raise
     except RuntimeError as error:  # it has been shut down
-        raise ForetellError(f"the executor takes no tasks ({error}); give another one") from error
+        raise ForetellError(
+            f"the executor does not accept tasks ({error}); give another one"
+        ) from error
 
 
 def finished(

@@ -11,12 +11,12 @@ from foretell.proxies import PROXIES
 __all__ = ["Ranking", "by_points", "oriented", "without"]
 
 Column = Callable[[pd.DataFrame], "pd.Series"]
-"""From a frame with a column for each member to a column of the same index."""
+"""A function from a table with one column per member to a column with the same index."""
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """An order of several networks by several scores, which depends on all networks of the pool."""
+    """An order of networks by several scores, which depends on all networks of the pool."""
 
     name: str
     summary: str
@@ -28,12 +28,12 @@ class Ranking:
     places: Column | None = None
     """Ranks from 1 (best); None if they are those of the points."""
     drops: bool = True
-    """Whether a network is ranked by its other members where one is undefined; otherwise it loses
-    to every network that has the member."""
+    """Whether a network with an undefined member is ranked by its other members; otherwise it loses
+    to every network in which the member is defined."""
 
 
 def without(ranking: Ranking, member: str) -> Ranking:
-    """The same ranking with one member less."""
+    """The ranking without one of its members."""
     return replace(ranking, members=tuple(name for name in ranking.members if name != member))
 
 

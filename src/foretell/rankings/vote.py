@@ -59,7 +59,7 @@ def wins(scores: pd.DataFrame) -> pd.Series:
 def vote(scores: pd.DataFrame, voters: Sequence[str] = VOTERS) -> pd.Series:
     """Ranks from 1 (best), by wins, then by the sum of ranks; rows equal in both share a rank.
 
-    Raises ForetellError if a voter's column is missing, or does not hold numbers.
+    Raises ForetellError if a voter's column is missing or not numeric.
 
     >>> a_cycle = pd.DataFrame({"synflow": [3, 2, 1], "jacob_cov": [1, 3, 2], "snip": [2, 1, 3]})
     >>> vote(a_cycle).tolist()  # each wins once
@@ -67,7 +67,7 @@ def vote(scores: pd.DataFrame, voters: Sequence[str] = VOTERS) -> pd.Series:
     >>> vote(pd.DataFrame({"synflow": [1, 2], "jacob_cov": [3, 1], "snip": [5, 4]})).tolist()
     [1, 2]
     """
-    as_instance("scores", scores, pd.DataFrame, "a DataFrame, a row for each model")
+    as_instance("scores", scores, pd.DataFrame, "a DataFrame with one row per model")
     names = as_texts("voters", voters, "names of columns")
     missing = [voter for voter in names if voter not in scores]
     if missing or not names:
@@ -82,12 +82,13 @@ def vote(scores: pd.DataFrame, voters: Sequence[str] = VOTERS) -> pd.Series:
 
 
 def numbers(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The table with numbers alone. Raises ForetellError for other values; `name` is its own.
+    """The table itself. Raises ForetellError, with the table's `name`, for a value that is not a
+    number.
 
     >>> numbers(pd.DataFrame({"snip": ["high"]}), "scores")
     Traceback (most recent call last):
-    foretell.errors.ForetellError: the column 'snip' of scores is not of numbers (could not convert
-    string to float: 'high'); leave out what is none
+    foretell.errors.ForetellError: the column 'snip' of scores contains a value that is not a number
+    (could not convert string to float: 'high'); use nan for undefined scores
     """
     for column in table:
         try:
@@ -95,8 +96,8 @@ def numbers(table: pd.DataFrame, name: str) -> pd.DataFrame:
         except (TypeError, ValueError) as error:
             reason = str(error).partition("\n")[0]
             raise ForetellError(
-                f"the column {column!r} of {name} is not of numbers ({reason}); leave out what is "
-                "none"
+                f"the column {column!r} of {name} contains a value that is not a number "
+                f"({reason}); use nan for undefined scores"
             ) from error
     return table
 

@@ -114,7 +114,7 @@ def has_results(path: Path) -> bool:
 
 
 def begin_anew(path: Path, record: Record, content: bytes) -> None:
-    """Give a run without results another configuration; what it kept beside goes."""
+    """Give a run without results another configuration, and delete its other files."""
     for name in record.files:
         if name != RUN:
             (path / name).unlink(missing_ok=True)

@@ -23,12 +23,12 @@ SAMPLES = 2
 
 @dataclass(frozen=True, eq=False)
 class Costs:
-    """What an architecture costs, by the name of a cost or `TABLE:COLUMN`."""
+    """The costs of architectures, each named like an entry of `COSTS` or `TABLE:COLUMN`."""
 
     work: Work
 
     def cost(self, name: str, arch: Arch) -> float:
-        """What is measured now, or the table says.
+        """The cost, measured now or read from the table.
 
         Raises ForetellError if the table has no such column or no value for the architecture.
         """
@@ -55,12 +55,12 @@ class Costs:
 
 @dataclass(frozen=True, eq=False)
 class CostBook:
-    """The costs of a run's architectures, each kept as a row."""
+    """The costs of a run's architectures, each stored as a row."""
 
     evaluator: Evaluator
 
     def cost(self, name: str, arch: Arch) -> float:
-        """The stored cost, or else the one of `Costs`. Raises ForetellError as it does."""
+        """The stored cost, or that of `Costs`, which is then stored. Raises ForetellError."""
         store, work = self.evaluator.store, self.evaluator.work
         device = {"device": work.device} if name == "latency" else {}
         asked = CostRow(self.evaluator.network(arch), name, device)
@@ -76,7 +76,7 @@ class CostBook:
 def column_of(name: str, space: Space) -> "pd.Series[float]":
     """The costs in `TABLE:COLUMN`, indexed by the text of the architecture.
 
-    Raises ForetellError if there is no such table of the space, or no such column of costs.
+    Raises ForetellError if the space has no such table, or the table no such column of costs.
     """
     return read_column(name, space.name)
 

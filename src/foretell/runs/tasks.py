@@ -87,13 +87,13 @@ class TrainTask:
 
 @dataclass(frozen=True)
 class Trial:
-    """Score one network, and see whether it could be trained: what fails now would fail later."""
+    """Score one network and check that it can be trained, so that errors occur before the run."""
 
     score: ScoreTask
     trainings: tuple[TrainTask, ...] = ()
 
     def __call__(self) -> None:
-        """Raises ForetellError as the tasks would."""
+        """Raise the ForetellError that the tasks would raise, if any."""
         self.score()
         with one_thread():
             for task in self.trainings:
@@ -117,7 +117,7 @@ def fill(model: nn.Module, weights: bytes) -> None:
 
 
 def built(task: ScoreTask | TrainTask) -> nn.Module:
-    """The task's untrained network on its device; whatever a space's code raises is told."""
+    """The task's untrained network on its device. Raises ForetellError if it cannot be built."""
     try:
         return task.space.build(task.arch, task.seed).to(task.device)
     except ForetellError:
@@ -127,7 +127,7 @@ def built(task: ScoreTask | TrainTask) -> nn.Module:
 
 
 def fitted(task: ScoreTask, batch: Batch) -> Batch:
-    """The batch as the task's network wants it; whatever a space's code raises is told."""
+    """The batch in the form that the task's network requires. Raises ForetellError like `built`."""
     try:
         return task.space.fit(task.arch, batch) if isinstance(task.space, Fits) else batch
     except ForetellError:
@@ -137,7 +137,7 @@ def fitted(task: ScoreTask, batch: Batch) -> Batch:
 
 
 def failed(task: ScoreTask | TrainTask, what: str, error: BaseException) -> ForetellError:
-    """The error for a space whose code raised something."""
+    """The ForetellError for an exception in a space's code."""
     arch = task.space.format(task.arch)
     return ForetellError(f"{arch} of space {task.space.name}: {what} ({complaint_of(error)})")
 

@@ -1,4 +1,4 @@
-"""What a run tries out before its first file: nothing is left of a run that is refused."""
+"""The trial before a run writes its first file, so that a refused run leaves nothing behind."""
 
 import errno
 import os
@@ -14,7 +14,7 @@ __all__ = ["try_out"]
 
 
 def require_usable(path: Path) -> None:
-    """Raise ForetellError if the path cannot be a run folder, or is a folder of something else."""
+    """Raise ForetellError if the path cannot be a run folder, or contains other files."""
     with os_errors_told(path):
         there = next(folder for folder in (path, *path.parents) if folder.exists())
         if not there.is_dir():
@@ -29,8 +29,8 @@ def try_out(
     """Run the trial of one network, unless the folder already contains results.
 
     Raises ForetellError if the folder cannot be used, if the data, the loss or the device do not
-    fit the networks, or if the executor does not run tasks. If the process of the trial dies, it is
-    ignored: the other networks may be smaller.
+    fit the networks, or if the executor does not run tasks. It is ignored if the process of the
+    trial dies, since the other networks may be smaller.
     """
     path = Path(folder)
     require_usable(path)

@@ -79,7 +79,7 @@ class Work:
 
     @property
     def every_proxy(self) -> dict[str, Mapping[str, Any]]:
-        """The plan's proxies by name, with the settings asked for."""
+        """The settings of each proxy of the plan, by the name of the proxy."""
         return {one.name: self.plan.settings.get(one.name, {}) for one in self.plan.proxies}
 
     def reduced(self, name: str) -> "Work":
@@ -95,11 +95,13 @@ class Work:
 
 
 OF_NUMBERS = ("mse", "bce_with_logits")
-"""The losses whose targets are as many numbers as there are outputs."""
+"""The losses whose targets are numbers, one per output."""
 
 
 def suited(scoring: ScoreSettings, splits: Splits) -> ScoreSettings:
     """The settings, with the loss of the data if the loss is the default.
+
+    Raises ForetellError if the loss requires numbers and the data has class labels.
 
     >>> from foretell.data import load_data
     >>> suited(ScoreSettings(), load_data("digits")).loss
@@ -107,7 +109,7 @@ def suited(scoring: ScoreSettings, splits: Splits) -> ScoreSettings:
     """
     if scoring.loss in OF_NUMBERS and not splits.train[1].is_floating_point():
         raise ForetellError(
-            f"the loss {scoring.loss} compares outputs with numbers and the data {splits.name} has "
-            f"labels; leave the loss out, which is then {splits.loss}"
+            f"the loss {scoring.loss} compares outputs with numbers, but the data {splits.name} "
+            f"has class labels; leave out the loss to use {splits.loss}"
         )
     return scoring if scoring.loss != ScoreSettings().loss else replace(scoring, loss=splits.loss)

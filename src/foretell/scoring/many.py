@@ -101,7 +101,7 @@ def as_batches(batches: Batches) -> list[Batch]:
 
 
 def as_seeds(seeds: Iterable[int]) -> list[int]:
-    """The seeds as a list. Raises ForetellError if there is none, or an entry is no seed.
+    """The seeds as a list. Raises ForetellError if it is empty, or an entry is not a seed.
 
     >>> as_seeds(range(2))
     [0, 1]
@@ -119,7 +119,7 @@ def as_seeds(seeds: Iterable[int]) -> list[int]:
 
 
 MOST_SEEDS = 1_000_000
-"""More draws of the weights than anybody could wait for."""
+"""The maximum number of seeds; it stops an endless iterator."""
 
 SUMMARISED = ("proxy", "value", "seconds", "why")
 """The columns of `score_many` that are summarised."""

@@ -119,7 +119,7 @@ def batches_for(name: str, batches: Callable[[str], Batches]) -> Batches:
 
 
 def request_for(by: str | None) -> tuple[str, ...]:
-    """The default proxies, and those that are needed to rank by this name.
+    """The default proxies, and those that ranking by this name requires.
 
     >>> request_for("log_rank:zen,flops")[-2:]
     ('flops', 'zen')
@@ -148,7 +148,7 @@ def chosen_by(by: str | None, names: Sequence[str]) -> Ranking | str:
     missing = [name for name in scores_of(ranking) if name not in names]
     if missing:
         raise ForetellError(
-            f"cannot rank by {by!r} without {', '.join(missing)}; add what is missing to the "
+            f"cannot rank by {by!r} without {', '.join(missing)}; add the missing ones to the "
             f"proxies, or rank by one of {', '.join(names)}"
         )
     return ranking
@@ -172,7 +172,10 @@ def named(models: Models, seeds: Sized) -> Iterable[tuple[str, Build]]:
 
 
 def numbered(models: Iterable[Model]) -> Iterator[tuple[str, Model]]:
-    """The models with their numbers as names; what an iterator raises is said by its last model."""
+    """The models with their numbers as names.
+
+    If the iterator raises an exception, it becomes the reason of a last model that is not built.
+    """
     iterator = iter(models)
     for number in itertools.count():
         try:
@@ -187,7 +190,7 @@ def numbered(models: Iterable[Model]) -> Iterator[tuple[str, Model]]:
 
 
 def refuse(why: str) -> nn.Module:
-    """Raise ForetellError in the place of a model that cannot be had."""
+    """Raise ForetellError instead of building a model."""
     raise ForetellError(why)
 
 
@@ -233,7 +236,8 @@ def in_order(table: pd.DataFrame, by: Ranking | str) -> pd.DataFrame:
 
 
 def columns_of(ranking: Ranking, table: pd.DataFrame) -> dict[str, "pd.Series[Any]"]:
-    """The points by the ranking (the vote's are `wins`), the rank, and the rank without each."""
+    """The points (except for the vote, whose points are `wins`) and the ranks, with all members
+    and without each of them."""
     own = {} if ranking.name == "vote" else {ranking.name: points(ranking, table)}
     fewer = {
         f"rank_without_{member}": places(without(ranking, member), table)

@@ -1,12 +1,13 @@
-"""How well a score ranks the networks of a task, learnt from the few of them that are trained.
+"""Estimates how well a score ranks the networks of a task from a few trained ones.
 
-All is on Fisher's scale, z = atanh ρ, ρ being Spearman's rank correlation of score and accuracy.
-Beforehand z is normal, with mean and deviation from the tasks of other spaces; k trained networks
-are a measurement of z, and the posterior is normal again. It answers "how probable is it that ρ is
-more than 0.3?" for tasks such as those that the prior was measured on.
+Everything is computed on Fisher's scale, z = atanh ρ, where ρ is Spearman's rank correlation of
+score and accuracy. The prior of z is normal, with the mean and standard deviation of the tasks of
+other spaces; k trained networks are a measurement of z, and the posterior is normal again. It
+answers "how probable is it that ρ is above 0.3?" for tasks like those that the prior was measured
+on.
 
-An interval must contain ρ in 95 of 100 cases whatever ρ is, also where the prior is far from it;
-the quantiles of the posterior do not. `trusted` is the confidence interval of Pratt 1963, Annals of
+An interval must contain ρ in 95 of 100 cases whatever ρ is, even if the prior is far from it; the
+quantiles of the posterior do not. `trusted` is the confidence interval of Pratt 1963, Annals of
 Mathematical Statistics 34(2), and of Yu and Hoff 2018, Biometrika 105(2): it has this coverage for
 every ρ, and is the shortest such interval on average over the prior. Simulations in
 tests/statistics/test_posterior.py check it.
@@ -34,28 +35,29 @@ __all__ = [
 ]
 
 FEWEST = 5
-"""The fewest trained networks with an interval: with fewer, no order is improbable enough."""
+"""The fewest trained networks for an interval: with fewer, no order is improbable enough."""
 
 USUAL_MEAN, USUAL_SD = 0.3, 0.4
-"""What is assumed of z where there are no measurements; counts as one space, its deviation as two
-(`prior_of`)."""
+"""The mean and standard deviation of z that are assumed without measurements. In `prior_of`, the
+mean counts as one space and the deviation as two."""
 
 GRID = np.linspace(-3.0, 3.0, 1201)
-"""The values of z that an interval is made of; ±3 is ρ = ±0.995."""
+"""The values of z from which an interval is selected; ±3 is ρ = ±0.995."""
 
 
 @dataclass(frozen=True)
 class Prior:
-    """What is known of z = atanh ρ before anything is trained: it is normal."""
+    """The normal distribution of z = atanh ρ before any network is trained."""
 
     mean: float
     sd: float
 
     def __post_init__(self) -> None:
-        """Raise ForetellError for what is no normal distribution."""
+        """Raise ForetellError if `mean` or `sd` is not finite, or `sd` is not positive."""
         if not (math.isfinite(self.mean) and math.isfinite(self.sd) and self.sd > 0):
             raise ForetellError(
-                f"a prior has mean {self.mean} and sd {self.sd}; expected a number, and one above 0"
+                f"a prior has mean {self.mean} and sd {self.sd}; expected finite numbers with sd "
+                "above 0"
             )
 
 
@@ -66,8 +68,8 @@ class Measured:
     r: float
     """nan if it is undefined."""
     count: float
-    """How many networks drawn at random say as much; fewer than were trained if these had to be
-    weighted."""
+    """The equivalent number of networks drawn at random; less than the number of trained ones if
+    these had to be weighted."""
 
     @property
     def z(self) -> float:
@@ -78,7 +80,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Posterior:
-    """z = atanh ρ is normal with this mean and deviation."""
+    """The normal distribution of z = atanh ρ, given a measurement."""
 
     mean: float
     sd: float
@@ -101,9 +103,9 @@ def prior_of(spaces: Mapping[str, Sequence[float]]) -> Prior:
     """The prior from the rank correlations of a score on the tasks of other spaces.
 
     With S spaces, mₛ the mean of z over the tasks of a space, and v the mean over spaces of the
-    variance within them: the mean is (Σ mₛ + 0.3) / (S + 1), and the variance is
-    (S · [var(mₛ)(1 + 1/S) + v] + 2 · 0.4²) / (S + 2). Each space counts the same, however many
-    tasks it has.
+    variance within them, the mean is (Σ mₛ + 0.3) / (S + 1), and the variance is
+    (S · [var(mₛ)(1 + 1/S) + v] + 2 · 0.4²) / (S + 2). Each space counts the same, regardless of its
+    number of tasks.
 
     >>> prior_of({"one": [0.6, 0.7], "two": [0.5]})
     Prior(mean=0.543..., sd=0.319...)
@@ -120,11 +122,10 @@ def prior_of(spaces: Mapping[str, Sequence[float]]) -> Prior:
 
 
 def posterior(prior: Prior, measured: Measured) -> Posterior:
-    """The prior, corrected by what was measured; the prior itself up to three networks.
+    """The posterior; with at most three networks, or an undefined correlation, it is the prior.
 
-    The variance of a measured z is (1 + ρ²/2) / (k − 3), that of Bonett and Wright 2000,
-    Psychometrika 65(1), and 0.1 more up to five networks; ρ is that of the posterior, found by
-    iteration.
+    The variance of a measured z is (1 + ρ²/2) / (k − 3) (Bonett and Wright 2000, Psychometrika
+    65(1)), plus 0.1 for at most five networks; ρ is that of the posterior, found by iteration.
 
     >>> posterior(Prior(0.3, 0.4), Measured(0.8, 12)).rho
     0.626...
@@ -141,11 +142,12 @@ def posterior(prior: Prior, measured: Measured) -> Posterior:
 
 
 def trusted(prior: Prior, measured: Measured, level: float = 0.95) -> tuple[float, float]:
-    """The interval that contains ρ with probability `level`, whatever ρ is; nan for few networks.
+    """The interval that contains ρ with probability `level`, whatever ρ is.
 
-    A value ζ is in it unless the measured z is among the 1 − `level` of measurements of ζ that
-    fit ζ worst in comparison with the prior; these lie outside of c(ζ) ± d, where
-    c = ζ + (ζ − m)·v/s², v is the variance of a measurement, and m and s are those of the prior.
+    It is (nan, nan) for fewer than `FEWEST` networks. It contains a value ζ unless the measured z
+    is among the 1 − `level` of the measurements of ζ that fit ζ worst in comparison with the prior.
+    These lie outside c(ζ) ± d, where c = ζ + (ζ − m)·v/s², v is the variance of a measurement, and
+    m and s are the mean and standard deviation of the prior.
 
     >>> low, high = trusted(Prior(0.3, 0.4), Measured(0.8, 12))
     >>> round(low, 2), round(high, 2)
@@ -166,18 +168,19 @@ def trusted(prior: Prior, measured: Measured, level: float = 0.95) -> tuple[floa
 
 
 def limit(z: float) -> float:
-    """The rank correlation; an end of the grid is an end of the range."""
+    """The rank correlation of z, which is ±1 at the ends of the grid."""
     return math.copysign(1.0, z) if abs(z) >= GRID[-1] else math.tanh(z)
 
 
 def probability_ahead(
     priors: tuple[Prior, Prior], measured: tuple[Measured, Measured], alike: float
 ) -> float:
-    """The probability that the first score ranks better than the second.
+    """The probability that the first score ranks networks better than the second.
 
-    `alike` is the rank correlation of the two scores in the pool. It is the correlation of their z
-    beforehand; that of the measurements, which are of the same networks, is that of two dependent
-    correlations (Steiger 1980, Psychological Bulletin 87(2)).
+    `alike` is the rank correlation of the two scores in the pool, which is also the prior
+    correlation of their z. The measurements are of the same networks, so their errors are
+    correlated like those of two dependent correlations (Steiger 1980, Psychological Bulletin
+    87(2)).
 
     >>> same = Prior(0.4, 0.3), Prior(0.4, 0.3)
     >>> probability_ahead(same, (Measured(0.7, 20), Measured(0.7, 20)), 0.5)

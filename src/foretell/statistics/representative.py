@@ -1,14 +1,15 @@
-"""Rank correlations in a pool, from the part of it that is trained.
+"""Estimates rank correlations in a pool from the networks of it that are trained.
 
-The networks that somebody trains are often the best by some score. Among them, every correlation is
-smaller than in the pool, and no formula restores it: the classical corrections of a restricted
-range assume that the top is like the middle, which it is not on published benchmarks, where their
-intervals did not hold. What can be done is to look at where in the pool the trained ones lie:
+The trained networks are often the best by some score. Among them, every correlation is smaller than
+in the pool, and no formula restores it: the classical corrections for a restricted range assume
+that the top is like the middle. This is not true of published benchmarks, where the intervals of
+these corrections did not reach their coverage. It depends on where in the pool the trained networks
+are:
 
-- spread over the range of every score, as a random draw is: they count alike;
-- concentrated, but with some in every part of the range: each part counts by its share of the pool,
-  and the result is worth fewer networks than were trained;
-- absent from a part of the range: nothing can be said about the pool.
+- If they are spread over the range of every score, like a random draw, they have equal weights.
+- If they are concentrated, but some are in every part of the range, each part is weighted by its
+  share of the pool, and the result is worth fewer networks than were trained.
+- If a part of the range has none, nothing can be concluded about the pool.
 """
 
 from collections.abc import Mapping
@@ -22,21 +23,22 @@ from foretell.statistics.sample import Floats, Groups
 __all__ = ["Weighted", "measured", "relative_ranks", "weighted"]
 
 UNEVEN = {20: 0.347, 0: 0.869}
-"""From how many trained networks which Cramér-von Mises statistic is taken for a selection. Random
-draws exceed the first in 10 % of cases and the second in 0.5 % (Anderson and Darling 1952, Annals
-of Mathematical Statistics 23(2)). With many, a slight selection does more harm than weights do."""
+"""The Cramér-von Mises statistic above which networks count as selected, by the least number of
+trained networks that it applies to. Random draws exceed the first in 10 % of cases and the second
+in 0.5 % (Anderson and Darling 1952, Annals of Mathematical Statistics 23(2)). With many networks, a
+slight selection does more harm than weights do."""
 
 MOST_PARTS, FEWEST_PARTS, IN_EACH = 10, 3, 4
-"""A range is divided into at most ten parts, with four trained networks in each on average, and
-into no fewer than three, which would be no spread."""
+"""A range is divided into three to ten parts, with four trained networks in each on average; fewer
+than three parts would not show a spread."""
 
 
 @dataclass(frozen=True, eq=False)
 class Weighted:
-    """How much each trained network counts."""
+    """The weights of the trained networks."""
 
     weights: Floats
-    """They add up to 1."""
+    """The weight of each trained network; the sum is 1."""
     axis: str = ""
     """The score by which the trained networks were selected; empty if they are like a random
     draw."""
@@ -45,14 +47,14 @@ class Weighted:
 
     @property
     def count(self) -> float:
-        """How many networks that count alike say as much: 1 / Σ w²."""
+        """The equivalent number of networks with equal weights: 1 / Σ w²."""
         return round(float(1 / (self.weights**2).sum()), 9) if len(self.weights) else 0.0
 
 
 def relative_ranks(values: Floats) -> Floats:
-    """The rank of each value divided by their number: from 0, the lowest, to 1.
+    """The rank of each value divided by the number of values: from 0, the lowest, to 1.
 
-    Equal values share the mean; undefined values are the lowest.
+    Equal values share their mean rank; undefined values are the lowest.
 
     >>> relative_ranks(np.array([3.0, np.nan, 3.0, 1.0])).tolist()
     [0.75, 0.125, 0.75, 0.375]
@@ -61,7 +63,7 @@ def relative_ranks(values: Floats) -> Floats:
 
 
 def midpoints(values: Floats, weights: Floats) -> Floats:
-    """The share of the weight that lies below each value, and half of that of its equals."""
+    """The share of the weight below each value, plus half the share of the values equal to it."""
     _, group = np.unique(values, return_inverse=True)
     group = group.reshape(-1)
     each = np.bincount(group, weights)
@@ -70,10 +72,10 @@ def midpoints(values: Floats, weights: Floats) -> Floats:
 
 
 def weighted(axes: Mapping[str, Floats], trained: Groups) -> Weighted:
-    """How much each trained network counts; `axes` are the relative ranks of the whole pool.
+    """The weights of the trained networks; `axes` are the relative ranks of the whole pool.
 
     The range of the score by which the trained networks are most uneven is divided into equal
-    parts: as many as reasonable, such that all contain a trained network.
+    parts: as many as possible, up to `MOST_PARTS`, such that each contains a trained network.
 
     >>> ranks = {"flops": np.linspace(0.005, 0.995, 100)}
     >>> weighted(ranks, np.array([5, 35, 60, 90])).axis
@@ -105,10 +107,10 @@ def unevenness(ranks: Floats) -> float:
 
 
 def measured(scores: Floats, truth: Floats, by: Weighted) -> Measured:
-    """The weighted rank correlation of trained networks, and how much it says.
+    """The weighted rank correlation of trained networks and the equivalent number of networks.
 
     `scores` are the relative ranks of the trained networks in the pool, or their scores. With equal
-    weights, it is Spearman's.
+    weights, the correlation is Spearman's.
 
     >>> measured(np.array([1.0, 2, 3, 4]), np.array([1.0, 3, 2, 4]), Weighted(np.full(4, 0.25)))
     Measured(r=0.8, count=4.0)

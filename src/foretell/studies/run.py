@@ -124,7 +124,7 @@ def run_study(
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """What a study is to do."""
+    """The tasks of a study."""
 
     first: Work
     smaller: Mapping[str, Work]
@@ -138,16 +138,16 @@ class Job:
         return isinstance(self.first.space, ModelZoo)
 
     def trial(self) -> Callable[[], object]:
-        """What is done with one network before the run folder is made."""
+        """The task that tries out one network before the run folder is made."""
         if self.zoo:
-            return int  # nothing: but something that an executor has to do
+            return int  # does nothing, but shows that the executor runs tasks
         trainings = tuple(work.training_of(self.archs[0]) for work in self.smaller.values())
         return Trial(self.first.scoring_of(self.archs[0]), trainings)
 
     def run(
         self, store: Store, pooled: Executor, workers: int, progress: ProgressCallback | None
     ) -> None:
-        """Compute what is missing."""
+        """Compute the rows that are missing."""
         count = len(self.archs)
         totals = {"score": count * self.repeats, "train": count * len(self.smaller)}
         tally = Tally(progress, totals)

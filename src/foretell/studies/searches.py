@@ -198,7 +198,7 @@ class Search:
 
     @property
     def in_words(self) -> str:
-        """For a progress bar."""
+        """The text for a progress bar."""
         return f"{self.strategy} by {self.told}, seed {self.seed}"
 
     @property

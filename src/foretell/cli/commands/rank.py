@@ -33,8 +33,8 @@ foretell rank @candidates.txt --proxies synflow,jacob_cov,snip --csv"""
     "--by",
     metavar="NAME",
     show_default="vote if its three voters are among the proxies, otherwise the first proxy",
-    help="What to rank by: a proxy, or a ranking of `foretell list rankings`, such as vote or "
-    "log_rank:snip,flops. By a ranking, one more model can change the order of the others.",
+    help="The proxy to rank by, or a ranking from `foretell list rankings`, such as vote or "
+    "log_rank:snip,flops. With a ranking, one more model can change the order of the others.",
 )
 @input_options
 @repeat_options

@@ -195,7 +195,7 @@ def shortened(table: "pd.DataFrame", outcome: "Outcome") -> "pd.DataFrame":
 
 
 def verdict(outcome: "Outcome", by: str) -> str:
-    """What scoring gained, in three lines."""
+    """The results of the search in three lines."""
     chosen = outcome.table[outcome.table["test_accuracy"].notna()].reset_index()
     lines = [
         f"best {row['arm']}: {row['val_accuracy']:.2f} % on validation images, "

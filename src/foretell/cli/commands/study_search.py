@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from foretell.studies.simulations import Simulations
 
 GAINED = ("as alone after", "target", "needs", "times fewer")
-"""The columns of what scores saved."""
+"""The columns of the table of speed-ups."""
 
 EXAMPLES = """\
 Examples:
@@ -119,7 +119,7 @@ def print_found(
 
 
 def show_own(table: "pd.DataFrame", form: Form, title: str) -> None:
-    """The table with those of the columns asked for that it has; not at all if it has none."""
+    """Show the requested columns that the table has; show nothing if it has none of them."""
     from foretell.cli.show import show
 
     own = tuple(name for name in form.columns if name in table)
