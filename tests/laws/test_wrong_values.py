@@ -337,6 +337,14 @@ DOORS: dict[str, Door] = {
     "check_data": Door(
         check_data, lambda: {"data": splits()}, {"data": "function", "disjoint": "flag"}
     ),
+    "calibrate": Door(
+        foretell.calibrate,
+        lambda: {"scores": pd.DataFrame({"name": ["a", "b", "c"], "snip": [1.0, 2.0, 3.0]})},
+        {
+            "scores": "instance", "results": "dict, or None", "lower_is_better": "flag",
+            "next": "integer",
+        },
+    ),
     "check_proxy": Door(
         check_proxy,
         lambda: {"name": "params", "model": "plain"},

@@ -16,7 +16,7 @@ from foretell.calibration.files import as_frame, names_of, run_scores
 from foretell.calibration.first import spread_over
 from foretell.calibration.results import Results, read_results
 from foretell.calibration.verdict import in_words, verdict
-from foretell.checks import as_flag, as_integer
+from foretell.checks import as_flag, as_integer, as_path
 from foretell.errors import ForetellError
 from foretell.rankings import oriented
 from foretell.statistics.correlations import spearman
@@ -120,7 +120,7 @@ def floats(values: "pd.Series[float]") -> Floats:
 
 def read_scores(given: object) -> pd.DataFrame:
     """The scores by name, with higher better in every column."""
-    if isinstance(given, str | os.PathLike) and Path(given).is_dir():
+    if isinstance(given, str | os.PathLike) and as_path("scores", given).is_dir():
         frame = run_scores(Path(given))
     else:
         frame = as_frame("scores", given)

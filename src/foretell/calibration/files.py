@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from foretell.checks import as_path
 from foretell.errors import ForetellError, RunStateError, shown
 from foretell.names import extra
 from foretell.runs.config import read_config
@@ -31,7 +32,7 @@ def as_frame(name: str, given: object) -> pd.DataFrame:
     [{'name': 'resnet18', 'value': 69.8}]
     """
     if isinstance(given, str | os.PathLike):
-        given = read(Path(given))
+        given = read(name, as_path(name, given))
     if isinstance(given, Mapping):
         given = pd.Series(dict(given), dtype=object)
     if isinstance(given, pd.Series):
@@ -45,10 +46,10 @@ def as_frame(name: str, given: object) -> pd.DataFrame:
     return frame.reset_index(drop=True)
 
 
-def read(path: Path) -> Any:
+def read(name: str, path: Path) -> Any:
     """The content of a file, as a DataFrame, or as what its JSON is."""
     if not path.is_file():
-        raise ForetellError(f"there is no file {path}; give a {', '.join(READERS)} file")
+        raise ForetellError(f"{name}: there is no file {path}; give a {', '.join(READERS)} file")
     try:
         if path.suffix == ".parquet":
             extra("pyarrow", "studies")
@@ -62,7 +63,7 @@ def read(path: Path) -> Any:
     except (ValueError, OSError, EOFError, AttributeError) as error:
         reason = " ".join(str(error).split())[:100].rstrip(".")
         raise ForetellError(f"{path} cannot be read ({reason}); correct the file") from error
-    raise ForetellError(f"{path} is of an unknown kind; give a {', '.join(READERS)} file")
+    raise ForetellError(f"{name}: {path} is of an unknown kind; give a {', '.join(READERS)} file")
 
 
 def in_json(content: Any) -> Any:
