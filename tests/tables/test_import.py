@@ -164,7 +164,7 @@ def test_import_needs_and_refuses_options(mine: Path, capsys: pytest.CaptureFixt
     """An unknown source, columns for a known source, and overwriting without --replace."""
     assert "did you mean 'nb201'?" in refused(capsys, "data", "import", "nb210", str(mine))
     known = ["data", "import", "nb201", str(mine), "--choose", "val_acc"]
-    assert "is for the source 'table'" in refused(capsys, *known)
+    assert "applies only to the source 'table'" in refused(capsys, *known)
     assert "needs --space" in refused(capsys, "data", "import", "table", str(mine))
     short = ["data", "import", "table", str(mine), "--space", "nb201"]
     assert "needs --key" in refused(capsys, *short)

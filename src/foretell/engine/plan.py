@@ -68,7 +68,7 @@ def make_plan(proxies: Request, argument: str = "proxies") -> Plan:
     names = as_texts(argument, proxies, "names of proxies")
     chosen = tuple(find(name) for name in dict.fromkeys(names))
     if not chosen:
-        raise ForetellError(f"{argument} is empty; choose from {', '.join(PROXIES)}")
+        raise ForetellError(f"{argument} is empty; name at least one (`foretell list proxies`)")
     for proxy in chosen:
         check_settings(proxy, settings.get(proxy.name, {}))
     return Plan(chosen, settings, steps_for(need for proxy in chosen for need in proxy.needs))
