@@ -135,6 +135,8 @@ def test_no_step_costs_more_than_it_declares(model: nn.Module) -> None:
         "correlations": measured(model, ["rmin"]) - 1,
         "module_correlations": (measured(model, ["meco", "meco_opt"]) - 1) * BATCH,
         "few_correlations": measured(model, ["d8", "rd8"]) - 1,
+        "rows": 0.0,  # no arithmetic: near decomposes them
+        "patterns": measured(model, ["swap"]) * BATCH,
         "halves": measured(model, ["zico"]),
         "gaussian": measured(model, ["zen"]),
         "block_features": measured(Blocks(), ["az_expressivity"]),
@@ -144,7 +146,7 @@ def test_no_step_costs_more_than_it_declares(model: nn.Module) -> None:
     assert set(costs) == set(STEPS), "measure the new step here"
     for name, cost in costs.items():
         assert cost <= STEPS[name].cost * 1.01, name
-    flows = {"flow", "reference_flow", "normed_flow", "module_correlations"}
+    flows = {"flow", "reference_flow", "normed_flow", "module_correlations", "patterns"}
     assert {name for name, step in STEPS.items() if step.per_sample} == flows
 
 

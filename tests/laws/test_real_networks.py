@@ -66,7 +66,8 @@ def batch_for(name: str, folder: Any) -> tuple[Batch, Splits]:
 def test_every_proxy_of_a_dozen_real_networks(name: str, tmp_path: Any) -> None:
     batch, splits = batch_for(name, tmp_path)
     found = score(load_model(name, splits), batch, list(PROXIES), loss=splits.loss)
-    assert {proxy for proxy, one in found.items() if one.why} == NETWORKS[name], found
+    undefined = NETWORKS[name] | {"near"}  # four samples are too few for the widest layer of each
+    assert {proxy for proxy, one in found.items() if one.why} == undefined, found
     assert all(math.isfinite(one.value) == (one.why is None) for one in found.values())
 
 

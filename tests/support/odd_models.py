@@ -321,6 +321,7 @@ TWO = ("enter.weight", "classify.weight")
 
 CHANNELS = ("rmin", "d8", "rd8", "meco", "meco_opt")
 FEW = dict.fromkeys(CHANNELS, "no more positions than channels")
+VECTORS = {**FEW, "near": "too few for full rank"}
 
 
 INTEGERS = dict.fromkeys(("jacob_cov", "epe_nas", "zen"), "the inputs are integers")
@@ -334,6 +335,7 @@ ODD: dict[str, Odd] = {
         {
             "synflow_bn": "in float64",
             "nwot": "kink or a gate",
+            "swap": "kink or a gate",
             **FEW,
             **dict.fromkeys(("rmin", "rd8"), "is an activation function"),
         },
@@ -346,7 +348,7 @@ ODD: dict[str, Odd] = {
         {
             **dict.fromkeys(FLOWS, ON_ONE),
             "zico": "does not run on half of the batch",
-            **FEW,
+            **VECTORS,
         },
     ),
     "sparse_table": Odd(
@@ -359,19 +361,24 @@ ODD: dict[str, Odd] = {
         Equilibrium,
         normal(SAMPLES, 6),
         ("inner.weight", "inject.weight", "classify.weight"),
-        {"nwot": "kink or a gate", "grasp": "differences of the gradient", **FEW},
+        {
+            "nwot": "kink or a gate",
+            "swap": "kink or a gate",
+            "grasp": "differences of the gradient",
+            **FEW,
+        },
     ),
     "key_error_going_back": Odd(
         lambda: FailsGoingBack(KeyError("gate")),
         normal(SAMPLES, 6),
         TWO,
-        no_gradient("the backward pass raised KeyError: 'gate'") | FEW,
+        no_gradient("the backward pass raised KeyError: 'gate'") | VECTORS,
     ),
     "exit_going_back": Odd(
         lambda: FailsGoingBack(SystemExit(3)),
         normal(SAMPLES, 6),
         TWO,
-        no_gradient("the backward pass raised SystemExit: 3") | FEW,
+        no_gradient("the backward pass raised SystemExit: 3") | VECTORS,
     ),
     "renormalised": Odd(
         Renormalised,
@@ -379,7 +386,7 @@ ODD: dict[str, Odd] = {
         ("table.weight", "mix.weight", "clipped.weight", "classify.weight"),
         INTEGERS | FEW,
     ),
-    "remembers": Odd(Remembers, normal(SAMPLES, 6), TWO, FEW),
+    "remembers": Odd(Remembers, normal(SAMPLES, 6), TWO, VECTORS),
     "frozen_in_training": Odd(
         FrozenInTraining, normal(SAMPLES, 3, 5, 5), ("conv.weight", "classify.weight")
     ),
@@ -390,7 +397,7 @@ ODD: dict[str, Odd] = {
             *("0.weight_v", "2.weight_orig", "4.parametrizations.weight.original1"),
             "6.parametrizations.weight.original",
         ),
-        FEW,
+        VECTORS,
     ),
     "needs_all": Odd(
         NeedsAll,
@@ -401,7 +408,7 @@ ODD: dict[str, Odd] = {
                 ("synflow", "synflow_bn", "synflow_reference"), "SystemExit: 1 samples"
             ),
             "zico": "does not run on half of the batch (SystemExit: 4 samples)",
-            **FEW,
+            **VECTORS,
         },
     ),
 }

@@ -55,6 +55,7 @@ STEPS: dict[str, Step] = {
         after=("forward",),
         per_sample=True,
     ),
+    "rows": Step("loss", 0, "a few rows of the output of each layer", after=("forward",)),
     "curvature": Step("loss", 4, "tangents along the weights and back", after=("backward",)),
     "flow": Step("flow", 3, "|w| on one sample of ones, forward and back", per_sample=True),
     "reference_flow": Step(
@@ -63,6 +64,9 @@ STEPS: dict[str, Step] = {
     "normed_flow": Step("normed_flow", 3, "the same with all normalisations", per_sample=True),
     "halves": Step("halves", 3, "each half of the minibatch forward and back"),
     "gaussian": Step("gaussian", 2, "two forward passes with weights and inputs from N(0, 1)"),
+    "patterns": Step(
+        "patterns", 16, "a forward pass of 16 samples with weights from N(0, 1)", per_sample=True
+    ),
     "block_features": Step(
         "blocks", 1.1, "noise forward with Kaiming weights; covariances between the blocks"
     ),
@@ -105,6 +109,9 @@ QUANTITIES: dict[str, Quantity] = {
         "module_correlations", "module → [1, 1]: the same of eight channels drawn at random"
     ),
     "module_channels": Quantity("module_correlations", "module → number of channels of its output"),
+    "layer_rows": Quantity(
+        "rows", "layer, normalisation or activation → [C, C]: rows of its output of C channels"
+    ),
     "hessian_weights": Quantity("curvature", "name → (H w), H being the Hessian of L"),
     "flow_weights": Quantity("flow", "name → |w|"),
     "flow_grads": Quantity("flow", "name → ∂R/∂|w| / 2**flow_exponent"),
@@ -117,6 +124,9 @@ QUANTITIES: dict[str, Quantity] = {
     "normed_flow_exponent": Quantity("normed_flow", "as flow_exponent"),
     "half_grads": Quantity("halves", "name → [2, …]: the `grads` of each half of the minibatch"),
     "feature_change": Quantity("gaussian", "mean over samples of ‖f(x) − f(x + 0.01ε)‖₁"),
+    "activation_patterns": Quantity(
+        "patterns", "how many codes the units have, a bit for each of the first 16 samples"
+    ),
     "block_spectra": Quantity(
         "block_features", "for each boundary of blocks, [C]: the channels' covariance's eigenvalues"
     ),

@@ -27,8 +27,9 @@ from tests.twins.proxies.flow import synflow, synflow_bn, synflow_reference
 from tests.twins.proxies.gaussian import zen
 from tests.twins.proxies.gradients import grad_norm, grasp, plain, snip, zico
 from tests.twins.proxies.layer_outputs import fisher, fisher_reference
+from tests.twins.proxies.outputs import near
 from tests.twins.proxies.running import Twin
-from tests.twins.proxies.samples import epe_nas, jacob_cov, nwot
+from tests.twins.proxies.samples import epe_nas, jacob_cov, nwot, swap
 
 TWINS: dict[str, Twin] = {
     "grad_norm": grad_norm,
@@ -59,6 +60,8 @@ TWINS: dict[str, Twin] = {
     "rd8": rd8,
     "meco": meco,
     "meco_opt": meco_opt,
+    "near": near,
+    "swap": swap,
     "az_expressivity": az_expressivity,
     "az_progressivity": az_progressivity,
     "az_trainability": az_trainability,

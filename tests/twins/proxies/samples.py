@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from foretell.seeds import derived_seed
 from tests.support.models import Case
+from tests.twins.proxies.gaussian import draw_weights
 from tests.twins.proxies.running import SWITCHES, Row, copy_of, noted, run
 
 
@@ -73,3 +74,15 @@ def nwot(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
     if np.linalg.matrix_rank(k) < n:
         return math.nan
     return float(np.log(np.prod(np.linalg.eigvalsh(k))))
+
+
+def swap(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
+    """The number of different columns of the matrix of signs, for Gaussian weights."""
+    model = copy_of(model)
+    draw_weights(case, model, torch.Generator().manual_seed(derived_seed(0, "patterns")))
+    _, notes = noted(model, inputs, derived_seed(0, "patterns", 0))
+    units: list[tuple[bool, ...]] = []
+    for name in SWITCHES:
+        for x in notes.given[name]:
+            units += map(tuple, (x.reshape(len(labels), -1) > 0).T.tolist())
+    return len(set(units)) if units else math.nan

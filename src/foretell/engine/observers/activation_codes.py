@@ -83,9 +83,27 @@ class Codes(Observer):
                 self._total = self._total + agreements(unpacked(layer))
         if isinstance(self._total, Tensor):
             return self._total
+        return self._none("nwot")
+
+    def patterns(self) -> int | Unavailable:
+        """How many different codes the units have, each a bit for each of at most 16 samples.
+
+        The batch must be run in parts, be it only one.
+        """
+        if len({len(part) for part in self._parts}) > 1:
+            raise Inexact("the model does not run the same activations for each sample")
+        seen: set[int] = set()
+        for layer in zip(*self._parts, strict=True):
+            rows = unpacked(layer).int()
+            bits = 2 ** torch.arange(len(rows), dtype=torch.int32)
+            seen.update(torch.unique((rows * bits.unsqueeze(1)).sum(0)).tolist())
+        return len(seen) if seen else self._none("swap")
+
+    def _none(self, score: str) -> Unavailable:
+        """The reason why there are no codes."""
         found = ", ".join(f"{name} × {times}" for name, times in self._smooth.items())
         return Unavailable(
-            "nwot needs activations with a kink or a gate; this model has none"
+            f"{score} needs activations with a kink or a gate; this model has none"
             + (f" (found: {found})" if found else "")
         )
 

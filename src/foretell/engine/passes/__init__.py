@@ -13,6 +13,7 @@ from foretell.engine.passes.flow import flow_pass, normed_flow_pass, reference_f
 from foretell.engine.passes.gaussian import gaussian_pass
 from foretell.engine.passes.halves import halves_pass
 from foretell.engine.passes.loss import loss_pass
+from foretell.engine.passes.patterns import patterns_pass
 from foretell.engine.subject import NO_WEIGHTS, Found, Seconds, Subject, Unavailable, timed
 from foretell.engine.wrappers import check_seen
 from foretell.errors import OutOfMemory, Undefined
@@ -45,6 +46,7 @@ PASSES: dict[str, Pass] = {
     "halves": halves_pass,
     "gaussian": gaussian_pass,
     "blocks": blocks_pass,
+    "patterns": patterns_pass,
 }
 """The passes by name; `quantities.py` assigns steps and quantities to them."""
 
@@ -59,11 +61,12 @@ HOW = {
     "halves": "on half of the batch",
     "gaussian": "with weights and inputs drawn from N(0, 1)",
     "blocks": "on noise with Kaiming weights",
+    "patterns": "with weights drawn from N(0, 1)",
 }
 """How each pass runs the model, for the reason if it fails."""
 
 
-REPLACING = {"flow", "reference_flow", "normed_flow", "gaussian", "blocks"}
+REPLACING = {"flow", "reference_flow", "normed_flow", "gaussian", "blocks", "patterns"}
 """Passes that replace tensors or operations of the model."""
 
 

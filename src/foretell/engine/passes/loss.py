@@ -1,6 +1,6 @@
 """Everything that continues from one forward pass of the minibatch."""
 
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,7 @@ from foretell.engine.observers.channels import (
     Channels,
 )
 from foretell.engine.observers.layer_outputs import Watch
+from foretell.engine.observers.layer_rows import ROW_QUANTITIES, LayerRows
 from foretell.engine.passes.differences import disagreement
 from foretell.engine.passes.hessian import doubtful, hessian_product, tangents_of
 from foretell.engine.subject import (
@@ -50,7 +51,10 @@ __all__ = ["loss_pass"]
 NO_OUTPUT = Unavailable("the model returns its loss and no output for each sample")
 
 
-WATCHED = {"taylor", "fan_in", "codes_kernel"} | CHANNEL_QUANTITIES
+FORWARD = CHANNEL_QUANTITIES | ROW_QUANTITIES
+"""What is known of a part of the batch once it has been run forward."""
+
+WATCHED = {"taylor", "fan_in", "codes_kernel"} | FORWARD
 """What is noted of each operation that passes by."""
 
 
@@ -168,7 +172,7 @@ def joined(name: str, so_far: Any, value: Any) -> Any:
         return value
     if name == "input_grads":
         return torch.cat([so_far, value])
-    if name == "taylor" or name in CHANNEL_QUANTITIES:
+    if name == "taylor" or name in FORWARD:
         return rows_of_both(so_far, value)
     return {weight: so_far[weight] + tensor for weight, tensor in value.items()}
 
@@ -193,7 +197,7 @@ def one_part(job: Job, index: int, part: Batch, layout: ChannelsLast | None = No
         only_these=subject.layers != "all",
         known_axes=job.axes,
     )
-    channels = channels_of(subject, wanted, fed)
+    lookers = lookers_of(subject, wanted, fed, index)
     tangents = tangents_of(subject, len(part)) if "hessian_weights" in wanted else None
     try:
         with (
@@ -201,8 +205,8 @@ def one_part(job: Job, index: int, part: Batch, layout: ChannelsLast | None = No
             sdpa_kernel(SDPBackend.MATH),  # the kernel that can be differentiated twice
             torch.enable_grad(),
         ):
-            outputs = forward(job, fed, watch, tangents, channels, layout)
-            found = {} if channels is None else spectra(job, channels)
+            outputs = forward(job, fed, watch, tangents, lookers, layout)
+            found = seen_by(job, lookers)
             return back(job, fed, part.targets, outputs, watch, tangents, found)
     finally:  # their hold on the graph, which holds them, is beyond the garbage collector
         watch.let_go()
@@ -210,19 +214,37 @@ def one_part(job: Job, index: int, part: Batch, layout: ChannelsLast | None = No
             tangents.let_go()
 
 
-def channels_of(subject: Subject, wanted: set[str], fed: Batch) -> Channels | None:
-    """What notes the correlations of channels, if any are wanted."""
-    if not wanted & CHANNEL_QUANTITIES:
-        return None
-    return Channels(
-        wanted,
-        subject.weights,
-        tensors(fed.inputs),
-        len(fed),
-        subject.seed,
-        only_these=subject.layers != "all",
-        modules=named_modules_of(subject.model),
-    )
+Lookers = list[tuple[Channels | LayerRows, set[str]]]
+"""What looks on during a forward pass, and the quantities that it gives."""
+
+
+def lookers_of(subject: Subject, wanted: set[str], fed: Batch, index: int) -> Lookers:
+    """What notes the wanted quantities of the forward pass of a part of the batch."""
+    lookers: Lookers = []
+    only_these = subject.layers != "all"
+    if of_channels := wanted & CHANNEL_QUANTITIES:
+        channels = Channels(
+            of_channels,
+            subject.weights,
+            tensors(fed.inputs),
+            len(fed),
+            subject.seed,
+            only_these=only_these,
+            modules=named_modules_of(subject.model),
+        )
+        lookers.append((channels, of_channels))
+    if of_rows := wanted & ROW_QUANTITIES:
+        rows = LayerRows(
+            subject.weights,
+            tensors(fed.inputs),
+            len(fed),
+            subject.seed,
+            start=index * (subject.micro_batch or 0),
+            total=len(subject.batch),
+            only_these=only_these,
+        )
+        lookers.append((rows, of_rows))
+    return lookers
 
 
 def forward(
@@ -230,7 +252,7 @@ def forward(
     fed: Batch,
     watch: Watch,
     tangents: Tangents | None,
-    channels: Channels | None,
+    lookers: Lookers,
     layout: ChannelsLast | None,
 ) -> Any:
     """The model's outputs, with whatever looks on."""
@@ -241,20 +263,24 @@ def forward(
         watch,
         tangents or nullcontext(),
         job.codes.of(len(fed)) if job.codes else nullcontext(),
-        channels or nullcontext(),
-        LayoutGuard(layout) if layout else nullcontext(),  # sees what the model itself asks for
+        ExitStack() as looking,
     ):
+        for looker, _ in lookers:
+            looking.enter_context(looker)
+        if layout:
+            looking.enter_context(LayoutGuard(layout))  # sees what the model itself asks for
         # A copy of the inputs: the model may work in place on them.
         outputs = call(job.subject.model, {}, fed.each(torch.clone))
         return in_own_layout(outputs) if layout and layout.turned else outputs
 
 
-def spectra(job: Job, channels: Channels) -> Found:
-    """The eigenvalues of the correlations that were noted."""
+def seen_by(job: Job, lookers: Lookers) -> Found:
+    """What the lookers have noted."""
     found: Found = {}
-    for name in sorted(job.wanted & CHANNEL_QUANTITIES):
-        with timed(job.seconds, QUANTITIES[name].step, job.subject.device):
-            found[name] = channels.quantity(name)
+    for looker, names in lookers:
+        for name in sorted(names):
+            with timed(job.seconds, QUANTITIES[name].step, job.subject.device):
+                found[name] = looker.quantity(name)
     return found
 
 

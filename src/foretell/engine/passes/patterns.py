@@ -1,0 +1,59 @@
+"""The pass of a few samples through the model with weights drawn from N(0, 1)."""
+
+from dataclasses import replace
+
+import torch
+from torch import Generator
+
+from foretell.batch import main_output
+from foretell.engine.isolate import call
+from foretell.engine.kaiming import double_or_float
+from foretell.engine.memory import smaller, within_memory
+from foretell.engine.microbatch import check_exact, split
+from foretell.engine.observers.activation_codes import Codes
+from foretell.engine.passes.gaussian import gaussian_model
+from foretell.engine.subject import Found, Seconds, Subject, Unavailable, timed
+from foretell.errors import Undefined
+from foretell.seeds import derived_seed
+
+__all__ = ["patterns_pass"]
+
+SAMPLES = 16
+"""The number of samples in arXiv:2403.04161."""
+
+
+def patterns_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
+    """`activation_patterns`. Raises OutOfMemory, with a micro-batch that fits."""
+    few = replace(subject, batch=subject.batch[:SAMPLES])
+    with timed(seconds, "patterns", subject.device):
+        return within_memory(lambda: patterns(few), lambda: smaller(few, patterns))
+
+
+def patterns(subject: Subject) -> Found:
+    """The quantity, in float32 or, if that overflows, in float64."""
+    if subject.micro_batch is not None and subject.micro_batch < len(subject.batch):
+        check_exact(subject)
+    for dtype in dict.fromkeys((double_or_float(subject.model), torch.float64)):
+        found = patterns_in(subject, dtype)
+        if found is not None:
+            return {"activation_patterns": found}
+    raise Undefined("with Gaussian weights, the features exceed the range of floats")
+
+
+def patterns_in(subject: Subject, dtype: torch.dtype) -> int | Unavailable | None:
+    """The quantity in one data type; None if the outputs are not finite."""
+    generator = Generator().manual_seed(derived_seed(subject.seed, "patterns"))
+    drawn = gaussian_model(subject.model, subject.layers, generator, dtype)
+    batch = subject.batch.each(lambda t: t.to(dtype) if t.is_floating_point() else t)
+    codes = Codes(in_parts=True)
+    for index, part in enumerate(split(batch, subject.micro_batch)):
+        held = {name: tensor.clone() for name, tensor in drawn.items()}
+        with (
+            subject.undisturbed("patterns", index),
+            torch.enable_grad(),  # for models that differentiate while they run
+            codes.of(len(part)),
+        ):
+            output = main_output(call(subject.model, held, part.each(torch.clone)))
+        if not output.isfinite().all():
+            return None
+    return codes.patterns()

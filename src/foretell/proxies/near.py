@@ -1,0 +1,51 @@
+"""NEAR: do the outputs of each layer fill the space of its channels?
+
+Husistein et al. 2024, "NEAR: A Training-Free Pre-Estimator of Machine Learning Model Performance",
+arXiv:2408.08776.
+"""
+
+import torch
+from torch import Tensor
+
+
+def near(layer_rows: dict[str, Tensor]) -> Tensor:
+    """Σ of the effective rank exp(−Σ p log p) of outputs, p being singular values over their sum.
+
+    The outputs are those of layers with a weight, of normalisations and of activation functions,
+    functional ones included. Of each, a square matrix is decomposed: as many consecutive rows as
+    the output has channels, a row being a position of a sample; which rows is drawn by the seed.
+    The weights are the model's own and the mode is training mode; the authors average over 32
+    initialisations, as several seeds do here (`rank(..., seeds=range(32))`). The maximum is the
+    number of channels of all these outputs. Undefined if an output has fewer rows in the whole
+    minibatch than channels, as wide linear layers behind a pooling have in small ones: such a
+    matrix has no full rank, whatever the network does, and the authors' code compares it with the
+    others nevertheless.
+
+    Limitations: it grows with the number and the width of layers: compare it with `params` and
+    `layers`. Consecutive positions of a map are alike, so that large maps of natural images have
+    lower ranks than small ones. There are two differences from the authors' code: a softmax is not
+    an activation function, and where their random start leaves fewer rows than channels, they
+    decompose what is left.
+
+    >>> from torch import eye, tensor
+    >>> near({"conv": eye(3), "relu": tensor([[1.0, 1.0], [1.0, 1.0]])})  # ranks 3 and 1
+    tensor(4.0000, dtype=torch.float64)
+    """
+    return torch.stack([effective_rank(rows) for rows in layer_rows.values()]).sum()
+
+
+def effective_rank(matrix: Tensor) -> Tensor:
+    """exp of the entropy of the normalised singular values; 0 for a matrix of zeros.
+
+    >>> effective_rank(torch.zeros(2, 2))
+    tensor(0., dtype=torch.float64)
+    """
+    exact = matrix.double()
+    if not exact.isfinite().all():
+        raise ArithmeticError("the output of a layer exceeds the range of floats")
+    values: Tensor = torch.linalg.svdvals(exact)
+    total = values.sum()
+    if total == 0:
+        return total
+    rank: Tensor = torch.special.entr(values / total).sum().exp()
+    return rank
