@@ -85,7 +85,7 @@ def test_no_colour_where_there_is_no_terminal(nets: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("score {nets}:small --proxies snap", "did you mean 'snip'"),
+        ("score {nets}:small --proxies snib", "did you mean 'snip'"),
         ("score {nets}:small --proxies vote", "ask `rank`"),
         ("score {nets}:small --proxies ,", "proxies is empty"),
         ("score {nets}:no_module", "; return a torch.nn.Module"),
@@ -110,7 +110,7 @@ def test_no_colour_where_there_is_no_terminal(nets: str) -> None:
         ("score nb201:abc", "not a NAS-Bench-201 cell"),
         ("rank {nets}:wide", "no model could be scored"),
         ("rank {nets}:small --proxies snip --by vote", "cannot rank by 'vote'"),
-        ("explain --proxies snap", "did you mean 'snip'"),
+        ("explain --proxies snib", "did you mean 'snip'"),
         ("search --run {nets} --pool 2 --trainings 1", "cannot write"),
     ],
 )

@@ -168,9 +168,24 @@ def test_what_cannot_be_ranked_by(by: str, message: str) -> None:
 
 def test_an_unknown_score_of_log_rank_is_named() -> None:
     with pytest.raises(ForetellError, match="did you mean 'snip'"):
-        table_of(by="log_rank:snap,params")
+        table_of(by="log_rank:snib,params")
 
 
 def test_the_family_is_no_entry_of_its_own() -> None:
     assert FAMILY not in RANKINGS
     assert np.isnan(points(find_ranking("log_rank:zen", ()), pd.DataFrame({"zen": [NAN]}))[0])
+
+
+def test_vkdnw_decides_between_networks_of_as_many_tensors() -> None:
+    scores = pd.DataFrame({"parameter_tensors": [4.0, 4.0, 6.0, 4.0], "vkdnw": [2, 1, 0, NAN]})
+    assert places(RANKINGS["vkdnw_single"], scores).tolist() == [2, 3, 1, 4]
+
+
+def test_vkdnw_agg_by_hand() -> None:
+    """Ranks 1, 2, 3 of the first member; all others are equal."""
+    names = scores_of(RANKINGS["vkdnw_agg"])
+    scores = pd.DataFrame({name: [1.0] * 3 for name in names}).assign(vkdnw=[1.0, 2.0, 3.0])
+    found = points(RANKINGS["vkdnw_agg"], scores)
+    assert found.tolist() == pytest.approx(
+        [math.log(k / 3) + 4 * math.log(2 / 3) for k in (1, 2, 3)]
+    )

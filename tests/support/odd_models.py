@@ -307,13 +307,16 @@ ON_ONE = "absolute weights on one sample of ones"
 FLOWS = ("synflow", "synflow_bn", "synflow_reference")
 NO_GRADIENT = (
     *("grad_norm", "snip", "plain", "grasp", "fisher", "fisher_reference", "zico"),
-    *("jacob_cov", "epe_nas", *FLOWS),
+    *("jacob_cov", "epe_nas", "vkdnw", "vkdnw_reference", *FLOWS),
 )
 
 
 def no_gradient(reason: str) -> dict[str, str]:
     """All scores that need a backward pass, undefined for one reason."""
     return dict.fromkeys(NO_GRADIENT, reason)
+
+
+VKDNW = ("vkdnw", "vkdnw_reference")
 
 
 TWO = ("enter.weight", "classify.weight")
@@ -348,6 +351,7 @@ ODD: dict[str, Odd] = {
         {
             **dict.fromkeys(FLOWS, ON_ONE),
             "zico": "does not run on half of the batch",
+            **dict.fromkeys(VKDNW, "does not run on one sample"),
             **VECTORS,
         },
     ),
@@ -408,6 +412,7 @@ ODD: dict[str, Odd] = {
                 ("synflow", "synflow_bn", "synflow_reference"), "SystemExit: 1 samples"
             ),
             "zico": "does not run on half of the batch (SystemExit: 4 samples)",
+            **dict.fromkeys(VKDNW, "does not run on one sample"),
             **VECTORS,
         },
     ),

@@ -39,6 +39,8 @@ from foretell.proxies import (
     synflow,
     synflow_bn,
     synflow_reference,
+    vkdnw,
+    vkdnw_reference,
     zen,
     zico,
 )
@@ -108,6 +110,18 @@ PROXIES |= {
             swap.swap,
             "Peng et al. 2024, arXiv:2403.04161",
             bound="≤ 2^B for B samples, at most 2^16",
+            draws=True,
+        ),
+        Proxy(
+            vkdnw.vkdnw,
+            "Týbl and Neumann 2025, arXiv:2502.04975",
+            bound="≤ log 9",
+            draws=True,
+        ),
+        Proxy(
+            vkdnw_reference.vkdnw_reference,
+            "code of arXiv:2502.04975",
+            bound="≤ log 9",
             draws=True,
         ),
         Proxy(meco.meco, "Jiang et al. 2023, NeurIPS", bound="≥ 0"),

@@ -67,6 +67,9 @@ STEPS: dict[str, Step] = {
     "patterns": Step(
         "patterns", 16, "a forward pass of 16 samples with weights from N(0, 1)", per_sample=True
     ),
+    "outputs_by_weights": Step(
+        "outputs_by_weights", 21, "each output of ten back to the parameters; more of more"
+    ),
     "block_features": Step(
         "blocks", 1.1, "noise forward with Kaiming weights; covariances between the blocks"
     ),
@@ -126,6 +129,10 @@ QUANTITIES: dict[str, Quantity] = {
     "feature_change": Quantity("gaussian", "mean over samples of ‖f(x) − f(x + 0.01ε)‖₁"),
     "activation_patterns": Quantity(
         "patterns", "how many codes the units have, a bit for each of the first 16 samples"
+    ),
+    "class_scores": Quantity("outputs_by_weights", "[N, K]: the outputs with Kaiming weights"),
+    "class_score_grads": Quantity(
+        "outputs_by_weights", "[N, K, P]: their derivatives by an entry of each parameter"
     ),
     "block_spectra": Quantity(
         "block_features", "for each boundary of blocks, [C]: the channels' covariance's eigenvalues"

@@ -11,7 +11,7 @@ import pandas as pd
 
 from foretell.errors import ForetellError, unknown_name
 from foretell.names import first_line
-from foretell.rankings import log_rank, vote
+from foretell.rankings import first_then, log_rank, vote
 from foretell.rankings.ranking import Ranking, by_points, oriented, without
 
 __all__ = [
@@ -49,6 +49,21 @@ RANKINGS: dict[str, Ranking] = {
             "Ranks by Σ log(rank / m) of three scores of blocks and the FLOPs.",
             "Lee and Ham 2024, arXiv:2403.19232",
             ("az_expressivity", "az_progressivity", "az_trainability", "flops"),
+            log_rank.log_rank,
+        ),
+        Ranking(
+            "vkdnw_single",
+            "Ranks by the number of parameter tensors, and by vkdnw where it is equal.",
+            "Týbl and Neumann 2025, arXiv:2502.04975",
+            ("parameter_tensors", "vkdnw"),
+            first_then.first_then,
+            drops=False,
+        ),
+        Ranking(
+            "vkdnw_agg",
+            "Ranks by Σ log(rank / m) of vkdnw_single, jacob_cov, two scores of blocks and FLOPs.",
+            "Týbl and Neumann 2025, arXiv:2502.04975",
+            ("vkdnw_single", "jacob_cov", "az_expressivity", "az_trainability", "flops"),
             log_rank.log_rank,
         ),
     )

@@ -23,6 +23,7 @@ from tests.twins.proxies.counts import (
     params,
     params_used,
 )
+from tests.twins.proxies.fisher_matrix import vkdnw, vkdnw_reference
 from tests.twins.proxies.flow import synflow, synflow_bn, synflow_reference
 from tests.twins.proxies.gaussian import zen
 from tests.twins.proxies.gradients import grad_norm, grasp, plain, snip, zico
@@ -62,6 +63,8 @@ TWINS: dict[str, Twin] = {
     "meco_opt": meco_opt,
     "near": near,
     "swap": swap,
+    "vkdnw": vkdnw,
+    "vkdnw_reference": vkdnw_reference,
     "az_expressivity": az_expressivity,
     "az_progressivity": az_progressivity,
     "az_trainability": az_trainability,

@@ -13,6 +13,7 @@ from foretell.engine.passes.flow import flow_pass, normed_flow_pass, reference_f
 from foretell.engine.passes.gaussian import gaussian_pass
 from foretell.engine.passes.halves import halves_pass
 from foretell.engine.passes.loss import loss_pass
+from foretell.engine.passes.outputs_by_weights import outputs_by_weights_pass
 from foretell.engine.passes.patterns import patterns_pass
 from foretell.engine.subject import NO_WEIGHTS, Found, Seconds, Subject, Unavailable, timed
 from foretell.engine.wrappers import check_seen
@@ -47,6 +48,7 @@ PASSES: dict[str, Pass] = {
     "gaussian": gaussian_pass,
     "blocks": blocks_pass,
     "patterns": patterns_pass,
+    "outputs_by_weights": outputs_by_weights_pass,
 }
 """The passes by name; `quantities.py` assigns steps and quantities to them."""
 
@@ -62,11 +64,15 @@ HOW = {
     "gaussian": "with weights and inputs drawn from N(0, 1)",
     "blocks": "on noise with Kaiming weights",
     "patterns": "with weights drawn from N(0, 1)",
+    "outputs_by_weights": "on one sample in evaluation mode",
 }
 """How each pass runs the model, for the reason if it fails."""
 
 
-REPLACING = {"flow", "reference_flow", "normed_flow", "gaussian", "blocks", "patterns"}
+REPLACING = {"flow", "reference_flow", "normed_flow", "gaussian", "blocks"} | {
+    "patterns",
+    "outputs_by_weights",
+}
 """Passes that replace tensors or operations of the model."""
 
 

@@ -1,0 +1,69 @@
+"""The pass that differentiates each output of each sample by one entry of each parameter."""
+
+import torch
+from torch import Generator, Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from foretell.batch import main_output
+from foretell.engine.isolate import call
+from foretell.engine.kaiming import double_or_float, kaiming_model
+from foretell.engine.memory import smaller, within_memory
+from foretell.engine.subject import Found, Seconds, Subject, differentiated, timed
+from foretell.errors import Undefined
+from foretell.seeds import derived_seed
+
+__all__ = ["outputs_by_weights_pass"]
+
+PARAMETERS = 128
+"""The number of parameter tensors in the code of arXiv:2502.04975."""
+
+
+def outputs_by_weights_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
+    """`class_scores` and `class_score_grads`, a sample at a time, whatever `micro_batch` is.
+
+    Raises OutOfMemory where memory does not suffice for a sample.
+    """
+    with timed(seconds, "outputs_by_weights", subject.device):
+        return within_memory(lambda: by_samples(subject), lambda: smaller(subject, by_samples))
+
+
+def by_samples(subject: Subject) -> Found:
+    """Both quantities of all samples, in evaluation mode, so that no sample depends on another."""
+    generator = Generator().manual_seed(derived_seed(subject.seed, "outputs_by_weights"))
+    dtype = double_or_float(subject.model)
+    drawn = kaiming_model(subject.model, subject.layers, generator, dtype)
+    batch = subject.batch.each(lambda t: t.to(dtype) if t.is_floating_point() else t)
+    own = [name for name, p in subject.model.named_parameters() if p.is_floating_point()]
+    if not own:
+        raise Undefined("the model has no parameters")
+    scores, grads = [], []
+    for index in range(len(batch)):
+        held = {name: tensor.clone() for name, tensor in drawn.items()}
+        sources = [held[name].requires_grad_() for name in own][:PARAMETERS]
+        with (
+            subject.undisturbed("outputs_by_weights", index, training=False),
+            sdpa_kernel(SDPBackend.MATH),
+            torch.enable_grad(),
+        ):
+            output = main_output(
+                call(subject.model, held, batch[index : index + 1].each(torch.clone))
+            )
+            if output.ndim != 2 or len(output) != 1:
+                raise Undefined(
+                    f"the main output of one sample has shape {list(output.shape)}; a score for "
+                    "each class, [1, classes], is needed"
+                )
+            scores.append(output[0].detach())
+            grads.append(by_first_entries(output[0], sources))
+    return {"class_scores": torch.stack(scores), "class_score_grads": torch.stack(grads)}
+
+
+def by_first_entries(scores: Tensor, sources: list[Tensor]) -> Tensor:
+    """The derivative of each score by the first entry of each parameter, `[scores, parameters]`."""
+    if not scores.requires_grad:
+        return scores.new_zeros(len(scores), len(sources))
+    rows = []
+    for place, score in enumerate(scores):
+        grads = differentiated(score, sources, keep_graph=place + 1 < len(scores))
+        rows.append(torch.stack([grad.flatten()[0] for grad in grads]))
+    return torch.stack(rows)

@@ -1,0 +1,21 @@
+"""first_then: by one score, and by the next where that is equal."""
+
+import pandas as pd
+
+from foretell.rankings.ranking import oriented
+
+__all__ = ["first_then"]
+
+
+def first_then(scores: pd.DataFrame) -> "pd.Series[float]":
+    """The place of each network by its columns in turn, from 1, the worst; equal ones share one.
+
+    An undefined score is below any number. nan if a network has no score at all.
+
+    >>> first_then(pd.DataFrame({"layers": [2, 2, 3], "snip": [1.0, 4.0, 0.0]})).tolist()
+    [1.0, 2.0, 3.0]
+    """
+    values = oriented(scores).fillna(float("-inf"))
+    keys = pd.Series(list(values.itertuples(index=False, name=None)), index=scores.index)
+    place = {key: float(index) for index, key in enumerate(sorted(set(keys)), start=1)}
+    return keys.map(place).where(scores.notna().any(axis=1)).rename("first_then")
