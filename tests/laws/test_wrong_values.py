@@ -250,7 +250,7 @@ DOORS: dict[str, Door] = {
         lambda: of_scoring(models=[net()], batches=batch(), proxies="snip"),
         {
             "models": "instance", "batches": "batches", "proxies": "name, or None",
-            "by": "word, or None",
+            "by": "word, or None", "at_equal": "word, or None",
             "seeds": "instance", "scoring": "instance", "progress": "function, or None", **SCORING,
         },
     ),

@@ -8,6 +8,7 @@ from typing import Any, Unpack
 import pandas as pd
 from torch import nn
 
+from foretell.checks import as_choice
 from foretell.engine.failures import ANY, LossFailed, complaint_of
 from foretell.engine.plan import DEFAULT, Request, make_plan
 from foretell.errors import ForetellError, shown
@@ -27,6 +28,7 @@ from foretell.rankings import (
     scores_of,
     without,
 )
+from foretell.rankings.sizes import SIZES, agreement, strata
 from foretell.rankings.vote import VOTERS, wins
 from foretell.scoring.factories import Build, Model, builder
 from foretell.scoring.many import Batches, as_batches, as_seeds, score_many, summary
@@ -36,6 +38,9 @@ __all__ = ["Models", "rank"]
 
 Models = Mapping[str, Model] | Iterable[Model]
 
+USUAL = tuple(dict.fromkeys((*DEFAULT, *SIZES)))
+"""The proxies of a ranking: scores, and the sizes that they must outrank."""
+
 
 def rank(
     models: Models,
@@ -43,6 +48,7 @@ def rank(
     proxies: Request | None = None,
     *,
     by: str | None = None,
+    at_equal: str | None = None,
     seeds: Iterable[int] = (0,),
     scoring: ScoreSettings = ScoreSettings(),
     progress: ProgressCallback | None = None,
@@ -55,11 +61,16 @@ def rank(
       of a sequence are numbered.
     - `batches` is one batch or a list of them for all models, or a function that takes the name of
       a model and returns its batches, such as the same images in the size that it requires.
-    - `proxies` are by default the paper's six, params and flops, and what `by` needs.
+    - `proxies` are by default the paper's six, what `by` needs, and the sizes that every score must
+      outrank: params, flops, both without what no output depends on (params_used, flops_used),
+      layers and depth.
     - `by` names a proxy to rank by, or a ranking: "vote", or "log_rank:snip,flops" with any
       scores, or "log_rank" for all the proxies. The default is "vote" if its three voters are
       among the proxies, and otherwise the first proxy. A ranking depends on all the models: one
       more model can change the order of the others.
+    - `at_equal` names one of these sizes. Models are then ranked among those of about equal size
+      only: `stratum` numbers up to ten groups by size, from 1, the smallest, and `rank`, `wins` and
+      `agreement` are within them. Models whose size is undefined form the last group.
     - `seeds`: every model is built and scored once per seed. Several seeds require functions of
       the seed.
     - `progress` is called with a `Progress` after each model.
@@ -67,10 +78,12 @@ def rank(
     The other arguments are those of `foretell.score`.
 
     Columns: one score per proxy; `wins`, if all three voters are among the proxies; `rank`, from 1;
-    `seconds`, the time of all passes; `why`, which scores are undefined and the reason. If `by` is
-    a ranking, there are also its points in a column of its name (`wins` for the vote), and for each
-    of its members, `rank_without_MEMBER`, the rank without this member; a model that is ranked
-    without some member, because it is undefined, says so in `why`. With
+    `agreement`, if there are two scores other than sizes: "agree" for a model that all of them
+    place in the same third, "disagree" for one that is in the best third by one and in the worst by
+    another; `seconds`, the time of all passes; `why`, which scores are undefined and the reason. If
+    `by` is a ranking, there are also its points in a column of its name (`wins` for the vote), and
+    for each of its members, `rank_without_MEMBER`, the rank without this member; a model that is
+    ranked without some member, because it is undefined, says so in `why`. With
     several batches or seeds, a score is the mean of the runs in which it is defined, `PROXY_std` is
     their standard deviation, and `why` says in how many runs it is undefined. A model that cannot
     be scored is listed last, with the reason.
@@ -89,6 +102,7 @@ def rank(
     asked = request_for(by) if proxies is None else proxies
     names = [proxy.name for proxy in make_plan(asked).proxies]
     chosen, settings, drawn = chosen_by(by, names), settings_of(scoring, choices), as_seeds(seeds)
+    require_size(at_equal, names)
     given = batches if callable(batches) else as_batches(batches)
     tally = Tally(progress, {"score": len(models) if isinstance(models, Sized) else None})
     rows, without_loss = [], []
@@ -105,7 +119,8 @@ def rank(
         raise ForetellError("models is empty; give at least one model to rank")
     if len(without_loss) == len(rows):
         raise without_loss[0]
-    return in_order(in_columns(pd.DataFrame(rows).set_index("model"), names), chosen)
+    table = in_columns(pd.DataFrame(rows).set_index("model"), names)
+    return in_order(table, chosen) if at_equal is None else at_equal_size(table, chosen, at_equal)
 
 
 def batches_for(name: str, batches: Callable[[str], Batches]) -> Batches:
@@ -122,12 +137,12 @@ def request_for(by: str | None) -> tuple[str, ...]:
     """The default proxies, and those that ranking by this name requires.
 
     >>> request_for("log_rank:zen,flops")[-2:]
-    ('flops', 'zen')
+    ('depth', 'zen')
     """
     if not isinstance(by, str) or by == FAMILY:
-        return DEFAULT
+        return USUAL
     needed = scores_of(find_ranking(by, ())) if is_ranking(by) else (by,)
-    return tuple(dict.fromkeys((*DEFAULT, *needed)))
+    return tuple(dict.fromkeys((*USUAL, *needed)))
 
 
 def chosen_by(by: str | None, names: Sequence[str]) -> Ranking | str:
@@ -152,6 +167,14 @@ def chosen_by(by: str | None, names: Sequence[str]) -> Ranking | str:
             f"proxies, or rank by one of {', '.join(names)}"
         )
     return ranking
+
+
+def require_size(size: str | None, names: Sequence[str]) -> None:
+    """Raise ForetellError unless `size` is None or a size among the proxies."""
+    if size is None:
+        return
+    if as_choice("at_equal", size, SIZES, "size") not in names:
+        raise ForetellError(f"at_equal is {size!r}, which is not scored; add it to the proxies")
 
 
 def named(models: Models, seeds: Sized) -> Iterable[tuple[str, Build]]:
@@ -218,10 +241,11 @@ def in_columns(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
 
 
 def in_order(table: pd.DataFrame, by: Ranking | str) -> pd.DataFrame:
-    """The table with `wins` and `rank`, and for a ranking the rest of its columns, sorted."""
+    """The table with `wins`, `rank` and `agreement`, and the columns of a ranking, sorted."""
     scores = [name for name in table if name in PROXIES]
     if set(VOTERS) <= set(scores):
         table.insert(len(scores), "wins", wins(table[list(VOTERS)]))
+    columns: dict[str, pd.Series[Any]]
     if isinstance(by, str):
         columns = {"rank": by_points(oriented(table[[by]])[by])}
     else:
@@ -230,9 +254,21 @@ def in_order(table: pd.DataFrame, by: Ranking | str) -> pd.DataFrame:
             "; ".join(filter(None, pair))
             for pair in zip(table["why"], dropped(by, table), strict=True)
         ]
+    judging = [name for name in scores if PROXIES[name].source.partition(",")[0] != "baseline"]
+    if len(judging) > 1:
+        columns["agreement"] = agreement(oriented(table[judging]))
     for name, column in columns.items():
         table.insert(len(table.columns) - 2, name, column)
     return table.sort_values("rank", kind="stable")
+
+
+def at_equal_size(table: pd.DataFrame, by: Ranking | str, size: str) -> pd.DataFrame:
+    """The table with `stratum`, ordered within each stratum of models of about equal size."""
+    stratum = strata(table[size])
+    parts = [in_order(part.copy(), by) for _, part in table.groupby(stratum.to_numpy())]
+    whole = pd.concat(parts)
+    whole.insert(whole.columns.get_loc("rank"), "stratum", stratum[whole.index])  # type: ignore[arg-type]
+    return whole
 
 
 def columns_of(ranking: Ranking, table: pd.DataFrame) -> dict[str, "pd.Series[Any]"]:

@@ -15,6 +15,8 @@ from foretell.cli.options import (
     repeat_options,
     scoring_options,
 )
+from foretell.cli.output import say
+from foretell.cli.values import OneOf
 from foretell.errors import ForetellError
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ EXAMPLES = """\
 Examples:
 foretell rank nb201:333013 nb201:111111 nb201:440001 --by synflow
 foretell rank 'torchvision:resnet*' nets.py:small --data folder:photos
+foretell rank @candidates.txt --at-equal flops_used
 foretell rank @candidates.txt --proxies synflow,jacob_cov,snip --csv"""
 
 
@@ -36,14 +39,20 @@ foretell rank @candidates.txt --proxies synflow,jacob_cov,snip --csv"""
     help="The proxy to rank by, or a ranking from `foretell list rankings`, such as vote or "
     "log_rank:snip,flops. With a ranking, one more model can change the order of the others.",
 )
+@option(
+    "--at-equal",
+    type=OneOf(["params", "flops", "params_used", "flops_used", "layers", "depth"]),
+    help="Rank only among networks of about equal size by this measure, in up to ten strata.",
+)
 @input_options
 @repeat_options
-@proxies_option("the paper's six, params and flops, and what --by needs")
+@proxies_option("the paper's six, what --by needs, and sizes: params, flops, depth and others")
 @scoring_options()
 @form_options
 def rank(
     models: tuple[str, ...],
     by: str | None,
+    at_equal: str | None,
     given: Given,
     batches: int,
     seeds: int,
@@ -60,6 +69,7 @@ def rank(
     from foretell.cli.progress import ShownProgress
     from foretell.cli.show import show
     from foretell.proxies import PROXIES
+    from foretell.rankings.sizes import SIZES, like_sizes
     from foretell.scoring.rank import rank
 
     inputs = read_inputs(models, given, batches, seeds)
@@ -69,6 +79,7 @@ def rank(
             inputs.batches,
             proxies,
             by=by,
+            at_equal=at_equal,
             seeds=inputs.seeds,
             scoring=inputs.suited(scoring),
             progress=progress,
@@ -77,9 +88,17 @@ def rank(
         raise ForetellError(
             f"no model could be scored; the reason for the first is: {table['why'].iloc[0]}"
         )
-    show(
-        table,
-        form,
-        f"Ranked on {given.data}",
-        ["rank", (by or "wins").partition(":")[0], "why", "params", "flops"],
+    first = ["stratum", "rank", (by or "wins").partition(":")[0], "agreement", "why", *SIZES]
+    alike = {} if at_equal else like_sizes(table)
+    show(table, form, f"Ranked on {given.data}", first, {"like_sizes": alike})
+    if form.kind == "text" and alike:
+        say(click.wrap_text(beside_sizes(alike), 80))
+
+
+def beside_sizes(alike: dict[str, float]) -> str:
+    """How much this order is one by size, in words."""
+    each = ", ".join(f"{rho:.2f} with {name}" for name, rho in alike.items())
+    return (
+        f"The rank correlation of this order is {each}. Whether it ranks better than these sizes "
+        "on your data shows when some of the networks are trained: foretell calibrate."
     )
