@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from foretell.calibration.ensemble import ensemble
 from foretell.statistics.correlations import spearman
+from foretell.statistics.ensemble import ensemble
 from foretell.statistics.posterior import Prior, posterior, prior_of, trusted
 from foretell.statistics.representative import measured, relative_ranks, weighted
 

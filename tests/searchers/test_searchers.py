@@ -21,6 +21,7 @@ from tests.support.searches import NB201, TOY, accuracies, trained
 
 SMALL: dict[str, dict[str, int]] = {
     "aging_evolution": {"population": 4, "tournament": 2},
+    "guided": {"candidates": 40},
     "local": {"initial": 3},
     "nsga2": {"population": 4},
     "predictor": {"block": 4, "hidden": 4, "layers": 1, "epochs": 2, "candidates": 40},

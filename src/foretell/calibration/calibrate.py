@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from foretell.calibration.ensemble import ensemble, ensemble_weights
 from foretell.calibration.files import as_frame, names_of, run_scores
 from foretell.calibration.first import spread_over
 from foretell.calibration.results import Results, read_results
@@ -20,6 +19,7 @@ from foretell.checks import as_flag, as_integer, as_path
 from foretell.errors import ForetellError
 from foretell.rankings import oriented
 from foretell.statistics.correlations import spearman
+from foretell.statistics.ensemble import ensemble, ensemble_weights
 from foretell.statistics.posterior import (
     FEWEST,
     Measured,

@@ -7,6 +7,7 @@ import pandas as pd
 
 from foretell.batch import Batch
 from foretell.errors import ForetellError
+from foretell.proxies import PROXIES
 from foretell.runs.evaluate import Evaluator
 from foretell.runs.rows import CostRow, add, find
 from foretell.runs.tasks import one_thread
@@ -55,7 +56,7 @@ class Costs:
 
 @dataclass(frozen=True, eq=False)
 class CostBook:
-    """The costs of a run's architectures, each stored as a row."""
+    """The costs and scores of a run's architectures, each stored as a row."""
 
     evaluator: Evaluator
 
@@ -67,6 +68,14 @@ class CostBook:
         if (row := find(store, asked)) is None:
             add(store, row := replace(asked, value=self._costs.cost(name, arch)))
         return row.value
+
+    def scores(self, arch: Arch) -> dict[str, float]:
+        """All stored scores of an architecture that was scored; higher is better."""
+        found = self.evaluator.scores(arch)
+        return {
+            name: one.value if PROXIES[name].higher_is_better else -one.value
+            for name, one in found.items()
+        }
 
     @cached_property
     def _costs(self) -> Costs:

@@ -14,6 +14,7 @@ from foretell.checks import as_integer, as_number
 from foretell.errors import ForetellError, unknown_name
 from foretell.names import first_line
 from foretell.searchers.evolution import AgingEvolution
+from foretell.searchers.guided import Guided, Scores
 from foretell.searchers.local import LocalSearch
 from foretell.searchers.nsga2 import Costs, Nsga2
 from foretell.searchers.predictor import Predictor
@@ -26,6 +27,7 @@ from foretell.spaces.space import Space
 __all__ = [
     "SEARCHERS",
     "AgingEvolution",
+    "Guided",
     "LocalSearch",
     "Nsga2",
     "Predictor",
@@ -56,6 +58,9 @@ class SearcherEntry:
     costs: bool = False
     """Whether it optimises costs besides accuracy."""
 
+    scores: bool = False
+    """Whether it uses all scores of a network, not only the one to choose by."""
+
     @property
     def summary(self) -> str:
         """The first line of the constructor's docstring."""
@@ -65,7 +70,7 @@ class SearcherEntry:
     def settings(self) -> tuple[str, ...]:
         """The names of its settings."""
         names = tuple(inspect.signature(self.constructor).parameters)[2:]
-        return tuple(name for name in names if name != "costs")
+        return tuple(name for name in names if name not in ("costs", "scores"))
 
 
 SEARCHERS: dict[str, SearcherEntry] = {
@@ -77,6 +82,9 @@ SEARCHERS: dict[str, SearcherEntry] = {
     ),
     "aging_evolution": SearcherEntry(
         AgingEvolution, "Real et al. 2019, arXiv:1802.01548", first=lambda pool: min(pool, 64)
+    ),
+    "guided": SearcherEntry(
+        Guided, "Jones et al. 1998, doi:10.1023/A:1008306431147, by scikit-learn", scores=True
     ),
     "local": SearcherEntry(
         LocalSearch, "White et al. 2021, arXiv:2005.02960", first=lambda pool: min(pool, 10)
@@ -96,6 +104,7 @@ def make_searcher(
     *,
     warmup: int = 0,
     costs: Costs | None = None,
+    scores: Scores | None = None,
     **settings: Any,
 ) -> Searcher:
     """A new searcher of this name, with a warmup on `warmup` scores.
@@ -104,7 +113,8 @@ def make_searcher(
     trains the whole pool in the order of the scores, aging evolution starts from the best 64, local
     search from the best 10, and REINFORCE and the predictor are pretrained on the scores.
     `settings` are those of the searcher, such as `moves` of aging evolution and REINFORCE. `costs`
-    gives the objectives besides accuracy, for a searcher that supports several.
+    gives the objectives besides accuracy, for a searcher that supports several; `scores` gives all
+    scores of an architecture to a searcher that uses them, and is ignored by the others.
 
     Raises ForetellError for an unknown name, or a setting that the searcher does not have.
 
@@ -123,6 +133,8 @@ def make_searcher(
         raise ForetellError(f"warmup is {warmup!r}; expected the number of networks to score first")
     if costs is not None:
         settings["costs"] = costs
+    if scores is not None and entry.scores:
+        settings["scores"] = scores
     try:
         if entry.first is None:
             return entry.constructor(space, seed, warmup=warmup, **settings)

@@ -61,7 +61,10 @@ class Method:
             return [0.0 if book is None else book.cost(name, arch) for name in self.against]
 
         objectives = costs if self.against else None
-        return make_searcher(self.name, space, seed, warmup=warmup, costs=objectives, **settings)
+        scores = None if book is None else book.scores
+        return make_searcher(
+            self.name, space, seed, warmup=warmup, costs=objectives, scores=scores, **settings
+        )
 
     def configuration(self) -> dict[str, Any]:
         """The costs and limits as part of a run's configuration; empty if there are none."""

@@ -1,0 +1,153 @@
+"""A Gaussian process decides what to train, and learns from the results when to listen to scores.
+
+Before anything is trained, a network is expected to be as good as a label-free ensemble of scores
+says (`foretell.statistics.ensemble`). What the scores and the options of its architecture say
+beyond that is a Gaussian process, learnt from the trainings. The network with the largest expected
+improvement is trained next (Jones et al. 1998, doi:10.1023/A:1008306431147). ProxyBO (Shen et al.
+2023, arXiv:2110.10423) combines scores with Bayesian optimisation in another way.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from itertools import islice
+
+import numpy as np
+import pandas as pd
+
+from foretell.errors import ForetellError
+from foretell.searchers.process import Process, improvement, normal_scores
+from foretell.searchers.random import RandomSearch
+from foretell.searchers.searcher import Question, distinct
+from foretell.spaces.space import Arch, Space
+from foretell.statistics.ensemble import ensemble
+from foretell.statistics.representative import relative_ranks
+from foretell.statistics.sample import Floats
+
+__all__ = ["Guided", "Scores"]
+
+Scores = Callable[[Arch], Mapping[str, float]]
+"""All scores of a scored architecture by name; higher is better, nan if undefined."""
+
+TRUST = 0.6
+"""By how many standard deviations a network is expected to be better that the ensemble ranks one
+standard deviation higher: the correlation of the two on a typical task."""
+
+FIRST = (0.98, 0.5, 0.9)
+"""The quantiles of the ensemble from which the first networks are taken. The very first of an order
+is often an odd network, and a spread shows whether the order is right."""
+
+
+class Guided:
+    """Trains what a Gaussian process on scores and architectures expects the most improvement of.
+
+    With `warmup`, so many random networks are scored, from which all others are selected; without,
+    they are selected from `candidates` random networks, of which the process knows the options
+    only. `scores` gives all scores of an architecture; without it, the value that is told is the
+    only one. Results may be noisy; an undefined one counts as the worst. When all are trained,
+    random ones follow.
+
+    >>> from foretell.spaces import NASBench201
+    >>> search = Guided(NASBench201(), seed=0, warmup=50)
+    >>> for question in search.ask(50):
+    ...     search.tell(question, question.arch.count(3))  # the number of 3x3 convolutions
+    >>> [question.arch.count(3) for question in search.ask(3)]
+    [3, 1, 3]
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        seed: int,
+        *,
+        warmup: int = 0,
+        candidates: int = 1_000,
+        scores: Scores | None = None,
+    ) -> None:
+        """Raises ForetellError for a setting out of range."""
+        if warmup < 0 or candidates < 1:
+            raise ForetellError(
+                f"warmup is {warmup} and candidates is {candidates}; expected a warmup of at least "
+                "0, and candidates of at least 1"
+            )
+        self._space, self._scored, self._scores = space, warmup > 0, scores
+        drawn = islice(distinct(space, seed), warmup or candidates)
+        self._pool = {canonical: arch for arch, canonical in drawn}
+        self._places = {canonical: place for place, canonical in enumerate(self._pool)}
+        self._random = RandomSearch(space, seed)
+        self._told: dict[Arch, float] = {}  # scores, by canonical form
+        self._results: dict[Arch, float] = {}  # of trainings, by canonical form, in their order
+
+    def ask(self, n: int = 1) -> list[Question]:
+        """Scores of the pool, then the networks of which the most improvement is expected."""
+        if self._scored and len(self._told) < len(self._pool):
+            unscored = (arch for name, arch in self._pool.items() if name not in self._told)
+            return [Question(arch, "score") for arch in islice(unscored, n)]
+        left = len(self._pool) - len(self._places.keys() & self._results.keys())
+        chosen = [Question(arch, "train") for arch in islice(self._wanted(), min(n, left))]
+        others = self._random.ask(n + left) if n > left else []
+        return [*chosen, *(one for one in others if not self._in_pool(one.arch))][: max(n, 0)]
+
+    def tell(self, question: Question, value: float) -> None:
+        """Record an answer; of several for one network or its isomorphs, the first counts."""
+        canonical = self._space.canonical(question.arch)
+        if question.kind == "train":
+            self._random.tell(question, value)
+            self._results.setdefault(canonical, -math.inf if math.isnan(value) else value)
+        elif canonical in self._pool:
+            self._told.setdefault(canonical, value)
+
+    def _in_pool(self, arch: Arch) -> bool:
+        return self._space.canonical(arch) in self._pool
+
+    def _wanted(self) -> Iterator[Arch]:
+        """The networks to train next, each as if those before it had the results expected."""
+        known = {self._places[name]: y for name, y in self._results.items() if name in self._places}
+        rows, results = np.array(list(known), dtype=int), np.array(list(known.values()))
+        values, archs = normal_scores(results), list(self._pool.values())
+        kernel = self._process.kernel(rows, results)
+        while True:
+            mean, error = self._process.predicted(rows, values, kernel)
+            best = mean[rows].max() if len(rows) else 0.0
+            worth = improvement(mean, error, best).round(9)
+            if self._scored and len(rows) < len(FIRST):
+                worth = -np.abs(relative_ranks(self._process.prior) - FIRST[len(rows)])
+            worth[rows] = -np.inf
+            row = int(worth.argmax())
+            yield archs[row]
+            rows, values = np.append(rows, row), np.append(values, mean[row])
+
+    @cached_property
+    def _process(self) -> Process:
+        """What is known of the pool when all of it is scored."""
+        archs = list(self._pool.values())
+        options = one_hot(archs)
+        if not self._scored:
+            return Process(options, np.zeros(len(archs)))
+        rows = [self._scores_of(name, arch) for name, arch in self._pool.items()]
+        table = pd.DataFrame(rows).astype(float)
+        ranks = table.apply(lambda one: relative_ranks(one.to_numpy()))
+        each = np.stack([normal_scores(table[name].to_numpy()) for name in table], axis=1)
+        features = np.concatenate([each / math.sqrt(each.shape[1]), options], axis=1)
+        prior = normal_scores(np.asarray(ensemble(ranks), dtype=np.float64))
+        return Process(features, TRUST * prior)
+
+    def _scores_of(self, canonical: Arch, arch: Arch) -> Mapping[str, float]:
+        if self._scores is None:
+            return {"score": self._told[canonical]}
+        return self._scores(arch)
+
+
+def one_hot(archs: list[Arch]) -> Floats:
+    """The options of each architecture as ones and zeros, centred, with a mean square sum of 1.
+
+    >>> one_hot([(0, 2), (1, 2)]).round(2).tolist()
+    [[0.71, -0.71, 0.0], [-0.71, 0.71, 0.0]]
+    """
+    pairs = sorted({pair for arch in archs for pair in enumerate(arch)})
+    number = {pair: column for column, pair in enumerate(pairs)}
+    found = np.zeros((len(archs), len(pairs)))
+    for row, arch in enumerate(archs):
+        found[row, [number[pair] for pair in enumerate(arch)]] = 1
+    found -= found.mean(axis=0)
+    return np.asarray(found / max(math.sqrt((found**2).sum(axis=1).mean()), 1e-12))
