@@ -10,6 +10,7 @@ from typing import Literal
 __all__ = [
     "ANY",
     "ForetellError",
+    "ForetellWarning",
     "OutOfMemory",
     "RunState",
     "RunStateError",
@@ -28,6 +29,10 @@ class ForetellError(ValueError):
     The message is one line: what was given, what was expected, and the next step. The library
     raises it; the command line prints it and exits with code 2.
     """
+
+
+class ForetellWarning(UserWarning):
+    """What a user should know of a result that foretell gives all the same."""
 
 
 class OutOfMemory(ForetellError):

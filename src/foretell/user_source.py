@@ -14,7 +14,7 @@ from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-__all__ = ["is_foretells", "source_digest"]
+__all__ = ["file_digest", "is_foretells", "is_installed", "source_digest"]
 
 INSTALLED = ("site-packages", "dist-packages")
 BY_NAME = {"foretell", "torch", *sys.builtin_module_names, *sys.stdlib_module_names} - {"__main__"}
@@ -55,6 +55,20 @@ def is_foretells(thing: object) -> bool:
     (True, False)
     """
     return top_of(thing) == "foretell"
+
+
+def is_installed(thing: object) -> bool:
+    """Whether a function or a class is part of an installed package."""
+    file = getattr(sys.modules.get(top_of(thing)), "__file__", None) or ""
+    return any(part in INSTALLED for part in Path(file).parts)
+
+
+def file_digest(path: str) -> str:
+    """Sixteen hex digits of the content of a file; empty if it cannot be read."""
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
+    except (OSError, ValueError):
+        return ""
 
 
 def top_of(thing: object) -> str:
@@ -124,10 +138,7 @@ class Walk:
     def is_walked(self, thing: object) -> bool:
         """Whether code is looked into: that of users, in files or typed."""
         top = top_of(thing)
-        if top in self.own or top == "__main__":
-            return True
-        file = getattr(sys.modules.get(top), "__file__", None) or ""
-        return top not in BY_NAME and not any(part in INSTALLED for part in Path(file).parts)
+        return top in self.own or not (top in BY_NAME or is_installed(thing))
 
     def function(self, function: FunctionType) -> str:
         """Its code, and all that it can reach."""
@@ -157,10 +168,7 @@ class Walk:
     def file(self, path: str) -> str:
         """The digest of a file's content; nothing if there is none, as for what was typed."""
         if path not in self.files:
-            try:
-                self.files[path] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-            except (OSError, ValueError):
-                self.files[path] = ""
+            self.files[path] = file_digest(path)
         return self.files[path]
 
     def tensor(self, tensor: Any) -> str:

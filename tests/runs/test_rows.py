@@ -14,6 +14,7 @@ from foretell import ForetellError
 from foretell.runs import rows
 from foretell.runs.rowlog import Row, canonical
 from foretell.runs.rows import (
+    CodeRow,
     CostRow,
     Declared,
     Network,
@@ -36,7 +37,8 @@ from tests.support.paths import ROOT
 
 BEFORE = Path(__file__).parent / "before"
 KINDS: dict[str, type[Declared]] = {
-    kind.kind: kind for kind in (ScoreRow, TrainRow, PickRow, CostRow, ReducedRow, SimulatedRow)
+    kind.kind: kind
+    for kind in (ScoreRow, TrainRow, PickRow, CostRow, ReducedRow, SimulatedRow, CodeRow)
 }
 NETWORK = Network("nb201", {"channels": 4, "classes": 10}, "333333", 3)
 TRAINING = TrainSettings(patience=2).key()
@@ -53,11 +55,16 @@ how = st.builds(lambda one, device: one.key(device), scoring, st.sampled_from(["
 devices = st.sampled_from([{}, GPU])
 scores = st.builds(Score, numbers, st.floats(0, 99).map(lambda x: round(x, 6)), whys)
 trained = st.builds(Trained, numbers, numbers, st.floats(0, 9), histories, whys)
+codes = st.dictionaries(st.sampled_from(["proxy mine", "space a.py:b"]), st.text(), max_size=2)
 any_row = st.one_of(
-    st.builds(ScoreRow, networks, st.text(), settings, st.text(), how, scores),
-    st.builds(TrainRow, networks, st.just({"name": "a"}), st.just(TRAINING), devices, trained),
-    st.builds(PickRow, st.text(), st.integers(1), st.text(), st.integers(0), st.floats(0, 9)),
-    st.builds(CostRow, networks, st.text(), devices, numbers),
+    st.builds(ScoreRow, networks, st.text(), settings, st.text(), how, scores, code=codes),
+    st.builds(
+        TrainRow, networks, st.just({"name": "a"}), st.just(TRAINING), devices, trained, code=codes
+    ),
+    st.builds(
+        PickRow, st.text(), st.integers(1), st.text(), st.integers(0), st.floats(0, 9), codes
+    ),
+    st.builds(CostRow, networks, st.text(), devices, numbers, codes),
     st.builds(
         ReducedRow,
         networks,
@@ -70,8 +77,19 @@ any_row = st.one_of(
         st.floats(0, 9),
         st.integers(0),
         st.lists(numbers, max_size=3).map(tuple),
+        code=codes,
     ),
-    st.builds(SimulatedRow, st.text(), st.text(), st.integers(1), st.integers(), counts, counts),
+    st.builds(
+        SimulatedRow,
+        st.text(),
+        st.text(),
+        st.integers(1),
+        st.integers(),
+        counts,
+        counts,
+        code=codes,
+    ),
+    st.builds(CodeRow, st.integers(0), codes),
 )
 
 

@@ -42,7 +42,7 @@ def study(folder: Path, scoring: ScoreSettings, workers: int = 1) -> list[Any]:
         scoring=scoring,
         workers=workers,
     )
-    return read_rows(folder)
+    return [row for row in read_rows(folder) if row["key"]["kind"] == "score"]
 
 
 def alone(**options: Any) -> dict[str, float]:

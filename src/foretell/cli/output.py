@@ -8,13 +8,16 @@ valid JSON.
 import io
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
 
-__all__ = ["note", "own_output", "say", "stream"]
+from foretell.errors import ForetellWarning
+
+__all__ = ["note", "own_output", "say", "stream", "warnings_noted"]
 
 
 def say(text: str, end: str = "\n") -> None:
@@ -27,6 +30,23 @@ def note(text: str) -> None:
     if sys.stderr is not None:
         with suppress(OSError):
             print(f"foretell: {text}", file=sys.stderr)
+
+
+@contextmanager
+def warnings_noted() -> Iterator[None]:
+    """Within the block, what foretell warns of is printed as a note."""
+    usual = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+        if issubclass(category, ForetellWarning):
+            note(str(message))
+        else:
+            usual(message, category, *place)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", ForetellWarning)
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
 
 
 def stream() -> TextIO:

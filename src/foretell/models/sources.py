@@ -22,8 +22,10 @@ from foretell.models.spaces import from_space, read_arch, space_wants
 from foretell.models.specs import Like, Wanted
 from foretell.names import first_line, parse_spec
 from foretell.spaces import SPACES, SpaceEntry
+from foretell.user_code import named_in_file, named_in_package
+from foretell.user_source import file_digest, is_installed, source_digest
 
-__all__ = ["SOURCES", "Source", "require_registered", "resolved", "understood"]
+__all__ = ["SOURCES", "Source", "model_source", "require_registered", "resolved", "understood"]
 
 Settings = dict[str, Any]
 
@@ -119,6 +121,25 @@ def resolved(text: str) -> tuple[Source, str, Settings]:
         forms = ", ".join(source.pattern for source in SOURCES.values())
         raise ForetellError(f"{text!r} does not name a model; expected one of {forms}")
     return SOURCES["file" if prefix.endswith(".py") else "package"], name, settings
+
+
+def model_source(text: str) -> str:
+    """The digest of the user's code that builds a model; empty for one of a registered source.
+
+    >>> model_source("nb201:333013"), model_source("torchvision.models:resnet18")
+    ('', '')
+    """
+    try:
+        source, name, _ = resolved(text)
+        if source is SOURCES["file"]:
+            return source_digest(named_in_file(name)) or file_digest(name.rpartition(":")[0])
+        if source is SOURCES["package"]:
+            factory = named_in_package(name)
+            return "" if is_installed(factory) else source_digest(factory)
+    except ForetellError:  # the row of the model says why, and the file may be corrected
+        return file_digest(text.partition("?")[0].rpartition(":")[0])
+    entry = SPACES.get(text.partition(":")[0])
+    return "" if entry is None else source_digest(entry.constructor)
 
 
 def require_registered(text: str) -> None:

@@ -152,6 +152,7 @@ def method(found: Found) -> list[Block]:
         "training": spec("", config["training"])[1:],
         "seconds per scored network": f"{found.seconds_a_score:.2f}",
         "made with": "; ".join(found.made_with),
+        **({"rows": found.left_out} if found.left_out else {}),
     }
     own = f" --space {config['space']['name']}" if config["space"]["name"] not in SPACES else ""
     return [

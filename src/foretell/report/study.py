@@ -217,6 +217,7 @@ def method(rows: Rows) -> list[Block]:
         "seed": f"{config['seed']} for sample, weights and minibatch; {len(rows.runs)} repeat(s)",
         "loss": config["loss"],
         "made with": "; ".join(rows.made_with),
+        **({"rows": rows.left_out} if rows.left_out else {}),
     }
     frame = pd.DataFrame({"value": about}).rename_axis("item")
     return [

@@ -1,7 +1,7 @@
 """The costs of the architectures of a run, each measured once and stored as a row."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import pandas as pd
 
@@ -49,9 +49,18 @@ class Costs:
     def _from_table(self, name: str, arch: Arch) -> float:
         text = self.work.space.format(arch)
         try:
-            return float(column_of(name, self.work.space).loc[text])
+            return float(self._column(name).loc[text])
         except KeyError:
             raise ForetellError(f"{name} has no value for {text}; limit another cost") from None
+
+    def _column(self, name: str) -> "pd.Series[float]":
+        if name not in self._columns:
+            self._columns[name] = column_of(name, self.work.space).values
+        return self._columns[name]
+
+    @cached_property
+    def _columns(self) -> "dict[str, pd.Series[float]]":
+        return {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +73,8 @@ class CostBook:
         """The stored cost, or that of `Costs`, which is then stored. Raises ForetellError."""
         store, work = self.evaluator.store, self.evaluator.work
         device = {"device": work.device} if name == "latency" else {}
-        asked = CostRow(self.evaluator.network(arch), name, device)
+        code = work.code.of_network(work.space, arch) | work.code.named(f"cost {name}")
+        asked = CostRow(self.evaluator.network(arch), name, device, code=code)
         if (row := find(store, asked)) is None:
             add(store, row := replace(asked, value=self._costs.cost(name, arch)))
         return row.value
@@ -82,16 +92,21 @@ class CostBook:
         return Costs(self.evaluator.work)
 
 
-def column_of(name: str, space: Space) -> "pd.Series[float]":
-    """The costs in `TABLE:COLUMN`, indexed by the text of the architecture.
+@dataclass(frozen=True, eq=False)
+class Column:
+    """A column of costs in a table."""
+
+    values: "pd.Series[float]"
+    """Indexed by the text of the architecture."""
+    checksum: str
+    """Of the table; the first sixteen digits."""
+
+
+def column_of(name: str, space: Space) -> Column:
+    """The costs in `TABLE:COLUMN`.
 
     Raises ForetellError if the space has no such table, or the table no such column of costs.
     """
-    return read_column(name, space.name)
-
-
-@lru_cache(maxsize=8)
-def read_column(name: str, space: str) -> "pd.Series[float]":
-    """A column of costs, read once per process."""
-    table, _, column = name.rpartition(":")
-    return read_table(table, space=space).cost_of(column)
+    path, _, column = name.rpartition(":")
+    table = read_table(path, space=space.name)
+    return Column(table.cost_of(column), table.checksum[:16])

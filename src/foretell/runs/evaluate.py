@@ -201,20 +201,24 @@ class Evaluator:
 
     def _score_row(self, arch: Arch, proxy: str) -> ScoreRow:
         settings = dict(PROXIES[proxy].settings) | dict(self.work.plan.settings.get(proxy, {}))
-        network = self.network(arch)
-        return ScoreRow(network, proxy, settings, self._batch, self.work.score_key)
+        work, network = self.work, self.network(arch)
+        code = work.code.of_score(proxy, work.scoring.loss, work.space, arch)
+        return ScoreRow(network, proxy, settings, self._batch, work.score_key, code=code)
 
     def _training_row(self, arch: Arch) -> TrainRow | ReducedRow:
         return self._reduced_row(arch) if self.reduced else self._train_row(arch)
 
     def _train_row(self, arch: Arch) -> TrainRow:
         work = self.work
-        return TrainRow(self.network(arch), self._data, work.training.key(), work.device_key)
+        code = work.code.of_network(work.space, arch)
+        how = (self._data, work.training.key(), work.device_key)
+        return TrainRow(self.network(arch), *how, code=code)
 
     def _reduced_row(self, arch: Arch) -> ReducedRow:
         work, data = self.work, self._data["fingerprint"]
         how = (data, work.training.key(), work.device_key)
-        return ReducedRow(self.network(arch), self.reduced, *how)
+        code = work.code.of_network(work.space, arch)
+        return ReducedRow(self.network(arch), self.reduced, *how, code=code)
 
     @cached_property
     def _minibatches(self) -> int:

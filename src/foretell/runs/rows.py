@@ -22,6 +22,7 @@ from foretell.training.train import Epoch, Trained
 from foretell.version import __version__
 
 __all__ = [
+    "CodeRow",
     "CostRow",
     "Declared",
     "Network",
@@ -31,7 +32,10 @@ __all__ = [
     "SimulatedRow",
     "TrainRow",
     "add",
+    "depends_on",
     "find",
+    "is_coded",
+    "key_code",
     "rows_of",
     "versions",
 ]
@@ -136,6 +140,8 @@ class ScoreRow:
     """The result of `ScoreSettings.key`."""
     score: Score = UNKNOWN
     made_with: str = MADE_WITH
+    code: Mapping[str, str] = field(default_factory=dict)
+    """The digests of the code of users that the values depend on, by name; see `code.py`."""
 
     def key(self) -> dict[str, Any]:
         """Network, proxy, minibatch and settings of scoring."""
@@ -146,6 +152,7 @@ class ScoreRow:
             **self.network.key(),
             "batch": self.batch,
             **self.scoring,
+            **code_key(self.code),
         }
 
     def values(self) -> dict[str, Any]:
@@ -163,8 +170,8 @@ class ScoreRow:
         key = stored["key"]
         score = Score(nan_if_null(stored["value"]), float(stored["seconds"]), stored["why"])
         settings, how = key["proxy_settings"], rest(key, "proxy", "proxy_settings", "batch")
-        network = Network.read(key)
-        return cls(network, key["proxy"], settings, key["batch"], how, score, stored["made_with"])
+        about = Network.read(key), key["proxy"], settings, key["batch"], how
+        return cls(*about, score, stored["made_with"], code_of(key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +188,8 @@ class TrainRow:
     """The kind of device, unless it is the CPU."""
     trained: Trained = UNTRAINED
     made_with: str = MADE_WITH
+    code: Mapping[str, str] = field(default_factory=dict)
+    """As in `ScoreRow`."""
 
     def key(self) -> dict[str, Any]:
         """Network, data and settings of training."""
@@ -190,6 +199,7 @@ class TrainRow:
             "data": self.data,
             "training": self.training,
             **self.device,
+            **code_key(self.code),
         }
 
     def values(self) -> dict[str, Any]:
@@ -208,7 +218,8 @@ class TrainRow:
             stored["why"],
         )
         data, training, device = key["data"], key["training"], rest(key, "data", "training")
-        return cls(Network.read(key), data, training, device, trained, stored["made_with"])
+        how = (data, training, device)
+        return cls(Network.read(key), *how, trained, stored["made_with"], code_of(key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +245,8 @@ class ReducedRow:
     history: tuple[float, ...] = ()
     """Validation accuracy in % after each epoch."""
     made_with: str = MADE_WITH
+    code: Mapping[str, str] = field(default_factory=dict)
+    """As in `ScoreRow`."""
 
     def key(self) -> dict[str, Any]:
         """Network, data and settings of training."""
@@ -244,6 +257,7 @@ class ReducedRow:
             "data": self.data,
             "training": self.training,
             **self.device,
+            **code_key(self.code),
         }
 
     def values(self) -> dict[str, Any]:
@@ -267,6 +281,7 @@ class ReducedRow:
             int(stored["minibatches"]),
             tuple(map(nan_if_null, stored["history"])),
             stored["made_with"],
+            code_of(key),
         )
 
 
@@ -281,10 +296,13 @@ class CostRow:
     device: Mapping[str, str] = field(default_factory=dict)
     """The device on which a latency was measured."""
     value: float = math.nan
+    code: Mapping[str, str] = field(default_factory=dict)
+    """As in `ScoreRow`; of a column, also the digest of the table."""
 
     def key(self) -> dict[str, Any]:
         """Network and cost."""
-        return {"kind": self.kind, "cost": self.cost, **self.network.key(), **self.device}
+        about = {"kind": self.kind, "cost": self.cost, **self.network.key(), **self.device}
+        return about | code_key(self.code)
 
     def values(self) -> dict[str, Any]:
         """The `value`."""
@@ -294,8 +312,8 @@ class CostRow:
     def read(cls, stored: Stored) -> Self:
         """The row from its JSON."""
         key = stored["key"]
-        device = rest(key, "cost")
-        return cls(Network.read(key), key["cost"], device, nan_if_null(stored["value"]))
+        about = Network.read(key), key["cost"], rest(key, "cost")
+        return cls(*about, nan_if_null(stored["value"]), code_of(key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,10 +330,12 @@ class PickRow:
     """The number of networks that were scored before."""
     before: float = 0.0
     """The seconds of the stages before the full training."""
+    code: Mapping[str, str] = field(default_factory=dict)
+    """One digest of all code of users that the search depends on."""
 
     def key(self) -> dict[str, Any]:
         """The arm, and the number of the training."""
-        return {"kind": self.kind, "arm": self.arm, "number": self.number}
+        return {"kind": self.kind, "arm": self.arm, "number": self.number, **code_key(self.code)}
 
     def values(self) -> dict[str, Any]:
         """The architecture, and the work done before its training."""
@@ -326,7 +346,8 @@ class PickRow:
     def read(cls, stored: Stored) -> Self:
         """The row from its JSON."""
         key, before = stored["key"], float(stored.get("before", 0.0))
-        return cls(key["arm"], int(key["number"]), stored["arch"], int(stored["scored"]), before)
+        found = stored["arch"], int(stored["scored"]), before
+        return cls(key["arm"], int(key["number"]), *found, code_of(key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,6 +365,8 @@ class SimulatedRow:
     scored: tuple[int, ...] = ()
     """The number of networks that were scored before each training."""
     made_with: str = MADE_WITH
+    code: Mapping[str, str] = field(default_factory=dict)
+    """The digest of a searcher of the user."""
 
     def key(self) -> dict[str, Any]:
         """Everything that determines the search within a run."""
@@ -353,6 +376,7 @@ class SimulatedRow:
             "told": self.told,
             "trainings": self.trainings,
             "seed": self.seed,
+            **code_key(self.code),
         }
 
     def values(self) -> dict[str, Any]:
@@ -366,7 +390,63 @@ class SimulatedRow:
         key = stored["key"]
         about = (key["strategy"], key["told"], int(key["trainings"]), int(key["seed"]))
         found = tuple(stored["trained"]), tuple(stored["scored"])
-        return cls(*about, *found, stored["made_with"])
+        return cls(*about, *found, stored["made_with"], code_of(key))
+
+
+@dataclass(frozen=True, slots=True)
+class CodeRow:
+    """The versions of users' code that are current from here on."""
+
+    kind: ClassVar[str] = "code"
+    number: int
+    """The number of such rows before this one; the last one with a name counts."""
+    code: Mapping[str, str] = field(default_factory=dict)
+    """The digests that have changed, by name; empty text if it is foretell's own now."""
+
+    def key(self) -> dict[str, Any]:
+        """The number."""
+        return {"kind": self.kind, "number": self.number}
+
+    def values(self) -> dict[str, Any]:
+        """The digests."""
+        return {"code": self.code}
+
+    @classmethod
+    def read(cls, stored: Stored) -> Self:
+        """The row from its JSON."""
+        return cls(int(stored["key"]["number"]), dict(stored["code"]))
+
+
+def code_key(code: Mapping[str, str]) -> dict[str, Any]:
+    """The part of a row key with the digests of users' code, if there is any."""
+    return {"code": code} if code else {}
+
+
+def code_of(key: Mapping[str, Any]) -> Mapping[str, str]:
+    """The digests of users' code in a row key, by name."""
+    return {str(name): str(digest) for name, digest in key.get("code", {}).items()}
+
+
+def is_coded(row: Stored) -> bool:
+    """Whether a stored row depends on code of users, or is about it."""
+    return "code" in row["key"] or row["key"].get("kind") == CodeRow.kind
+
+
+def key_code(row: Stored) -> Mapping[str, str]:
+    """The digests of users' code that a stored row depends on, by name."""
+    return code_of(row["key"])
+
+
+def depends_on(row: Stored) -> list[str]:
+    """The names of the code that a stored row depends on, whether users' or foretell's."""
+    key = row["key"]
+    if key.get("kind") == PickRow.kind:
+        return ["search"]
+    names = [f"{name} {key[name]}" for name in ("proxy", "loss", "cost", "strategy") if name in key]
+    if "arch" in key:
+        zoo = key["space"] == "models"
+        names.append(f"model {key['arch']}" if zoo else f"space {key['space']}")
+    return names
 
 
 def rest(key: Mapping[str, Any], *named: str) -> dict[str, Any]:
@@ -375,7 +455,7 @@ def rest(key: Mapping[str, Any], *named: str) -> dict[str, Any]:
     >>> rest({"kind": "cost", "cost": "latency", "arch": "333333", "device": "cpu"}, "cost")
     {'device': 'cpu'}
     """
-    known = {"kind", *Network.__dataclass_fields__, *named}
+    known = {"kind", "code", *Network.__dataclass_fields__, *named}
     return {name: value for name, value in key.items() if name not in known}
 
 

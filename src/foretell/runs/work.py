@@ -14,6 +14,7 @@ from foretell.engine.plan import Plan
 from foretell.errors import ForetellError, unknown_name
 from foretell.executors.processes import require_picklable
 from foretell.losses import loss_name
+from foretell.runs.code import Code
 from foretell.runs.tasks import Data, ScoreTask, TrainTask, loaded
 from foretell.scoring.settings import ScoreSettings
 from foretell.spaces import Arch, Space
@@ -21,6 +22,9 @@ from foretell.training.reduced import REDUCED, reduced_space, reduced_splits
 from foretell.training.settings import TrainSettings
 
 __all__ = ["Work", "suited"]
+
+
+UNREAD = Code({})
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +40,12 @@ class Work:
     seed: int
     device: str
     scoring: ScoreSettings = field(default_factory=ScoreSettings)
+    code: Code = UNREAD
+    """The code of users that the results depend on, as it is when the work is first described."""
+
+    def __post_init__(self) -> None:
+        if self.code is UNREAD:
+            object.__setattr__(self, "code", Code.of(self.space, self.plan, self.scoring.loss))
 
     @cached_property
     def device_key(self) -> dict[str, str]:
@@ -91,7 +101,7 @@ class Work:
             raise unknown_name("reduced training", name, REDUCED)
         by = REDUCED[name]
         space, data = reduced_space(self.space, by), reduced_splits(loaded(self.data), by)
-        return replace(self, space=space, data=data, training=by.training)
+        return replace(self, space=space, data=data, training=by.training, code=UNREAD)
 
 
 OF_NUMBERS = ("mse", "bce_with_logits")

@@ -1,5 +1,8 @@
 """One arm of a search, with scores or without: answer the questions of its searcher."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from foretell.runs.evaluate import Evaluator
 from foretell.runs.rows import PickRow, add
 from foretell.searchers import Searcher
@@ -14,13 +17,19 @@ SCORED_AT_ONCE = 1_000
 
 
 def drive(
-    searcher: Searcher, evaluators: list[Evaluator], trainings: int, at_once: int, arm: str
+    searcher: Searcher,
+    evaluators: list[Evaluator],
+    trainings: int,
+    at_once: int,
+    arm: str,
+    code: Mapping[str, str],
 ) -> list[Arch]:
     """Answer the searcher's questions until `trainings` networks are trained.
 
     Returns the networks that are trained in full. The first evaluator answers the searcher, and
     the others train the best of its networks further. For each network trained in full, a row
-    records its position in the search and the number of scores before it.
+    records its position in the search and the number of scores before it; `code` is the digest of
+    all code of users that this depends on.
 
     Answers are passed on in the order of the questions, and the number of questions at a time does
     not depend on the number of workers, so that the workers do not change the run.
@@ -40,23 +49,17 @@ def drive(
             scored.update(archs)
             continue
         if len(evaluators) == 1:
-            record(evaluator, arm, archs, len(trained), len(scored))
+            record(evaluator, PickRow(arm, len(trained), scored=len(scored), code=code), archs)
         trained += archs
     if len(evaluators) == 1:
         return trained
     best = promoted(trained, evaluators, validation)
-    record(evaluator, arm, best.archs, 0, len(scored), best.seconds)
+    last = PickRow(arm, 0, scored=len(scored), before=best.seconds, code=code)
+    record(evaluator, last, best.archs)
     return best.archs
 
 
-def record(
-    evaluator: Evaluator,
-    arm: str,
-    archs: list[Arch],
-    after: int,
-    scored: int,
-    before: float = 0.0,
-) -> None:
-    """Add a row for each network trained in full: its position, and the number of scores before."""
-    for number, arch in enumerate(archs, after + 1):
-        add(evaluator.store, PickRow(arm, number, evaluator.network(arch).arch, scored, before))
+def record(evaluator: Evaluator, before: PickRow, archs: list[Arch]) -> None:
+    """Add a row for each network trained in full, with the numbers that follow."""
+    for number, arch in enumerate(archs, before.number + 1):
+        add(evaluator.store, replace(before, number=number, arch=evaluator.network(arch).arch))

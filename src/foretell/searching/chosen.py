@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 from torch import nn
 
 from foretell.checks import as_flag, as_path
-from foretell.errors import ForetellError, RunStateError
+from foretell.errors import ForetellError, ForetellWarning, RunStateError
+from foretell.runs.code import code_about
 from foretell.runs.evaluate import Evaluator
 from foretell.runs.kept import damaged, keep_pair, kept
 from foretell.runs.rows import finite_or_null
@@ -32,7 +34,8 @@ def save_chosen(arch: Arch, evaluator: Evaluator) -> None:
     Weights that are missing or damaged are trained again.
     """
     content, trained = evaluator.weights(arch)
-    about = evaluator.network(arch).key() | {
+    own = evaluator.network(arch).key() | code_about(evaluator.work.space)
+    about = own | {
         "val_accuracy": trained.val_accuracy,
         "test_accuracy": trained.test_accuracy,
     }
@@ -69,8 +72,20 @@ def load_chosen(
     try:
         fill(model, content)
     except Exception as error:  # PyTorch may raise any exception here
+        if is_other_code(about, built):
+            raise RunStateError(
+                f"{path} does not fit the networks of space {built.name}, whose code has changed; "
+                f"give the version of the run, or {again(name)}",
+                folder,
+                "other settings",
+            ) from error
         raise damaged(path, folder, again(name)) from error
     return model.eval()
+
+
+def is_other_code(about: Mapping[str, Any], space: Space) -> bool:
+    """Whether the description of a network names another version of the code of its space."""
+    return "code" in about and about["code"] != code_about(space).get("code")
 
 
 def again(name: str) -> str:
@@ -113,6 +128,13 @@ def space_of(about: dict[str, Any], given: str | Space | None) -> Space:
             raise ForetellError(
                 f"space {space.name} has other choices than {about['space']} of the run; "
                 "give the space of the run"
+            )
+        if is_other_code(about, space):
+            warnings.warn(
+                f"the code of space {space.name} is another version than that of the run; its "
+                "networks may differ",
+                ForetellWarning,
+                stacklevel=3,
             )
         return space
     if about["space"] not in SPACES:

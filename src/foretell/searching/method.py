@@ -1,7 +1,7 @@
 """How to search: by which searcher, and for which costs and limits besides accuracy."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from foretell.checks import as_mapping, as_number, as_text, as_texts, optional
@@ -11,6 +11,7 @@ from foretell.runs.costs import CostBook, column_of
 from foretell.scoring.costs import COSTS, require_cost
 from foretell.searchers import SEARCHERS, Searcher, make_searcher
 from foretell.spaces import Arch, Space
+from foretell.user_source import source_digest
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Method:
     settings: Mapping[str, Any]
     against: tuple[str, ...]
     limits: Mapping[str, float]
+    code: Mapping[str, str] = field(default_factory=dict)
+    """The digests of the searcher, empty for foretell's, and of the tables of costs, by name."""
 
     @classmethod
     def of(
@@ -40,13 +43,15 @@ class Method:
                 raise ForetellError(
                     f"searcher {name} has no setting {taken!r} here; use the option {option!r}"
                 )
+        known = SEARCHERS[name].constructor if name in SEARCHERS else None
+        code = {f"searcher {name}": source_digest(known)}
         by_default = ("params",) if name in SEARCHERS and SEARCHERS[name].costs else ()
         for cost in (*against, *limits):
             require_cost(cost)
             if cost not in COSTS:
-                column_of(cost, space)
+                code[f"cost {cost}"] = column_of(cost, space).checksum
         checked = {cost: as_number(f"limits[{cost!r}]", most) for cost, most in limits.items()}
-        return cls(searcher, name, settings, tuple(against or by_default), checked)
+        return cls(searcher, name, settings, tuple(against or by_default), checked, code)
 
     @property
     def at_once(self) -> int:

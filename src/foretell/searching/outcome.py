@@ -10,6 +10,7 @@ import pandas as pd
 from torch import nn
 
 from foretell.errors import ForetellError
+from foretell.runs.code import current
 from foretell.runs.costs import CostBook
 from foretell.runs.evaluate import Evaluator
 from foretell.runs.rows import ScoreRow, rows_of
@@ -46,7 +47,8 @@ class Outcome:
     unless it is cut off, and then ends in …."""
     folder: Path
     notice: str
-    """Says what was damaged in the run folder and is computed again; empty if nothing was."""
+    """Says what was damaged in the run folder and is computed again, and how many rows of another
+    version of your own code are left out; empty if nothing was."""
 
 
 def conclude(
@@ -121,7 +123,7 @@ def outcome_row(evaluator: Evaluator, arm: str, arch: Arch, chosen: bool) -> dic
 def scoring_seconds(evaluator: Evaluator) -> float:
     """The seconds that all scores of the run took; passes shared by several proxies count once."""
     slowest: dict[str, float] = {}
-    for row in rows_of(ScoreRow, evaluator.store.rows()):
+    for row in rows_of(ScoreRow, current(evaluator.store.rows())[0]):
         network = row.network.arch
         slowest[network] = max(slowest.get(network, 0.0), row.score.seconds)
     return sum(slowest.values())

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from foretell.errors import RunStateError
+from foretell.runs.code import current
 from foretell.runs.config import read_config
 from foretell.runs.rowlog import Row
 from foretell.runs.rows import CostRow, PickRow, ScoreRow, TrainRow, rows_of, versions
@@ -31,6 +32,8 @@ class Found:
     this arm so far."""
     seconds_a_score: float
     made_with: list[str]
+    left_out: str = ""
+    """Says how many rows of another version of the user's code are left out, if there are any."""
 
     @property
     def best(self) -> pd.DataFrame:
@@ -49,7 +52,8 @@ def read_search(run: str | os.PathLike[str]) -> Found:
 
     Raises RunStateError if the folder is not that of a search, or if nothing is trained yet.
     """
-    config, rows = read_config(run), read_rows(run)
+    config = read_config(run)
+    rows, left_out = current(read_rows(run))
     if config.get("job") != "search":
         said = f"{run} is a run of another kind; give the folder of a search"
         raise RunStateError(said, Path(run), "not a run")
@@ -75,7 +79,7 @@ def read_search(run: str | os.PathLike[str]) -> Found:
     frame = pd.DataFrame(records)
     texts = ["arm", "arch"]
     frame = frame.astype({name: float for name in frame if name not in [*texts, "number"]})
-    return Found(Path(run), config, frame, each, versions(rows))
+    return Found(Path(run), config, frame, each, versions(rows), left_out)
 
 
 def scores_of(rows: Sequence[Row]) -> tuple[dict[str, dict[str, float]], float]:

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ from foretell.checks import as_function, as_instance, as_path, as_seed, optional
 from foretell.engine.device import device_for
 from foretell.errors import ForetellError, RunStateError
 from foretell.progress import Progress, ProgressCallback
+from foretell.runs.code import code_about
 from foretell.runs.config import locked, read_config
 from foretell.runs.kept import UNFINISHED
+from foretell.runs.rowlog import canonical
 from foretell.runs.tasks import Data, loaded, weights_of
 from foretell.searching.chosen import RETRAINED, read_chosen, save_network, space_of
 from foretell.spaces import Space
@@ -80,12 +83,19 @@ def retrain(
             progress(Progress("retrain", epoch.number, epochs, seconds, name))
 
     with locked(folder):
-        trained = train(model, splits, training, seed, device, finished, checkpoint, True)
+        kept = (checkpoint, True, identity_of(about, built))
+        trained = train(model, splits, training, seed, device, finished, *kept)
         if trained.why is not None:
             raise ForetellError(f"the training failed: {trained.why}; try a smaller learning rate")
-        keep(model, trained, training, about, seed, folder)
+        keep(model, trained, training, about | code_about(built), seed, folder)
         checkpoint.unlink(missing_ok=True)
     return Retrained(model, trained, folder / f"{RETRAINED}.pt")
+
+
+def identity_of(about: Mapping[str, Any], space: Space) -> str:
+    """A text that tells the chosen network apart from others."""
+    names = ("space", "settings", "arch")
+    return canonical({name: about[name] for name in names} | code_about(space))
 
 
 def keep(
@@ -97,6 +107,7 @@ def keep(
     folder: Path,
 ) -> None:
     """Write the weights of the network and its description."""
-    said = {name: about[name] for name in ("space", "settings", "arch")}
+    names = ("space", "settings", "arch", "code")
+    said = {name: about[name] for name in names if name in about}
     said |= {"seed": seed, "training": training.key(), **asdict(trained)}
     save_network(folder, RETRAINED, weights_of(model), said)

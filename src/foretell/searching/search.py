@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -27,6 +27,7 @@ from foretell.executors.processes import require_workers
 from foretell.models.spaces import space_for
 from foretell.names import parse_spec
 from foretell.progress import ProgressCallback, Tally
+from foretell.runs.code import SEARCH, record_code
 from foretell.runs.costs import CostBook, Costs
 from foretell.runs.evaluate import Evaluator
 from foretell.runs.store import Store
@@ -118,6 +119,7 @@ def search(
     how, plan = suited(scoring, splits), make_plan(proxies)
     work = Work(built, data, plan, by, batch_size, training, seed, device, how)
     method = Method.of(searcher, against, limits, built)
+    work = replace(work, code=work.code.and_also(method.code))
     job = Job(work, method, pool, trainings, staged(first_stage, work), first_stage)
     job.check()
     if executor is None and workers > 1:
@@ -203,6 +205,8 @@ class Job:
     ) -> Outcome:
         """Search with scores and without, and choose a network."""
         work, method = self.work, self.method
+        code = work.code.of_search(work.by)
+        record_code(store, {SEARCH: "", **work.code.digests, **code})
         tally = Tally(progress, {"score": self.pool, "train": 2 * self.trainings})
         evaluators = [Evaluator(stage, store, executor, at_once, tally) for stage in self.stages]
         book = CostBook(evaluators[-1])
@@ -210,5 +214,5 @@ class Job:
         arms = {}
         for arm, warmup in ((SCORED, self.pool), (UNSCORED, 0)):
             searcher = method.searcher(space, work.seed, warmup, book)
-            arms[arm] = drive(searcher, evaluators, self.trainings, method.at_once, arm)
+            arms[arm] = drive(searcher, evaluators, self.trainings, method.at_once, arm, code)
         return conclude(arms, evaluators[-1], book, method)

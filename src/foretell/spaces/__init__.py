@@ -23,9 +23,11 @@ from foretell.spaces.nb201 import NASBench201
 from foretell.spaces.nlp import NASBenchNLP
 from foretell.spaces.space import (
     Arch,
+    Coded,
     Fits,
     Json,
     Listed,
+    Sourced,
     Space,
     enumerate_space,
     mutate,
@@ -40,6 +42,7 @@ __all__ = [
     "SPACES",
     "Arch",
     "Choices",
+    "Coded",
     "Fits",
     "Graph",
     "Graphs",
@@ -50,6 +53,7 @@ __all__ = [
     "NASBenchASR",
     "NASBenchMacro",
     "NASBenchNLP",
+    "Sourced",
     "Space",
     "SpaceEntry",
     "Subset",

@@ -34,7 +34,8 @@ class Choices:
     combined. `same`, called with the same arguments, returns the options of the canonical form,
     which is the same for all architectures that make the same network; for example, it sets unused
     options to one value. Each network is then scored and trained once. Rows are identified by the
-    options, not by the code of `make`: if that code changes, use another run folder.
+    options and by a digest of the code of these functions: if it changes, the networks are scored
+    and trained again.
 
     Raises ForetellError if there are no choices, or if the options of a choice are not different
     JSON values without commas and equals signs.
@@ -167,6 +168,10 @@ class Choices:
         require_valid(self, arch)
         parts = zip(self.options, self.choices, arch, strict=True)
         return ",".join(f"{name}={options[option]}" for name, options, option in parts)
+
+    def code(self) -> tuple[object, ...]:
+        """The functions of the user: `make`, `valid` and `same`."""
+        return self.make, self.valid, self.same
 
     def settings(self) -> dict[str, Json]:
         """The options of each choice; a run with other options is another run."""

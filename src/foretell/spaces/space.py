@@ -18,9 +18,11 @@ from foretell.errors import ForetellError
 
 __all__ = [
     "Arch",
+    "Coded",
     "Fits",
     "Json",
     "Listed",
+    "Sourced",
     "Space",
     "enumerate_space",
     "is_chosen",
@@ -74,6 +76,22 @@ class Fits(Protocol):
 
     def fit(self, arch: Arch, batch: Batch) -> Batch:
         """The batch in the form that the network of this architecture takes."""
+
+
+@runtime_checkable
+class Coded(Protocol):
+    """A space that is made of functions of the user."""
+
+    def code(self) -> Sequence[object]:
+        """These functions; None among them has no effect."""
+
+
+@runtime_checkable
+class Sourced(Protocol):
+    """A space whose networks are built by code of different origins."""
+
+    def source(self, arch: Arch) -> str:
+        """The digest of the code that builds this network; empty if it is not that of a user."""
 
 
 @runtime_checkable

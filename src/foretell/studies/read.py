@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from foretell.errors import RunStateError
+from foretell.runs.code import current
 from foretell.runs.config import read_config
 from foretell.runs.rows import ReducedRow, ScoreRow, rows_of, versions
 from foretell.runs.store import read_rows
@@ -56,6 +57,8 @@ class Rows:
     """The number of minibatches that each reduced training processed."""
     made_with: list[str]
     """The versions of foretell and its dependencies that computed the rows."""
+    left_out: str = ""
+    """Says how many rows of another version of the user's code are left out, if there are any."""
 
 
 def read_study(run: str | os.PathLike[str]) -> Rows:
@@ -68,7 +71,7 @@ def read_study(run: str | os.PathLike[str]) -> Rows:
         said = f"{run} is a run of another kind; give the folder of a study"
         raise RunStateError(said, Path(run), "not a run")
     table = kept_table(Path(run))
-    every = read_rows(run)
+    every, left_out = current(read_rows(run))
     rows, trained = rows_of(ScoreRow, every), rows_of(ReducedRow, every)
     if not rows:
         said = f"{run} contains no scores yet; let `foretell study` run longer"
@@ -98,6 +101,7 @@ def read_study(run: str | os.PathLike[str]) -> Rows:
         took,
         {row.reduced: row.minibatches for row in trained},
         versions(every),
+        left_out,
     )
 
 

@@ -28,6 +28,7 @@ from foretell.models.spaces import space_for
 from foretell.names import parse_spec
 from foretell.progress import ProgressCallback, Tally
 from foretell.proxies import BASELINES, PAPER
+from foretell.runs.code import record_code
 from foretell.runs.evaluate import Evaluator
 from foretell.runs.store import Store
 from foretell.runs.tasks import Data, Trial, loaded
@@ -80,8 +81,8 @@ def run_study(
     such as that of Dask or Slurm, `workers` tasks are computed at a time. The scores of a network
     of a zoo that cannot be scored, or whose process dies twice, are undefined, with the reason in
     the row. `told` is called with one line if a damaged file was found in the folder, whose content
-    is computed again. `progress` is called with a `Progress` after each network scored ("score") or
-    trained ("train").
+    is computed again, or if rows of another version of your own code are left out. `progress` is
+    called with a `Progress` after each network scored ("score") or trained ("train").
 
     `scoring` has the settings of scoring; by default, the loss is that of the data. The last digits
     differ between GPU and CPU, so all scores of a run must come from one kind of device.
@@ -116,6 +117,7 @@ def run_study(
         try_out(job.trial, pooled, run)
         store = outlasting.enter_context(Store.open(run, config))
         keep_table(store, known)
+        record_code(store, job.code())
         if store.notice:
             told(store.notice)
         job.run(store, pooled, workers, progress)
@@ -136,6 +138,17 @@ class Job:
     def zoo(self) -> bool:
         """Whether the networks are published models, each of which may fail by itself."""
         return isinstance(self.first.space, ModelZoo)
+
+    def code(self) -> dict[str, str]:
+        """The digests of all code of users by name, also the empty ones of foretell's."""
+        found = dict(self.first.code.digests)
+        for work in self.smaller.values():
+            found |= {name: d for name, d in work.code.digests.items() if name not in found}
+        if self.zoo:
+            for arch in self.archs:
+                found[f"model {self.first.space.format(arch)}"] = ""
+                found |= self.first.code.of_network(self.first.space, arch)
+        return found
 
     def trial(self) -> Callable[[], object]:
         """The task that tries out one network before the run folder is made."""

@@ -15,13 +15,16 @@ import pandas as pd
 from foretell.checks import as_integer, as_path
 from foretell.errors import ForetellError, unknown_name
 from foretell.executors.processes import Lost, completed, pool, require_workers
+from foretell.names import parse_spec
 from foretell.progress import ProgressCallback, Tally
 from foretell.proxies import PROXIES
+from foretell.runs.code import record_code
 from foretell.runs.costs import column_of
 from foretell.runs.rowlog import canonical
 from foretell.runs.rows import SimulatedRow, add
 from foretell.runs.store import Store
 from foretell.runs.tasks import one_thread
+from foretell.searchers import SEARCHERS
 from foretell.studies.kept import (
     fingerprint_of,
     keep_scores,
@@ -37,6 +40,7 @@ from foretell.studies.simulate import (
     simulate,
 )
 from foretell.tables import Table
+from foretell.user_source import source_digest
 
 __all__ = ["STRATEGIES", "run_simulations"]
 
@@ -96,7 +100,8 @@ def run_simulations(
         raise ForetellError(f"there is no strategy; give some, such as {' '.join(STRATEGIES[:2])}")
     for strategy in strategies:
         make_strategy(strategy, benchmark.space, 0)
-    taken = None if seconds is None else column_of(seconds, benchmark.space).rename(seconds)
+    taken = None if seconds is None else column_of(seconds, benchmark.space).values.rename(seconds)
+    code = {strategy: searcher_digest(strategy) for strategy in strategies}
     config = configuration(benchmark, by, float(rows.seconds[by]), rows.config)
     with Store.open(run, config) as store, pool(workers) as executor:
         keep_table(store, rows.table)
@@ -104,10 +109,18 @@ def run_simulations(
         if taken is not None:
             keep_seconds(store, taken)
         given = Given(str(store.folder), canonical(config))
-        asked = itertools.product(range(seeds), strategies, columns)
-        tasks = [Search(given, name, column, trainings, seed) for seed, name, column in asked]
+        record_code(store, {f"strategy {name}": digest for name, digest in code.items()})
+        tasks = [
+            Search(given, name, column, trainings, seed, code[name])
+            for seed, name, column in itertools.product(range(seeds), strategies, columns)
+        ]
         carry_out(tasks, store, executor, workers, progress)
     return run
+
+
+def searcher_digest(strategy: str) -> str:
+    """The digest of the code of a strategy's searcher; empty if it is foretell's."""
+    return source_digest(SEARCHERS[parse_spec(strategy)[0]].constructor)
 
 
 def carry_out(
@@ -195,6 +208,8 @@ class Search:
     told: str
     trainings: int
     seed: int
+    code: str
+    """The digest of the searcher's code; empty if it is foretell's."""
 
     @property
     def in_words(self) -> str:
@@ -204,7 +219,8 @@ class Search:
     @property
     def row(self) -> SimulatedRow:
         """The row of the search, without results."""
-        return SimulatedRow(self.strategy, self.told, self.trainings, self.seed)
+        code = {f"strategy {self.strategy}": self.code} if self.code else {}
+        return SimulatedRow(self.strategy, self.told, self.trainings, self.seed, code=code)
 
     def __call__(self) -> Simulated:
         """Run the search."""

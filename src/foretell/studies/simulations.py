@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from foretell.errors import RunStateError
+from foretell.runs.code import current
 from foretell.runs.config import read_config
 from foretell.runs.rows import SimulatedRow, rows_of, versions
 from foretell.runs.store import read_rows
@@ -97,7 +98,7 @@ def read_simulations(run: str | os.PathLike[str]) -> Simulations:
     if config.get("job") != "simulation":
         said = f"{run} is a run of another kind; give the folder of a `foretell study search`"
         raise RunStateError(said, Path(run), "not a run")
-    stored = read_rows(run)
+    stored, _ = current(read_rows(run))
     if not (rows := rows_of(SimulatedRow, stored)):
         said = f"{run} contains no searches yet; let `foretell study search` run longer"
         raise RunStateError(said, Path(run), "unfinished")

@@ -10,6 +10,7 @@ from foretell.batch import Batch
 from foretell.data import Splits
 from foretell.errors import unknown_name
 from foretell.models import fit_batch, load_model
+from foretell.models.sources import model_source
 from foretell.spaces import Arch, Json, require_valid
 
 __all__ = ["ModelZoo"]
@@ -35,6 +36,10 @@ class ModelZoo:
     @cached_property
     def _numbers(self) -> dict[str, int]:
         return {name: number for number, name in enumerate(self.names)}
+
+    @cached_property
+    def _sources(self) -> dict[Arch, str]:
+        return {}
 
     def is_valid(self, arch: Arch) -> bool:
         """Whether `arch` is the number of a name."""
@@ -63,6 +68,12 @@ class ModelZoo:
         """The name."""
         require_valid(self, arch)
         return self.names[arch[0]]
+
+    def source(self, arch: Arch) -> str:
+        """The digest of the user's code that builds the model; empty for a registered source."""
+        if arch not in self._sources:
+            self._sources[arch] = model_source(self.format(arch))
+        return self._sources[arch]
 
     def settings(self) -> dict[str, Json]:
         """The properties of the data that models are built for."""

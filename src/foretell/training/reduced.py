@@ -54,9 +54,14 @@ def reduced_space(space: Space, by: Reduced) -> Space:
         raise ForetellError(
             f"space {space.name} cannot be reduced; expected the settings channels and resolution"
         )
-    return make_space(
+    small = make_space(
         space.name, {**settings, "channels": by.channels, "resolution": by.resolution}
     )
+    if type(small) is not type(space):
+        raise ForetellError(
+            f"space {space.name} cannot be reduced; expected a registered space, not your own one"
+        )
+    return small
 
 
 def reduced_splits(splits: Splits, by: Reduced) -> Splits:

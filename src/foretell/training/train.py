@@ -72,6 +72,7 @@ def train(
     progress: Callable[[Epoch], None] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     keep_checkpoint: bool = False,
+    identity: str = "",
 ) -> Trained:
     """Train `model` in place and evaluate it; it remains on `device`, in evaluation mode.
 
@@ -83,7 +84,8 @@ def train(
     training resumes from it with the same result. The file is deleted at the end unless
     `keep_checkpoint` is set, for callers that have to save the trained model first. It contains
     only tensors and numbers, and loading it executes no code. A checkpoint that is damaged or
-    belongs to another training is ignored.
+    belongs to another training is ignored; `identity` tells apart networks whose parameters have
+    the same names.
 
     Raises ForetellError if the model does not accept the samples or does not have one output per
     class, and OutOfMemory if the memory is insufficient.
@@ -92,7 +94,7 @@ def train(
     device = torch.device(device)
     check_trainable(model, splits, settings, seed, device)
     _lay_out(model, torch.channels_last)
-    course = _Course(model, splits, settings, seed, device)
+    course = _Course(model, splits, settings, seed, device, identity)
     before = course.load(checkpoint) if checkpoint is not None else 0.0
     history = course.history
     val, test, why = math.nan, math.nan, None
@@ -147,11 +149,13 @@ class _Course:
         settings: TrainSettings,
         seed: int,
         device: torch.device,
+        identity: str,
     ) -> None:
         self.model, self.settings, self.seed, self.device = model, settings, seed, device
         self.history: list[Epoch] = []
         names = [*model.state_dict()]
-        self._about = repr((settings, seed, device.type, splits.fingerprint, names))
+        about = (settings, seed, device.type, splits.fingerprint, names)
+        self._about = repr((*about, identity) if identity else about)
         self._training, self._validation = _at(splits.train, device), _at(splits.val, device)
         self._steps = math.ceil(len(self._training[1]) / settings.batch_size)
         self._optimizer = _optimizer(model, settings)

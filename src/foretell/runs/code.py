@@ -1,0 +1,163 @@
+"""Rows and the code of users: which rows were computed with its current version.
+
+A row whose values depend on the code of a user (a proxy, a loss, a space, a model's file) has the
+digests of that code in its key, by names such as "proxy mine". Code of foretell has no digest, so
+that the keys of rows that depend on nothing else are as they always were. When a run is continued
+with another version of the code, a `CodeRow` records the new digests. From then on, rows of other
+versions are left out.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from foretell.engine.plan import Plan
+from foretell.losses import Loss, loss_name
+from foretell.proxies import PROXIES
+from foretell.runs.rowlog import Row, canonical
+from foretell.runs.rows import CodeRow, add, depends_on, is_coded, key_code, rows_of
+from foretell.runs.store import Store
+from foretell.spaces import Arch, Coded, Sourced, Space
+from foretell.user_source import source_digest
+
+__all__ = ["SEARCH", "Code", "code_about", "code_in", "current", "record_code"]
+
+SEARCH = "search"
+"""The name of the digest of everything that the choices of a search depend on."""
+
+
+@dataclass(frozen=True)
+class Code:
+    """The code that the results of a run depend on: its digests by name, empty for foretell's.
+
+    The networks of a zoo have digests of their own instead of one for the space.
+    """
+
+    digests: Mapping[str, str]
+
+    @classmethod
+    def of(cls, space: Space, plan: Plan, loss: str | Loss) -> "Code":
+        """The code as it is now."""
+        digests = {f"proxy {one.name}": source_digest(one.function) for one in plan.proxies}
+        digests[f"loss {loss_name(loss)}"] = "" if isinstance(loss, str) else source_digest(loss)
+        if not isinstance(space, Sourced):
+            digests[f"space {space.name}"] = space_digest(space)
+        return cls(digests)
+
+    def and_also(self, digests: Mapping[str, str]) -> "Code":
+        """This code, and what else a search depends on."""
+        return Code({**self.digests, **digests})
+
+    def of_network(self, space: Space, arch: Arch) -> dict[str, str]:
+        """The digests that a network depends on, if there are any."""
+        if isinstance(space, Sourced):
+            return known({f"model {space.format(arch)}": space.source(arch)})
+        return self.named(f"space {space.name}")
+
+    def of_score(self, proxy: str, loss: str | Loss, space: Space, arch: Arch) -> dict[str, str]:
+        """The digests that the score of a network depends on, if there are any."""
+        own = self.named(f"proxy {proxy}", f"loss {loss_name(loss)}")
+        return own | self.of_network(space, arch)
+
+    def of_search(self, by: str) -> dict[str, str]:
+        """One digest of all that the choices of a search by this proxy depend on, if any."""
+        others = (name for name in self.digests if not name.startswith("proxy "))
+        parts = self.named(f"proxy {by}", *others)
+        if f"proxy {by}" in parts:
+            parts["higher is better"] = str(PROXIES[by].higher_is_better)
+        digest = hashlib.sha256(canonical(parts).encode()).hexdigest()[:16]
+        return {SEARCH: digest} if parts else {}
+
+    def named(self, *names: str) -> dict[str, str]:
+        """The digests of these names that are not empty."""
+        return known({name: self.digests.get(name, "") for name in names})
+
+
+def known(digests: Mapping[str, str]) -> dict[str, str]:
+    """The digests that are not empty."""
+    return {name: digest for name, digest in digests.items() if digest}
+
+
+def space_digest(space: Space) -> str:
+    """The digest of the code that builds the networks of a space."""
+    if isinstance(space, Coded):
+        return source_digest(*space.code())
+    attributes = vars(space) if hasattr(space, "__dict__") else {}
+    return source_digest(type(space), *(one for one in attributes.values() if callable(one)))
+
+
+def code_about(space: Space) -> dict[str, str]:
+    """The digest of a space's code, as the description of a network has it; empty if foretell's."""
+    digest = space_digest(space)
+    return {"code": digest} if digest else {}
+
+
+def record_code(store: Store, now: Mapping[str, str]) -> None:
+    """Record the digests of the code of a run that is opened, also the empty ones.
+
+    `store.notice` says how many rows of other versions are left out.
+    """
+    if not (any(now.values()) or any(map(is_coded, store.rows()))):
+        return
+    earlier = rows_of(CodeRow, store.rows())
+    before = {name: digest for row in earlier for name, digest in row.code.items()}
+    changed = {name: digest for name, digest in now.items() if digest != before.get(name, "")}
+    left_out = Counter(
+        name for row in store.rows() if (name := outdated(row, now)) is not None and name != SEARCH
+    )
+    if changed:
+        add(store, CodeRow(len(earlier), changed))
+    if left_out:
+        store.tell(f"left out {in_words(left_out)}")
+
+
+def in_words(left_out: Mapping[str, int]) -> str:
+    """The rows that are left out, in words.
+
+    >>> in_words({"proxy mine": 12, "space nets.py:mlp": 1})
+    '12 rows of another version of proxy mine, and 1 row of another version of space nets.py:mlp'
+    """
+    parts = [
+        f"{count} row{'s' if count > 1 else ''} of another version of {name}"
+        for name, count in left_out.items()
+    ]
+    return ", and ".join(parts)
+
+
+def outdated(row: Row, now: Mapping[str, str]) -> str | None:
+    """The name of a code of which the row has another version than this one, or None."""
+    digests = key_code(row)
+    for name in depends_on(row):
+        if name in now and digests.get(name, "") != now[name]:
+            return name
+    return None
+
+
+def code_in(rows: Iterable[Row]) -> dict[str, str]:
+    """The digests of the current code, as the rows of a run tell them.
+
+    Those recorded last count, and those of the newest rows where none are recorded.
+    """
+    found: dict[str, str] = {}
+    for row in rows:
+        digests = key_code(row)
+        found |= {name: digests.get(name, "") for name in depends_on(row)}
+    for record in rows_of(CodeRow, rows):
+        found |= record.code
+    return found
+
+
+def current(rows: Iterable[Row]) -> tuple[list[Row], str]:
+    """The rows of the current version of the code, and a notice if others are left out."""
+    rows = list(rows)
+    if not any(map(is_coded, rows)):
+        return rows, ""
+    now, kept = code_in(rows), []
+    left_out: Counter[str] = Counter()
+    for row in rows:
+        if (name := outdated(row, now)) is None:
+            kept.append(row)
+        elif name != SEARCH:
+            left_out[name] += 1
+    return kept, f"left out {in_words(left_out)}" if left_out else ""
