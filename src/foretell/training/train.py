@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from foretell.batch import Batch, main_output
 from foretell.data.splits import Part, Split, Splits
 from foretell.engine.arithmetic import arithmetic
+from foretell.engine.faster.onednn import StridedConvolutions
 from foretell.engine.isolate import call, mode
 from foretell.engine.memory import within_memory
 from foretell.errors import ForetellError, OutOfMemory, Undefined
@@ -93,8 +95,9 @@ def train(
     start = time.perf_counter()
     device = torch.device(device)
     check_trainable(model, splits, settings, seed, device)
-    _lay_out(model, torch.channels_last)
-    course = _Course(model, splits, settings, seed, device, identity)
+    order = _order(model, splits, device, seed)
+    _lay_out(model, order)
+    course = _Course(model, splits, settings, seed, device, identity, order)
     before = course.load(checkpoint) if checkpoint is not None else 0.0
     history = course.history
     val, test, why = math.nan, math.nan, None
@@ -107,7 +110,7 @@ def train(
                 if progress is not None:
                     progress(epoch)
             val = history[-1].val_accuracy
-            test = _accuracy(model, _at(splits.test, device), "test samples", seed)
+            test = _accuracy(model, _at(splits.test, device, order), "test samples", seed)
     except Undefined as undefined:
         why = str(undefined)
     model.eval()
@@ -150,13 +153,15 @@ class _Course:
         seed: int,
         device: torch.device,
         identity: str,
+        order: torch.memory_format,
     ) -> None:
         self.model, self.settings, self.seed, self.device = model, settings, seed, device
         self.history: list[Epoch] = []
         names = [*model.state_dict()]
         about = (settings, seed, device.type, splits.fingerprint, names)
         self._about = repr((*about, identity) if identity else about)
-        self._training, self._validation = _at(splits.train, device), _at(splits.val, device)
+        self._training = _at(splits.train, device, order)
+        self._validation = _at(splits.val, device, order)
         self._steps = math.ceil(len(self._training[1]) / settings.batch_size)
         self._optimizer = _optimizer(model, settings)
         self._scaler = torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16")
@@ -314,25 +319,39 @@ def _shifted(images: Tensor, generator: torch.Generator) -> Tensor:
 
 def _check(model: nn.Module, splits: Splits, device: torch.device, seed: int) -> None:
     """Raise ForetellError unless the model returns one output per class."""
-    few = Batch(splits.train[0][:2].to(device))
     wanted = (*splits.train[1][:2].shape, splits.classes)
     try:
-        with torch.no_grad(), mode(model, training=False), own_randomness(seed, device):
-            shape = tuple(main_output(call(model, {}, few)).shape)
+        shape = tuple(main_output(_outputs(model, splits, device, seed)).shape)
     except Undefined as error:
         raise ForetellError(str(error)) from error
     if shape != wanted:
         raise ForetellError(
-            f"{type(model).__name__} maps {len(few)} samples of {splits.name} to outputs of shape "
+            f"{type(model).__name__} maps {wanted[0]} samples of {splits.name} to outputs of shape "
             f"{shape}; expected {wanted}, one output per class"
         )
 
 
-def _at(part: Part, device: torch.device) -> Split:
+def _outputs(model: nn.Module, splits: Splits, device: torch.device, seed: int) -> Any:
+    """The outputs for two training samples, in evaluation mode; the model remains as it is."""
+    few = Batch(splits.train[0][:2].to(device))
+    with torch.no_grad(), mode(model, training=False), own_randomness(seed, device):
+        return call(model, {}, few)
+
+
+def _order(
+    model: nn.Module, splits: Splits, device: torch.device, seed: int
+) -> torch.memory_format:
+    """The memory layout of images and weights, channels-last where its gradients are right."""
+    with StridedConvolutions() as convolutions:
+        _outputs(model, splits, device, seed)
+    return torch.contiguous_format if convolutions.unsafe else torch.channels_last
+
+
+def _at(part: Part, device: torch.device, order: torch.memory_format) -> Split:
     samples, labels = part
     images = len(samples.shape) == 4
-    order = torch.channels_last if images else torch.contiguous_format
-    return samples.to(device, memory_format=order), labels.to(device)
+    laid_out = order if images else torch.contiguous_format
+    return samples.to(device, memory_format=laid_out), labels.to(device)
 
 
 def _lay_out(model: nn.Module, memory_format: torch.memory_format) -> None:

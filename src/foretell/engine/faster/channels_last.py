@@ -15,8 +15,9 @@ from torch import Tensor
 from foretell.batch import tensors
 from foretell.engine.faster.batch_norm import batch_norm
 from foretell.engine.faster.channels import lies_last
+from foretell.engine.faster.onednn import in_safe_layout, is_unsafe
 from foretell.engine.observer import Observer, Then
-from foretell.engine.operations import DRAWING, NormCall, in_place, words
+from foretell.engine.operations import DRAWING, NormCall, contracted, in_place, words
 
 __all__ = ["ChannelsLast", "LayoutGuard", "LayoutMattersError", "in_own_layout"]
 
@@ -37,19 +38,29 @@ class ChannelsLast(Observer):
         self._tf32 = tf32
 
     def run(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        first = args[0] if args and isinstance(args[0], Tensor) else None
-        if first is None or self.turned is False or func not in (torch.conv2d, F.batch_norm):
+        if func not in (torch.conv2d, F.batch_norm):
             return func(*args, **kwargs)
         with torch._C.DisableTorchFunction():
             if func is torch.conv2d:
-                if self.turned is None:
-                    weight = args[1] if len(args) > 1 else kwargs["weight"]
-                    self.turned = pays(first, weight, tf32=self._tf32)
-                if self.turned and first.ndim == 4:
-                    args = (first.contiguous(memory_format=torch.channels_last), *args[1:])
-            elif lies_last(first) and not first.is_cuda and NormCall(*args, **kwargs).training:
-                return batch_norm(*args, **kwargs)
+                args, kwargs = self._laid_out(args, kwargs)
+            elif self.turned is not False:
+                call = NormCall(*args, **kwargs)
+                if call.training and lies_last(call.input) and not call.input.is_cuda:
+                    return batch_norm(*args, **kwargs)
             return func(*args, **kwargs)
+
+    def _laid_out(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments of a convolution, the input in the layout that it is to run in."""
+        x, weight, bias, others, named = contracted(args, kwargs)
+        if self.turned is None:
+            self.turned = pays(x, weight, tf32=self._tf32)
+        if is_unsafe(x, weight, others[0] if others else named.get("stride", 1)):
+            x, weight = in_safe_layout(x), in_safe_layout(weight)
+        elif self.turned and x.ndim == 4:
+            x = x.contiguous(memory_format=torch.channels_last)
+        return (x, weight, bias, *others), named
 
 
 class LayoutGuard(Observer):

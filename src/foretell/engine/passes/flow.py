@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from foretell.batch import main_output
 from foretell.engine.failures import ModelFailed, TooFewValues
+from foretell.engine.faster.onednn import SafeConvolutions
 from foretell.engine.isolate import call, is_batch_norm
 from foretell.engine.operations import DROPOUTS, NORMS
 from foretell.engine.passes.linear_flow import LinearFlow, exponent_of
@@ -98,7 +99,7 @@ def flow_in(
         with torch._C.DisableTorchFunction():
             return flow_back(flow, main_output(outputs), weights)
 
-    with torch.enable_grad(), flow:
+    with torch.enable_grad(), SafeConvolutions(), flow:
         grads, exponent = call(model, held, ones, back)
     return {name: w.detach() for name, w in weights.items()}, grads, exponent
 

@@ -17,6 +17,7 @@ from foretell.engine.faster.channels_last import (
     LayoutMattersError,
     in_own_layout,
 )
+from foretell.engine.faster.onednn import SafeConvolutions
 from foretell.engine.faster.pools import QuickPools
 from foretell.engine.isolate import call
 from foretell.engine.memory import smaller, within_memory
@@ -258,7 +259,7 @@ def forward(
     """The model's outputs, with whatever looks on."""
     with (
         timed(job.seconds, "forward", job.subject.device),
-        layout or nullcontext(),
+        layout or SafeConvolutions(),
         QuickPools() if job.subject.faster else nullcontext(),
         watch,
         tangents or nullcontext(),
