@@ -189,3 +189,29 @@ def test_vkdnw_agg_by_hand() -> None:
     assert found.tolist() == pytest.approx(
         [math.log(k / 3) + 4 * math.log(2 / 3) for k in (1, 2, 3)]
     )
+
+
+def test_a_score_that_disagrees_with_size_does_not_count() -> None:
+    scores = pd.DataFrame({
+        "rmin": [1.0, 2.0, 3.0, 4.0], "d8": [1.0, 2.0, 4.0, 3.0], "jacob_cov": [4.0, 3.0, 2.0, 1.0],
+        "flops_used": [1.0, 2.0, 3.0, 4.0], "nwot": [1.0, 2.0, 3.0, NAN],
+    })  # fmt: skip
+    # The ranks of the anchors add up to 1 + 2, 2 + 3, 3 + 4 and 4 + 1: with ties, 1, 2.5, 4, 2.5.
+    agreement = {
+        "rmin": np.corrcoef([1, 2, 3, 4], [1, 2.5, 4, 2.5])[0, 1],
+        "d8": np.corrcoef([1, 2, 4, 3], [1, 2.5, 4, 2.5])[0, 1],
+        "flops_used": np.corrcoef([1, 2, 3, 4], [1, 2.5, 4, 2.5])[0, 1],
+    }
+    total = sum(rho**2 for rho in agreement.values())
+    expected = [
+        sum(rho**2 * math.log(scores[name].rank()[row] / 4) for name, rho in agreement.items())
+        / total
+        for row in range(4)
+    ]
+    assert points(RANKINGS["anchored"], scores).tolist() == pytest.approx(expected)
+
+
+def test_without_its_anchors_or_if_nothing_agrees_all_scores_count_alike() -> None:
+    scores = pd.DataFrame({"rmin": [1.0, 2.0], "d8": [2.0, 1.0]})
+    empty = scores.assign(jacob_cov=NAN, flops_used=NAN, nwot=NAN)
+    assert points(RANKINGS["anchored"], empty).tolist() == pytest.approx([math.log(0.5) / 2] * 2)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from foretell.errors import ForetellError, unknown_name
 from foretell.names import first_line
-from foretell.rankings import first_then, log_rank, vote
+from foretell.rankings import anchored, first_then, log_rank, vote
 from foretell.rankings.ranking import Ranking, by_points, oriented, without
 
 __all__ = [
@@ -50,6 +50,13 @@ RANKINGS: dict[str, Ranking] = {
             "Lee and Ham 2024, arXiv:2403.19232",
             ("az_expressivity", "az_progressivity", "az_trainability", "flops"),
             log_rank.log_rank,
+        ),
+        Ranking(
+            "anchored",
+            "Ranks by Σ w log(rank / m), w being the agreement of a score with size in the pool.",
+            "foretell, docs/ensemble.md",
+            ("rmin", "d8", "jacob_cov", "flops_used", "nwot"),
+            anchored.anchored,
         ),
         Ranking(
             "vkdnw_single",
