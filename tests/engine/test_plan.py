@@ -138,6 +138,7 @@ def test_no_step_costs_more_than_it_declares(model: nn.Module) -> None:
         "rows": 0.0,  # no arithmetic: near decomposes them
         "patterns": measured(model, ["swap"]) * BATCH,
         "outputs_by_weights": measured(model, ["vkdnw"]) * 21 / (2 * CLASSES + 1),
+        "samples": measured(model, ["gradsign"]),
         "halves": measured(model, ["zico"]),
         "gaussian": measured(model, ["zen"]),
         "block_features": measured(Blocks(), ["az_expressivity"]),

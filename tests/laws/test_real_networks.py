@@ -28,6 +28,9 @@ WITHOUT_IMAGES = {"jacob_cov", "epe_nas", "zen"}
 SHORT = {"rmin", "d8", "rd8", "meco", "meco_opt"}
 """A sequence of eight tokens or fewer has no more positions than the channels that are drawn."""
 
+VKDNW = {"vkdnw", "vkdnw_reference"}
+"""They need one score for each class, not one for each token and each class."""
+
 NETWORKS: dict[str, set[str]] = {
     "torchvision:resnet18?image_size=64": set(),
     "torchvision:squeezenet1_1?image_size=32": {"az_trainability"},
@@ -39,8 +42,8 @@ NETWORKS: dict[str, set[str]] = {
     "timm:lcnet_050?image_size=64": set(),
     "timm:levit_128s?image_size=64": {"synflow_bn"},
     "pytorchcv:resnet20_cifar10": set(),
-    "hf:gpt2?n_layer=2": WITHOUT_IMAGES | SHORT,
-    "hf:bert": WITHOUT_IMAGES | SHORT,
+    "hf:gpt2?n_layer=2": WITHOUT_IMAGES | SHORT | VKDNW,
+    "hf:bert": WITHOUT_IMAGES | SHORT | VKDNW,
 }
 
 

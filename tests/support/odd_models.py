@@ -305,9 +305,10 @@ def parametrised() -> nn.Module:
 
 ON_ONE = "absolute weights on one sample of ones"
 FLOWS = ("synflow", "synflow_bn", "synflow_reference")
+SAMPLEWISE = ("gradsign", "zico_per_sample", "l_swag")
 NO_GRADIENT = (
     *("grad_norm", "snip", "plain", "grasp", "fisher", "fisher_reference", "zico"),
-    *("jacob_cov", "epe_nas", "vkdnw", "vkdnw_reference", *FLOWS),
+    *("jacob_cov", "epe_nas", "vkdnw", "vkdnw_reference", *SAMPLEWISE, *FLOWS),
 )
 
 
@@ -338,7 +339,7 @@ ODD: dict[str, Odd] = {
         {
             "synflow_bn": "in float64",
             "nwot": "kink or a gate",
-            "swap": "kink or a gate",
+            **dict.fromkeys(("swap", "l_swag"), "kink or a gate"),
             **FEW,
             **dict.fromkeys(("rmin", "rd8"), "is an activation function"),
         },
@@ -351,7 +352,7 @@ ODD: dict[str, Odd] = {
         {
             **dict.fromkeys(FLOWS, ON_ONE),
             "zico": "does not run on half of the batch",
-            **dict.fromkeys(VKDNW, "does not run on one sample"),
+            **dict.fromkeys((*VKDNW, *SAMPLEWISE), "does not run on one sample"),
             **VECTORS,
         },
     ),
@@ -367,7 +368,7 @@ ODD: dict[str, Odd] = {
         ("inner.weight", "inject.weight", "classify.weight"),
         {
             "nwot": "kink or a gate",
-            "swap": "kink or a gate",
+            **dict.fromkeys(("swap", "l_swag"), "kink or a gate"),
             "grasp": "differences of the gradient",
             **FEW,
         },
@@ -412,7 +413,7 @@ ODD: dict[str, Odd] = {
                 ("synflow", "synflow_bn", "synflow_reference"), "SystemExit: 1 samples"
             ),
             "zico": "does not run on half of the batch (SystemExit: 4 samples)",
-            **dict.fromkeys(VKDNW, "does not run on one sample"),
+            **dict.fromkeys((*VKDNW, *SAMPLEWISE), "does not run on one sample"),
             **VECTORS,
         },
     ),

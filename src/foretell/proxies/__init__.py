@@ -19,9 +19,11 @@ from foretell.proxies import (
     flops,
     flops_used,
     grad_norm,
+    gradsign,
     grasp,
     jacob_cov,
     l2_norm,
+    l_swag,
     layers,
     meco,
     meco_opt,
@@ -43,6 +45,7 @@ from foretell.proxies import (
     vkdnw_reference,
     zen,
     zico,
+    zico_per_sample,
 )
 from foretell.proxies.plugins import load_plugins, register
 from foretell.proxies.proxy import PROXIES, Proxy
@@ -112,6 +115,13 @@ PROXIES |= {
             bound="≤ 2^B for B samples, at most 2^16",
             draws=True,
         ),
+        Proxy(
+            gradsign.gradsign,
+            "Zhang and Jia 2022, arXiv:2110.08616",
+            bound="≤ number of weights · N",
+        ),
+        Proxy(zico_per_sample.zico_per_sample, "after Li et al. 2023, arXiv:2301.11300"),
+        Proxy(l_swag.l_swag, "Casarin et al. 2025, arXiv:2505.07300", draws=True),
         Proxy(
             vkdnw.vkdnw,
             "Týbl and Neumann 2025, arXiv:2502.04975",

@@ -63,6 +63,7 @@ STEPS: dict[str, Step] = {
     ),
     "normed_flow": Step("normed_flow", 3, "the same with all normalisations", per_sample=True),
     "halves": Step("halves", 3, "each half of the minibatch forward and back"),
+    "samples": Step("samples", 3, "each sample of the minibatch forward and back by itself"),
     "gaussian": Step("gaussian", 2, "two forward passes with weights and inputs from N(0, 1)"),
     "patterns": Step(
         "patterns", 16, "a forward pass of 16 samples with weights from N(0, 1)", per_sample=True
@@ -126,6 +127,11 @@ QUANTITIES: dict[str, Quantity] = {
     "normed_flow_grads": Quantity("normed_flow", "as flow_grads"),
     "normed_flow_exponent": Quantity("normed_flow", "as flow_exponent"),
     "half_grads": Quantity("halves", "name → [2, …]: the `grads` of each half of the minibatch"),
+    "sample_signs": Quantity("samples", "name → Σ_n sign(∂L_n/∂w), L_n being a sample's loss"),
+    "sample_moments": Quantity(
+        "samples",
+        "name → [3, …]: over samples, the mean of |g| and the variances of g and |g|",
+    ),
     "feature_change": Quantity("gaussian", "mean over samples of ‖f(x) − f(x + 0.01ε)‖₁"),
     "activation_patterns": Quantity(
         "patterns", "how many codes the units have, a bit for each of the first 16 samples"

@@ -30,6 +30,7 @@ from tests.twins.proxies.gradients import grad_norm, grasp, plain, snip, zico
 from tests.twins.proxies.layer_outputs import fisher, fisher_reference
 from tests.twins.proxies.outputs import near
 from tests.twins.proxies.running import Twin
+from tests.twins.proxies.sample_gradients import gradsign, l_swag, zico_per_sample
 from tests.twins.proxies.samples import epe_nas, jacob_cov, nwot, swap
 
 TWINS: dict[str, Twin] = {
@@ -63,6 +64,9 @@ TWINS: dict[str, Twin] = {
     "meco_opt": meco_opt,
     "near": near,
     "swap": swap,
+    "gradsign": gradsign,
+    "zico_per_sample": zico_per_sample,
+    "l_swag": l_swag,
     "vkdnw": vkdnw,
     "vkdnw_reference": vkdnw_reference,
     "az_expressivity": az_expressivity,

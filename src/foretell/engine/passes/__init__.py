@@ -15,6 +15,7 @@ from foretell.engine.passes.halves import halves_pass
 from foretell.engine.passes.loss import loss_pass
 from foretell.engine.passes.outputs_by_weights import outputs_by_weights_pass
 from foretell.engine.passes.patterns import patterns_pass
+from foretell.engine.passes.samples import samples_pass
 from foretell.engine.subject import NO_WEIGHTS, Found, Seconds, Subject, Unavailable, timed
 from foretell.engine.wrappers import check_seen
 from foretell.errors import OutOfMemory, Undefined
@@ -49,6 +50,7 @@ PASSES: dict[str, Pass] = {
     "blocks": blocks_pass,
     "patterns": patterns_pass,
     "outputs_by_weights": outputs_by_weights_pass,
+    "samples": samples_pass,
 }
 """The passes by name; `quantities.py` assigns steps and quantities to them."""
 
@@ -65,6 +67,7 @@ HOW = {
     "blocks": "on noise with Kaiming weights",
     "patterns": "with weights drawn from N(0, 1)",
     "outputs_by_weights": "on one sample in evaluation mode",
+    "samples": "on one sample of the batch",
 }
 """How each pass runs the model, for the reason if it fails."""
 

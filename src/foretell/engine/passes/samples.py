@@ -1,0 +1,101 @@
+"""The pass that computes the gradient of the loss of each sample by itself."""
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from foretell.engine.failures import TooFewValues
+from foretell.engine.passes.loss import loss_pass
+from foretell.engine.subject import Found, Seconds, Subject, Unavailable, timed
+from foretell.seeds import derived_seed
+
+__all__ = ["samples_pass"]
+
+
+@dataclass
+class Spread:
+    """The mean of some tensors, and the sum of squared differences from it (Welford 1962).
+
+    Tensors that are all the same have exactly no spread.
+
+    >>> spread = Spread.like(torch.zeros(1))
+    >>> for value in (1.0, 3.0):
+    ...     spread.add(torch.tensor([value]))
+    >>> spread.mean, spread.variance()
+    (tensor([2.]), tensor([1.]))
+    """
+
+    count: int
+    mean: Tensor
+    squares: Tensor
+
+    @classmethod
+    def like(cls, tensor: Tensor) -> "Spread":
+        """That of no tensor yet."""
+        return cls(0, torch.zeros_like(tensor), torch.zeros_like(tensor))
+
+    def add(self, tensor: Tensor) -> None:
+        """Take in one more tensor."""
+        self.count += 1
+        apart = tensor - self.mean
+        self.mean += apart / self.count
+        self.squares += apart * (tensor - self.mean)
+
+    def variance(self) -> Tensor:
+        """The population variance."""
+        return self.squares / self.count
+
+
+@dataclass
+class Sums:
+    """What the gradients of the samples add up to, of that which is wanted."""
+
+    wanted: set[str]
+    signs: dict[str, Tensor] = field(default_factory=dict)
+    spreads: dict[str, tuple[Spread, Spread]] = field(default_factory=dict)
+    """For each weight, the spread of its gradient and that of the gradient's size."""
+
+    def add(self, grads: dict[str, Tensor]) -> None:
+        """Take in the gradients of one sample."""
+        for name, grad in grads.items():
+            if "sample_signs" in self.wanted:
+                signs = grad.sign().to(torch.int32)
+                self.signs[name] = self.signs[name] + signs if name in self.signs else signs
+            if "sample_moments" in self.wanted:
+                if name not in self.spreads:
+                    self.spreads[name] = Spread.like(grad), Spread.like(grad)
+                signed, sizes = self.spreads[name]
+                signed.add(grad)
+                sizes.add(grad.abs())
+
+    def found(self) -> Found:
+        """The wanted quantities."""
+        moments = {
+            name: torch.stack([sizes.mean, signed.variance(), sizes.variance()])
+            for name, (signed, sizes) in self.spreads.items()
+        }
+        both = {"sample_signs": self.signs, "sample_moments": moments}
+        return {name: both[name] for name in self.wanted}
+
+
+def samples_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
+    """`sample_signs` and `sample_moments`; each sample has its own loss, statistics and draws."""
+    sums = Sums(wanted)
+    with timed(seconds, "samples", subject.device):
+        for index in range(len(subject.batch)):
+            one = replace(
+                subject,
+                batch=subject.batch[index : index + 1],
+                seed=derived_seed(subject.seed, "sample", index),
+                micro_batch=None,
+            )
+            try:
+                grads = loss_pass(one, {"grads"}, {})["grads"]
+            except TooFewValues:
+                why = "a sample by itself has one value per channel, too few for BatchNorm"
+                return dict.fromkeys(wanted, Unavailable(why))
+            if isinstance(grads, Unavailable):
+                return dict.fromkeys(wanted, grads)
+            sums.add(grads)
+    return sums.found()
