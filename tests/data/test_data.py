@@ -14,7 +14,7 @@ from torch import Tensor
 
 from foretell.data import DATA, Split, Splits, load_data, minibatch
 from foretell.data.digits import digits
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, UnknownName
 from foretell.testing import check_data
 from tests.support.paths import ROOT
 
@@ -66,6 +66,23 @@ def test_every_data_set_has_a_summary_and_a_source(name: str) -> None:
 def test_an_unknown_data_set_is_named() -> None:
     with pytest.raises(ForetellError, match="no data set is called 'digit'; did you mean 'digits'"):
         load_data("digit")
+
+
+@pytest.mark.parametrize(
+    ("file", "form"),
+    [
+        ("wine.csv", r"csv:.*wine\.csv\?target=COLUMN$"),
+        ("arrays.npz", r"write npz:.*arrays\.npz$"),
+        ("notes.txt", r"write text:.*notes\.txt$"),
+        ("photos", r"write folder:.*photos$"),
+        ("weights.pt", "write one of folder:DIR"),
+    ],
+)
+def test_a_path_is_told_how_to_be_written(file: str, form: str, tmp_path: Path) -> None:
+    path = tmp_path / file
+    path.touch() if path.suffix else path.mkdir()
+    with pytest.raises(UnknownName, match=form):
+        load_data(str(path))
 
 
 def test_the_split_of_the_digits_does_not_change() -> None:

@@ -3,6 +3,8 @@
 import math
 import re
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from urllib.error import URLError
 
@@ -15,9 +17,11 @@ from foretell.batch import main_output
 from foretell.cli import main
 from foretell.data import Splits
 from foretell.data.tokens import BYTES
+from foretell.errors import UnknownName
 from foretell.losses import token_cross_entropy
 from foretell.models import SOURCES, expand_models, fit_batch, load_model, wanted_input
 from foretell.models.fit import as_wanted
+from foretell.models.sources import resolved
 from foretell.models.specs import Like, Wanted
 from foretell.models.zoos import pytorchcv_names, timm_names, torchvision_names
 
@@ -310,7 +314,17 @@ def test_rank_scores_networks_of_several_sizes_on_the_same_images(
     listed = tmp_path / "zoo.txt"
     listed.write_text("timm:test_resnet\nnb201:333013?channels=2,cells=1\n")
     command = ["rank", f"@{listed}", "pytorchcv:resnet20_cifar10", "--batch-size", "4"]
-    command += ["--proxies", "synflow,params", "--by", "synflow", "--seeds", "2", "--csv"]
+    command += [
+        "--proxies",
+        "synflow,params",
+        "--by",
+        "synflow",
+        "--seeds",
+        "2",
+        "--csv",
+        "--data",
+        "digits",
+    ]
     assert main(command) == 0
     header, *rows = capsys.readouterr().out.splitlines()
     assert header.startswith("model,synflow,params,synflow_std,params_std,rank,seconds")
@@ -335,7 +349,42 @@ def test_language_models_are_scored_from_the_shell(
     assert main([*command, "--proxies", "snip", "--batch-size", "4", "--csv"]) == 0
     rows = capsys.readouterr().out.splitlines()[1:]
     assert all(float(row.split(",")[1]) > 0 for row in rows)
-    assert main(["score", "torchvision:resnet*"]) == 2
+    assert main(["score", "torchvision:resnet*", "--data", "digits"]) == 2
     assert "names 5 models" in capsys.readouterr().err
     assert main(["score", "nb201:333013", "--batches", "0"]) == 2
     assert "--batches is 0" in capsys.readouterr().err
+
+
+def test_a_bare_name_is_looked_up_in_all_zoos(monkeypatch: pytest.MonkeyPatch) -> None:
+    lists = {"timm": ["resnet18", "vit_tiny"], "torchvision": ["resnet18", "vgg11"]}
+    for prefix, source in SOURCES.items():
+        names = partial(list, lists.get(prefix, [])) if source.names else None
+        monkeypatch.setitem(SOURCES, prefix, replace(source, names=names))
+    with pytest.raises(UnknownName, match="mean torchvision:resnet18 or timm:resnet18") as found:
+        resolved("resnet18")
+    assert found.value.near == ("torchvision:resnet18", "timm:resnet18")
+    with pytest.raises(UnknownName, match="did you mean torchvision:vgg11") as found:
+        resolved("vgg_11?image_size=32")
+    assert found.value.near == ("torchvision:vgg11",)
+    with pytest.raises(UnknownName, match="expected one of nb201:ARCHITECTURE"):
+        resolved("qqqqqq")
+
+
+def test_the_path_of_a_file_is_told_how_to_be_written(tmp_path: Path) -> None:
+    nets, names = tmp_path / "nets.py", tmp_path / "names.txt"
+    names.write_text("nb201:333013\n")
+    with pytest.raises(UnknownName, match=r"nets\.py:FACTORY"):
+        resolved(str(nets))
+    with pytest.raises(UnknownName, match="write @") as found:
+        resolved(str(names))
+    assert found.value.near == (f"@{names}",)
+
+
+def test_models_for_photographs_are_not_scored_on_the_default_digits(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = ["score", "torchvision:inception_v3", "--proxies", "params", "--batch-size", "2"]
+    assert main(command) == 2
+    assert "expects images of 299 x 299 pixels" in capsys.readouterr().err
+    assert main([*command, "--data", "digits"]) == 0
+    assert main(["score", "nb201:333013?channels=2,cells=1", *command[2:]]) == 0

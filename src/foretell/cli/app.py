@@ -34,7 +34,7 @@ RESUMED = ("search", "retrain", "study", "study search")
 EXAMPLES = """\
 Examples:
 foretell search                              # find and train networks for handwritten digits
-foretell rank nb201:333013 timm:resnet18     # rank untrained networks by their scores
+foretell rank nb201:333013 nb201:111111      # rank untrained networks by their scores
 foretell list models                         # the forms of a network's name"""
 
 

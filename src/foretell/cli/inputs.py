@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import click
 import torch
+from click.core import ParameterSource
 from torch import nn
 
 from foretell.batch import Batch
@@ -13,8 +15,9 @@ from foretell.data import Splits, load_data, minibatch
 from foretell.engine.device import pick_device
 from foretell.errors import ForetellError
 from foretell.executors.own_memory import freeze_objects
-from foretell.models import expand_models, fit_batch, load_model
+from foretell.models import expand_models, fit_batch, load_model, wanted_input
 from foretell.models.sources import resolved
+from foretell.models.specs import Like
 from foretell.runs.work import suited
 from foretell.scoring.settings import ScoreSettings
 
@@ -56,6 +59,8 @@ def read_inputs(models: Sequence[str], given: Given, batches: int = 1, seeds: in
     if given.pretrained:
         require_trained(texts)
     splits = load_data(given.data)
+    if by_default("data"):
+        require_like_default(texts, splits)
     if splits.note:
         note(splits.note)
     drawn = [
@@ -72,3 +77,29 @@ def require_trained(texts: Sequence[str]) -> None:
     for text in texts:
         if not resolved(text)[0].trained:
             raise ForetellError(f"--pretrained has no effect on {text}; leave it out")
+
+
+def by_default(option: str) -> bool:
+    """Whether an option of the command that runs was not given."""
+    source = click.get_current_context().get_parameter_source(option)
+    return source is ParameterSource.DEFAULT
+
+
+ENLARGED = 4
+"""How many times larger than the samples images may be if the user did not choose the data."""
+
+
+def require_like_default(texts: Sequence[str], splits: Splits) -> None:
+    """Raise ForetellError for a model that expects much larger images than the default data has.
+
+    Its scores on enlarged digits would say little about the images that it is meant for.
+    """
+    height, width = splits.sample_shape[-2:]
+    for text in texts:
+        wanted = wanted_input(text, Like.of(splits)).shape
+        if wanted is not None and max(wanted[1:]) > ENLARGED * max(height, width):
+            raise ForetellError(
+                f"{text} expects images of {wanted[1]} x {wanted[2]} pixels, and those of the "
+                f"default data, {splits.name}, have {height} x {width}; name your own images with "
+                f"--data folder:DIR, or write --data {splits.name} to enlarge the default ones"
+            )

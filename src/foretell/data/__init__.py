@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ from foretell.data.stream import first_batch
 from foretell.data.tabular import breast_cancer, csv
 from foretell.data.tokens import Vocabulary
 from foretell.data.torchvision_sets import KNOWN, from_torchvision_set
-from foretell.errors import ForetellError, unknown_name
+from foretell.errors import ForetellError, UnknownName, shown, unknown_name
 from foretell.names import first_line, parse_spec
 from foretell.seeds import own_randomness
 
@@ -148,5 +149,20 @@ def with_settings(text: str, **settings: Any) -> str:
 
 def _entry(prefix: str) -> DataEntry:
     if prefix not in DATA:
-        raise unknown_name("data set", prefix, DATA)
+        raise of_file(prefix) if Path(prefix).exists() else unknown_name("data set", prefix, DATA)
     return DATA[prefix]
+
+
+READERS = {".csv": "csv", ".npz": "npz", ".txt": "text"}
+"""The kinds of data that are read from a file, by its extension."""
+
+
+def of_file(path: str) -> UnknownName:
+    """The error for a path instead of the name of a data set."""
+    kind = "folder" if Path(path).is_dir() else READERS.get(Path(path).suffix.lower())
+    said = f"no data set is called {shown(path)}"
+    if kind is None:
+        forms = ", ".join(entry.pattern for entry in DATA.values() if entry.place)
+        return UnknownName(f"{said}; for a file or folder, write one of {forms}", path, "data set")
+    form = f"{kind}:{path}" + ("?target=COLUMN" if kind == "csv" else "")
+    return UnknownName(f"{said}; to read this path, write {form}", path, "data set", (form,))

@@ -8,13 +8,15 @@ functions that return the input that a model expects and the names of all models
 import re
 import shlex
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from foretell.errors import ForetellError, unknown_name
+from foretell.errors import ForetellError, UnknownName, nearest, unknown_name
 from foretell.models import zoos
 from foretell.models.hf import from_hf, hf_names, hf_wants
 from foretell.models.python import from_file, from_package
@@ -118,8 +120,7 @@ def resolved(text: str) -> tuple[Source, str, Settings]:
     name, settings = parse_spec(text)
     prefix, _, rest = name.partition(":")
     if not rest:
-        forms = ", ".join(source.pattern for source in SOURCES.values())
-        raise ForetellError(f"{text!r} does not name a model; expected one of {forms}")
+        raise without_source(text, name)
     return SOURCES["file" if prefix.endswith(".py") else "package"], name, settings
 
 
@@ -140,6 +141,38 @@ def model_source(text: str) -> str:
         return file_digest(text.partition("?")[0].rpartition(":")[0])
     entry = SPACES.get(text.partition(":")[0])
     return "" if entry is None else source_digest(entry.constructor)
+
+
+def without_source(text: str, name: str) -> UnknownName:
+    """The error for a name without a prefix, with the full names that could be meant."""
+    said = f"{text!r} does not name a model"
+    forms = ", ".join(source.pattern for source in SOURCES.values())
+    if name.endswith(".py"):
+        why = "add the name of the function that builds it"
+        return UnknownName(f"{said}; {why}: {name}:FACTORY", text, "model")
+    if Path(name).is_file():
+        said = f"{said}; for the models that the file lists, write @{name}"
+        return UnknownName(said, text, "model", (f"@{name}",))
+    near = [f"{prefix}:{known}" for prefix, known in in_zoos(name)]
+    if not near:
+        return UnknownName(f"{said}; expected one of {forms}", text, "model")
+    return UnknownName(f"{said}; did you mean {' or '.join(near)}?", text, "model", tuple(near))
+
+
+def in_zoos(name: str) -> list[tuple[str, str]]:
+    """The sources that have a model of this name, or else those with a similar one.
+
+    A source whose library is not installed is left out.
+    """
+    lists: dict[str, list[str]] = {}
+    for prefix, source in SOURCES.items():
+        if source.names is not None:
+            with suppress(ForetellError):
+                lists[prefix] = source.names()
+    if exact := [(prefix, name) for prefix, names in lists.items() if name in names]:
+        return exact
+    close = [(prefix, nearest(name, names)) for prefix, names in lists.items()]
+    return [(prefix, names[0]) for prefix, names in close if names]
 
 
 def require_registered(text: str) -> None:
