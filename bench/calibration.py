@@ -112,7 +112,9 @@ def main() -> None:
     print(held(found).to_string())
     if arguments.out:
         priors = {score: prior_of(spaces) for score, spaces in all_of.items()}
+        before = json.loads(arguments.out.read_text("utf-8")) if arguments.out.exists() else {}
         content = {
+            **before,  # the corrections of bench/candidates.py
             "about": "mean and sd of atanh of the rank correlation; made by bench/calibration.py, "
             "described in docs/decisions.md",
             "any": rounded(any_score(all_of)),

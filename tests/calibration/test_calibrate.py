@@ -141,6 +141,45 @@ def test_any_number_of_results_will_do(k: int) -> None:
     assert len(found.next) == min(5, POOL - k)
 
 
+def sized(rho: float, seed: int = 0) -> tuple[pd.DataFrame, "pd.Series[float]"]:
+    """A pool in which the ensemble has this rank correlation: of FLOPs, and a score like them."""
+    scores, truth = pool(rho, seed)
+    return scores.rename(columns={"snip": "flops"})[["flops"]].assign(nwot=scores["snip"]), truth
+
+
+def test_candidates_are_in_the_order_of_what_is_expected() -> None:
+    """The best by all scores that help come first, and the trained ones are left out."""
+    scores, truth = sized(0.9)
+    given = some(truth, 20)
+    table = calibrate(scores, given).candidates
+    assert set(table.index) == set(truth.index) - set(given.index)
+    assert table["rank"].is_monotonic_increasing
+    assert truth[table.index[:10]].mean() > truth[table.index[-10:]].mean() + 5
+    assert table["p_top_10"].max() <= 0.5
+
+
+@pytest.mark.parametrize(("rho", "k"), [(0.0, 30), (-0.9, 30), (0.9, 0), (0.9, 4)])
+def test_nothing_is_promised_where_the_ensemble_is_not_known_to_help(rho: float, k: int) -> None:
+    scores, truth = sized(rho)
+    table = calibrate(scores, some(truth, k)).candidates
+    assert table.drop(columns="rank").isna().all(axis=None)
+
+
+def test_what_is_said_of_candidates_holds() -> None:
+    """In pools in which scores have correlations like published ones, in each tenth of [0, 0.5]."""
+    said = []
+    for seed, rho in enumerate(np.tile([0.5, 0.65, 0.8], 20)):
+        scores, truth = sized(rho, seed)
+        table = calibrate(scores, some(truth, 12, seed)).candidates
+        best = truth.rank(ascending=False)[table.index] <= POOL / 10
+        said.append(table.assign(best=best).dropna())
+    whole = pd.concat(said)
+    tenths = whole.groupby(pd.cut(whole["p_top_10"], np.arange(0, 0.6, 0.1)), observed=True)
+    assert len(tenths) == 5
+    for _, part in tenths:
+        assert part["best"].mean() == pytest.approx(part["p_top_10"].mean(), abs=0.05)
+
+
 @pytest.mark.parametrize("ending", ["csv", "json", "parquet"])
 def test_every_kind_of_file_says_the_same(tmp_path: Path, ending: str) -> None:
     scores, truth = pool(0.5)

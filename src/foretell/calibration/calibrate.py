@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from foretell.calibration.candidates import candidates
 from foretell.calibration.files import as_frame, names_of, run_scores
 from foretell.calibration.first import spread_over
 from foretell.calibration.results import Results, read_results
-from foretell.calibration.verdict import in_words, verdict
+from foretell.calibration.verdict import HELPS, in_words, verdict
 from foretell.checks import as_flag, as_integer, as_path
 from foretell.errors import ForetellError
 from foretell.rankings import oriented
@@ -45,6 +46,9 @@ class Calibration:
 
     scores: pd.DataFrame
     """One row per score and for the ensemble; `calibrate` describes the columns."""
+    candidates: pd.DataFrame
+    """The untrained candidates in the order of what is expected of them; `calibrate` describes the
+    columns."""
     next: tuple[str, ...]
     """The candidates to train next, in this order."""
     statement: tuple[str, ...]
@@ -73,8 +77,8 @@ def calibrate(
       known from other spaces.
     - `lower_is_better` is for losses and errors.
     - `next` is how many candidates to propose for training: candidates spread over the ensemble,
-      size and the disagreement of scores until five are trained, then the best by the ensemble, or
-      by another score that is more probable to help.
+      size and the disagreement of scores until five are trained, then those of which the best
+      results are expected, or the best by another score if the ensemble misleads.
 
     The rows of `scores` in the result are the scores and the label-free `ensemble`. Columns: `rho`,
     Spearman's rank correlation with the results as expected after these trainings; `low` and
@@ -84,6 +88,10 @@ def calibrate(
     `measured`, the correlation among the trained; `before`, what was expected without results; and
     `undefined`, for how many candidates the score is. Without five trainings, or if these come from
     a part of the range of a score, there is no interval.
+
+    The rows of `candidates` are those without a result: `rank` in the whole pool by the expected
+    result, and `p_top_10`, the probability to be among the best 10 % of the pool, if the ensemble
+    helps here; 0.5 stands for 0.5 or more. docs/decisions.md shows how well it holds.
 
     Raises ForetellError for results of names that are not candidates, of mixed units or without a
     direction, and for tables without scores.
@@ -108,9 +116,11 @@ def calibrate(
     by = weighted({str(name): ranks[name].to_numpy() for name in ranks}, places)
     table = table_of(pool, ranks, places, floats(found.values), by)
     leader = leading(table)
-    proposed = proposals(ranks, places, by, count, leader)
+    helps = bool(table["verdict"].loc[ENSEMBLE] == HELPS)
+    left = candidates(ranks, ENSEMBLE, places, floats(found.values), by, helps)
+    proposed = proposals(ranks, places, by, count, leader, left)
     said = in_words(table, found, by, len(pool), leader)
-    return Calibration(table, proposed, said, len(found.values), weights)
+    return Calibration(table, left, proposed, said, len(found.values), weights)
 
 
 def floats(values: "pd.Series[float]") -> Floats:
@@ -221,12 +231,14 @@ def leading(table: pd.DataFrame) -> str:
 
 
 def proposals(
-    ranks: pd.DataFrame, places: Groups, by: Weighted, count: int, leader: str
+    ranks: pd.DataFrame, places: Groups, by: Weighted, count: int, leader: str, left: pd.DataFrame
 ) -> tuple[str, ...]:
-    """What to train next."""
+    """What to train next: a spread at first, then what is expected to be best."""
     if len(places) < FEWEST or not by.covered:
         chosen = spread_over(ranks, ENSEMBLE, places, count)
         return tuple(str(ranks.index[place]) for place in chosen)
-    left = ranks[leader].drop(ranks.index[places])
-    best = left.sort_values(ascending=False, kind="stable").index[:count]
+    if leader == ENSEMBLE:
+        return tuple(map(str, left.index[:count]))
+    rest = ranks[leader].drop(ranks.index[places])
+    best = rest.sort_values(ascending=False, kind="stable").index[:count]
     return tuple(map(str, best))

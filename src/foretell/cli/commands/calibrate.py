@@ -13,6 +13,10 @@ foretell calibrate scores.csv                            # what to train first
 foretell calibrate scores.csv --results results.csv      # what the scores are worth, what next"""
 
 
+SHOWN = 10
+"""The number of candidates in the table; JSON has all of them."""
+
+
 @click.command(cls=Command, epilog=EXAMPLES)
 @click.argument("scores", metavar="SCORES")
 @option(
@@ -39,6 +43,7 @@ def calibrate(
     about = {
         "statement": list(found.statement),
         "next": list(found.next),
+        "candidates": found.candidates.reset_index().to_dict(orient="records"),
         "weights": dict(found.weights),
         "trained": found.trained,
     }
@@ -47,6 +52,9 @@ def calibrate(
     title = f"What the scores are worth, after {found.trained} trainings"
     show(table, form, title, shown, about)
     if form.kind == "text":
+        best = found.candidates.head(max(count, SHOWN)).round(2)
+        few = Form(form.kind)
+        show(best, few, f"Expected of the {len(found.candidates)} untrained candidates, best first")
         for line in found.statement:
             say(click.wrap_text(line, 80))
         if found.next:

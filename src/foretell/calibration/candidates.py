@@ -1,0 +1,121 @@
+"""How good each candidate is expected to be, from all scores and the results so far.
+
+The Gaussian process of the searcher `guided`: before anything is trained, a candidate is expected
+to be as good as the ensemble says; the results show what the other scores say beyond it. The
+process is too sure of itself, so its probabilities are corrected by what was true on published
+benchmarks. `bench/candidates.py` measures the correction, leave-one-space-out.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import brentq
+from scipy.special import expit, logit, ndtr, ndtri
+
+from foretell.searchers.guided import TRUST
+from foretell.searchers.process import Process, fitted_kernel, usual_kernel
+from foretell.statistics.posterior import FEWEST
+from foretell.statistics.representative import Weighted, midpoints
+from foretell.statistics.sample import Floats, Groups
+
+__all__ = ["COLUMNS", "Expected", "candidates", "corrected", "expected"]
+
+COLUMNS = ("rank", "p_top_10")
+
+FITTED = 20
+"""The fewest results to which the process is fitted; with fewer, it would be too sure of itself."""
+
+MOST = 0.5
+"""The largest probability that is said; larger ones were not true on published benchmarks."""
+
+SHARES = {"p_top_10": 0.10}
+"""The shares of the pool whose probability is said. That of the best 5 % did not hold."""
+NEAREST = 1e-6
+"""Probabilities are kept this far from 0 and 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """The normal distribution of each candidate's result, as a normal score in the pool."""
+
+    mean: Floats
+    error: Floats
+
+    def above(self, share: float) -> Floats:
+        """The probability that a candidate is in the best part of the pool, of this share.
+
+        The threshold is the value above which this share of the pool is expected to be.
+        """
+
+        def excess(at: float) -> float:
+            return float(ndtr((self.mean - at) / self.error).mean() - share)
+
+        threshold = brentq(excess, -20.0, 20.0)
+        return np.asarray(ndtr((self.mean - threshold) / self.error), dtype=np.float64)
+
+
+def expected(
+    ranks: pd.DataFrame, leader: str, places: Groups, truth: Floats, weights: Floats
+) -> Expected:
+    """What is expected of all candidates, given the results `truth` of those at `places`.
+
+    `ranks` are relative ranks in the pool, of scores and of the ensemble, whose column is `leader`;
+    `weights` are those of the results (`foretell.statistics.representative`).
+    """
+    scores = [name for name in ranks if name != leader and np.ptp(ranks[name]) > 0]
+    features = ndtri(ranks[scores].to_numpy(dtype=np.float64)) / np.sqrt(max(len(scores), 1))
+    if not scores:
+        features = np.zeros((len(ranks), 1))
+    process = Process(features, TRUST * ndtri(ranks[leader].to_numpy(dtype=np.float64)))
+    order = np.argsort(places)
+    rows = places[order]
+    values = ndtri(midpoints(truth, weights))[order] if len(rows) else np.zeros(0)
+    kernel = usual_kernel()
+    if len(rows) >= FITTED:
+        kernel = fitted_kernel(features[rows], values - process.prior[rows])
+    mean, error = process.predicted(rows, values, kernel)
+    noise = kernel.get_params()["k2__noise_level"]
+    return Expected(mean, np.sqrt(error**2 + noise))
+
+
+def corrected(probability: Floats, intercept: float, slope: float) -> Floats:
+    """The probabilities after a logistic correction, at most `MOST`.
+
+    The logit of the corrected probability is a linear function of the logit of the given one.
+
+    >>> corrected(np.array([0.5, 0.999]), -1.0, 0.5).round(3).tolist()
+    [0.269, 0.5]
+    """
+    given = logit(np.clip(probability, NEAREST, 1 - NEAREST))
+    return np.asarray(np.minimum(expit(intercept + slope * given), MOST), dtype=np.float64)
+
+
+def candidates(
+    ranks: pd.DataFrame, leader: str, places: Groups, truth: Floats, by: Weighted, helps: bool
+) -> pd.DataFrame:
+    """The untrained candidates in the order of their expected results, with `COLUMNS`.
+
+    Only if the ensemble helps here are there probabilities, since they did not hold otherwise; they
+    are nan then. There are no intervals of the rank: with few scores, they were too narrow.
+    """
+    found = expected(ranks, leader, places, truth, by.weights)
+    table = pd.DataFrame(index=ranks.index.rename("candidate"))
+    table["rank"] = pd.Series(-found.mean, ranks.index).round(9).rank(method="min").to_numpy()
+    for name, share in SHARES.items():
+        table[name] = corrected(found.above(share), *corrections()[name])
+    if not helps or len(places) < FEWEST or not by.covered:
+        table[list(COLUMNS[1:])] = np.nan
+    left = table.drop(index=ranks.index[places])
+    return left.sort_values("rank", kind="stable").astype({"rank": int})
+
+
+@cache
+def corrections() -> dict[str, Any]:
+    """The corrections, measured on published benchmarks."""
+    content = json.loads((files("foretell.calibration") / "prior.json").read_text("utf-8"))
+    return dict(content["corrections"])
