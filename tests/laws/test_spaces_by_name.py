@@ -117,8 +117,11 @@ def test_a_space_is_searched_by_name(
     name: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = str(folder / "run")
-    command = ["search", "--space", f"{name}?{SMALL[name]}", "--data", data_of(name, folder)]
-    rows = rows_of(printed([*command, "--run", run, *QUICK, "--by", "snip", *TRAINED], capsys))
+    space, data = f"{name}?{SMALL[name]}", data_of(name, folder)
+    command = ["search", "--compare", "--space", space, "--data", data]
+    rows = rows_of(
+        printed([*command, "--run", run, *QUICK, "--by", "snip", *TRAINED, "--compare"], capsys)
+    )
     assert [row["arm"] for row in rows] == ["scored", "unscored"]
     assert all(0 <= row["val_accuracy"] <= 100 for row in rows)
     assert not load_chosen(run).training

@@ -309,8 +309,11 @@ DOORS: dict[str, Door] = {
         {
             "space": "space", "data": "name", "run": "path", "proxies": "name", "by": "name",
             "searcher": "name", "pool": "integer", "trainings": "integer", "batch_size": "integer",
-            "seed": "integer from 0", "training": "instance", "first_stage": "word, or None",
-            "against": "names", "limits": "limits, or None", "device": "name",
+            "seed": "integer from 0", "training": "instance",
+            "evaluate": "word, or None", "evaluate_command": "word, or None",
+            "evaluate_timeout": "word, or None", "lower_is_better": "word",
+            "first_stage": "word, or None",
+            "compare": "flag", "against": "names", "limits": "limits, or None", "device": "name",
             "scoring": "instance", "workers": "integer", "executor": "instance, or None",
             "progress": "function, or None",
         },

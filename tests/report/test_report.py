@@ -233,6 +233,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run=run,
         pool=6,
         trainings=3,
+        compare=True,
         batch_size=16,
         training=TrainSettings(epochs=1, batch_size=128, lr=0.05),
     )
@@ -249,6 +250,7 @@ def test_the_page_of_a_search(searched: Path) -> None:
     code = next(block.text for block in page.blocks if isinstance(block, Code))
     assert "foretell retrain RUN --epochs 100" in code
     assert "--pool 6" in code
+    assert "--compare" in code
     written = write_report(searched)
     assert (written.parent / "graph-scored.svg").stat().st_size > 500
     assert "anecdotal" in written.read_text()
@@ -261,6 +263,7 @@ def test_a_search_is_read_as_it_ran(searched: Path) -> None:
         run=searched,
         pool=6,
         trainings=3,
+        compare=True,
         batch_size=16,
         training=TrainSettings(epochs=1, batch_size=128, lr=0.05),
     )

@@ -127,7 +127,7 @@ def test_options_come_from_a_file_and_the_command_line_wins(
     file.write_text(TOML)
     words = ["search", "--config", str(file), "--run", str(run), "--trainings", "1", "--json"]
     assert main(words) == 0
-    assert len(json.loads(capsys.readouterr().out)["rows"]) == 2
+    assert len(json.loads(capsys.readouterr().out)["rows"]) == 1
     config = read_config(run)
     assert (config["pool"], config["trainings"], config["batch"]["size"]) == (4, 1, 16)
     assert config["training"]["lr"] == 1

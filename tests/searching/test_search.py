@@ -25,12 +25,25 @@ TINY: dict[str, Any] = {
     "space": "nb201?channels=4,cells=1",
     "pool": 4,
     "trainings": 2,
+    "compare": True,
     "batch_size": 16,
     "training": TrainSettings(epochs=1, batch_size=128, lr=0.05),
 }
 COMMAND = [
     *(sys.executable, "-m", "foretell", "search", "--space", "nb201?channels=4,cells=1"),
-    *("--pool", "6", "--trainings", "2", "--epochs", "2", "--batch-size", "16", "--workers", "1"),
+    *(
+        "--pool",
+        "6",
+        "--trainings",
+        "2",
+        "--epochs",
+        "2",
+        "--batch-size",
+        "16",
+        "--workers",
+        "1",
+        "--compare",
+    ),
 ]
 
 
@@ -72,6 +85,20 @@ def test_the_chosen_network_is_loaded_with_its_trained_weights(done: Outcome) ->
             100 * (load_chosen(done.folder)(images).argmax(1) == labels).float().mean().item()
         )
     assert accuracy == pytest.approx(done.table.loc["scored"]["test_accuracy"].max(), abs=0.3)
+
+
+def test_a_search_is_compared_only_if_asked_to_and_also_later(
+    done: Outcome, tmp_path: Path
+) -> None:
+    """Without the comparison half as many networks are trained, and the choice is the same."""
+    alone = search(run=tmp_path / "run", **TINY | {"compare": False})
+    assert set(alone.table.index.get_level_values("arm")) == {"scored"}
+    kinds = [row["key"]["kind"] for row in read_rows(tmp_path / "run")]
+    assert kinds.count("trained") == kinds.count("train") == 2
+    later = search(run=tmp_path / "run", **TINY)
+    columns = ["synflow", "val_accuracy", "test_accuracy"]
+    assert later.table[columns].equals(done.table[columns])
+    assert alone.table[columns].equals(done.table.loc[["scored"], columns])
 
 
 def test_a_second_call_reads_the_results(done: Outcome) -> None:

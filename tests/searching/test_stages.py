@@ -18,6 +18,7 @@ TINY: dict[str, Any] = {
     "pool": 9,
     "trainings": 7,
     "batch_size": 16,
+    "compare": True,
     "proxies": ["synflow"],
     "training": TrainSettings(epochs=9, batch_size=512, lr=0.05),
 }

@@ -3,7 +3,7 @@
 import click
 from click.core import ParameterSource
 
-__all__ = ["refuse_ignored"]
+__all__ = ["is_given", "refuse_ignored"]
 
 GPU_ONLY = {"score_precision": ("tf32",), "precision": ("tf32", "fp16")}
 """Values of options that require a GPU."""

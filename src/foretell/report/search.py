@@ -154,15 +154,16 @@ def method(found: Found) -> list[Block]:
         "made with": "; ".join(found.made_with),
         **({"rows": found.left_out} if found.left_out else {}),
     }
+    compared = " --compare" if (found.trained["arm"] == "unscored").any() else ""
     own = f" --space {config['space']['name']}" if config["space"]["name"] not in SPACES else ""
     return [
         Prose(
-            "The searches with and without scores train the same number of networks. The best one "
-            "is chosen by validation accuracy; test accuracies are shown for the chosen networks "
-            "only. The first command reproduces the search, the second trains the best network in "
-            "full:"
+            "If the space was also searched without scores, both searches train the same number of "
+            "networks. The best one is chosen by validation accuracy; test accuracies are shown "
+            "for the chosen networks only. The first command reproduces the search, the second "
+            "trains the best network in full:"
         ),
-        Code(f"{command_of(config)}\n\nforetell retrain RUN{own} --epochs 100"),
+        Code(f"{command_of(config)}{compared}\n\nforetell retrain RUN{own} --epochs 100"),
         TableBlock(
             "method",
             "Data, settings and versions",
@@ -185,10 +186,19 @@ def command_of(config: Mapping[str, Any]) -> str:
         "trainings": config["trainings"],
         "batch-size": config["batch"]["size"],
         "seed": config["seed"],
-        "epochs": training["epochs"],
-        "lr": training["lr"],
-        "train-batch-size": training["batch_size"],
     }
+    if "epochs" in training:
+        options |= {
+            "epochs": training["epochs"],
+            "lr": training["lr"],
+            "train-batch-size": training["batch_size"],
+        }
+    else:  # a training of the user's own
+        own = {
+            name: training[name] for name in ("evaluate", "evaluate_command") if name in training
+        }
+        options |= {name.replace("_", "-"): value for name, value in own.items()}
+        options["epochs"] = training["budget"]
     if config.get("first_stage"):
         options["first-stage"] = config["first_stage"]
     for name in ("optimizer", "augmentation", "weight_decay", "patience", "precision"):

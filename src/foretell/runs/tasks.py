@@ -22,6 +22,7 @@ from foretell.errors import ANY, ForetellError, complaint_of
 from foretell.scoring.score import Score, score
 from foretell.scoring.settings import ScoreSettings
 from foretell.spaces import Arch, Fits, Space
+from foretell.training.own import OwnTraining
 from foretell.training.settings import TrainSettings
 from foretell.training.train import Trained, check_trainable, train
 
@@ -70,6 +71,8 @@ class TrainTask:
 
         The checkpoint is not deleted; the caller must do so after storing the weights.
         """
+        if isinstance(self.training, OwnTraining):
+            return self._own(self.training)
         kept = self.checkpoint if self.checkpoint and self.checkpoint.parent.is_dir() else None
         with one_thread():
             model, data = built(self), loaded(self.data)
@@ -84,6 +87,18 @@ class TrainTask:
             )
         return trained, weights_of(model)
 
+    def _own(self, training: OwnTraining) -> tuple[Trained, bytes]:
+        """The same for a training of the user's own. The weights are those of the network that it
+        was given, or of the untrained network if it changed more of it than weights."""
+        model = built(self)
+        trained = training.run(model, self.space.format(self.arch), self.seed)
+        weights, untrained = weights_of(model), built(self)
+        try:
+            fill(untrained, weights)
+        except Exception:  # PyTorch may raise anything for another network
+            weights = weights_of(built(self))
+        return trained, weights
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -97,6 +112,8 @@ class Trial:
         self.score()
         with one_thread():
             for task in self.trainings:
+                if isinstance(task.training, OwnTraining):
+                    continue
                 how = (task.training, task.seed, task.device)
                 check_trainable(built(task), loaded(task.data), *how)
 

@@ -65,9 +65,10 @@ class Work:
         return {name: value for name, value in self.score_key.items() if usual.get(name) != value}
 
     def require_picklable(self) -> None:
-        """Raise ForetellError unless the user's loss and space can be sent to other processes."""
+        """Raise ForetellError unless what is the user's own can be sent to other processes."""
         require_picklable(f"the loss {loss_name(self.scoring.loss)}", self.scoring.loss)
         require_picklable(f"the space {self.space.name}", self.space)
+        require_picklable("the training", self.training)
 
     @property
     def batch(self) -> Batch:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from foretell.checks import (
+    as_flag,
     as_function,
     as_instance,
     as_integer,
@@ -42,6 +43,7 @@ from foretell.searching.method import Method
 from foretell.searching.outcome import SCORED, UNSCORED, Outcome, conclude
 from foretell.searching.stages import staged
 from foretell.spaces import Arch, Space, Within, as_space, size
+from foretell.training.own import own_training
 from foretell.training.settings import TrainSettings
 
 __all__ = ["search"]
@@ -63,7 +65,12 @@ def search(
     batch_size: int = DEMO.batch_size,
     seed: int = 0,
     training: TrainSettings = DEMO.training,
+    evaluate: Callable[..., object] | str | None = None,
+    evaluate_command: str | None = None,
+    evaluate_timeout: float | None = None,
+    lower_is_better: bool = False,
     first_stage: str | None = None,
+    compare: bool = False,
     against: Sequence[str] = (),
     limits: Mapping[str, float] | None = None,
     device: str = "cpu",
@@ -72,15 +79,24 @@ def search(
     executor: Executor | None = None,
     progress: ProgressCallback | None = None,
 ) -> Outcome:
-    """Search a space with the scores of the proxy `by`, and once more without scores.
+    """Search a space with the help of scores, by default those of the proxy `by`.
 
     `searcher` is a name with settings, such as `aging_evolution?population=8,tournament=3`. The
-    search with scores (the arm `scored`) begins with a warmup on `pool` random networks, in the
-    form that suits the algorithm; random search trains the best of them. The search without scores
-    (the arm `unscored`) uses the same searcher and the same seed, so that the arms differ only in
-    the scores. Each arm trains `trainings` networks. The network of the scored arm with the best
-    validation accuracy is chosen and saved in the folder `run`, with the rows of all scores and
-    trainings. The same call again continues an interrupted search, or reads a finished one.
+    search begins with a warmup on `pool` random networks, in the form that suits the algorithm;
+    random search trains the best of them, and `guided` learns from all their scores. `trainings`
+    networks are trained. The one with the best validation accuracy is chosen and saved in the
+    folder `run`, with the rows of all scores and trainings. The same call again continues an
+    interrupted search, or reads a finished one.
+
+    With `compare`, the same searcher with the same seed also searches without scores (the arm
+    `unscored`; that with scores is the arm `scored`) and trains as many networks, which shows what
+    the scores gained.
+
+    With `evaluate` or `evaluate_command`, networks are trained by a function or a command of your
+    own (`foretell.training.own` describes them), which returns any value; if `lower_is_better`, a
+    loss. The values stand in place of validation accuracies, negated if lower is better. A training
+    that raises an exception, returns no number or takes more than `evaluate_timeout` seconds is
+    undefined, and its row says why. `data` is then what networks are scored on.
 
     With a `first_stage`, the searchers receive the accuracies of short trainings. "halving" trains
     all networks for a ninth of the epochs, the best third of them for a third, and the best third
@@ -111,7 +127,9 @@ def search(
     batch_size = as_integer("batch_size", batch_size)
     optional(as_function)("progress", progress, "a function of a Progress")
     require_workers(workers, executor)
+    compare = as_flag("compare", compare)
     as_instance("training", training, TrainSettings)
+    training = own_training(training, evaluate, evaluate_command, lower_is_better, evaluate_timeout)
     as_instance("scoring", scoring, ScoreSettings)
     device = device_for(device, executor)
     splits = loaded(data)
@@ -120,7 +138,7 @@ def search(
     work = Work(built, data, plan, by, batch_size, training, seed, device, how)
     method = Method.of(searcher, against, limits, built)
     work = replace(work, code=work.code.and_also(method.code))
-    job = Job(work, method, pool, trainings, staged(first_stage, work), first_stage)
+    job = Job(work, method, pool, trainings, staged(first_stage, work), first_stage, compare)
     job.check()
     if executor is None and workers > 1:
         work.require_picklable()
@@ -142,6 +160,9 @@ class Job:
     stages: list[Work]
     """The work of each stage; the last one is the full training, `work`."""
     first_stage: str | None = None
+    compare: bool = False
+    """Whether to search without scores, too; not part of the configuration, since a run can be
+    compared later."""
 
     def check(self) -> None:
         """Raise ForetellError if the numbers, the proxy or the searcher are not valid."""
@@ -203,16 +224,18 @@ class Job:
     def run(
         self, store: Store, executor: Executor, at_once: int, progress: ProgressCallback | None
     ) -> Outcome:
-        """Search with scores and without, and choose a network."""
+        """Search with scores, and without for a comparison, and choose a network."""
         work, method = self.work, self.method
         code = work.code.of_search(work.by)
         record_code(store, {SEARCH: "", **work.code.digests, **code})
-        tally = Tally(progress, {"score": self.pool, "train": 2 * self.trainings})
+        searches = [(SCORED, self.pool), (UNSCORED, 0)][: 2 if self.compare else 1]
+        totals = {"score": self.pool, "train": len(searches) * self.trainings}
+        tally = Tally(progress, totals)
         evaluators = [Evaluator(stage, store, executor, at_once, tally) for stage in self.stages]
         book = CostBook(evaluators[-1])
         space = self.limited(book.cost)
         arms = {}
-        for arm, warmup in ((SCORED, self.pool), (UNSCORED, 0)):
+        for arm, warmup in searches:
             searcher = method.searcher(space, work.seed, warmup, book)
             arms[arm] = drive(searcher, evaluators, self.trainings, method.at_once, arm, code)
         return conclude(arms, evaluators[-1], book, method)

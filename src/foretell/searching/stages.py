@@ -14,6 +14,7 @@ from foretell.runs.evaluate import Evaluator
 from foretell.runs.work import Work
 from foretell.searchers import Question
 from foretell.spaces import Arch
+from foretell.training.own import OwnTraining
 from foretell.training.reduced import REDUCED
 
 __all__ = ["STAGES", "Promotion", "promoted", "staged"]
@@ -32,6 +33,8 @@ def staged(name: str | None, work: Work) -> list[Work]:
     """
     if name is None:
         return [work]
+    if isinstance(work.training, OwnTraining):
+        raise ForetellError("first_stage shortens foretell's own training; leave it out")
     if as_choice("first_stage", name, STAGES, "first stage") == "halving":
         epochs = work.training.epochs
         if epochs < THIRD:

@@ -6,6 +6,7 @@ import click
 
 from foretell.cli.command import Command, option
 from foretell.cli.config import config_option
+from foretell.cli.ignored import is_given
 from foretell.cli.options import (
     Form,
     batch_size_option,
@@ -70,6 +71,37 @@ cost_options = together(
 )
 
 
+evaluate_options = together(
+    option(
+        "--evaluate",
+        section="Your own training",
+        metavar="FILE.py:FUNCTION",
+        help="Train by a function of your own, of some of network, arch, seed, budget (--epochs) "
+        "and report, that returns a value or yields epochs and values.",
+    ),
+    option(
+        "--evaluate-command",
+        section="Your own training",
+        metavar="COMMAND",
+        help="Train by a command, such as 'python train.py --arch {arch} --out {out}', that writes "
+        "a number, or lines with an epoch and a value as JSON.",
+    ),
+    option(
+        "--lower-is-better",
+        section="Your own training",
+        is_flag=True,
+        help="The values are losses or errors.",
+    ),
+    option(
+        "--evaluate-timeout",
+        section="Your own training",
+        type=Number(0),
+        metavar="SECONDS",
+        help="The most seconds for one training.",
+    ),
+)
+
+
 @click.command(cls=Command, epilog=EXAMPLES)
 @config_option
 @option(
@@ -96,8 +128,13 @@ cost_options = together(
     "--trainings",
     type=Whole(1),
     default=DEMO.trainings,
-    help="The number of networks to train with the help of scores, and as many without scores for "
-    "comparison.",
+    help="The number of networks to train.",
+)
+@option(
+    "--compare",
+    is_flag=True,
+    help="Train as many networks without the help of scores, for comparison; always done without "
+    "--space and --data.",
 )
 @option(
     "--first-stage",
@@ -110,6 +147,7 @@ cost_options = together(
 @device_option
 @workers_options
 @training_options(DEMO.training)
+@evaluate_options
 @scoring_options("--score-precision")
 @cost_options
 @form_options
@@ -126,14 +164,15 @@ def search(
     scoring: "ScoreSettings",
     against: tuple[str, ...],
     limit: dict[str, float],
+    compare: bool,
     form: Form,
     **counts: Any,
 ) -> None:
     """Find the networks of a space that are worth training, and train them.
 
-    Random networks of the space are scored on one minibatch. The most promising ones are trained,
-    and as many networks selected without scores for comparison. The best one is saved in the run
-    folder. If the command is stopped, run it again to continue.
+    Random networks of the space are scored on one minibatch, and the most promising ones are
+    trained. The best one is saved in the run folder. If the command is stopped, run it again to
+    continue.
     """
     from foretell.cli.executor import chosen_executor
     from foretell.cli.progress import ShownProgress
@@ -152,7 +191,9 @@ def search(
     chosen = make_plan(DEFAULT if proxies is None else proxies)
     names = [proxy.name for proxy in chosen.proxies]
     require_columns(form, [*names, *MEASURED, *against, *limits])
-    totals = {"score": counts["pool"], "train": 2 * counts["trainings"]}
+    context = click.get_current_context()
+    compare = compare or not (is_given(context, "space") or is_given(context, "data"))
+    totals = {"score": counts["pool"], "train": (1 + compare) * counts["trainings"]}
     with chosen_executor(executor, device) as where, ShownProgress(totals) as progress:
         outcome = search(
             space,
@@ -162,6 +203,7 @@ def search(
             by=by,
             searcher=searcher,
             training=training,
+            compare=compare,
             against=against,
             limits=limits,
             scoring=scoring,
@@ -197,15 +239,22 @@ def shortened(table: "pd.DataFrame", outcome: "Outcome") -> "pd.DataFrame":
 def verdict(outcome: "Outcome", by: str) -> str:
     """The results of the search in three lines."""
     chosen = outcome.table[outcome.table["test_accuracy"].notna()].reset_index()
+    if chosen.empty:
+        (best,) = outcome.table.nlargest(1, "val_accuracy").reset_index().to_dict(orient="records")
+        return f"best: {best['val_accuracy']:g}  {best['arch']}\n{closing(outcome, by)}"
     lines = [
         f"best {row['arm']}: {row['val_accuracy']:.2f} % on validation images, "
         f"{row['test_accuracy']:.2f} % on test images  {row['arch']}"
         for row in chosen.to_dict(orient="records")
     ]
-    lines.append(
+    return "\n".join([*lines, closing(outcome, by)])
+
+
+def closing(outcome: "Outcome", by: str) -> str:
+    """What scoring took, and what to do with the result."""
+    return (
         f"Scoring by {by} took {outcome.scoring_seconds:.1f} s. The chosen network is in "
         f"{outcome.folder}/chosen.pt: foretell.load_chosen({str(outcome.folder)!r}) loads it, "
         f"`foretell retrain {outcome.folder}` trains it in full, and "
         f"`foretell report {outcome.folder}` writes a report of the search."
     )
-    return "\n".join(lines)

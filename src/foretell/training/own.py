@@ -1,0 +1,242 @@
+"""A training of the user's own: a function, one in a file, or a command.
+
+A function names the arguments that it wants, in any order: `network`, the untrained network;
+`arch`, the text of its architecture; `seed`; `budget`, the number of epochs; and `report`, a
+function of an epoch and a value. It returns a value, or yields pairs of an epoch and a value, of
+which the last counts. A network that it trains in place is kept with its weights.
+
+A command is run without a shell. `{arch}`, `{seed}`, `{budget}` and `{out}` in it are replaced;
+`{out}` is the path of a file that it writes, and without it, its standard output is read: a number,
+or lines of JSON such as `{"epoch": 1, "value": 0.5}`.
+"""
+
+import inspect
+import json
+import math
+import shlex
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from foretell.checks import as_flag, as_number, as_text, keep, optional
+from foretell.errors import ANY, ForetellError, complaint_of, shown
+from foretell.seeds import own_randomness
+from foretell.training.settings import TrainSettings
+from foretell.training.train import Epoch, Trained
+from foretell.user_code import named_in_file, named_in_package
+from foretell.user_source import source_digest
+
+__all__ = ["OwnTraining", "own_training"]
+
+WANTED = ("network", "arch", "seed", "budget", "report")
+FORM = 'a number, or lines such as {"epoch": 1, "value": 0.5}'
+
+
+@dataclass(frozen=True)
+class OwnTraining(TrainSettings):
+    """A training of the user's own, in place of foretell's; only `epochs` of its settings counts.
+
+    Raises ForetellError if it cannot be used.
+    """
+
+    evaluate: Callable[..., object] | str | None = None
+    """A function, or the text `FILE.py:NAME` or `PACKAGE.MODULE:NAME` of one."""
+    command: str | None = None
+    lower_is_better: bool = False
+    """Whether the value is a loss or an error. The accuracies of rows are then negative values."""
+    timeout: float | None = None
+    """The most seconds for a training. A command is ended then, and a function when it reports."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        keep(self, "lower_is_better", as_flag)
+        keep(self, "timeout", optional(as_number), above=0)
+        if self.command is not None:
+            words_of(as_text("evaluate_command", self.command, "a command"))
+            return
+        parameters = inspect.signature(self.function).parameters.values()
+        unknown = [p.name for p in parameters if p.default is p.empty and p.name not in WANTED]
+        if unknown:
+            raise ForetellError(
+                f"evaluate wants {unknown[0]!r}; expected parameters among {', '.join(WANTED)}"
+            )
+
+    @property
+    def function(self) -> Callable[..., object]:
+        """The function; runs the file that it is in."""
+        found: Any = self.evaluate
+        if isinstance(found, str):
+            path, _, _ = found.rpartition(":")
+            found = named_in_file(found) if path.endswith(".py") else named_in_package(found)
+        if not callable(found):
+            given = self.evaluate if found is None else found
+            raise ForetellError(
+                f"evaluate is {shown(given)}; expected a function, or FILE.py:FUNCTION of one"
+            )
+        function: Callable[..., object] = found
+        return function
+
+    def key(self) -> dict[str, Any]:
+        """What determines the results, as part of a row key: the code, and the budget."""
+        if self.command is not None:
+            how = {"evaluate_command": self.command}
+        else:
+            name = getattr(self.function, "__qualname__", type(self.function).__name__)
+            how = {"evaluate": name, "code": source_digest(self.function)}
+        direction = {"lower_is_better": True} if self.lower_is_better else {}
+        return {**how, "budget": self.epochs, **direction}
+
+    def require(self, kind: object, device: str = "cpu") -> None:
+        """Nothing: it need not apply to the data that networks are scored on."""
+
+    def run(self, network: nn.Module, arch: str, seed: int) -> Trained:
+        """The results of a training; undefined, with the reason, if it fails."""
+        log, why = Log(self.timeout, -1.0 if self.lower_is_better else 1.0), None
+        try:
+            if self.command is None:
+                with own_randomness(seed, torch.device("cpu")):
+                    self._call(log, {"network": network, "arch": arch, "seed": seed})
+            else:
+                log.read(self._commanded(self.command, arch, seed))
+        except ForetellError as error:
+            why = str(error)
+        except ANY as error:
+            why = f"evaluate raised {complaint_of(error)}"
+        value = log.history[-1].val_accuracy if log.history else math.nan
+        if why is None and not math.isfinite(value):
+            why = f"evaluate returned {value}" if log.history else "evaluate returned no value"
+        if why is not None:
+            value = math.nan
+        seconds = time.perf_counter() - log.start
+        return Trained(value, math.nan, seconds, tuple(log.history), why)
+
+    def _call(self, log: "Log", given: dict[str, Any]) -> None:
+        """Call the function, and note what it reports, yields or returns."""
+        function = self.function
+        known = {**given, "budget": self.epochs, "report": log.add}
+        wanted = inspect.signature(function).parameters
+        found = function(**{name: known[name] for name in wanted if name in known})
+        if isinstance(found, Iterator):
+            log.read(found)
+        elif found is not None or not log.history:
+            log.add(len(log.history) + 1, found)
+
+    def _commanded(self, command: str, arch: str, seed: int) -> list[tuple[int, object]]:
+        """Run the command, and read what it wrote."""
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "out"
+            given = {"arch": arch, "seed": seed, "budget": self.epochs, "out": out}
+            words = words_of(command)
+            for name, value in given.items():
+                words = [word.replace(f"{{{name}}}", str(value)) for word in words]
+            try:
+                done = subprocess.run(words, capture_output=True, text=True, timeout=self.timeout)
+            except subprocess.TimeoutExpired:
+                raise ForetellError(f"the training took more than {self.timeout:g} s") from None
+            if done.returncode:
+                last = (done.stderr.strip().splitlines() or ["no message"])[-1][:200]
+                raise ForetellError(f"the command ended with exit code {done.returncode}: {last}")
+            if "{out}" in command and not out.exists():
+                raise ForetellError(f"the command wrote no file {{out}}; expected {FORM}")
+            return readings(out.read_text("utf-8") if "{out}" in command else done.stdout)
+
+
+class Log:
+    """The values of a training so far, higher is better."""
+
+    def __init__(self, timeout: float | None, sign: float) -> None:
+        self.start, self.timeout, self.sign = time.perf_counter(), timeout, sign
+        self.history: list[Epoch] = []
+
+    def read(self, found: Iterable[object]) -> None:
+        """Note pairs of an epoch and a value; what else is in them is not used."""
+        for one in found:
+            if not isinstance(one, tuple | list) or len(one) < 2:
+                raise ForetellError(
+                    f"evaluate yielded {shown(one)}; expected pairs of an epoch and a value"
+                )
+            self.add(one[0], one[1])
+
+    def add(self, epoch: object, value: object) -> None:
+        """Note a value. Raises ForetellError if it is none, or if the time is over."""
+        try:
+            number, known = int(epoch), float(value)  # type: ignore[call-overload,arg-type]
+        except (TypeError, ValueError):
+            raise ForetellError(
+                f"evaluate returned {shown(value)} for epoch {shown(epoch)}; expected numbers"
+            ) from None
+        self.history.append(Epoch(number, math.nan, self.sign * known))
+        if self.timeout is not None and time.perf_counter() - self.start > self.timeout:
+            raise ForetellError(f"the training took more than {self.timeout:g} s")
+
+
+def own_training(
+    training: TrainSettings,
+    evaluate: Callable[..., object] | str | None,
+    command: str | None,
+    lower_is_better: bool = False,
+    timeout: float | None = None,
+) -> TrainSettings:
+    """The user's own training if there is one, with the epochs of `training`; else `training`.
+
+    Raises ForetellError if both a function and a command are given, or a direction or a time for
+    neither.
+    """
+    lower_is_better = as_flag("lower_is_better", lower_is_better)
+    if evaluate is None and command is None:
+        if lower_is_better or timeout is not None:
+            raise ForetellError(
+                "lower_is_better and evaluate_timeout have no effect without evaluate or "
+                "evaluate_command; leave them out"
+            )
+        return training
+    if evaluate is not None and command is not None:
+        raise ForetellError("evaluate and evaluate_command are both given; give one of them")
+    return OwnTraining(
+        epochs=training.epochs,
+        evaluate=evaluate,
+        command=command,
+        lower_is_better=lower_is_better,
+        timeout=timeout,
+    )
+
+
+def words_of(command: str) -> list[str]:
+    """The program and its arguments. Raises ForetellError for a command that cannot be run."""
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise ForetellError(f"evaluate_command is {command!r}: {error}; correct it") from None
+    if "{arch}" not in command:
+        raise ForetellError(f"evaluate_command is {command!r}; it must contain {{arch}}")
+    if shutil.which(words[0]) is None:
+        raise ForetellError(f"evaluate_command: there is no program {words[0]!r}")
+    return words
+
+
+def readings(text: str) -> list[tuple[int, object]]:
+    """The epochs and values in what a command wrote; the last line counts.
+
+    >>> readings("0.75")
+    [(1, 0.75)]
+    >>> readings('{"epoch": 3, "value": 0.5}')
+    [(3, 0.5)]
+    """
+    found: list[tuple[int, object]] = []
+    for line in filter(None, map(str.strip, text.splitlines())):
+        try:
+            one = json.loads(line)
+            pair = (one.get("epoch", len(found) + 1), one["value"]) if isinstance(one, dict) else ()
+            found.append(pair or (len(found) + 1, float(one)))
+        except (ValueError, TypeError, KeyError):
+            said = f"the command wrote {shown(line)}; expected {FORM}"
+            raise ForetellError(said) from None
+    return found
