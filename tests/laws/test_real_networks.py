@@ -31,6 +31,9 @@ SHORT = {"rmin", "d8", "rd8", "meco", "meco_opt"}
 VKDNW = {"vkdnw", "vkdnw_reference"}
 """They need one score for each class, not one for each token and each class."""
 
+SAMPLEWISE = {"gradsign", "zico_per_sample", "l_swag"}
+"""A sample by itself has too little for the BatchNorm of a vector."""
+
 NETWORKS: dict[str, set[str]] = {
     "torchvision:resnet18?image_size=64": set(),
     "torchvision:squeezenet1_1?image_size=32": {"az_trainability"},
@@ -40,7 +43,7 @@ NETWORKS: dict[str, set[str]] = {
     "timm:convnext_atto?image_size=32": {"rmin"},
     "timm:vit_tiny_patch16_224?image_size=32": SHORT - {"meco", "meco_opt"},  # heads
     "timm:lcnet_050?image_size=64": set(),
-    "timm:levit_128s?image_size=64": {"synflow_bn"},
+    "timm:levit_128s?image_size=64": {"synflow_bn"} | SAMPLEWISE,
     "pytorchcv:resnet20_cifar10": set(),
     "hf:gpt2?n_layer=2": WITHOUT_IMAGES | SHORT | VKDNW,
     "hf:bert": WITHOUT_IMAGES | SHORT | VKDNW,
