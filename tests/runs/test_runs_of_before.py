@@ -31,7 +31,7 @@ def command(job: str, root: Path) -> list[str]:
     if job == "search":
         small = ["--pool", "4", "--trainings", "2", "--epochs", "3", "--train-batch-size", "512"]
         aims = ["--proxies", "synflow,params", "--max-params", "100000"]
-        return ["search", *SPACE, *small, *aims, "--first-stage", "halving", *run]
+        return ["search", "--compare", *SPACE, *small, *aims, "--first-stage", "halving", *run]
     if job == "study":
         what = ["--sample", "4", "--proxies", "synflow,snip,params", "--reduced", "econas"]
         return ["study", str(root / "table.parquet"), *SPACE, *what, *run]
