@@ -75,7 +75,8 @@ def test_the_interval_holds_as_often_as_it_says(name: str, n: int, rho: float) -
 
 def test_every_number_with_an_interval_is_simulated_here() -> None:
     """Each is simulated, or derived from one that is; the partial correlation has its own test."""
-    assert {name for name, _ in CASES} | {"partial_spearman"} == set(SCALES)
+    partial_ones = {"partial_spearman", "partial_spearman_flops"}
+    assert {name for name, _ in CASES} | partial_ones == set(SCALES)
 
 
 def test_the_interval_of_a_partial_correlation_holds() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from foretell import ForetellError
+from foretell.statistics.correlations import spearman_within
 from foretell.statistics.sample import Sample
 from foretell.studies import (
     best_in_top,
@@ -127,6 +128,27 @@ def test_neither_the_order_nor_the_scale_matters(
     assert same(EVERY[name](np.cbrt(scores) * 7 - 2, truth), value)
     more = np.append(scores, 9.0), np.append(truth, nan)
     assert same(EVERY[name](*more), value)
+
+
+@settings(max_examples=40)
+@given(networks(score=few, most=14), st.integers(1, 4))
+def test_within_strata_it_is_the_mean_of_those_within(rows: list[list[float]], count: int) -> None:
+    """Weighted by the networks with a truth; a repeated network counts as often as it is drawn."""
+    scores, truth, _ = (np.array(column) for column in rows)
+    stratum = np.arange(len(truth)) % count
+    draws = np.random.default_rng(len(truth)).integers(0, 3, (len(truth), 2)).astype(float)
+    found = spearman_within(scores, truth, stratum, sample=Sample(draws))
+    for draw in range(2):
+        drawn = np.repeat(np.arange(len(truth)), draws[:, draw].astype(int))
+        total = weight = 0.0
+        for label in range(count):
+            own = [at for at in drawn if stratum[at] == label and not np.isnan(truth[at])]
+            rho = float(spearman(scores[own], truth[own])) if own else np.nan
+            if not np.isnan(rho):
+                total, weight = total + len(own) * rho, weight + len(own)
+        expected = total / weight if weight else np.nan
+        assert np.asarray(found)[draw] == pytest.approx(expected, abs=1e-9, nan_ok=True)
+    assert same(spearman_within(scores, truth, 0 * stratum), spearman(scores, truth))
 
 
 @settings(max_examples=40)

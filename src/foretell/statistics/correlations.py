@@ -34,6 +34,7 @@ __all__ = [
     "pairwise_accuracy",
     "partial_spearman",
     "spearman",
+    "spearman_within",
     "why_undefined",
 ]
 
@@ -115,6 +116,29 @@ def partial_spearman(
     st, sg, tg = correlation(s, t), correlation(s, g), correlation(t, g)
     left = (1 - sg**2) * (1 - tg**2)
     return enough(ratio(st - sg * tg, np.sqrt(np.where(left > 1e-12, left, 0))), sample, FEWEST)
+
+
+def spearman_within(
+    scores: ArrayLike, truth: ArrayLike, stratum: ArrayLike, *, sample: Sample | None = None
+) -> Number:
+    """The mean of Spearman's ρ within strata, such as networks of about equal size.
+
+    `stratum` has the number of the stratum of each network. Each stratum counts by its number of
+    networks; those in which ρ is undefined are left out. nan if it is undefined in all.
+
+    >>> float(spearman_within([1, 2, 3, 6, 5, 4], [1, 2, 3, 4, 5, 6], [1, 1, 1, 2, 2, 2]))
+    0.0
+    """
+    x, y, sample = prepared(scores, truth, sample)
+    labels, total, weight = numbers(stratum), np.zeros(()), np.zeros(())
+    for label in np.unique(labels):
+        inside = labels == label
+        part = Sample(sample.counts[inside])
+        rho = np.asarray(spearman(x[inside], y[inside], sample=part))
+        known = ~np.isnan(rho)
+        total = total + np.where(known, rho, 0) * part.size * known
+        weight = weight + part.size * known
+    return ratio(total, weight)
 
 
 def majority_accuracy(

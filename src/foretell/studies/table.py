@@ -10,6 +10,7 @@ import pandas as pd
 from foretell.errors import ForetellError
 from foretell.proxies import BASELINES, PROXIES
 from foretell.rankings import RANKINGS, Ranking, oriented, points, scores_of
+from foretell.rankings.sizes import strata
 from foretell.rankings.vote import VOTERS
 from foretell.statistics.correlations import (
     Statistic,
@@ -18,6 +19,7 @@ from foretell.statistics.correlations import (
     pairwise_accuracy,
     partial_spearman,
     spearman,
+    spearman_within,
     why_undefined,
 )
 from foretell.statistics.intervals import (
@@ -41,6 +43,10 @@ from foretell.statistics.tops import (
 __all__ = ["CEILING", "COLUMNS", "STATISTICS", "VOTE", "rankings_of", "study_table"]
 
 VOTE, CEILING, PARTIAL = "vote", "noise ceiling", "partial_spearman"
+CONTROLLED = {"params": PARTIAL, "flops": f"{PARTIAL}_flops"}
+"""By size: the rank correlation controlled for it."""
+WITHIN = {"params": "spearman_at_params", "flops": "spearman_at_flops"}
+"""By size: the mean rank correlation within up to ten strata of about equal size."""
 STATISTICS: Mapping[str, Statistic] = {
     "spearman": spearman,
     "kendall": kendall,
@@ -52,13 +58,13 @@ STATISTICS: Mapping[str, Statistic] = {
     "precision_at_10": partial(precision_at, k=10),
     "regret": regret,
 }
-"""The statistics of every score by the name of their column, except `partial_spearman`."""
+"""The statistics of every score by the name of their column, except those at equal size."""
 
 IN_TOP = Scale(-1, 1, fewest=200, part=0.1)
 SCALES: Mapping[str, Scale] = {
     "spearman": CORRELATION,
     "kendall": CORRELATION,
-    PARTIAL: CORRELATION,
+    **dict.fromkeys(CONTROLLED.values(), CORRELATION),
     "pairwise_accuracy": SHARE,
     "spearman_in_top": IN_TOP,
     "kendall_in_top": IN_TOP,
@@ -74,8 +80,12 @@ the 95 % intervals that were tried for them, 71 to 91 % contained the value.
 DESCRIBED = ("kind", "n", "undefined", "why", "runs")
 SPREAD = ("spearman_sd", "spearman_min", "spearman_max")
 COLUMNS = (
-    *(*DESCRIBED, *SPREAD, "sign"),
-    *(f"{name}{end}" for name in (*STATISTICS, PARTIAL) for end in ("", "_low", "_high")),
+    *(*DESCRIBED, *SPREAD, "sign", *(f"sign_at_{size}" for size in CONTROLLED)),
+    *(
+        f"{name}{end}"
+        for name in (*STATISTICS, *CONTROLLED.values(), *WITHIN.values())
+        for end in ("", "_low", "_high")
+    ),
 )
 """The columns of a study's table; `judge` adds `published`."""
 
@@ -102,7 +112,8 @@ def study_table(
     - `higher_is_better` is the direction of each score, by default that of its proxy;
       `more_is_better` is the direction of the truth and of `repeats`.
     - `params`, by default the score of that name, is the quantity that `partial_spearman` is
-      controlled for. It has a row of its own.
+      controlled for. It has a row of its own. If `flops` is among the scores,
+      `partial_spearman_flops` is controlled for them.
     - `repeats` has one column per training seed; with it, the table has a row for the noise
       ceiling.
     - `runs` are more frames like `scores`, for other seeds and batches; `spearman_sd`, `_min` and
@@ -114,8 +125,10 @@ def study_table(
 
     The other columns are `kind` (proxy, ranking, baseline or ceiling; `judge` adds reduced), `n`,
     `undefined` (the number of scores that are nan and rank last), `sign` ("right" or "wrong" if the
-    interval of ρ excludes 0, otherwise "unclear", or "undefined"), `why` (the reason if ρ is
-    undefined) and `runs`.
+    interval of ρ excludes 0, otherwise "unclear", or "undefined"), `sign_at_params` and
+    `sign_at_flops` (the same for ρ controlled for size: whether the score says more than size),
+    `why` (the reason if ρ is undefined) and `runs`. `spearman_at_params` and `spearman_at_flops`
+    are means of ρ within up to ten strata of about equal size, without intervals.
 
     Raises ForetellError for scores of unknown direction, and if scores and truth have no
     architecture in common or name one twice.
@@ -129,7 +142,9 @@ def study_table(
     if params is not None and "params" not in scores:
         scores = scores.assign(params=params.reindex(scores.index))
     size = params if params is not None else scores.get("params")
-    statistics = statistics_given(None if size is None else size.reindex(truth.index))
+    sizes = {"params": size, "flops": scores.get("flops")}
+    known = {name: one.reindex(truth.index) for name, one in sizes.items() if one is not None}
+    statistics = statistics_given(known)
     sign = 1 if more_is_better else -1
     target = sign * truth.to_numpy()
     every = [upwards(run, truth.index, higher_is_better) for run in (scores, *runs)]
@@ -160,11 +175,14 @@ def shared(scores: pd.DataFrame, truth: pd.Series) -> pd.Series:
     return both
 
 
-def statistics_given(size: pd.Series | None) -> dict[str, Statistic]:
-    """All statistics; the partial correlation only if there is a size to control for."""
-    if size is None:
-        return dict(STATISTICS)
-    return {**STATISTICS, PARTIAL: partial(partial_spearman, given=size.to_numpy(dtype=float))}
+def statistics_given(sizes: Mapping[str, pd.Series]) -> dict[str, Statistic]:
+    """All statistics; those at equal size only for the sizes that there are."""
+    found = dict(STATISTICS)
+    for name, size in sizes.items():
+        values, stratum = size.to_numpy(dtype=float), strata(size.astype(float)).to_numpy()
+        found[CONTROLLED[name]] = partial(partial_spearman, given=values)
+        found[WITHIN[name]] = partial(spearman_within, stratum=stratum)
+    return found
 
 
 def upwards(
@@ -257,8 +275,10 @@ def described(row: str, every: Sequence[pd.DataFrame], target: Floats) -> dict[s
 def numbers_of(row: str, found: Mapping[tuple[str, str], Interval]) -> dict[str, object]:
     """The sign of a score, and each statistic with its interval as three columns."""
     absent = Interval(np.nan, np.nan, np.nan, 0)
-    every = {name: found.get((row, name), absent) for name in (*STATISTICS, PARTIAL)}
+    names = (*STATISTICS, *CONTROLLED.values(), *WITHIN.values())
+    every = {name: found.get((row, name), absent) for name in names}
     numbers: dict[str, object] = {"sign": sign_of(every["spearman"])}
+    numbers |= {f"sign_at_{size}": sign_of(every[name]) for size, name in CONTROLLED.items()}
     for name, one in every.items():
         numbers |= {name: one.value, f"{name}_low": one.low, f"{name}_high": one.high}
     return numbers

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from foretell.studies.read import Rows
 
 SHOWN = ("spearman", "kendall", "top_overlap", "best_in_top", "regret", "partial_spearman")
-SHOWN_COLUMNS = ("kind", *SHOWN, "undefined", "sign")
+SIGNS = ("sign", "sign_at_params", "sign_at_flops")
+SHOWN_COLUMNS = ("kind", *SHOWN, "undefined", *SIGNS)
 
 EXAMPLES = """\
 Examples:
@@ -173,7 +174,8 @@ def in_words(table: "pd.DataFrame") -> "pd.DataFrame":
             for row in table.to_dict(orient="records")
         ]
     shown["undefined"] = table["undefined"]
-    shown["sign"] = table["sign"]
+    for name in SIGNS:
+        shown[name] = table[name]
     if table["published"].notna().any():
         shown["published"] = table["published"]
     return shown
