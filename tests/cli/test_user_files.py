@@ -122,7 +122,7 @@ def test_what_a_model_or_its_workers_print_is_not_in_the_answer(zoo: str, tmp_pa
         check=True,
         timeout=300,
     )
-    assert len(json.loads(found.stdout)["rows"]) == 2
+    assert len(json.loads(found.stdout)["rows"]) == 1
     assert "from a subprocess" in found.stderr
 
 

@@ -93,7 +93,7 @@ def test_a_network_of_a_zoo_that_fails_has_its_reason(
     frame = pd.DataFrame({"top1": [1.0, 2.0, 3.0, 4.0]}, index=index)
     table = Table("zoo", "models", frame, reporting=("top1",))
     run_study(table, "digits", run=tmp_path / "run", proxies=["snip", "params"], sample=None)
-    rows = [row for row in read_rows(tmp_path / "run") if row["key"]["arch"] == "nets.py:bad"]
+    rows = [row for row in read_rows(tmp_path / "run") if row["key"].get("arch") == "nets.py:bad"]
     assert len(rows) == 2
     assert all(row["value"] is None and "shapes cannot be" in row["why"] for row in rows)
     assert read_study(tmp_path / "run").runs[0]["snip"].notna().sum() == 3

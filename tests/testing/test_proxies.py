@@ -116,4 +116,4 @@ def test_nan_without_a_reason_is_caught(
 
 def test_an_unknown_name_is_no_broken_law() -> None:
     with pytest.raises(ForetellError, match="did you mean 'snip'"):
-        check_proxy("snap")
+        check_proxy("snipp")

@@ -100,7 +100,8 @@ def catalogue(what: str) -> pd.DataFrame:
     """One row per name, with a one-line description and its source.
 
     >>> catalogue("searchers").index.tolist()
-    ['random', 'aging_evolution', 'local', 'nsga2', 'predictor', 'reinforce', 'warmup']
+    ['random', 'aging_evolution', 'guided', 'local', 'nsga2', 'predictor', 'reinforce',
+     'warmup']
     """
     if what not in CATALOGUES:
         raise ForetellError(f"there is no list of {what!r}; choose one of {', '.join(CATALOGUES)}")

@@ -5,6 +5,7 @@ from torch import Generator, Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from foretell.batch import main_output
+from foretell.engine.faster.onednn import SafeConvolutions
 from foretell.engine.isolate import call
 from foretell.engine.kaiming import double_or_float, kaiming_model
 from foretell.engine.memory import smaller, within_memory
@@ -44,6 +45,7 @@ def by_samples(subject: Subject) -> Found:
             subject.undisturbed("outputs_by_weights", index, training=False),
             sdpa_kernel(SDPBackend.MATH),
             torch.enable_grad(),
+            SafeConvolutions(),
         ):
             output = main_output(
                 call(subject.model, held, batch[index : index + 1].each(torch.clone))
