@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import click
 import torch
-from click.core import ParameterSource
 from torch import nn
 
 from foretell.batch import Batch
+from foretell.cli.ignored import is_given
 from foretell.cli.options import Given
 from foretell.cli.output import note
 from foretell.data import Splits, load_data, minibatch
@@ -59,7 +59,7 @@ def read_inputs(models: Sequence[str], given: Given, batches: int = 1, seeds: in
     if given.pretrained:
         require_trained(texts)
     splits = load_data(given.data)
-    if by_default("data"):
+    if not is_given(click.get_current_context(), "data"):
         require_like_default(texts, splits)
     if splits.note:
         note(splits.note)
@@ -77,12 +77,6 @@ def require_trained(texts: Sequence[str]) -> None:
     for text in texts:
         if not resolved(text)[0].trained:
             raise ForetellError(f"--pretrained has no effect on {text}; leave it out")
-
-
-def by_default(option: str) -> bool:
-    """Whether an option of the command that runs was not given."""
-    source = click.get_current_context().get_parameter_source(option)
-    return source is ParameterSource.DEFAULT
 
 
 ENLARGED = 4
