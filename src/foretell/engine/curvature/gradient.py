@@ -30,7 +30,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from foretell.engine.faster.batch_norm import made_here
-from foretell.engine.faster.onednn import in_safe_layout, is_unsafe
+from foretell.engine.faster.onednn import safe
 from foretell.engine.operations import origin
 from foretell.engine.subject import differentiated
 
@@ -160,13 +160,11 @@ class Curvature:
             *(node._saved_transposed, node._saved_output_padding, node._saved_groups),
         )
         fixed = weight.detach()
-        safe = (tangent, fixed)
-        if is_unsafe(tangent, fixed, node._saved_stride):
-            safe = (in_safe_layout(tangent), in_safe_layout(fixed))
+        operands = safe(tangent, fixed, node._saved_stride)
 
         def use(grad: Tensor) -> None:
             _, by_weight, _ = torch.ops.aten.convolution_backward(
-                grad, *safe, None, *settings, [False, True, False]
+                grad, *operands, None, *settings, [False, True, False]
             )
             before = self._by_weight.get(id(weight))
             self._by_weight[id(weight)] = by_weight if before is None else before + by_weight

@@ -15,7 +15,7 @@ from torch import Tensor
 from foretell.batch import tensors
 from foretell.engine.faster.batch_norm import batch_norm
 from foretell.engine.faster.channels import lies_last
-from foretell.engine.faster.onednn import in_safe_layout, is_unsafe
+from foretell.engine.faster.onednn import in_safe_layout, is_unsafe, stride_of
 from foretell.engine.observer import Observer, Then
 from foretell.engine.operations import DRAWING, NormCall, contracted, in_place, words
 
@@ -56,7 +56,7 @@ class ChannelsLast(Observer):
         x, weight, bias, others, named = contracted(args, kwargs)
         if self.turned is None:
             self.turned = pays(x, weight, tf32=self._tf32)
-        if is_unsafe(x, weight, others[0] if others else named.get("stride", 1)):
+        if is_unsafe(x, weight, stride_of(others, named)):
             x, weight = in_safe_layout(x), in_safe_layout(weight)
         elif self.turned and x.ndim == 4:
             x = x.contiguous(memory_format=torch.channels_last)

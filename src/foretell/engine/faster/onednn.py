@@ -13,7 +13,14 @@ from torch import Tensor
 from foretell.engine.observer import Observer, Then
 from foretell.engine.operations import contracted
 
-__all__ = ["SafeConvolutions", "StridedConvolutions", "in_safe_layout", "is_unsafe"]
+__all__ = [
+    "SafeConvolutions",
+    "StridedConvolutions",
+    "in_safe_layout",
+    "is_unsafe",
+    "safe",
+    "stride_of",
+]
 
 BLOCK = 16
 """The number of channels in oneDNN's largest block; only with fewer does it write too far."""
@@ -49,6 +56,18 @@ def in_safe_layout(tensor: Tensor) -> Tensor:
     )
 
 
+def safe(x: Tensor, weight: Tensor, stride: Any) -> tuple[Tensor, Tensor]:
+    """The input and the weight of a convolution, in the original layout if no other is safe."""
+    if is_unsafe(x, weight, stride):
+        return in_safe_layout(x), in_safe_layout(weight)
+    return x, weight
+
+
+def stride_of(others: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    """The stride among the arguments of a convolution that follow the bias."""
+    return others[0] if others else named.get("stride", 1)
+
+
 class StridedConvolutions(Observer):
     """Within the block, observes whether a convolution must not run in channels-last layout."""
 
@@ -60,7 +79,7 @@ class StridedConvolutions(Observer):
     ) -> Then | None:
         if name in ("conv2d", "conv3d"):
             x, weight, _, others, named = contracted(args, kwargs)
-            self.unsafe |= is_unsafe(x, weight, others[0] if others else named.get("stride", 1))
+            self.unsafe |= is_unsafe(x, weight, stride_of(others, named))
         return None
 
 
@@ -72,6 +91,5 @@ class SafeConvolutions(Observer):
             return func(*args, **kwargs)
         x, weight, bias, others, named = contracted(args, kwargs)
         with torch._C.DisableTorchFunction():
-            if is_unsafe(x, weight, others[0] if others else named.get("stride", 1)):
-                x, weight = in_safe_layout(x), in_safe_layout(weight)
+            x, weight = safe(x, weight, stride_of(others, named))
             return func(x, weight, bias, *others, **named)
