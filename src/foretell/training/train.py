@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -94,8 +93,7 @@ def train(
     """
     start = time.perf_counter()
     device = torch.device(device)
-    check_trainable(model, splits, settings, seed, device)
-    order = _order(model, splits, device, seed)
+    order = _checked(model, splits, settings, seed, device)
     _lay_out(model, order)
     course = _Course(model, splits, settings, seed, device, identity, order)
     before = course.load(checkpoint) if checkpoint is not None else 0.0
@@ -128,10 +126,7 @@ def check_trainable(
     device: torch.device | str = "cpu",
 ) -> None:
     """Raise ForetellError unless `train` can begin: all that it checks; moves the model there."""
-    device = torch.device(device)
-    settings.require(splits.kind, device.type)
-    model.to(device)
-    _check(model, splits, device, seed)
+    _checked(model, splits, settings, seed, torch.device(device))
 
 
 def too_large(settings: TrainSettings) -> OutOfMemory:
@@ -317,33 +312,33 @@ def _shifted(images: Tensor, generator: torch.Generator) -> Tensor:
     return images[each, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
-def _check(model: nn.Module, splits: Splits, device: torch.device, seed: int) -> None:
-    """Raise ForetellError unless the model returns one output per class."""
+def _checked(
+    model: nn.Module, splits: Splits, settings: TrainSettings, seed: int, device: torch.device
+) -> torch.memory_format:
+    """The memory layout of images and weights, channels-last where its gradients are right.
+
+    Raises ForetellError unless the model returns one output per class.
+    """
+    settings.require(splits.kind, device.type)
+    model.to(device)
+    few = Batch(splits.train[0][:2].to(device))
     wanted = (*splits.train[1][:2].shape, splits.classes)
+    convolutions = StridedConvolutions()
     try:
-        shape = tuple(main_output(_outputs(model, splits, device, seed)).shape)
+        with (
+            torch.no_grad(),
+            mode(model, training=False),
+            own_randomness(seed, device),
+            convolutions,
+        ):
+            shape = tuple(main_output(call(model, {}, few)).shape)
     except Undefined as error:
         raise ForetellError(str(error)) from error
     if shape != wanted:
         raise ForetellError(
-            f"{type(model).__name__} maps {wanted[0]} samples of {splits.name} to outputs of shape "
+            f"{type(model).__name__} maps {len(few)} samples of {splits.name} to outputs of shape "
             f"{shape}; expected {wanted}, one output per class"
         )
-
-
-def _outputs(model: nn.Module, splits: Splits, device: torch.device, seed: int) -> Any:
-    """The outputs for two training samples, in evaluation mode; the model remains as it is."""
-    few = Batch(splits.train[0][:2].to(device))
-    with torch.no_grad(), mode(model, training=False), own_randomness(seed, device):
-        return call(model, {}, few)
-
-
-def _order(
-    model: nn.Module, splits: Splits, device: torch.device, seed: int
-) -> torch.memory_format:
-    """The memory layout of images and weights, channels-last where its gradients are right."""
-    with StridedConvolutions() as convolutions:
-        _outputs(model, splits, device, seed)
     return torch.contiguous_format if convolutions.unsafe else torch.channels_last
 
 
