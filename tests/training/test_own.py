@@ -1,6 +1,7 @@
 """Trainings of the user's own: what may be returned, how they fail, and that they are kept."""
 
 import math
+import pickle
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -208,3 +209,24 @@ def test_another_code_is_another_training() -> None:
         for lower in (False, True)
     ]
     assert len({str(key) for key in keys}) == len(keys)
+
+
+def test_a_file_runs_once_however_many_rows_there_are_and_again_in_another_process(
+    tmp_path: Path,
+) -> None:
+    file, log = tmp_path / "mine.py", tmp_path / "log"
+    file.write_text(
+        f"with open({str(log)!r}, 'a') as log:\n"
+        "    log.write('run ')\n"
+        "def evaluate(seed):\n"
+        "    return seed\n"
+    )
+    training = OwnTraining(evaluate=f"{file}:evaluate")
+    keys = [training.key() for _ in range(3)]
+    values = [training.run(nn.Linear(1, 1), "a", seed).val_accuracy for seed in (1, 2)]
+    assert log.read_text() == "run "
+    sent = pickle.loads(pickle.dumps(training))
+    assert (sent, sent.run(nn.Linear(1, 1), "a", 3).val_accuracy) == (training, 3)
+    assert sent.key() == keys[0] == keys[1] == keys[2]
+    assert values == [1, 2]
+    assert log.read_text() == "run run "

@@ -19,7 +19,8 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -69,9 +70,13 @@ class OwnTraining(TrainSettings):
                 f"evaluate wants {unknown[0]!r}; expected parameters among {', '.join(WANTED)}"
             )
 
-    @property
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the function of a file, which another process finds by its name."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
+    @cached_property
     def function(self) -> Callable[..., object]:
-        """The function; runs the file that it is in."""
+        """The function; runs the file that it is in, once."""
         found: Any = self.evaluate
         if isinstance(found, str):
             path, _, _ = found.rpartition(":")
@@ -90,9 +95,14 @@ class OwnTraining(TrainSettings):
             how = {"evaluate_command": self.command}
         else:
             name = getattr(self.function, "__qualname__", type(self.function).__name__)
-            how = {"evaluate": name, "code": source_digest(self.function)}
+            how = {"evaluate": name, "code": self._digest}
         direction = {"lower_is_better": True} if self.lower_is_better else {}
         return {**how, "budget": self.epochs, **direction}
+
+    @cached_property
+    def _digest(self) -> str:
+        """The digest of the function's code, which is part of the key of every row."""
+        return source_digest(self.function)
 
     def require(self, kind: object, device: str = "cpu") -> None:
         """Nothing: it need not apply to the data that networks are scored on."""
