@@ -18,7 +18,7 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit, ndtr, ndtri
 
 from foretell.searchers.guided import TRUST
-from foretell.searchers.process import Process, fitted_kernel, usual_kernel
+from foretell.searchers.process import Process, fitted_kernel, noise_of, usual_kernel
 from foretell.statistics.posterior import FEWEST
 from foretell.statistics.representative import Weighted, midpoints
 from foretell.statistics.sample import Floats, Groups
@@ -79,8 +79,7 @@ def expected(
     if len(rows) >= FITTED:
         kernel = fitted_kernel(features[rows], values - process.prior[rows])
     mean, error = process.predicted(rows, values, kernel)
-    noise = kernel.get_params()["k2__noise_level"]
-    return Expected(mean, np.sqrt(error**2 + noise))
+    return Expected(mean, np.sqrt(error**2 + noise_of(kernel)))
 
 
 def corrected(probability: Floats, intercept: float, slope: float) -> Floats:

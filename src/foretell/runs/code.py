@@ -16,15 +16,12 @@ from foretell.engine.plan import Plan
 from foretell.losses import Loss, loss_name
 from foretell.proxies import PROXIES
 from foretell.runs.rowlog import Row, canonical
-from foretell.runs.rows import CodeRow, add, depends_on, is_coded, key_code, rows_of
+from foretell.runs.rows import SEARCH, CodeRow, add, depends_on, is_coded, key_code, rows_of
 from foretell.runs.store import Store
 from foretell.spaces import Arch, Coded, Sourced, Space
 from foretell.user_source import source_digest
 
-__all__ = ["SEARCH", "Code", "code_about", "code_in", "current", "record_code"]
-
-SEARCH = "search"
-"""The name of the digest of everything that the choices of a search depend on."""
+__all__ = ["Code", "code_about", "code_in", "current", "record_code"]
 
 
 @dataclass(frozen=True)

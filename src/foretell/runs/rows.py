@@ -22,6 +22,7 @@ from foretell.training.train import Epoch, Trained
 from foretell.version import __version__
 
 __all__ = [
+    "SEARCH",
     "CodeRow",
     "CostRow",
     "Declared",
@@ -417,6 +418,10 @@ class CodeRow:
         return cls(int(stored["key"]["number"]), dict(stored["code"]))
 
 
+SEARCH = "search"
+"""The name of the digest of everything that the choices of a search depend on."""
+
+
 def code_key(code: Mapping[str, str]) -> dict[str, Any]:
     """The part of a row key with the digests of users' code, if there is any."""
     return {"code": code} if code else {}
@@ -441,7 +446,7 @@ def depends_on(row: Stored) -> list[str]:
     """The names of the code that a stored row depends on, whether users' or foretell's."""
     key = row["key"]
     if key.get("kind") == PickRow.kind:
-        return ["search"]
+        return [SEARCH]
     names = [f"{name} {key[name]}" for name in ("proxy", "loss", "cost", "strategy") if name in key]
     if "arch" in key:
         zoo = key["space"] == "models"

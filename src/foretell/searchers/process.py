@@ -45,8 +45,7 @@ class Process:
         if len(rows):
             process.fit(self.features[rows], values - self.prior[rows])
         mean, error = process.predict(self.features, return_std=True)
-        noise = fitted.get_params()["k2__noise_level"]
-        return self.prior + mean, np.sqrt(np.maximum(error**2 - noise, 1e-12))
+        return self.prior + mean, np.sqrt(np.maximum(error**2 - noise_of(fitted), 1e-12))
 
     def kernel(self, rows: Rows, results: Floats) -> Any:
         """The kernel for so many results: fitted to the first of them, or else the usual one.
@@ -74,6 +73,11 @@ def usual_kernel() -> Any:
         + constant(0.4, (0.05, 2.0)) * kernels.Matern(1.0, (0.3, 5.0), nu=2.5)
         + kernels.WhiteKernel(0.1, (0.02, 1.0))
     )
+
+
+def noise_of(kernel: Any) -> float:
+    """The variance of the noise of a training."""
+    return float(kernel.get_params()["k2__noise_level"])
 
 
 def regressor(kernel: Any, **settings: Any) -> Any:

@@ -28,9 +28,10 @@ from foretell.executors.processes import require_workers
 from foretell.models.spaces import space_for
 from foretell.names import parse_spec
 from foretell.progress import ProgressCallback, Tally
-from foretell.runs.code import SEARCH, record_code
+from foretell.runs.code import record_code
 from foretell.runs.costs import CostBook, Costs
 from foretell.runs.evaluate import Evaluator
+from foretell.runs.rows import SEARCH
 from foretell.runs.store import Store
 from foretell.runs.tasks import Trial, loaded
 from foretell.runs.trial import try_out
