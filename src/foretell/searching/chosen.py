@@ -2,7 +2,6 @@
 
 import json
 import os
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,14 @@ from typing import Any
 from torch import nn
 
 from foretell.checks import as_flag, as_path
-from foretell.errors import ForetellError, ForetellWarning, RunStateError
+from foretell.errors import RunStateError
 from foretell.runs.code import code_about
 from foretell.runs.evaluate import Evaluator
 from foretell.runs.kept import damaged, keep_pair, kept
 from foretell.runs.rows import finite_or_null
+from foretell.runs.space import is_other_code, space_of
 from foretell.runs.tasks import fill
-from foretell.spaces import SPACES, Arch, Space, as_space, make_space, own_space
+from foretell.spaces import Arch, Space
 from foretell.version import __version__
 
 __all__ = ["load_chosen"]
@@ -83,11 +83,6 @@ def load_chosen(
     return model.eval()
 
 
-def is_other_code(about: Mapping[str, Any], space: Space) -> bool:
-    """Whether the description of a network names another version of the code of its space."""
-    return "code" in about and about["code"] != code_about(space).get("code")
-
-
 def again(name: str) -> str:
     """What to do to write the files of a network again."""
     return f"run the {'retraining' if name == RETRAINED else 'search'} again"
@@ -118,28 +113,3 @@ def read_network(folder: Path, name: str) -> dict[str, Any]:
     if kinds != ABOUT or about["weights"] != f"{name}.pt":
         raise damaged(path, folder, again(name))
     return about
-
-
-def space_of(about: dict[str, Any], given: str | Space | None) -> Space:
-    """The space of a chosen network: the given one, or else the registered one."""
-    if given is not None:
-        space = own_space(given) if isinstance(given, str) else as_space(given)
-        if space.settings() != about["settings"]:
-            raise ForetellError(
-                f"space {space.name} has other choices than {about['space']} of the run; "
-                "give the space of the run"
-            )
-        if is_other_code(about, space):
-            warnings.warn(
-                f"the code of space {space.name} is another version than that of the run; its "
-                "networks may differ",
-                ForetellWarning,
-                stacklevel=3,
-            )
-        return space
-    if about["space"] not in SPACES:
-        raise ForetellError(
-            f"the space of this run is your own, {about['space']}; "
-            "give it again (--space FILE.py:NAME)"
-        )
-    return make_space(about["space"], about["settings"])

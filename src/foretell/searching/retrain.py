@@ -17,8 +17,9 @@ from foretell.runs.code import code_about
 from foretell.runs.config import locked, read_config
 from foretell.runs.kept import UNFINISHED
 from foretell.runs.rowlog import canonical
+from foretell.runs.space import space_of
 from foretell.runs.tasks import Data, loaded, weights_of
-from foretell.searching.chosen import RETRAINED, read_chosen, save_network, space_of
+from foretell.searching.chosen import RETRAINED, read_chosen, save_network
 from foretell.spaces import Space
 from foretell.training.settings import TrainSettings
 from foretell.training.train import Epoch, Trained, check_trainable, train
