@@ -8,6 +8,7 @@ from foretell.version import __version__
 if TYPE_CHECKING:
     from foretell.batch import Batch
     from foretell.calibration.calibrate import calibrate
+    from foretell.calibration.tell import tell
     from foretell.data import first_batch, load_data, minibatch
     from foretell.errors import ForetellError, OutOfMemory, RunStateError, UnknownName
     from foretell.models import fit_batch, load_model
@@ -58,6 +59,7 @@ __all__ = [
     "score_many",
     "search",
     "summary",
+    "tell",
     "vote",
     "write_report",
 ]
@@ -96,6 +98,7 @@ if not TYPE_CHECKING:  # or a type checker would accept any name
             "score_many": "scoring.many",
             "search": "searching.search",
             "summary": "scoring.many",
+            "tell": "calibration.tell",
             "testing": "testing",
             "vote": "rankings.vote",
             "write_report": "report",

@@ -74,6 +74,18 @@ twisted = Choices(perceptron(64, 10), WIDTHS, same=deeper)
 single = Choices(perceptron(64, 10), {"width": [4]})
 foreign = Foreign()
 """
+TOLD = {
+    "told": "name,value,seed\n111111,50,0\n111111,51,1\n333333,60,0",
+    "unknown": "name,value\n111111,50\n911111,60",
+    "twice": "name,value\n111111,50\n111111,60",
+    "text": "name,value\n111111,good",
+    "half": "name,value,seed\n111111,50,0.5",
+    "fractions": "name,value\n111111,0.5\n333333,0.6",
+    "huge": "name,value\n111111,500",
+    "losses": "name,val_loss\n111111,50",
+    "unnamed": "value\n50",
+}
+"""Results, of which the first can be told."""
 SMALL = "--batch-size 8 --workers 1"
 NB201 = "--space 'nb201?channels=2,cells=1'"
 LONG = f"--run new/below/{'a' * 300}"
@@ -84,6 +96,7 @@ RIGHT = {
     "study search": "study search scored --by snip --strategies random --seeds 1 --trainings 2 "
     "--workers 1",
     "retrain": "retrain searched --epochs 1 --train-batch-size 512",
+    "tell": "tell searched --results told.csv",
     "report": "report scored --out page",
     "data import": "data import table four.csv --space nb201 --key arch --choose val",
 }
@@ -136,6 +149,11 @@ WRONG = {
         *("--epochs 0", "--lr nan", "--optimizer adam", "--precision fp16", "--precision half"),
         *("--seed 18446744073709551616", "--device cuda:99", "--patience 0", "--columns accuracy"),
     ],
+    "tell": [
+        *("--space nets.py:good", "--space nowhere.py:x"),
+        *(f"--results wrong.json --results {name}.csv" for name in TOLD if name != "told"),
+        *("--results nowhere.csv", "--results nets.py", "--results four.parquet"),
+    ],
     "report": [
         *("--truth tst", "--truth took", "--out nets.py", "--out nets.py/page"),
         f"--out new/below/{'a' * 300}",
@@ -156,6 +174,7 @@ OTHERS = {
         "study nowhere",
     ],
     "study search": ["study search searched", "study search nowhere"],
+    "tell": ["tell scored --results told.csv", "tell nowhere --results told.csv", "tell searched"],
     "retrain": ["retrain scored", "retrain nowhere", "retrain stopped"],
     "report": [
         "report searched --out page --truth val",
@@ -186,6 +205,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("refused")
     (folder / "nets.py").write_text(NETS)
     FRAME.rename_axis("arch").to_csv(folder / "four.csv")
+    for name, text in TOLD.items():
+        (folder / f"{name}.csv").write_text(f"{text}\n")
     roles: dict[str, Any] = {"choosing": ("val",), "reporting": ("test",), "cost": ("took",)}
     for name, space, keys in (
         ("four", "nb201", CELLS),

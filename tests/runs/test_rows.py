@@ -22,6 +22,7 @@ from foretell.runs.rows import (
     ReducedRow,
     ScoreRow,
     SimulatedRow,
+    ToldRow,
     TrainRow,
     add,
     find,
@@ -38,7 +39,7 @@ from tests.support.paths import ROOT
 BEFORE = Path(__file__).parent / "before"
 KINDS: dict[str, type[Declared]] = {
     kind.kind: kind
-    for kind in (ScoreRow, TrainRow, PickRow, CostRow, ReducedRow, SimulatedRow, CodeRow)
+    for kind in (ScoreRow, TrainRow, PickRow, CostRow, ReducedRow, SimulatedRow, ToldRow, CodeRow)
 }
 NETWORK = Network("nb201", {"channels": 4, "classes": 10}, "333333", 3)
 TRAINING = TrainSettings(patience=2).key()
@@ -88,6 +89,16 @@ any_row = st.one_of(
         counts,
         counts,
         code=codes,
+    ),
+    st.builds(
+        ToldRow,
+        st.text(),
+        settings,
+        st.text(),
+        st.none() | st.integers(),
+        st.none() | st.integers(),
+        numbers,
+        codes,
     ),
     st.builds(CodeRow, st.integers(0), codes),
 )

@@ -64,14 +64,26 @@ def test_failed_trainings_and_one_that_outshines_all_change_nothing_but_ranks() 
     assert plain.ask(9) == odd.ask(9)
 
 
-def test_after_the_pool_random_networks_follow() -> None:
-    search = Guided(NB201, 0, candidates=5)
-    first = search.ask(5)
-    assert search.ask(9)[:5] == first
-    assert len(set(search.ask(9))) == 9
-    for question in first:
-        search.tell(question, 1.0)
-    assert not set(search.ask(9)) & set(first)
+def test_after_the_pool_others_follow_which_are_scored_first() -> None:
+    scores = {"nwot": 1.0}
+    search = Guided(NB201, 0, warmup=5, scores=lambda arch: scores)
+    for kind in ("score", "train", "score", "train"):
+        asked = search.ask(9)
+        assert [question.kind for question in asked] == [kind] * 5
+        for question in asked:
+            search.tell(question, 1.0)
+    assert {question.kind for question in search.ask(9)} == {"score"}
+
+
+def test_a_network_that_was_trained_elsewhere_is_scored_and_learnt_from() -> None:
+    search, other = Guided(NB201, 0, warmup=5), Question((3, 3, 3, 3, 3, 3), "train")
+    search.tell(other, 99.0)
+    asked = search.ask(9)
+    assert [question.arch for question in asked][5:] == [other.arch]
+    for question in asked:
+        search.tell(question, float(question.arch.count(3)))
+    assert len(search.ask(9)) == 5
+    assert other not in search.ask(9)
 
 
 def test_the_process_is_that_of_the_textbook() -> None:

@@ -8,7 +8,14 @@ import pandas as pd
 from foretell.calibration.files import as_frame, names_of
 from foretell.errors import ForetellError, unknown_name
 
-__all__ = ["Results", "read_results"]
+__all__ = [
+    "Results",
+    "counting",
+    "is_lower_better",
+    "read_results",
+    "refuse_units",
+    "results_table",
+]
 
 LOWER = ("loss", "error", "err", "perplexity", "ppl", "mse", "mae", "rmse", "wer", "per")
 """Parts of the names of columns in which lower is better."""
@@ -35,13 +42,9 @@ def read_results(given: object, candidates: "pd.Index[str]", lower_is_better: bo
     Raises ForetellError for names that are not among the candidates, for values that are not
     numbers or of mixed units, and if the direction of a loss is not said.
     """
-    frame = as_frame("results", given)
-    names = names_of("results", frame)
-    column = value_column(frame)
-    values = numbers(frame[column], column)
-    refuse_unknown(names, candidates)
-    table = pd.DataFrame({"name": names, "value": values})
-    known = table[np.isfinite(values) & last_epoch(frame)]
+    table, column = results_table(given)
+    refuse_unknown(table["name"], candidates)
+    known = counting(table)
     if not lower_is_better:
         refuse_direction(column)
         refuse_units(known["value"])
@@ -50,6 +53,22 @@ def read_results(given: object, candidates: "pd.Index[str]", lower_is_better: bo
     free = len(known) - len(means)
     noise = float(np.sqrt(groups.var(ddof=0).mul(groups.size()).sum() / free)) if free else np.nan
     return Results(means, noise, len(table) - len(known))
+
+
+def results_table(given: object) -> tuple[pd.DataFrame, str]:
+    """The rows with `name` and `value`, and `seed` and `epoch` if they are given; and what the
+    column with the values is called."""
+    frame = as_frame("results", given)
+    names, column = names_of("results", frame), value_column(frame)
+    about = {name: numbers(frame[name], name) for name in ("seed", "epoch") if name in frame}
+    values = numbers(frame[column], column)
+    return pd.DataFrame({"name": names, "value": values, **about}), column
+
+
+def counting(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows with a value, of the last epoch."""
+    known: pd.DataFrame = table[np.isfinite(table["value"]) & last_epoch(table)]
+    return known
 
 
 def value_column(frame: pd.DataFrame) -> str:
@@ -92,9 +111,14 @@ def last_epoch(frame: pd.DataFrame) -> "np.ndarray[tuple[int], np.dtype[np.bool_
     return np.asarray(epochs == np.nanmax(epochs, initial=-np.inf))
 
 
+def is_lower_better(column: str) -> bool:
+    """Whether a column is a loss or an error by its name."""
+    return bool(set(column.lower().replace("-", "_").split("_")) & set(LOWER))
+
+
 def refuse_direction(column: str) -> None:
     """Raise ForetellError for a column that is probably a loss."""
-    if set(column.lower().replace("-", "_").split("_")) & set(LOWER):
+    if is_lower_better(column):
         raise ForetellError(
             f"results has the column {column!r}, in which lower is probably better; say so by "
             "lower_is_better (--lower-is-better), or call the column value"

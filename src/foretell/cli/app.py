@@ -20,6 +20,7 @@ from foretell.cli.commands.score import score
 from foretell.cli.commands.search import search
 from foretell.cli.commands.study import study
 from foretell.cli.commands.study_search import study_search
+from foretell.cli.commands.tell import tell
 from foretell.cli.interrupt import remembered_interrupts
 from foretell.cli.output import note
 from foretell.cli.values import quoted
@@ -53,6 +54,7 @@ COMMANDS = {
     "score": score,
     "explain": explain,
     "list": list_,
+    "tell": tell,
     "retrain": retrain,
     "report": report,
     "study": study,

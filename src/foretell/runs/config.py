@@ -1,8 +1,8 @@
-"""The folder of a run and its `run.json`, the configuration, which never changes."""
+"""The folder of a run and its `run.json`, the configuration, of which only a budget may grow."""
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -68,11 +68,12 @@ def configuration(content: bytes, folder: Path) -> dict[str, Any]:
     return config
 
 
-def settle(path: Path, config: Mapping[str, Any]) -> str:
+def settle(path: Path, config: Mapping[str, Any], growing: Sequence[str] = ()) -> str:
     """Write run.json, or compare it if it exists. Returns a notice if a file was damaged.
 
-    A run without a result, such as one that was stopped at once, gets the new configuration. Raises
-    RunStateError if the run was made with another one and has results.
+    If only settings among `growing` differ and are larger now, they are changed. A run without a
+    result, such as one that was stopped at once, gets the new configuration. Raises RunStateError
+    if the run was made with another one and has results.
     """
     for below in (path, path / "networks"):
         delete_drafts(below, ".tmp")  # the suffix of drafts in earlier versions
@@ -89,7 +90,11 @@ def settle(path: Path, config: Mapping[str, Any]) -> str:
         keep(path, RUN, content)
         return ""
     try:
-        require_equal(path, read_config(path), config)
+        before = read_config(path)
+        if has_grown(before, config, growing):
+            keep(path, RUN, content)
+            return ""
+        require_equal(path, before, config)
     except RunStateError as error:
         if error.reason == "other settings" and not has_results(path):
             begin_anew(path, record, content)
@@ -119,6 +124,16 @@ def begin_anew(path: Path, record: Record, content: bytes) -> None:
         if name != RUN:
             (path / name).unlink(missing_ok=True)
     keep(path, RUN, content)
+
+
+def has_grown(before: Mapping[str, Any], now: Mapping[str, Any], growing: Sequence[str]) -> bool:
+    """Whether the configurations differ, and only in that settings among `growing` are larger now.
+
+    >>> has_grown({"seed": 0, "trainings": 6}, {"seed": 0, "trainings": 9}, ["trainings"])
+    True
+    """
+    larger = {name: now[name] for name in growing if now[name] > before.get(name, now[name])}
+    return bool(larger) and flat({**before, **larger}) == flat(now)
 
 
 def require_equal(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

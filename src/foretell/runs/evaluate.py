@@ -81,6 +81,10 @@ class Evaluator:
         """The stored training."""
         return self._stored(self._train_row(arch)).trained
 
+    def training_key(self, arch: Arch) -> str:
+        """The key of the row of a training, as canonical JSON."""
+        return canonical(self._training_row(arch).key())
+
     def network(self, arch: Arch) -> Network:
         """The description of the untrained network that row keys contain."""
         if arch not in self._networks:

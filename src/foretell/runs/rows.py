@@ -31,6 +31,7 @@ __all__ = [
     "ReducedRow",
     "ScoreRow",
     "SimulatedRow",
+    "ToldRow",
     "TrainRow",
     "add",
     "depends_on",
@@ -392,6 +393,47 @@ class SimulatedRow:
         about = (key["strategy"], key["told"], int(key["trainings"]), int(key["seed"]))
         found = tuple(stored["trained"]), tuple(stored["scored"])
         return cls(*about, *found, stored["made_with"], code_of(key))
+
+
+@dataclass(frozen=True, slots=True)
+class ToldRow:
+    """The result of a training that was done elsewhere, which a search starts from."""
+
+    kind: ClassVar[str] = "told"
+    space: str
+    settings: Mapping[str, Any]
+    arch: str
+    seed: int | None
+    """The seed of the training, if it was given."""
+    epoch: int | None
+    """The number of epochs, if it was given."""
+    value: float = math.nan
+    """The value as it was given, in the unit and the direction of the search."""
+    code: Mapping[str, str] = field(default_factory=dict)
+    """As in `ScoreRow`."""
+
+    def key(self) -> dict[str, Any]:
+        """The architecture, and the seed and number of epochs of its training."""
+        return {
+            "kind": self.kind,
+            "space": self.space,
+            "settings": self.settings,
+            "arch": self.arch,
+            "seed": self.seed,
+            "epoch": self.epoch,
+            **code_key(self.code),
+        }
+
+    def values(self) -> dict[str, Any]:
+        """The `value`."""
+        return {"value": null_if_nan(self.value)}
+
+    @classmethod
+    def read(cls, stored: Stored) -> Self:
+        """The row from its JSON."""
+        key, value = stored["key"], nan_if_null(stored["value"])
+        about = key["space"], key["settings"], str(key["arch"]), key["seed"], key["epoch"]
+        return cls(*about, value, code_of(key))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ written as null, with the reason in `why`, so every line is plain JSON.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -68,8 +68,15 @@ class Store:
         sync_folder(folder)
 
     @classmethod
-    def open(cls, folder: str | os.PathLike[str], config: Mapping[str, Any]) -> Self:
+    def open(
+        cls,
+        folder: str | os.PathLike[str],
+        config: Mapping[str, Any],
+        growing: Sequence[str] = (),
+    ) -> Self:
         """Create the run, or continue it if it has the same configuration.
+
+        The settings `growing` may be larger than before, and are then written to it.
 
         Raises RunStateError if the folder contains something else, has another configuration or
         format, or if another process is writing to it; ForetellError if it cannot be written.
@@ -79,7 +86,7 @@ class Store:
             refuse_foreign(path)
             lock = acquired(path)
             try:
-                mended = settle(path, config)
+                mended = settle(path, config, growing)
                 store = cls(path, lock)
                 store.tell(mended)
                 return store

@@ -17,7 +17,6 @@ import pandas as pd
 
 from foretell.errors import ForetellError
 from foretell.searchers.process import Process, improvement, normal_scores
-from foretell.searchers.random import RandomSearch
 from foretell.searchers.searcher import Question, distinct
 from foretell.spaces.space import Arch, Space
 from foretell.statistics.ensemble import ensemble
@@ -43,9 +42,9 @@ class Guided:
 
     With `warmup`, so many random networks are scored, from which all others are selected; without,
     they are selected from `candidates` random networks, of which the process knows the options
-    only. `scores` gives all scores of an architecture; without it, the value that is told is the
-    only one. Results may be noisy; an undefined one counts as the worst. When all are trained,
-    random ones follow.
+    only. Networks of which a result is told join them. When all are trained, as many further ones
+    follow. `scores` gives all scores of an architecture; without it, the value that is told is the
+    only one. Results may be noisy; an undefined one counts as the worst.
 
     >>> from foretell.spaces import NASBench201
     >>> search = Guided(NASBench201(), seed=0, warmup=50)
@@ -71,39 +70,46 @@ class Guided:
                 "0, and candidates of at least 1"
             )
         self._space, self._scored, self._scores = space, warmup > 0, scores
-        drawn = islice(distinct(space, seed), warmup or candidates)
-        self._pool = {canonical: arch for arch, canonical in drawn}
-        self._places = {canonical: place for place, canonical in enumerate(self._pool)}
-        self._random = RandomSearch(space, seed)
+        self._stream, self._step = distinct(space, seed), warmup or candidates
+        self._pool: dict[Arch, Arch] = {}  # by canonical form
         self._told: dict[Arch, float] = {}  # scores, by canonical form
         self._results: dict[Arch, float] = {}  # of trainings, by canonical form, in their order
+        self._extend()
 
     def ask(self, n: int = 1) -> list[Question]:
         """Scores of the pool, then the networks of which the most improvement is expected."""
-        if self._scored and len(self._told) < len(self._pool):
-            unscored = (arch for name, arch in self._pool.items() if name not in self._told)
-            return [Question(arch, "score") for arch in islice(unscored, n)]
-        left = len(self._pool) - len(self._places.keys() & self._results.keys())
-        chosen = [Question(arch, "train") for arch in islice(self._wanted(), min(n, left))]
-        others = self._random.ask(n + left) if n > left else []
-        return [*chosen, *(one for one in others if not self._in_pool(one.arch))][: max(n, 0)]
+        if self._scored and (unscored := [name for name in self._pool if name not in self._told]):
+            return [Question(self._pool[name], "score") for name in unscored[: max(n, 0)]]
+        left = len(self._pool) - len(self._results)
+        return [Question(arch, "train") for arch in islice(self._wanted(), max(min(n, left), 0))]
 
     def tell(self, question: Question, value: float) -> None:
         """Record an answer; of several for one network or its isomorphs, the first counts."""
         canonical = self._space.canonical(question.arch)
-        if question.kind == "train":
-            self._random.tell(question, value)
-            self._results.setdefault(canonical, -math.inf if math.isnan(value) else value)
-        elif canonical in self._pool:
+        if question.kind == "score":
             self._told.setdefault(canonical, value)
+            return
+        self._results.setdefault(canonical, -math.inf if math.isnan(value) else value)
+        self._add({canonical: question.arch})
+        if len(self._results) == len(self._pool):
+            self._extend()
 
-    def _in_pool(self, arch: Arch) -> bool:
-        return self._space.canonical(arch) in self._pool
+    def _extend(self) -> None:
+        """Add the next random networks to the pool."""
+        fresh = ((name, arch) for arch, name in self._stream if name not in self._pool)
+        self._add(dict(islice(fresh, self._step)))
+
+    def _add(self, networks: Mapping[Arch, Arch]) -> None:
+        """Add networks to the pool; what is known of it is then computed anew."""
+        if networks.keys() - self._pool.keys():
+            self._pool |= networks
+            self.__dict__.pop("_process", None)
 
     def _wanted(self) -> Iterator[Arch]:
         """The networks to train next, each as if those before it had the results expected."""
-        known = {self._places[name]: y for name, y in self._results.items() if name in self._places}
-        rows, results = np.array(list(known), dtype=int), np.array(list(known.values()))
+        places = {name: place for place, name in enumerate(self._pool)}
+        rows = np.array([places[name] for name in self._results], dtype=int)
+        results = np.array(list(self._results.values()))
         values, archs = normal_scores(results), list(self._pool.values())
         kernel = self._process.kernel(rows, results)
         while True:

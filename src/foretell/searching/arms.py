@@ -1,13 +1,15 @@
 """One arm of a search, with scores or without: answer the questions of its searcher."""
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from foretell.runs.evaluate import Evaluator
 from foretell.runs.rows import PickRow, add
-from foretell.searchers import Searcher
+from foretell.searchers import Question, Searcher
 from foretell.searching.outcome import validation
 from foretell.searching.stages import promoted
+from foretell.searching.told import Told
 from foretell.spaces import Arch
 
 __all__ = ["drive"]
@@ -23,24 +25,26 @@ def drive(
     at_once: int,
     arm: str,
     code: Mapping[str, str],
+    told: Sequence[Told] = (),
 ) -> list[Arch]:
     """Answer the searcher's questions until `trainings` networks are trained.
 
     Returns the networks that are trained in full. The first evaluator answers the searcher, and
     the others train the best of its networks further. For each network trained in full, a row
     records its position in the search and the number of scores before it; `code` is the digest of
-    all code of users that this depends on.
+    all code of users that this depends on. Results that were `told` are passed on when all that was
+    trained before them has been.
 
     Answers are passed on in the order of the questions, and the number of questions at a time does
     not depend on the number of workers, so that the workers do not change the run.
     """
     trained: list[Arch] = []
     scored: set[Arch] = set()
-    stage, evaluator = evaluators[0], evaluators[-1]
-    while len(trained) < trainings and (first := searcher.ask(1)):
-        kind = first[0].kind
-        count = SCORED_AT_ONCE if kind == "score" else min(at_once, trainings - len(trained))
-        questions = [question for question in searcher.ask(count) if question.kind == kind]
+    stage, evaluator, waiting = evaluators[0], evaluators[-1], deque(told)
+    while left := trainings - len(trained):
+        if not (questions := asked(searcher, stage, waiting, at_once, left)):
+            break
+        kind = questions[0].kind
         answering = evaluator if kind == "score" else stage
         for question, value in zip(questions, answering.answer(questions), strict=True):
             searcher.tell(question, value)
@@ -57,6 +61,29 @@ def drive(
     last = PickRow(arm, 0, scored=len(scored), before=best.seconds, code=code)
     record(evaluator, last, best.archs)
     return best.archs
+
+
+def asked(
+    searcher: Searcher, stage: Evaluator, waiting: deque[Told], at_once: int, left: int
+) -> list[Question]:
+    """The next questions, all of one kind, at most `left` of them trainings.
+
+    While results are `waiting`, only trainings that had finished before these were told; if the
+    searcher asks for none of those, it is told the results, and asked again.
+    """
+    while first := searcher.ask(1):
+        kind = first[0].kind
+        if kind == "score":
+            return [one for one in searcher.ask(SCORED_AT_ONCE) if one.kind == kind]
+        count = at_once if waiting else min(at_once, left)
+        questions = [one for one in searcher.ask(count) if one.kind == kind]
+        if not waiting:
+            return questions
+        before = waiting[0].before
+        if earlier := [one for one in questions if stage.training_key(one.arch) in before]:
+            return earlier[:left]
+        waiting.popleft().pass_on(searcher)
+    return []
 
 
 def record(evaluator: Evaluator, before: PickRow, archs: list[Arch]) -> None:

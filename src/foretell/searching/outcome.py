@@ -18,11 +18,13 @@ from foretell.searchers import Question
 from foretell.searching.chosen import load_chosen, save_chosen
 from foretell.searching.method import Method
 from foretell.searching.pareto import undominated
+from foretell.searching.told import Told
 from foretell.spaces import Arch, Space
+from foretell.training.train import Trained
 
 __all__ = ["MEASURED", "Outcome"]
 
-SCORED, UNSCORED = "scored", "unscored"
+SCORED, UNSCORED, TOLD = "scored", "unscored", "told"
 MEASURED = ("val_accuracy", "test_accuracy", "seconds", "why")
 """The columns of its table beside scores and costs."""
 SHORT = 40
@@ -34,7 +36,8 @@ class Outcome:
 
     table: pd.DataFrame
     """One row per training, by arm and architecture: scores, accuracies in %, seconds and costs.
-    Only the best network of each arm has a `test_accuracy`."""
+    Only the best network of each arm has a `test_accuracy`. The arm `told` has the results that
+    `foretell.tell` added."""
     chosen: nn.Module
     """The trained network of the scored arm with the best validation accuracy."""
     front: pd.DataFrame
@@ -52,10 +55,21 @@ class Outcome:
 
 
 def conclude(
-    arms: dict[str, list[Arch]], evaluator: Evaluator, book: CostBook, method: Method
+    arms: dict[str, list[Arch]],
+    evaluator: Evaluator,
+    book: CostBook,
+    method: Method,
+    told: Sequence[Told] = (),
 ) -> Outcome:
     """The result of both arms; saves the chosen network in the run folder."""
-    evaluator.compute([Question(arch, "score") for archs in arms.values() for arch in archs])
+    elsewhere = {arch: value for one in told for arch, value in one.results.items()}
+    every = [arch for archs in (*arms.values(), elsewhere) for arch in archs]
+    evaluator.compute([Question(arch, "score") for arch in every])
+
+    def row_of(arm: str, arch: Arch, training: Trained, chosen: bool) -> dict[str, Any]:
+        costs = {name: book.cost(name, arch) for name in (*method.against, *method.limits)}
+        return outcome_row(evaluator, arm, arch, training, chosen) | costs
+
     rows: list[dict[str, Any]] = []
     best: dict[str, Arch] = {}
     for arm, archs in arms.items():
@@ -63,9 +77,9 @@ def conclude(
         if not evaluator.training(best[arm]).history:
             why = evaluator.training(best[arm]).why
             raise ForetellError(f"no network of the {arm} arm could be trained: {why}")
-        for arch in archs:
-            costs = {name: book.cost(name, arch) for name in (*method.against, *method.limits)}
-            rows.append(outcome_row(evaluator, arm, arch, arch == best[arm]) | costs)
+        rows += [row_of(arm, arch, evaluator.training(arch), arch == best[arm]) for arch in archs]
+    for arch, value in elsewhere.items():
+        rows.append(row_of(TOLD, arch, Trained(value, math.nan, math.nan, (), None), False))
     save_chosen(best[SCORED], evaluator)
     store = evaluator.store
     table = pd.DataFrame(rows).set_index(["arm", "arch"])
@@ -76,8 +90,7 @@ def conclude(
         scoring_seconds=scoring_seconds(evaluator),
         short={
             evaluator.work.space.format(arch): short_name(evaluator.work.space, arch)
-            for archs in arms.values()
-            for arch in archs
+            for arch in every
         },
         folder=store.folder,
         notice=store.notice,
@@ -106,9 +119,10 @@ def validation(evaluator: Evaluator, arch: Arch) -> float:
     return -math.inf if math.isnan(accuracy) else accuracy
 
 
-def outcome_row(evaluator: Evaluator, arm: str, arch: Arch, chosen: bool) -> dict[str, Any]:
-    """One row of the table."""
-    training = evaluator.training(arch)
+def outcome_row(
+    evaluator: Evaluator, arm: str, arch: Arch, training: Trained, chosen: bool
+) -> dict[str, Any]:
+    """One row of the table; the test accuracy only of a chosen network."""
     return {
         "arm": arm,
         "arch": evaluator.work.space.format(arch),

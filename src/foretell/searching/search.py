@@ -43,6 +43,7 @@ from foretell.searching.defaults import DEMO
 from foretell.searching.method import Method
 from foretell.searching.outcome import SCORED, UNSCORED, Outcome, conclude
 from foretell.searching.stages import staged
+from foretell.searching.told import told_to
 from foretell.spaces import Arch, Space, Within, as_space, size
 from foretell.training.own import own_training
 from foretell.training.settings import TrainSettings
@@ -87,7 +88,9 @@ def search(
     random search trains the best of them, and `guided` learns from all their scores. `trainings`
     networks are trained. The one with the best validation accuracy is chosen and saved in the
     folder `run`, with the rows of all scores and trainings. The same call again continues an
-    interrupted search, or reads a finished one.
+    interrupted search, or reads a finished one. With more `trainings`, it goes on from there, as if
+    it had them from the start, unless it has a first stage. Results that `foretell.tell` added to
+    the folder are made known to the searcher.
 
     With `compare`, the same searcher with the same seed also searches without scores (the arm
     `unscored`; that with scores is the arm `scored`) and trains as many networks, which shows what
@@ -146,7 +149,7 @@ def search(
     config = job.configuration()
     with ExitStack() as outlasting, workers_pool(executor or workers) as pooled:
         try_out(job.trial, pooled, run)
-        store = outlasting.enter_context(Store.open(run, config))
+        store = outlasting.enter_context(Store.open(run, config, job.growing))
         return job.run(store, pooled, workers, progress)
 
 
@@ -202,6 +205,11 @@ class Job:
         space, limits = self.work.space, self.method.limits
         return Within(space, cost, limits) if limits else space
 
+    @property
+    def growing(self) -> tuple[str, ...]:
+        """The settings with which a search goes on when they are larger than before."""
+        return () if self.first_stage else ("trainings",)
+
     def configuration(self) -> dict[str, Any]:
         """The configuration of the run folder; another configuration needs another folder."""
         work, splits = self.work, loaded(self.work.data)
@@ -233,10 +241,11 @@ class Job:
         totals = {"score": self.pool, "train": len(searches) * self.trainings}
         tally = Tally(progress, totals)
         evaluators = [Evaluator(stage, store, executor, at_once, tally) for stage in self.stages]
-        book = CostBook(evaluators[-1])
+        book, told = CostBook(evaluators[-1]), told_to(evaluators[-1])
         space = self.limited(book.cost)
         arms = {}
         for arm, warmup in searches:
             searcher = method.searcher(space, work.seed, warmup, book)
-            arms[arm] = drive(searcher, evaluators, self.trainings, method.at_once, arm, code)
-        return conclude(arms, evaluators[-1], book, method)
+            how = (self.trainings, method.at_once, arm, code, told)
+            arms[arm] = drive(searcher, evaluators, *how)
+        return conclude(arms, evaluators[-1], book, method, told)

@@ -172,7 +172,7 @@ def search(
 
     Random networks of the space are scored on one minibatch, and the most promising ones are
     trained. The best one is saved in the run folder. If the command is stopped, run it again to
-    continue.
+    continue; when it has ended, run it with more --trainings to go on.
     """
     from foretell.cli.executor import chosen_executor
     from foretell.cli.progress import ShownProgress
@@ -240,14 +240,26 @@ def verdict(outcome: "Outcome", by: str) -> str:
     """The results of the search in three lines."""
     chosen = outcome.table[outcome.table["test_accuracy"].notna()].reset_index()
     if chosen.empty:
-        (best,) = outcome.table.nlargest(1, "val_accuracy").reset_index().to_dict(orient="records")
-        return f"best: {best['val_accuracy']:g}  {best['arch']}\n{closing(outcome, by)}"
+        own = outcome.table.drop("told", level="arm", errors="ignore")
+        (best,) = own.nlargest(1, "val_accuracy").reset_index().to_dict(orient="records")
+        lines = [f"best: {best['val_accuracy']:g}  {best['arch']}"]
+        return "\n".join([*lines, *told_better(outcome), closing(outcome, by)])
     lines = [
         f"best {row['arm']}: {row['val_accuracy']:.2f} % on validation images, "
         f"{row['test_accuracy']:.2f} % on test images  {row['arch']}"
         for row in chosen.to_dict(orient="records")
     ]
-    return "\n".join([*lines, closing(outcome, by)])
+    return "\n".join([*lines, *told_better(outcome), closing(outcome, by)])
+
+
+def told_better(outcome: "Outcome") -> list[str]:
+    """The best result that was told, if it is better than those of the search."""
+    rows = outcome.table["val_accuracy"].reset_index()
+    best = rows.nlargest(1, "val_accuracy").to_dict(orient="records")[0]
+    if best["arm"] != "told":
+        return []
+    value, arch = best["val_accuracy"], best["arch"]
+    return [f"best told: {value:g}  {arch}; its weights are where it was trained."]
 
 
 def closing(outcome: "Outcome", by: str) -> str:

@@ -1,0 +1,170 @@
+"""Tell a search the results of trainings that were done elsewhere."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from foretell.calibration.results import counting, is_lower_better, refuse_units, results_table
+from foretell.checks import as_path
+from foretell.errors import ANY, ForetellError, RunStateError, complaint_of
+from foretell.runs.code import code_about
+from foretell.runs.config import read_config
+from foretell.runs.rowlog import canonical
+from foretell.runs.rows import ToldRow, TrainRow, add, rows_of
+from foretell.runs.space import space_of
+from foretell.runs.store import Store, read_rows
+from foretell.spaces import Space
+
+__all__ = ["Told", "tell"]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What `tell` did."""
+
+    names: tuple[str, ...]
+    """The networks with results that the search did not know."""
+    known: int
+    """How many results it knew already."""
+    left_out: int
+    """How many rows have no value, or are of an earlier epoch than the last."""
+
+
+def tell(run: str | os.PathLike[str], results: object, *, space: str | Space | None = None) -> Told:
+    """Add results of trainings that were done elsewhere to the folder of a search.
+
+    `results` is a table, or a CSV, JSON or Parquet file, with `name`, the text of an architecture,
+    and `value`, and with `seed` and `epoch` if there are several; or a dict of names and values. Of
+    several epochs the last counts, and of several seeds the mean. The values are in the unit and
+    the direction of the search: a loss if it was made with `lower_is_better`. A space of your own
+    must be given again, as an object or as `FILE.py:NAME`.
+
+    The next `foretell.search` in this folder, with the same or more trainings, learns from them and
+    does not train these networks. Results that are told again are not added twice.
+
+    Raises ForetellError for names that are not networks of the space, duplicates, and values that
+    are not numbers, of another unit or direction, or contradict what was told; RunStateError if the
+    folder is not that of a search, or if the search is running. Nothing is added then.
+    """
+    folder = as_path("run", run)
+    config = read_config(folder)
+    require_search(folder, config)
+    about = {"space": config["space"]["name"], "settings": config["space"]["settings"]}
+    built = space_of(about, space)
+    table, column = results_table(results)
+    counted = counting(table)
+    before = read_rows(folder)
+    refuse_other_direction(column, config["training"], folder)
+    found = told_rows(counted, built)
+    refuse_other_unit(counted["value"], config["training"], rows_of(TrainRow, before))
+    earlier = {canonical(row.key()): row.value for row in rows_of(ToldRow, before)}
+    new = [row for row in found if is_new(row, earlier)]
+    if new:
+        with Store.open(folder, config) as store:
+            for row in new:
+                add(store, row)
+    names = tuple(dict.fromkeys(row.arch for row in new))
+    return Told(names, len(found) - len(new), len(table) - len(counted))
+
+
+def require_search(folder: Path, config: Mapping[str, Any]) -> None:
+    """Raise RunStateError unless the folder is that of a search that can be told results."""
+    if config.get("job") != "search":
+        said = f"{folder} is a run of kind {config.get('job')!r}; give the folder of a search"
+        raise RunStateError(said, folder, "not a run")
+    if config.get("first_stage"):
+        raise ForetellError(
+            f"{folder} has the first stage {config['first_stage']}, from whose short trainings its "
+            "searcher learns; tell results to a search without --first-stage"
+        )
+
+
+def told_rows(table: pd.DataFrame, space: Space) -> list[ToldRow]:
+    """The rows to store. Raises ForetellError for unknown names and duplicates."""
+    rows: dict[str, ToldRow] = {}
+    columns = table["name"], whole(table, "seed"), whole(table, "epoch"), table["value"]
+    for name, seed, epoch, value in zip(*columns, strict=True):
+        network = space.name, space.settings(), parsed(space, str(name))
+        row = ToldRow(*network, seed, epoch, float(value), code_of(space))
+        if (key := canonical(row.key())) in rows:
+            raise ForetellError(
+                f"results has {name!r} twice; tell repeated trainings apart by a column seed"
+            )
+        rows[key] = row
+    return list(rows.values())
+
+
+def code_of(space: Space) -> dict[str, str]:
+    """The digest of the space's code, as row keys have it; empty if it is foretell's."""
+    return {f"space {space.name}": digest for digest in code_about(space).values()}
+
+
+def parsed(space: Space, name: str) -> str:
+    """The text of an architecture as the space writes it. Raises ForetellError if it is none."""
+    try:
+        return space.format(space.parse(name))
+    except ANY as error:
+        reason = str(error) if isinstance(error, ForetellError) else complaint_of(error)
+        raise ForetellError(
+            f"results has {name!r}, which is not a network of space {space.name}: {reason}"
+        ) from error
+
+
+def whole(table: pd.DataFrame, name: str) -> list[int | None]:
+    """The whole numbers of a column, None where there is none."""
+    if name not in table:
+        return [None] * len(table)
+    values = table[name].to_numpy()
+    odd = ~np.isnan(values) & (values != np.floor(values))
+    if odd.any():
+        raise ForetellError(
+            f"the column {name} of results has {values[odd][0]:g}; expected integers"
+        )
+    return [None if np.isnan(value) else int(value) for value in values]
+
+
+def refuse_other_direction(column: str, training: Mapping[str, Any], folder: Path) -> None:
+    """Raise ForetellError if the values go in another direction than those of the search."""
+    if is_lower_better(column) and not training.get("lower_is_better"):
+        raise ForetellError(
+            f"results has the column {column!r}, in which lower is probably better, but {folder} "
+            "maximises; give the values that the search maximises, or call the column value"
+        )
+    if "acc" in column.lower() and training.get("lower_is_better"):
+        raise ForetellError(
+            f"results has the column {column!r}, in which higher is probably better, but {folder} "
+            "minimises; give the values that the search minimises, or call the column value"
+        )
+
+
+def refuse_other_unit(
+    values: "pd.Series[float]", training: Mapping[str, Any], trained: list[TrainRow]
+) -> None:
+    """Raise ForetellError if the values are of another unit than those of the search."""
+    if training.get("lower_is_better"):
+        return
+    if "budget" in training:  # a training of the user's own
+        own = [row.trained.val_accuracy for row in trained]
+        refuse_units(pd.concat([pd.Series(own, dtype=float).dropna(), values]))
+    elif len(values) and not (values.between(0, 100).all() and values.max() > 1):
+        odd = values[~values.between(0, 100)]
+        raise ForetellError(
+            f"results has {(odd if len(odd) else values).iloc[0]:g}; the accuracies of this search "
+            "are percentages, so give those of the results in %"
+        )
+
+
+def is_new(row: ToldRow, earlier: Mapping[str, float]) -> bool:
+    """Whether a result is not known. Raises ForetellError if it contradicts what is known."""
+    known = earlier.get(canonical(row.key()))
+    if known is not None and known != row.value:
+        raise ForetellError(
+            f"results has {row.value:g} for {row.arch!r}, but {known:g} was told before; give "
+            "another training of it another number in a column seed"
+        )
+    return known is None

@@ -1,0 +1,67 @@
+"""Results that were told to a search: which, and when its searcher learns of them.
+
+What was trained before a result was told is told to the searcher before it, and what was trained
+afterwards, after it. The order of the rows says which was which, so a search that is continued asks
+the same questions again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from foretell.runs.code import current
+from foretell.runs.evaluate import Evaluator
+from foretell.runs.rowlog import canonical
+from foretell.runs.rows import ToldRow, TrainRow, rows_of
+from foretell.searchers import Question, Searcher
+from foretell.spaces import Arch
+
+__all__ = ["Told", "told_to"]
+
+
+@dataclass
+class Told:
+    """Results that were told one after another, without a training between them."""
+
+    before: frozenset[str]
+    """The keys of the trainings that had finished before."""
+    rows: list[ToldRow] = field(default_factory=list)
+    results: dict[Arch, float] = field(default_factory=dict)
+    """By architecture; higher is better."""
+
+    def pass_on(self, searcher: Searcher) -> None:
+        """Tell the searcher."""
+        for arch, value in self.results.items():
+            searcher.tell(Question(arch, "train"), value)
+
+
+def told_to(evaluator: Evaluator) -> list[Told]:
+    """The results that were told to a search, in their order."""
+    found: list[Told] = []
+    trained: set[str] = set()
+    for row in current(evaluator.store.rows())[0]:
+        trained.update(canonical(one.key()) for one in rows_of(TrainRow, [row]))
+        for told in rows_of(ToldRow, [row]):
+            if not found or len(found[-1].before) < len(trained):
+                found.append(Told(frozenset(trained)))
+            found[-1].rows.append(told)
+    so_far: list[ToldRow] = []
+    for one in found:
+        so_far += one.rows
+        new = {row.arch for row in one.rows}
+        one.results = values_of([row for row in so_far if row.arch in new], evaluator)
+    return found
+
+
+def values_of(rows: Sequence[ToldRow], evaluator: Evaluator) -> dict[Arch, float]:
+    """The value of each architecture: the mean over the seeds with the most epochs."""
+    space = evaluator.work.space
+    sign = -1.0 if evaluator.work.training.key().get("lower_is_better") else 1.0
+    by_arch: dict[str, list[ToldRow]] = {}
+    for row in rows:
+        by_arch.setdefault(row.arch, []).append(row)
+    found = {}
+    for arch, own in by_arch.items():
+        last = max(row.epoch or 0 for row in own)
+        values = [row.value for row in own if (row.epoch or 0) == last]
+        found[space.parse(arch)] = sign * sum(values) / len(values)
+    return found
