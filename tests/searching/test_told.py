@@ -12,6 +12,7 @@ from foretell import ForetellError, search, tell
 from foretell.runs.rows import PickRow, ToldRow, TrainRow, rows_of
 from foretell.runs.store import read_rows
 from foretell.searching.outcome import Outcome
+from foretell.searching.read import read_search
 from foretell.spaces import Choices
 from foretell.training.settings import TrainSettings
 
@@ -82,7 +83,7 @@ def test_a_larger_budget_goes_on_as_if_it_had_been_there_from_the_start(
     at_once = searched(tmp_path / "once", 9, searcher=searcher, compare=True)
     assert rows(tmp_path / "grown") == rows(tmp_path / "once")
     again = searched(tmp_path / "grown", 9, searcher=searcher, compare=True)
-    columns = ["synflow", "val_accuracy"]
+    columns = ["synflow", "value"]
     assert again.table[columns].equals(at_once.table[columns])
 
 
@@ -113,7 +114,7 @@ def test_what_was_told_is_not_trained_and_is_marked(searcher: str, tmp_path: Pat
     outcome = searched(run, 9, searcher=searcher)
     assert not set(names) & set(trained(run))
     assert len(outcome.table.loc["scored"]) == 9
-    assert outcome.table.loc["told", "val_accuracy"].to_dict() == dict.fromkeys(names, 91.5)
+    assert outcome.table.loc["told", "value"].to_dict() == dict.fromkeys(names, 91.5)
     assert outcome.table["synflow"].notna().all()
     before = (run / "rows.jsonl").read_bytes()
     assert tell(run, dict.fromkeys(names, 91.5), space=SPACE).known == 2
@@ -173,9 +174,9 @@ def test_the_mean_over_seeds_at_the_last_epoch_counts(tmp_path: Path) -> None:
     )
     told = tell(run, given, space=SPACE)
     assert told.left_out == 1
-    assert searched(run, 1).table.loc[("told", name), "val_accuracy"] == 82.0
+    assert searched(run, 1).table.loc[("told", name), "value"] == 82.0
     tell(run, given.tail(1).assign(seed=2, value=100.0), space=SPACE)
-    assert searched(run, 1).table.loc[("told", name), "val_accuracy"] == 88.0
+    assert searched(run, 1).table.loc[("told", name), "value"] == 88.0
 
 
 def test_results_of_losses_are_losses(tmp_path: Path) -> None:
@@ -188,8 +189,10 @@ def test_results_of_losses_are_losses(tmp_path: Path) -> None:
     with pytest.raises(ForetellError, match="'accuracy', in which higher is probably better"):
         tell(run, pd.DataFrame({"name": [name], "accuracy": [0.5]}), space=SPACE)
     tell(run, pd.DataFrame({"name": [name], "val_loss": [0.5]}), space=SPACE)
-    searched(run, 3, lower_is_better=True)
+    outcome = searched(run, 3, lower_is_better=True)
     assert name not in trained(run)
+    assert outcome.table.loc[("told", name), "value"] == 0.5
+    assert read_search(run).told["val_accuracy"].tolist() == [-0.5]
 
 
 @pytest.mark.parametrize(

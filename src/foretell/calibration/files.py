@@ -11,6 +11,7 @@ import pandas as pd
 from foretell.checks import as_path
 from foretell.errors import ForetellError, RunStateError, shown
 from foretell.names import extra
+from foretell.runs.code import current
 from foretell.runs.config import read_config
 from foretell.runs.rows import ScoreRow, rows_of
 from foretell.runs.store import read_rows
@@ -96,7 +97,7 @@ def run_scores(folder: Path) -> pd.DataFrame:
     Raises RunStateError if it is not a run, or has no scores yet.
     """
     read_config(folder)
-    rows = rows_of(ScoreRow, read_rows(folder))
+    rows = rows_of(ScoreRow, current(read_rows(folder))[0])
     if not rows:
         raise RunStateError(f"{folder} contains no scores yet", folder, "unfinished")
     flat = pd.DataFrame(

@@ -16,12 +16,14 @@ __all__ = [
     "cost",
     "curves_chart",
     "forest",
+    "foretold_chart",
     "front_chart",
     "graph_chart",
     "points_chart",
     "records",
     "scatter",
     "small_multiples",
+    "worth_chart",
 ]
 
 ON_PAPER = 1_000
@@ -356,6 +358,53 @@ def front_chart(frame: pd.DataFrame, across: str, up: str) -> Chart:
     known = frame[["arm", "arch", "front", across, up]].rename(columns={across: "x", up: "y"})
     circles = {"mark": points.pop("mark"), "encoding": points.pop("encoding")}
     return {**points, "data": {"values": records(known.dropna())}, "layer": [line, circles]}
+
+
+def worth_chart(table: pd.DataFrame) -> Chart:
+    """The correlation of each `score` and its interval, one below the other by `results`."""
+    columns = ["score", "results", "rho", "low", "high", "verdict"]
+    last = table[table["results"] == table["results"].max()]
+    order = last.sort_values("rho", ascending=False)["score"].tolist()
+    scale = {"domain": [-1, 1]}
+    across = {"type": "quantitative", "scale": scale, "title": "rank correlation with the result"}
+    counts = {"field": "results", "type": "ordinal"}
+    below = {"title": "results", "orient": "bottom"}
+    place = {
+        "y": {"field": "score", "type": "nominal", "sort": order, "title": None},
+        "yOffset": counts,
+        "color": {**counts, "scale": {"scheme": "blues", "extent": [0.45, 1]}, "legend": below},
+        "tooltip": [{"field": name} for name in columns],
+    }
+    return chart(
+        records(table[columns].round(3)),
+        height={"step": 12},
+        layer=[
+            {
+                "mark": {"type": "rule", "strokeWidth": 2},
+                "encoding": {**place, "x": {**across, "field": "low"}, "x2": {"field": "high"}},
+            },
+            {
+                "mark": {"type": "point", "filled": True, "size": 45, "opacity": 1},
+                "encoding": {**place, "x": {**across, "field": "rho"}},
+            },
+            {"data": {"values": [{}]}, "mark": {"type": "rule"}, "encoding": {"x": {"datum": 0}}},
+        ],
+    )
+
+
+def foretold_chart(frame: pd.DataFrame, title: str) -> Chart:
+    """The `value` of networks against the place that was `expected`, in % from the top."""
+    axis = {"type": "quantitative", "scale": {"zero": False}}
+    return chart(
+        records(frame.round(4)),
+        height=320,
+        mark={"type": "circle", "size": 70, "opacity": 0.8, "color": KINDS["proxy"]},
+        encoding={
+            "x": {**axis, "field": "expected", "title": "expected before, % from the top"},
+            "y": {**axis, "field": "value", "title": title},
+            "tooltip": [{"field": name} for name in ("arch", "expected", "value")],
+        },
+    )
 
 
 def graph_chart(labels: Sequence[str], edges: Sequence[tuple[int, int]]) -> Chart:

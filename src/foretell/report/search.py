@@ -11,7 +11,9 @@ import pandas as pd
 from foretell.errors import RunStateError
 from foretell.proxies import PROXIES
 from foretell.report.charts import curves_chart, front_chart, graph_chart, points_chart
+from foretell.report.decision import decision
 from foretell.report.page import Block, Code, Figure, Page, Prose, TableBlock
+from foretell.searching.measure import Measure
 from foretell.searching.pareto import hypervolume, undominated
 from foretell.searching.read import ARMS, Found
 from foretell.spaces import SPACES, graph_of, make_space
@@ -26,15 +28,16 @@ def search_page(found: Found) -> Page:
     if best.empty:
         said = f"no training in {found.folder} has finished yet; let `foretell search` run longer"
         raise RunStateError(said, found.folder, "unfinished")
-    by = config["by"]
+    by, measure = config["by"], found.measure
     curves = {ARMS[arm]: found.curve(arm) for arm in ARMS if (found.trained["arm"] == arm).any()}
     sections: list[tuple[str, list[Block]]] = [
-        ("Best networks", [TableBlock("best", "By validation accuracy", table(best))]),
-        ("Progress", how_soon(curves)),
+        ("Best networks", [TableBlock("best", f"By {measure.title}", table(found, best))]),
+        *([("What to train next", decided)] if (decided := decision(found)) else []),
+        ("Progress", how_soon(curves, measure)),
         ("Scores", [scores_figure(found, by)]),
         ("Accuracy against cost", trade_offs(found)),
         ("Architectures", architectures(found)),
-        ("Trained networks", [TableBlock("trained", "In order of training", table(found.trained))]),
+        ("Trained networks", networks(found)),
         ("Method", method(found)),
     ]
     return Page(
@@ -48,42 +51,58 @@ def summary(found: Found) -> str:
     curve = found.curve("scored")["best"]
     alone = helped["unscored"]
     text = (
-        f"After {len(curve)} trainings, the search with {found.config['by']} scores reached a "
-        f"validation accuracy of {helped['scored']:.2f} %"
+        f"After {len(curve)} trainings, the search with {found.config['by']} scores reached "
+        f"{found.measure.said(helped['scored'])}"
     )
+    if count := len(found.told):
+        best = found.measure.said(found.told["val_accuracy"].max())
+        text += f". It knew {count} result{'s' * (count > 1)} from elsewhere, the best being {best}"
     if pd.isna(alone):
         return f"{text}."
     reached = curve.index[curve >= alone]
     when = f"reached after {int(reached[0])}" if len(reached) else "did not reach"
     return (
-        f"{text}. Without scores it was {alone:.2f} %, which the search with scores {when}. A "
-        "single search is anecdotal evidence: repeat it with several seeds."
+        f"{text}. Without scores it was {found.measure.said(alone)}, which the search with scores "
+        f"{when}. A single search is anecdotal evidence: repeat it with several seeds."
     )
 
 
-def table(frame: pd.DataFrame) -> pd.DataFrame:
+def networks(found: Found) -> list[Block]:
+    """The networks that were trained, and those whose results were told."""
+    blocks: list[Block] = [
+        TableBlock("trained", "In order of training", table(found, found.trained))
+    ]
+    if len(found.told):
+        own = found.measure.shown(found.told).set_index("arch")
+        blocks.append(TableBlock("told", "Results from elsewhere that the search was told", own))
+    return blocks
+
+
+def table(found: Found, frame: pd.DataFrame) -> pd.DataFrame:
     """Accuracies first, the arms in words, test accuracies of the chosen networks alone."""
     shown = frame.assign(arm=frame["arm"].map(ARMS)).set_index("arm")
     chosen = frame.groupby("arm")["val_accuracy"].transform("max") == frame["val_accuracy"]
     shown["test_accuracy"] = shown["test_accuracy"].where(chosen.to_numpy())
-    first = ("number", "val_accuracy", "test_accuracy", "params")
+    shown = found.measure.shown(shown)
+    first = ("number", found.measure.name, "test_accuracy", "params")
     rest = [name for name in shown if name not in (*first, "arch", "spent")]
     return shown[[*(name for name in first if name in shown), *rest, "arch"]]
 
 
-def how_soon(curves: Mapping[str, pd.DataFrame]) -> list[Block]:
-    """The best accuracy so far against trainings and against seconds."""
+def how_soon(curves: Mapping[str, pd.DataFrame], measure: Measure) -> list[Block]:
+    """The best value so far against trainings and against seconds."""
     band = pd.concat(
         frame.reset_index().assign(strategy=arm, trainings=frame.index)
         for arm, frame in curves.items()
     )
-    band = band.assign(mean=band["best"], low=band["best"], high=band["best"])
-    axis = "best validation accuracy so far (%)"
+    best = measure.signed(band["best"])
+    band = band.assign(mean=best, low=best, high=best)
+    axis = f"best {measure.title} so far"
     by_number = curves_chart(band, "trainings", "networks trained", axis, steps=True)
     by_seconds = curves_chart(band, "spent", "seconds of training and scoring", axis, steps=True)
     return [
-        Figure("curves", "The best validation accuracy so far, by trained networks.", by_number),
-        Figure("seconds", "The best validation accuracy so far, by time.", by_seconds),
+        Figure("curves", f"The {axis}, by trained networks.", by_number),
+        Figure("seconds", f"The {axis}, by time.", by_seconds),
     ]
 
 
@@ -91,8 +110,9 @@ def scores_figure(found: Found, by: str) -> Block:
     """Score against accuracy of the trained networks."""
     frame = found.trained.assign(arm=found.trained["arm"].map(ARMS))
     better = "higher" if PROXIES[by].higher_is_better else "lower"
-    caption = f"{by} ({better} is better) of the trained networks against their accuracy."
-    return Figure("scores", caption, points_chart(frame, by, "val_accuracy"))
+    caption = f"{by} ({better} is better) of the trained networks against their results."
+    chart = points_chart(found.measure.shown(frame), by, found.measure.name)
+    return Figure("scores", caption, chart)
 
 
 def trade_offs(found: Found) -> list[Block]:
@@ -117,13 +137,14 @@ def trade_offs(found: Found) -> list[Block]:
             on_front[own] = undominated(scaled[own])
             if own.any():
                 shares.append(f"{hypervolume(scaled[own], (1.0, 1.0)):.2f} {label}")
-        shown = known.assign(arm=known["arm"].map(ARMS), front=on_front)
+        shown = found.measure.shown(known.assign(arm=known["arm"].map(ARMS), front=on_front))
         caption = (
-            f"Accuracy against {cost}; a line connects the networks of the Pareto front, which no "
-            f"other one beats in both. Hypervolume of the fronts: {', '.join(shares)}."
+            f"The {found.measure.title} against {cost}; a line connects the networks of the Pareto "
+            "front, which no other one beats in both. Hypervolume of the fronts: "
+            f"{', '.join(shares)}."
         )
         name = re.sub(r"[^A-Za-z0-9_]+", "-", cost)
-        blocks.append(Figure(f"cost-{name}", caption, front_chart(shown, cost, "val_accuracy")))
+        blocks.append(Figure(f"cost-{name}", caption, front_chart(shown, cost, found.measure.name)))
     return blocks
 
 
@@ -132,7 +153,8 @@ def architectures(found: Found) -> list[Block]:
     blocks: list[Block] = []
     about = found.config["space"]
     for row in found.best.to_dict("records"):
-        caption = f"{ARMS[row['arm']].capitalize()}: {row['arch']}, {row['val_accuracy']:.2f} %."
+        value = found.measure.said(row["val_accuracy"])
+        caption = f"{ARMS[row['arm']].capitalize()}: {row['arch']}, with {value}."
         if about["name"] not in SPACES:
             blocks.append(Prose(caption))
             continue
@@ -194,11 +216,13 @@ def command_of(config: Mapping[str, Any]) -> str:
             "train-batch-size": training["batch_size"],
         }
     else:  # a training of the user's own
-        own = {
-            name: training[name] for name in ("evaluate", "evaluate_command") if name in training
-        }
-        options |= {name.replace("_", "-"): value for name, value in own.items()}
+        if "evaluate_command" in training:
+            options["evaluate-command"] = training["evaluate_command"]
+        else:
+            options["evaluate"] = f"FILE.py:{training['evaluate']}"
         options["epochs"] = training["budget"]
+        if "evaluate_timeout" in config:
+            options["evaluate-timeout"] = f"{config['evaluate_timeout']:g}"
     if config.get("first_stage"):
         options["first-stage"] = config["first_stage"]
     for name in ("optimizer", "augmentation", "weight_decay", "patience", "precision"):
@@ -209,6 +233,8 @@ def command_of(config: Mapping[str, Any]) -> str:
     if config.get("limits"):
         options["limit"] = ",".join(f"{name}={most}" for name, most in config["limits"].items())
     given = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items()]
+    if training.get("lower_is_better"):
+        given.append("--lower-is-better")
     return "foretell search --run RUN \\\n  " + " \\\n  ".join(given)
 
 

@@ -127,13 +127,20 @@ def begin_anew(path: Path, record: Record, content: bytes) -> None:
 
 
 def has_grown(before: Mapping[str, Any], now: Mapping[str, Any], growing: Sequence[str]) -> bool:
-    """Whether the configurations differ, and only in that settings among `growing` are larger now.
+    """Whether the configurations differ, and only in that settings among `growing` are larger now,
+    or are given in one of them only.
 
     >>> has_grown({"seed": 0, "trainings": 6}, {"seed": 0, "trainings": 9}, ["trainings"])
     True
     """
-    larger = {name: now[name] for name in growing if now[name] > before.get(name, now[name])}
-    return bool(larger) and flat({**before, **larger}) == flat(now)
+    grown = [
+        name
+        for name in growing
+        if before.get(name) != now.get(name)
+        and (name not in before or name not in now or now[name] > before[name])
+    ]
+    same = [{k: v for k, v in one.items() if k not in grown} for one in (before, now)]
+    return bool(grown) and flat(same[0]) == flat(same[1])
 
 
 def require_equal(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -16,17 +16,19 @@ from foretell.runs.evaluate import Evaluator
 from foretell.runs.rows import ScoreRow, rows_of
 from foretell.searchers import Question
 from foretell.searching.chosen import load_chosen, save_chosen
+from foretell.searching.measure import Measure
 from foretell.searching.method import Method
 from foretell.searching.pareto import undominated
 from foretell.searching.told import Told
 from foretell.spaces import Arch, Space
 from foretell.training.train import Trained
 
-__all__ = ["MEASURED", "Outcome"]
+__all__ = ["MEASURED", "OWN", "Outcome"]
 
 SCORED, UNSCORED, TOLD = "scored", "unscored", "told"
 MEASURED = ("val_accuracy", "test_accuracy", "seconds", "why")
-"""The columns of its table beside scores and costs."""
+OWN = ("value", "seconds", "why")
+"""The columns of its table beside scores and costs, the latter for trainings of the user's own."""
 SHORT = 40
 
 
@@ -36,13 +38,16 @@ class Outcome:
 
     table: pd.DataFrame
     """One row per training, by arm and architecture: scores, accuracies in %, seconds and costs.
-    Only the best network of each arm has a `test_accuracy`. The arm `told` has the results that
+    Only the best network of each arm has a `test_accuracy`. A training of your own has a `value` as
+    it was returned in place of the accuracies. The arm `told` has the results that
     `foretell.tell` added."""
     chosen: nn.Module
     """The trained network of the scored arm with the best validation accuracy."""
     front: pd.DataFrame
     """The rows of the scored arm on the Pareto front of validation accuracy and the costs that
     the search minimised; without such costs, the row of the most accurate network."""
+    measure: Measure
+    """What the trainings measure."""
     scoring_seconds: float
     """The seconds that all scores took, summed over the workers."""
     short: dict[str, str]
@@ -81,11 +86,12 @@ def conclude(
     for arch, value in elsewhere.items():
         rows.append(row_of(TOLD, arch, Trained(value, math.nan, math.nan, (), None), False))
     save_chosen(best[SCORED], evaluator)
-    store = evaluator.store
-    table = pd.DataFrame(rows).set_index(["arm", "arch"])
+    store, training = evaluator.store, evaluator.work.training.key()
+    table, measure = pd.DataFrame(rows).set_index(["arm", "arch"]), Measure.of(training)
     return Outcome(
-        table=table,
-        front=front(table.loc[[SCORED]], method.against),
+        table=measure.shown(table),
+        front=measure.shown(front(table.loc[[SCORED]], method.against)),
+        measure=measure,
         chosen=load_chosen(store.folder, evaluator.work.space),
         scoring_seconds=scoring_seconds(evaluator),
         short={

@@ -12,8 +12,10 @@ from foretell.errors import RunStateError
 from foretell.runs.code import current
 from foretell.runs.config import read_config
 from foretell.runs.rowlog import Row
-from foretell.runs.rows import CostRow, PickRow, ScoreRow, TrainRow, rows_of, versions
+from foretell.runs.rows import CostRow, PickRow, ScoreRow, ToldRow, TrainRow, rows_of, versions
 from foretell.runs.store import read_rows
+from foretell.searching.measure import Measure
+from foretell.searching.told import told_values
 
 __all__ = ["Found", "read_search"]
 
@@ -30,10 +32,17 @@ class Found:
     """One row per training, in order: `arm`, `number`, `arch`, scores and costs by name,
     `val_accuracy`, `test_accuracy`, `seconds`, and `spent`, the seconds of training and scoring in
     this arm so far."""
+    told: pd.DataFrame
+    """One row per network whose result was told: `arch`, scores and `val_accuracy`."""
     seconds_a_score: float
     made_with: list[str]
     left_out: str = ""
     """Says how many rows of another version of the user's code are left out, if there are any."""
+
+    @property
+    def measure(self) -> Measure:
+        """What the trainings measure."""
+        return Measure.of(self.config["training"])
 
     @property
     def best(self) -> pd.DataFrame:
@@ -79,7 +88,12 @@ def read_search(run: str | os.PathLike[str]) -> Found:
     frame = pd.DataFrame(records)
     texts = ["arm", "arch"]
     frame = frame.astype({name: float for name in frame if name not in [*texts, "number"]})
-    return Found(Path(run), config, frame, each, versions(rows), left_out)
+    measure = Measure.of(config["training"])
+    results = told_values(rows_of(ToldRow, rows), measure)
+    told = pd.DataFrame(
+        [{"arch": arch, **scores.get(arch, {}), "val_accuracy": y} for arch, y in results.items()]
+    )
+    return Found(Path(run), config, frame, told, each, versions(rows), left_out)
 
 
 def scores_of(rows: Sequence[Row]) -> tuple[dict[str, dict[str, float]], float]:

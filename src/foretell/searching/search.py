@@ -45,7 +45,7 @@ from foretell.searching.outcome import SCORED, UNSCORED, Outcome, conclude
 from foretell.searching.stages import staged
 from foretell.searching.told import told_to
 from foretell.spaces import Arch, Space, Within, as_space, size
-from foretell.training.own import own_training
+from foretell.training.own import OwnTraining, own_training
 from foretell.training.settings import TrainSettings
 
 __all__ = ["search"]
@@ -208,12 +208,14 @@ class Job:
     @property
     def growing(self) -> tuple[str, ...]:
         """The settings with which a search goes on when they are larger than before."""
-        return () if self.first_stage else ("trainings",)
+        return ("evaluate_timeout", *(() if self.first_stage else ("trainings",)))
 
     def configuration(self) -> dict[str, Any]:
         """The configuration of the run folder; another configuration needs another folder."""
         work, splits = self.work, loaded(self.work.data)
-        staging = {"first_stage": self.first_stage} if self.first_stage else {}
+        staging: dict[str, Any] = {"first_stage": self.first_stage} if self.first_stage else {}
+        if isinstance(work.training, OwnTraining) and work.training.timeout is not None:
+            staging["evaluate_timeout"] = work.training.timeout
         return {
             "job": "search",
             "space": {"name": work.space.name, "settings": work.space.settings()},

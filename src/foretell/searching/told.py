@@ -13,9 +13,10 @@ from foretell.runs.evaluate import Evaluator
 from foretell.runs.rowlog import canonical
 from foretell.runs.rows import ToldRow, TrainRow, rows_of
 from foretell.searchers import Question, Searcher
+from foretell.searching.measure import Measure
 from foretell.spaces import Arch
 
-__all__ = ["Told", "told_to"]
+__all__ = ["Told", "told_to", "told_values"]
 
 
 @dataclass
@@ -45,17 +46,17 @@ def told_to(evaluator: Evaluator) -> list[Told]:
                 found.append(Told(frozenset(trained)))
             found[-1].rows.append(told)
     so_far: list[ToldRow] = []
+    space, measure = evaluator.work.space, Measure.of(evaluator.work.training.key())
     for one in found:
         so_far += one.rows
-        new = {row.arch for row in one.rows}
-        one.results = values_of([row for row in so_far if row.arch in new], evaluator)
+        values = told_values(so_far, measure)
+        one.results = {space.parse(row.arch): values[row.arch] for row in one.rows}
     return found
 
 
-def values_of(rows: Sequence[ToldRow], evaluator: Evaluator) -> dict[Arch, float]:
-    """The value of each architecture: the mean over the seeds with the most epochs."""
-    space = evaluator.work.space
-    sign = -1.0 if evaluator.work.training.key().get("lower_is_better") else 1.0
+def told_values(rows: Sequence[ToldRow], measure: Measure) -> dict[str, float]:
+    """The value of each architecture, higher is better: the mean over the seeds with the most
+    epochs."""
     by_arch: dict[str, list[ToldRow]] = {}
     for row in rows:
         by_arch.setdefault(row.arch, []).append(row)
@@ -63,5 +64,5 @@ def values_of(rows: Sequence[ToldRow], evaluator: Evaluator) -> dict[Arch, float
     for arch, own in by_arch.items():
         last = max(row.epoch or 0 for row in own)
         values = [row.value for row in own if (row.epoch or 0) == last]
-        found[space.parse(arch)] = sign * sum(values) / len(values)
+        found[arch] = (-1 if measure.lower_is_better else 1) * sum(values) / len(values)
     return found

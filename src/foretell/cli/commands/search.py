@@ -178,7 +178,7 @@ def search(
     from foretell.cli.progress import ShownProgress
     from foretell.cli.show import require_columns
     from foretell.engine.plan import DEFAULT, make_plan
-    from foretell.searching.outcome import MEASURED
+    from foretell.searching.outcome import MEASURED, OWN
     from foretell.searching.search import search
 
     limits = limit | {
@@ -190,7 +190,8 @@ def search(
         raise ForetellError(f"--max-{twice[0]} and --limit differ; give one of them")
     chosen = make_plan(DEFAULT if proxies is None else proxies)
     names = [proxy.name for proxy in chosen.proxies]
-    require_columns(form, [*names, *MEASURED, *against, *limits])
+    measured = OWN if counts["evaluate"] or counts["evaluate_command"] else MEASURED
+    require_columns(form, [*names, *measured, *against, *limits])
     context = click.get_current_context()
     compare = compare or not (is_given(context, "space") or is_given(context, "data"))
     totals = {"score": counts["pool"], "train": (1 + compare) * counts["trainings"]}
@@ -223,11 +224,12 @@ def print_outcome(outcome: "Outcome", by: str, against: tuple[str, ...], form: F
     if form.kind != "text":
         show(outcome.table, form)
         return
-    first = ["val_accuracy", "test_accuracy", by, "why", "params", "seconds"]
+    value = outcome.measure.name
+    first = [value, "test_accuracy", by, "why", "params", "seconds"]
     show(shortened(outcome.table, outcome), form, "Trained networks", first)
     if len(outcome.front) > 1:
-        title = f"Front: accuracy against {','.join(against) or 'params'}"
-        show(shortened(outcome.front, outcome), form, title, ["val_accuracy", *against, by])
+        title = f"Front: {value} against {','.join(against) or 'params'}"
+        show(shortened(outcome.front, outcome), form, title, [value, *against, by])
     say(verdict(outcome, by))
 
 
@@ -237,29 +239,30 @@ def shortened(table: "pd.DataFrame", outcome: "Outcome") -> "pd.DataFrame":
 
 
 def verdict(outcome: "Outcome", by: str) -> str:
-    """The results of the search in three lines."""
-    chosen = outcome.table[outcome.table["test_accuracy"].notna()].reset_index()
-    if chosen.empty:
-        own = outcome.table.drop("told", level="arm", errors="ignore")
-        (best,) = own.nlargest(1, "val_accuracy").reset_index().to_dict(orient="records")
-        lines = [f"best: {best['val_accuracy']:g}  {best['arch']}"]
-        return "\n".join([*lines, *told_better(outcome), closing(outcome, by)])
-    lines = [
-        f"best {row['arm']}: {row['val_accuracy']:.2f} % on validation images, "
-        f"{row['test_accuracy']:.2f} % on test images  {row['arch']}"
-        for row in chosen.to_dict(orient="records")
-    ]
-    return "\n".join([*lines, *told_better(outcome), closing(outcome, by)])
+    """The results of the search in a few lines."""
+    rows = outcome.table.reset_index().to_dict(orient="records")
+    if outcome.measure.own:
+        best = best_of([row for row in rows if row["arm"] != "told"], outcome)
+        lines = [f"best: {best['value']:g}  {best['arch']}"]
+    else:
+        lines = [
+            f"best {row['arm']}: {row['val_accuracy']:.2f} % on validation images, "
+            f"{row['test_accuracy']:.2f} % on test images  {row['arch']}"
+            for row in rows
+            if row["test_accuracy"] is not None
+        ]
+    best = best_of(rows, outcome)
+    if best["arm"] == "told":
+        value = best[outcome.measure.name]
+        lines.append(f"best told: {value:g}  {best['arch']}; its weights are where it was trained.")
+    return "\n".join([*lines, closing(outcome, by)])
 
 
-def told_better(outcome: "Outcome") -> list[str]:
-    """The best result that was told, if it is better than those of the search."""
-    rows = outcome.table["val_accuracy"].reset_index()
-    best = rows.nlargest(1, "val_accuracy").to_dict(orient="records")[0]
-    if best["arm"] != "told":
-        return []
-    value, arch = best["val_accuracy"], best["arch"]
-    return [f"best told: {value:g}  {arch}; its weights are where it was trained."]
+def best_of(rows: "list[dict[Any, Any]]", outcome: "Outcome") -> "dict[Any, Any]":
+    """The row with the best value."""
+    name, lower = outcome.measure.name, outcome.measure.lower_is_better
+    known = [row for row in rows if row[name] == row[name]]  # nan is not equal to itself
+    return min(known, key=lambda row: row[name] if lower else -row[name])
 
 
 def closing(outcome: "Outcome", by: str) -> str:

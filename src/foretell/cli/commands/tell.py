@@ -31,11 +31,11 @@ def tell(run: str, results: str, space: str | None) -> None:
     from foretell.calibration.tell import tell
 
     told = tell(run, results, space=space)
-    said = [f"{run} knows the results of {len(told.names)} more networks."]
+    said = [f"Networks in {run} whose results are new: {len(told.names)}."]
     if told.known:
-        said.append(f"It knew {told.known} results already.")
+        said.append(f"Results that it knew already: {told.known}.")
     if told.left_out:
-        said.append(f"{told.left_out} rows are left out: without a value, or of an earlier epoch.")
+        said.append(f"Left out, without a value or of an earlier epoch: {told.left_out}.")
     if told.names:
         said.append("The search goes on from there; if it has ended, give it more --trainings.")
     say(click.wrap_text(" ".join(said), 80))

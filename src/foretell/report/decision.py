@@ -1,0 +1,144 @@
+"""The section of a search's page that says what to train next, and what the scores are worth."""
+
+import itertools
+import math
+from collections.abc import Mapping
+
+import pandas as pd
+
+from foretell.calibration.calibrate import Calibration, calibrate
+from foretell.calibration.files import run_scores
+from foretell.report.charts import foretold_chart, worth_chart
+from foretell.report.page import Block, Figure, Prose, TableBlock
+from foretell.searching.read import Found
+from foretell.statistics.posterior import FEWEST
+
+__all__ = ["decision"]
+
+GROWTH = 1.5
+"""From one number of results to the next at which the scores are judged."""
+SHOWN = 3
+"""The most numbers of results in the figure."""
+SHARE = 0.10
+
+
+def decision(found: Found) -> list[Block]:
+    """What to train next, what it is expected to buy, and what each score is worth."""
+    scores = run_scores(found.folder)
+    pool = scores.drop(columns=[name for name in scores if scores[name].isna().all()])
+    results = {name: y for name, y in results_of(found).items() if name in set(pool["name"])}
+    if len(pool) < FEWEST or pool.shape[1] < 2:
+        return []
+    judged = {count: judge(pool, results, count) for count in counts_of(len(results))}
+    last = judged[len(results)]
+    blocks: list[Block] = [Prose(" ".join(last.statement))]
+    if last.next:
+        best = proposed(last)
+        blocks.append(TableBlock("next", caption_of(last), next_table(last, best, pool)))
+        blocks.append(Prose(expected_of(last, best)))
+    return [*blocks, *figures(found, judged, results)]
+
+
+def proposed(judged: Calibration) -> list[str]:
+    """The networks to train next: those of which the best results are expected, or a spread while
+    nothing is known."""
+    if judged.trained < FEWEST:
+        return list(judged.next)
+    return list(map(str, judged.candidates.index[: len(judged.next)]))
+
+
+def results_of(found: Found) -> dict[str, float]:
+    """The value of each network that was trained, or whose result was told; higher is better."""
+    rows = pd.concat([found.trained, found.told], ignore_index=True)
+    known = rows.dropna(subset="val_accuracy").drop_duplicates("arch")
+    return dict(zip(known["arch"], known["val_accuracy"], strict=True))
+
+
+def judge(pool: pd.DataFrame, results: Mapping[str, float], count: int) -> Calibration:
+    """What the first results say. They are of one search, so their unit is not checked, as for
+    losses."""
+    first = dict(list(results.items())[:count])
+    return calibrate(pool, {name: -y for name, y in first.items()}, lower_is_better=True)
+
+
+def counts_of(last: int) -> list[int]:
+    """The numbers of results after which the scores are judged.
+
+    >>> counts_of(20), counts_of(3)
+    ([5, 8, 12, 18, 20], [3])
+    """
+    counts, count = [], FEWEST
+    while count < last:
+        counts.append(count)
+        count = math.ceil(GROWTH * count)
+    return [*counts, last]
+
+
+def expected_of(judged: Calibration, best: list[str]) -> str:
+    """What the proposed networks are expected to buy, and what else to train."""
+    text = ""
+    sure = judged.candidates["p_top_10"].reindex(best)
+    if not sure.isna().any():
+        text = (
+            f"Of these {len(best)}, {sure.sum():.1f} are expected among the best 10 % of all that "
+            f"were scored; of {len(best)} drawn at random, {SHARE * len(best):.1f}. "
+        )
+    elif judged.trained >= FEWEST:
+        text = "How probable it is that they are among the best cannot be said yet. "
+    if others := [name for name in judged.next if name not in best]:
+        text += f"To learn what the scores are worth here, train {', '.join(others)}, too."
+    return text
+
+
+def caption_of(judged: Calibration) -> str:
+    """What the table of proposed networks shows."""
+    if judged.trained < FEWEST:
+        return "Train these next: they are spread over the pool, so that they show what scores say."
+    text = "Train these next. The rank is that in the whole pool by the expected result"
+    if judged.candidates["p_top_10"].isna().all():
+        return f"{text}."
+    return f"{text}; p_top_10 is the probability to be among its best 10 %, at most 0.5."
+
+
+def next_table(judged: Calibration, best: list[str], pool: pd.DataFrame) -> pd.DataFrame:
+    """The proposed networks with what is expected of them, and their scores."""
+    own = judged.candidates.reindex(best).dropna(axis="columns", how="all")
+    return own.join(pool.set_index("name")).rename_axis("architecture")
+
+
+def figures(
+    found: Found, judged: Mapping[int, Calibration], results: Mapping[str, float]
+) -> list[Block]:
+    """What each score is worth after some results, and how well results were foretold."""
+    blocks: list[Block] = []
+    sure = {count: one for count, one in judged.items() if one.scores["low"].notna().any()}
+    if sure:
+        counts = list(sure)
+        shown = dict.fromkeys([counts[0], counts[len(counts) // 2], counts[-1]])
+        rows = pd.concat(one.scores.assign(results=n) for n, one in sure.items() if n in shown)
+        caption = (
+            "Rank correlation of each score with the result, and its 95 % interval, after so many "
+            "results. Above 0.3, a score helps; an interval across 0 is no evidence."
+        )
+        blocks.append(Figure("worth", caption, worth_chart(rows.reset_index())))
+    points = foretold(judged, results)
+    if len(points) >= FEWEST:
+        points["value"] = found.measure.signed(points["value"])
+        caption = (
+            "The place that was expected of a network in the pool before it was trained, in % from "
+            f"the top, and its {found.measure.title}."
+        )
+        blocks.append(Figure("foretold", caption, foretold_chart(points, found.measure.title)))
+    return blocks
+
+
+def foretold(judged: Mapping[int, Calibration], results: Mapping[str, float]) -> pd.DataFrame:
+    """What was expected of each network before it was trained, and its result."""
+    counts, names, rows = list(judged), list(results), []
+    for count, following in itertools.pairwise(counts):
+        places = judged[count].candidates["rank"]
+        whole = count + len(places)
+        for name in names[count:following]:
+            place = 100 * float(places.loc[name]) / whole
+            rows.append({"arch": name, "expected": place, "value": results[name]})
+    return pd.DataFrame(rows)
