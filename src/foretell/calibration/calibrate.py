@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from foretell.calibration.candidates import candidates
+from foretell.calibration.early import early_results
 from foretell.calibration.files import as_frame, names_of, run_scores
 from foretell.calibration.first import spread_over
 from foretell.calibration.results import Results, read_results
@@ -73,8 +74,9 @@ def calibrate(
       foretell's, higher must be better.
     - `results` are the trainings: a table, or a CSV, JSON or Parquet file, with `name` and `value`,
       and `seed` and `epoch` if there are several; or a dict of names and values. Repeats of a
-      network are averaged, and of several epochs the last counts. Without results, what is said is
-      known from other spaces.
+      network are averaged, and of several epochs the last counts. Networks without a result of the
+      last epoch are candidates, and placed by what they had reached. Without results, what is said
+      is known from other spaces.
     - `lower_is_better` is for losses and errors.
     - `next` is how many candidates to propose for training: candidates spread over the ensemble,
       size and the disagreement of scores until five are trained, then those of which the best
@@ -91,7 +93,8 @@ def calibrate(
 
     The rows of `candidates` are those without a result: `rank` in the whole pool by the expected
     result, and `p_top_10`, the probability to be among the best 10 % of the pool, if the ensemble
-    helps here; 0.5 stands for 0.5 or more. docs/decisions.md shows how well it holds.
+    helps here; 0.5 stands for 0.5 or more. docs/decisions.md shows how well it holds. `epoch`, if
+    some networks were not trained to the end, is how far they were; they have no probability.
 
     Raises ForetellError for results of names that are not candidates, of mixed units or without a
     direction, and for tables without scores.
@@ -117,9 +120,10 @@ def calibrate(
     table = table_of(pool, ranks, places, floats(found.values), by)
     leader = leading(table)
     helps = bool(table["verdict"].loc[ENSEMBLE] == HELPS)
-    left = candidates(ranks, ENSEMBLE, places, floats(found.values), by, helps)
+    early = early_results(found.early, found.values, pool.index)
+    left = candidates(ranks, ENSEMBLE, places, floats(found.values), by, helps, early)
     proposed = proposals(ranks, places, by, count, leader, left)
-    said = in_words(table, found, by, len(pool), leader)
+    said = in_words(table, found, by, len(pool), leader, early)
     return Calibration(table, left, proposed, said, len(found.values), weights)
 
 

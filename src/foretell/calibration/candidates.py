@@ -7,6 +7,7 @@ benchmarks. `bench/candidates.py` measures the correction, leave-one-space-out.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -17,6 +18,7 @@ import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import expit, logit, ndtr, ndtri
 
+from foretell.calibration.early import Early, informed
 from foretell.searchers.guided import TRUST
 from foretell.searchers.process import Process, fitted_kernel, noise_of, usual_kernel
 from foretell.statistics.posterior import FEWEST
@@ -95,20 +97,33 @@ def corrected(probability: Floats, intercept: float, slope: float) -> Floats:
 
 
 def candidates(
-    ranks: pd.DataFrame, leader: str, places: Groups, truth: Floats, by: Weighted, helps: bool
+    ranks: pd.DataFrame,
+    leader: str,
+    places: Groups,
+    truth: Floats,
+    by: Weighted,
+    helps: bool,
+    early: Sequence[Early] = (),
 ) -> pd.DataFrame:
     """The untrained candidates in the order of their expected results, with `COLUMNS`.
 
-    Only if the ensemble helps here are there probabilities, since they did not hold otherwise; they
-    are nan then. There are no intervals of the rank: with few scores, they were too narrow.
+    Those with an `early` result have a place by it, its `epoch`, and no probability. Only if the
+    ensemble helps here are there probabilities, since they did not hold otherwise; they are nan
+    then. There are no intervals of the rank: with few scores, they were too narrow.
     """
     found = expected(ranks, leader, places, truth, by.weights)
     table = pd.DataFrame(index=ranks.index.rename("candidate"))
-    table["rank"] = pd.Series(-found.mean, ranks.index).round(9).rank(method="min").to_numpy()
+    mean = found.mean
+    for one in early:
+        mean = informed(mean, found.error, one)
+    table["rank"] = pd.Series(-mean, ranks.index).round(9).rank(method="min").to_numpy()
     for name, share in SHARES.items():
         table[name] = corrected(found.above(share), *corrections()[name])
     if not helps or len(places) < FEWEST or not by.covered:
         table[list(COLUMNS[1:])] = np.nan
+    for one in early:
+        table.loc[ranks.index[one.ended], list(COLUMNS[1:])] = np.nan
+        table.loc[ranks.index[one.ended], "epoch"] = one.epoch
     left = table.drop(index=ranks.index[places])
     return left.sort_values("rank", kind="stable").astype({"rank": int})
 

@@ -1,6 +1,7 @@
 """The results of trainings: one value for each network, and the noise between repeats."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -30,14 +31,17 @@ class Results:
     noise: float
     """The standard deviation between repeats of a network; nan without repeats."""
     left_out: int
-    """How many rows have no value, or are of an earlier epoch than the last."""
+    """How many rows have no value, or are of an earlier epoch without need."""
+    early: "Mapping[int, pd.Series[float]]" = field(default_factory=dict)
+    """By epoch before the last at which some networks ended: the values there by name."""
 
 
 def read_results(given: object, candidates: "pd.Index[str]", lower_is_better: bool) -> Results:
     """The results as a table of `name` and `value`, with `seed` and `epoch` if it has them.
 
     The value is in the column `value`, or in the only other column with numbers. Several rows of a
-    name are repeats, of which the mean counts; of several epochs, the last one counts.
+    name are repeats, of which the mean counts; of several epochs, the last one counts, and those
+    at which other networks ended are kept apart.
 
     Raises ForetellError for names that are not among the candidates, for values that are not
     numbers or of mixed units, and if the direction of a loss is not said.
@@ -52,7 +56,22 @@ def read_results(given: object, candidates: "pd.Index[str]", lower_is_better: bo
     means = groups.mean() * (-1.0 if lower_is_better else 1.0)
     free = len(known) - len(means)
     noise = float(np.sqrt(groups.var(ddof=0).mul(groups.size()).sum() / free)) if free else np.nan
-    return Results(means, noise, len(table) - len(known))
+    early = early_values(table, set(known["name"]))
+    used = len(known) + sum(map(len, early.values()))
+    means_early = {
+        epoch: rows.groupby("name")["value"].mean() * (-1.0 if lower_is_better else 1.0)
+        for epoch, rows in early.items()
+    }
+    return Results(means, noise, len(table) - used, means_early)
+
+
+def early_values(table: pd.DataFrame, full: set[str]) -> dict[int, pd.DataFrame]:
+    """The rows at each epoch at which a network ended that is not among the `full` ones."""
+    if "epoch" not in table:
+        return {}
+    known = table[np.isfinite(table["value"]) & np.isfinite(table["epoch"])]
+    ends = known[~known["name"].isin(full)].groupby("name")["epoch"].max()
+    return {int(epoch): known[known["epoch"] == epoch] for epoch in sorted(set(ends))}
 
 
 def results_table(given: object) -> tuple[pd.DataFrame, str]:

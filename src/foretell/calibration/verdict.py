@@ -1,9 +1,11 @@
 """What was found, in words."""
 
 import math
+from collections.abc import Sequence
 
 import pandas as pd
 
+from foretell.calibration.early import Early
 from foretell.calibration.results import Results
 from foretell.statistics.posterior import FEWEST, Measured, Posterior
 from foretell.statistics.representative import Weighted
@@ -44,7 +46,12 @@ def verdict(found: Posterior, interval: tuple[float, float], seen: Measured, by:
 
 
 def in_words(
-    table: pd.DataFrame, found: Results, by: Weighted, pool: int, leader: str
+    table: pd.DataFrame,
+    found: Results,
+    by: Weighted,
+    pool: int,
+    leader: str,
+    early: Sequence[Early] = (),
 ) -> tuple[str, ...]:
     """What to do, and why, in sentences."""
     k = len(found.values)
@@ -53,6 +60,7 @@ def in_words(
         said.append(
             f"{found.left_out} results are left out: without a value, or of an earlier epoch."
         )
+    said += map(so_far, early)
     if not math.isnan(found.noise):
         said.append(f"Repeats of one network differ by {found.noise:.3g} (standard deviation).")
     if k < FEWEST:
@@ -73,6 +81,17 @@ def in_words(
             f"they say as much as {by.count:.1f} networks drawn at random."
         )
     return (*said, worth(table, leader))
+
+
+def so_far(early: Early) -> str:
+    """What the results at an epoch before the last are used for."""
+    count = len(early.ended)
+    known = f"{early.pairs} networks that have both, and from " if early.pairs else ""
+    return (
+        f"{count} network{'s' * (count > 1)} ended at epoch {early.epoch}, where results rank "
+        f"those of the last epoch with ρ = {early.r:.2f} (from {known}published curves). They "
+        "change the order of the candidates, and no interval or probability."
+    )
 
 
 def worth(table: pd.DataFrame, leader: str) -> str:
