@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from foretell.batch import Batch, tensors
 from foretell.engine.failures import ModelFailed
+from foretell.engine.faster.shapes import KnownShapes
 from foretell.engine.isolate import call
 from foretell.engine.observers.dataflow import Dataflow, Used
 from foretell.engine.observers.layer_outputs import differentiable_recurrence
@@ -26,12 +27,15 @@ T = TypeVar("T")
 def count_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
     """The counts in `wanted`, computed from shapes alone if the model runs without values."""
     with timed(seconds, "count", subject.device):
-        found: Found = {}
-        if "forward_flops" in wanted:
-            found["forward_flops"] = in_some_way(subject, flops_of)
-        if wanted & FROM_USE:
-            found |= of_use(subject, in_some_way(subject, used_by))
-        return found
+        if not wanted & FROM_USE:
+            return {"forward_flops": in_some_way(subject, flops_of)}
+        try:
+            flops, used = in_some_way(subject, flops_and_use_of)
+        except ModelFailed as error:
+            flops = in_some_way(subject, flops_of)  # fails too if the model does not run at all
+            why = f"the operations of the model cannot be followed ({error.complaint})"
+            return {"forward_flops": flops} | dict.fromkeys(FROM_USE, Unavailable(why))
+        return {"forward_flops": flops} | of_use(subject, used)
 
 
 FROM_USE = {"used_parameters", "used_flops", "longest_path"}
@@ -77,26 +81,32 @@ def flops_of(subject: Subject, batch: Batch, replacements: dict[str, Tensor]) ->
     return int(counter.get_total_flops()) // len(batch)
 
 
-def used_by(subject: Subject, batch: Batch, replacements: dict[str, Tensor]) -> Used | None:
-    """What the outputs depend on; None if they cannot be read."""
+def flops_and_use_of(
+    subject: Subject, batch: Batch, replacements: dict[str, Tensor]
+) -> tuple[int, Used | None]:
+    """FLOPs per sample, and what the outputs depend on; None if they cannot be read."""
     counter = FlopCounterMode(display=False, custom_mapping=MORE)  # decomposes what it knows not
     parameters = dict(subject.model.named_parameters()) | replacements
     names = [name for name, _ in subject.model.named_parameters()]
     flow = Dataflow(
         {name: parameters[name] for name in names}, tensors(batch.inputs), counter.flop_registry
     )
-    with flow:
-        outputs = tensors(run(subject, batch, replacements, counter))
+    outputs = tensors(run(subject, batch, replacements, counter, flow))
+    flops = int(counter.get_total_flops()) // len(batch)
     if not outputs:
-        return None
+        return flops, None
     used = flow.used_by(outputs)
-    return replace(used, flops=used.flops // len(batch))
+    return flops, replace(used, flops=used.flops // len(batch))
 
 
 def run(
-    subject: Subject, batch: Batch, replacements: dict[str, Tensor], counter: FlopCounterMode
+    subject: Subject,
+    batch: Batch,
+    replacements: dict[str, Tensor],
+    counter: FlopCounterMode,
+    flow: Dataflow | None = None,
 ) -> Any:
-    """The outputs of one forward pass under a counter.
+    """The outputs of one forward pass under a counter, and with its operations followed.
 
     Gradients are enabled, since some models differentiate in their forward pass.
     """
@@ -105,6 +115,8 @@ def run(
         torch.enable_grad(),
         sdpa_kernel(SDPBackend.MATH),
         differentiable_recurrence(),  # runs as single products, which are counted
+        KnownShapes() if subject.faster else nullcontext(),
+        flow or nullcontext(),
         counter,
     ):
         return call(subject.model, replacements, batch)
