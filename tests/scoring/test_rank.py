@@ -6,7 +6,10 @@ import torch
 from torch import nn
 
 from foretell import ForetellError, rank, score, vote
+from foretell.engine.plan import DEFAULT
 from foretell.proxies import PAPER, PROXIES
+from foretell.rankings import RANKINGS, places, scores_of
+from foretell.rankings.sizes import SIZES
 from foretell.scoring.rank import row_of
 
 
@@ -30,8 +33,8 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
 def test_rows_hold_what_score_gives(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
     """This holds in any order, and for models that are built before or during the ranking."""
     widths = (2, 5, 3)
-    table = rank({f"w{w}": net(w) for w in widths}, batch)
-    later = rank({f"w{w}": (lambda w=w: net(w)) for w in reversed(widths)}, batch)
+    table = rank({f"w{w}": net(w) for w in widths}, batch, DEFAULT)
+    later = rank({f"w{w}": (lambda w=w: net(w)) for w in reversed(widths)}, batch, DEFAULT)
     pd.testing.assert_frame_equal(
         table.drop(columns="seconds").sort_index(), later.drop(columns="seconds").sort_index()
     )
@@ -41,6 +44,17 @@ def test_rows_hold_what_score_gives(batch: tuple[torch.Tensor, torch.Tensor]) ->
             assert table.loc[f"w{width}", name] == one.value
     assert (table["rank"] == vote(table)).all()
     assert table["rank"].is_monotonic_increasing
+
+
+def test_the_default_is_anchored_with_the_sizes(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+    models = [net(w) for w in (2, 5, 3)]
+    table = rank(models, batch)
+    members = scores_of(RANKINGS["anchored"])
+    assert list(table)[: len({*members, *SIZES})] == list(dict.fromkeys((*members, *SIZES)))
+    assert table["rank"].equals(places(RANKINGS["anchored"], table))
+    fewer = rank(models, batch, [name for name in members if name != "nwot"])
+    assert "anchored" not in fewer
+    assert fewer["rank"].tolist() == [1, 2, 3]
 
 
 @pytest.mark.parametrize("by", [*PAPER, "params"])

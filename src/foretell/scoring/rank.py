@@ -10,7 +10,7 @@ from torch import nn
 
 from foretell.checks import as_choice
 from foretell.engine.failures import ANY, LossFailed, complaint_of
-from foretell.engine.plan import DEFAULT, Request, make_plan
+from foretell.engine.plan import Request, make_plan
 from foretell.errors import ForetellError, shown
 from foretell.progress import ProgressCallback, Tally
 from foretell.proxies import PROXIES
@@ -38,8 +38,8 @@ __all__ = ["Models", "rank"]
 
 Models = Mapping[str, Model] | Iterable[Model]
 
-USUAL = tuple(dict.fromkeys((*DEFAULT, *SIZES)))
-"""The proxies of a ranking: scores, and the sizes that they must outrank."""
+USUAL = ("anchored", "vote")
+"""The rankings that are used if none is given: the first whose scores are all among the proxies."""
 
 
 def rank(
@@ -61,13 +61,12 @@ def rank(
       of a sequence are numbered.
     - `batches` is one batch or a list of them for all models, or a function that takes the name of
       a model and returns its batches, such as the same images in the size that it requires.
-    - `proxies` are by default the paper's six, what `by` needs, and the sizes that every score must
-      outrank: params, flops, both without what no output depends on (params_used, flops_used),
-      layers and depth.
+    - `proxies` are by default what `by` needs, and the sizes that every score must outrank: params,
+      flops, both without what no output depends on (params_used, flops_used), layers and depth.
     - `by` names a proxy to rank by, or a ranking: "vote", or "log_rank:snip,flops" with any
-      scores, or "log_rank" for all the proxies. The default is "vote" if its three voters are
-      among the proxies, and otherwise the first proxy. A ranking depends on all the models: one
-      more model can change the order of the others.
+      scores, or "log_rank" for all the proxies. The default is "anchored", or if the proxies lack
+      one of its scores, "vote", or if they lack one of its scores too, the first proxy. A ranking
+      depends on all the models: one more model can change the order of the others.
     - `at_equal` names one of these sizes. Models are then ranked among those of about equal size
       only: `stratum` numbers up to ten groups by size, from 1, the smallest, and `rank`, `wins` and
       `agreement` are within them. Models whose size is undefined form the last group.
@@ -134,24 +133,25 @@ def batches_for(name: str, batches: Callable[[str], Batches]) -> Batches:
 
 
 def request_for(by: str | None) -> tuple[str, ...]:
-    """The default proxies, and those that ranking by this name requires.
+    """The default proxies of a ranking by this name: the scores that it requires, and the sizes.
 
-    >>> request_for("log_rank:zen,flops")[-2:]
-    ('depth', 'zen')
+    >>> request_for("log_rank:zen,flops")[:3]
+    ('zen', 'flops', 'params')
     """
-    if not isinstance(by, str) or by == FAMILY:
-        return USUAL
-    needed = scores_of(find_ranking(by, ())) if is_ranking(by) else (by,)
-    return tuple(dict.fromkeys((*USUAL, *needed)))
+    name = by if isinstance(by, str) and by != FAMILY else USUAL[0]
+    needed = scores_of(find_ranking(name, ())) if is_ranking(name) else (name,)
+    return tuple(dict.fromkeys((*needed, *SIZES)))
 
 
 def chosen_by(by: str | None, names: Sequence[str]) -> Ranking | str:
-    """The ranking or the column to rank by; by default the vote if it exists, or the first proxy.
+    """The ranking or the column to rank by; by default the first of the usual ones, if there is
+    one, or the first proxy.
 
     Raises ForetellError for a name that is neither, and if a ranking lacks one of its scores.
     """
     if by is None:
-        by = "vote" if set(VOTERS) <= set(names) else names[0]
+        usual = (name for name in USUAL if set(scores_of(RANKINGS[name])) <= set(names))
+        by = next(usual, names[0])
     if isinstance(by, str) and by in names:
         return by
     if not isinstance(by, str) or not is_ranking(by):

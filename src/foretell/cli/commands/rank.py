@@ -35,7 +35,7 @@ foretell rank @candidates.txt --proxies synflow,jacob_cov,snip --csv"""
 @option(
     "--by",
     metavar="NAME",
-    show_default="vote if its three voters are among the proxies, otherwise the first proxy",
+    show_default="anchored, or if the proxies lack one of its scores, vote or the first proxy",
     help="The proxy to rank by, or a ranking from `foretell list rankings`, such as vote or "
     "log_rank:snip,flops. With a ranking, one more model can change the order of the others.",
 )
@@ -46,7 +46,7 @@ foretell rank @candidates.txt --proxies synflow,jacob_cov,snip --csv"""
 )
 @input_options
 @repeat_options
-@proxies_option("the paper's six, what --by needs, and sizes: params, flops, depth and others")
+@proxies_option("what --by needs, and sizes: params, flops, depth and others")
 @scoring_options()
 @form_options
 def rank(
@@ -88,7 +88,8 @@ def rank(
         raise ForetellError(
             f"no model could be scored; the reason for the first is: {table['why'].iloc[0]}"
         )
-    first = ["stratum", "rank", (by or "wins").partition(":")[0], "agreement", "why", *SIZES]
+    points = (by.partition(":")[0],) if by else ("anchored", "wins")
+    first = ["stratum", "rank", *points, "agreement", "why", *SIZES]
     alike = {} if at_equal else like_sizes(table)
     show(table, form, f"Ranked on {given.data}", first, {"like_sizes": alike})
     if form.kind == "text" and alike:
