@@ -21,6 +21,7 @@ from foretell.report.page import Block, Code, Figure, Page, Prose, TableBlock
 from foretell.statistics.correlations import why_undefined
 from foretell.statistics.intervals import with_interval
 from foretell.studies.judging import EARLY
+from foretell.studies.members import members_table
 from foretell.studies.published import SOURCES
 from foretell.studies.read import Rows
 from foretell.studies.table import STATISTICS, rankings_of
@@ -98,6 +99,17 @@ def blocks_of(rows: Rows, truth: str, table: pd.DataFrame) -> list[Block]:
             small_multiples(scores, truth, unit),
         ),
     ]
+    members = members_table(
+        rows.runs[0],
+        rows.table.frame[truth],
+        more_is_better=truth not in rows.table.lower_is_better,
+    )
+    if len(members):
+        caption = (
+            "The ρ of each ranking, without each of its members, and what the member adds: the "
+            "difference, whose interval is not known."
+        )
+        blocks.append(TableBlock(f"members-{truth}", caption, members))
     for price, title, caption in (
         ("seconds", "seconds per network, as measured", "the seconds that one network takes"),
         ("minibatches", "minibatches per network", "the minibatches that one network processes"),
