@@ -140,7 +140,13 @@ def as_path(name: str, value: object) -> Path:
     path = os.fspath(value) if isinstance(value, str | os.PathLike) else None
     if not isinstance(path, str) or not path or "\0" in path:
         raise wrong(name, value, "a path")
+    if max(map(len, map(os.fsencode, Path(path).parts)), default=0) > LONGEST:
+        raise wrong(name, value, f"a path whose names have at most {LONGEST} bytes")
     return Path(path)
+
+
+LONGEST = 255
+"""The most bytes in the name of a file, on all common file systems."""
 
 
 def as_function(name: str, value: object, wanted: str) -> Any:

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from foretell.errors import ANY, ForetellError, complaint_of
+from foretell.errors import ANY, ForetellError, complaint_of, shown
 
 __all__ = ["named_in_file", "named_in_package"]
 
@@ -27,7 +28,7 @@ def named_in_file(text: str) -> Any:
     """
     path_text, _, name = text.rpartition(":")
     path = Path(path_text)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ForetellError(f"there is no file {path}; give the path of a Python file")
     spec = importlib.util.spec_from_file_location(f"foretell_user_{path.stem}", path)
     assert spec is not None
@@ -94,7 +95,9 @@ def imported(package: str) -> ModuleType:
         return importlib.import_module(package)
     except ImportError as error:
         raise ForetellError(
-            f"cannot import {package!r} ({complaint_of(error)}); install it"
+            f"cannot import {shown(package)} ({complaint_of(error)}); install it"
         ) from error
     except ANY as error:
-        raise ForetellError(f"{package!r} cannot be imported: {complaint_of(error)}") from error
+        raise ForetellError(
+            f"{shown(package)} cannot be imported: {complaint_of(error)}"
+        ) from error

@@ -127,10 +127,21 @@ def test_scores_that_cannot_rank_are_said_to() -> None:
     assert not math.isnan(found.loc["zen", "low"])
 
 
-def test_equal_results_say_nothing() -> None:
+@pytest.mark.parametrize("k", [10, POOL])
+def test_equal_results_say_nothing(k: int) -> None:
     scores, truth = pool(0.5)
-    found = calibrate(scores, 0 * some(truth, 10))
+    found = calibrate(scores, 0 * some(truth, k))
     assert set(found.scores["verdict"]) == {"no evidence yet"}
+    assert found.statement[-1] == "All results are equal, so that they say nothing about any score."
+
+
+def test_no_more_trainings_are_asked_for_when_all_are_trained() -> None:
+    scores, truth = pool(0.1)
+    assert calibrate(scores, truth).statement[-1].endswith("these candidates.")
+    few = scores[:6]
+    assert calibrate(few, truth[few.index]).statement[-1] == (
+        "There is no evidence that ensemble helps here."
+    )
 
 
 @pytest.mark.parametrize("k", [0, 1, 2, POOL])
@@ -228,6 +239,8 @@ def test_a_near_name_is_suggested() -> None:
         (pd.DataFrame({"name": ["a", "b", "c"]}), "no column with numbers"),
         (pd.DataFrame({"name": ["a", "b"], "snip": [1.0, 2]}), "at least 3"),
         (pd.DataFrame({"snip": [1.0, 2, 3]}), "expected one called"),
+        (pd.DataFrame({"name": ["a", "b", "c"], "snip": [1.0, 1, 1]}), "none that differs"),
+        (pd.DataFrame({"name": ["a", "b", "c"], "snip": [math.nan] * 3}), "none that differs"),
     ],
 )
 def test_wrong_scores_are_refused(scores: pd.DataFrame, expected: str) -> None:
@@ -252,6 +265,15 @@ def test_the_command_prints_what_fits_a_terminal(
     assert max(map(len, printed.splitlines())) <= 80
     assert "verdict" in printed
     assert "Train next:" in printed
+
+
+def test_json_stays_json_where_nothing_is_promised(
+    files: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is undefined is null at any depth, since NaN is not JSON."""
+    assert main(["calibrate", files[0], "--json"]) == 0
+    found = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert {row["p_top_10"] for row in found["candidates"]} == {None}
 
 
 def test_the_command_prints_json_and_csv(

@@ -10,9 +10,40 @@ from foretell.cli import main
 NETS = """
 from torch import nn
 
+def fit(arch):
+    return 1.0
+
 def small(width=4):
     return nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.Linear(width, 10))
 """
+FILES = {
+    "nets.py": NETS,
+    "a.csv": "x,y\n1,a\n2,b\n" * 50,
+    "empty.txt": "",
+    "empty.csv": "",
+    "junk.csv": "\0\1junk\n\0,\2,\3",
+    "scores.csv": "name,snip\na,1\nb,2\nc,3\nd,4\n",
+    "two.csv": "name,snip\na,1\nb,2\n",
+    "twice.csv": "name,snip\na,1\nb,2\na,3\n",
+    "same.csv": "name,snip,params\na,1,\nb,1,\nc,1,\n",
+    "undefined.csv": "name,snip\na,\nb,\nc,\n",
+    "deep.json": "[" * 100_000,
+    "number.json": "3",
+    "stranger.json": '{"zebra": 1.0, "a": 2.0}',
+    "words.json": '{"a": "good"}',
+    "units.json": '{"a": 0.71, "b": 70, "c": 72}',
+    "lr.toml": "lr = 0.3",
+    "type.toml": "pool = 3.5",
+    "name.toml": "pol = 3",
+    "table.toml": "[search]\npool = 3",
+    "flag.toml": "compare = 1",
+    "date.toml": "pool = 1979-05-27",
+    "twice.toml": "pool = 3\npool = 4",
+    "big.toml": f"pool = {'9' * 30}",
+    "nan.toml": "lr = nan",
+    "empty.toml": "proxies = []",
+    "cut.toml": "pool = ",
+}
 STAND_FOR = {"{NUL}": "\0", "{LONG}": "a" * 300, "{BIG}": "9" * 5_000}
 
 WRONG = r"""
@@ -283,12 +314,96 @@ data import table a.csv --space nb201 --key x --name ../x
 data import table a.csv --space nb201 --key x --name ''
 data import table a.csv --space nb201 --key x --name {LONG}
 data import table junk --space nb201 --key x
+data import table a.csv --space nb201 --key x --scale 0
+data import table a.csv --space nb201 --key x --scale -1
+data import table a.csv --space nb201 --key x --trust-pickle
+data import table a.csv --space nb201 --key x --choose ,
+data import nb201 a.csv --trust-pickle
+data import nb201 a.csv --scale 0
+data import nb201 a.csv --space ''
+data import nb201 a.csv --choose ''
 data check
 data check nowhere
+data check {LONG}
 data check a.csv
 data check junk
 data check ''
 data list extra
+data list --json --csv
+list --json --csv
+rank nb201:333013 nb201:111111 --csv --json
+score nb201:333333 --columns ,
+score {LONG}.py:x
+score nb201:333333 --data npz:{LONG}
+search --limit ,
+search --against ''
+search --first-stage ''
+search --evaluate nowhere.py:fit
+search --evaluate nets.py:nothing
+search --evaluate nets.py
+search --evaluate ''
+search --evaluate-command ''
+search --evaluate-command '"x {arch}'
+search --evaluate-command 'no-such-program {arch}'
+search --evaluate-command echo
+search --evaluate-command 'echo {arch}' --evaluate nets.py:fit
+search --evaluate-command 'echo {arch}' --evaluate-timeout 0
+search --evaluate-command 'echo {arch}' --evaluate-timeout nan
+search --evaluate-command 'echo {arch}' --first-stage halving
+search --evaluate-command 'echo {arch}' --lr 0.3
+search --evaluate-command 'echo {arch}' --train-batch-size 64
+search --evaluate-command 'echo {arch}' --optimizer adamw
+search --evaluate nets.py:fit --patience 3
+search --evaluate nets.py:fit --weight-decay 0.1
+search --evaluate nets.py:fit --config lr.toml
+search --evaluate-timeout 3
+search --lower-is-better
+search --config type.toml
+search --config name.toml
+search --config table.toml
+search --config flag.toml
+search --config date.toml
+search --config twice.toml
+search --config big.toml
+search --config nan.toml
+search --config empty.toml
+search --config cut.toml
+study search folder --seeds 99999999999
+study search folder --trainings 5000000000
+study search folder --told ''
+report folder --truth ,
+calibrate
+calibrate nowhere.csv
+calibrate folder
+calibrate ''
+calibrate {NUL}
+calibrate {LONG}.csv
+calibrate junk
+calibrate empty.csv
+calibrate junk.csv
+calibrate deep.json
+calibrate number.json
+calibrate a.csv
+calibrate two.csv
+calibrate twice.csv
+calibrate same.csv
+calibrate undefined.csv
+calibrate scores.csv --next 0
+calibrate scores.csv --next {BIG}
+calibrate scores.csv --lower-is-better
+calibrate scores.csv --columns nope
+calibrate scores.csv --json --csv
+calibrate scores.csv --results nowhere.csv
+calibrate scores.csv --results ''
+calibrate scores.csv --results folder
+calibrate scores.csv --results {LONG}.csv
+calibrate scores.csv --results empty.csv
+calibrate scores.csv --results deep.json
+calibrate scores.csv --results number.json
+calibrate scores.csv --results a.csv
+calibrate scores.csv --results stranger.json
+calibrate scores.csv --results words.json
+calibrate scores.csv --results units.json
 """
 
 
@@ -296,10 +411,9 @@ data list extra
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that the commands run in, with unsuitable files and a folder."""
     folder = tmp_path_factory.mktemp("wrong")
-    (folder / "nets.py").write_text(NETS)
-    (folder / "a.csv").write_text("x,y\n1,a\n2,b\n" * 50)
+    for name, content in FILES.items():
+        (folder / name).write_text(content)
     (folder / "junk").write_bytes(b"\0\1junk")
-    (folder / "empty.txt").touch()
     (folder / "folder").mkdir()
     return folder
 

@@ -288,16 +288,31 @@ def test_an_absent_extra_says_what_to_install(
         load_model(text, GREY)
 
 
-def test_weights_that_cannot_be_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "downloading"),
+    [
+        ("torchvision:squeezenet1_1", "torchvision.models._api.load_state_dict_from_url"),
+        ("timm:resnet18", "timm.create_model"),
+    ],
+)
+def test_weights_that_cannot_be_downloaded(
+    name: str, downloading: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The message is one line and says what to do."""
 
     def no_network(*args: object, **more: object) -> None:
         raise URLError("no network\nhere")
 
-    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", no_network)
+    monkeypatch.setattr(downloading, no_network)
     with pytest.raises(ForetellError, match=r"no network here.*leave pretrained out") as error:
-        load_model("torchvision:squeezenet1_1", GREY, pretrained=True)
+        load_model(name, GREY, pretrained=True)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["nb201:333013?channels=2,cells=1", "torchvision.models:resnet18"])
+def test_trained_weights_are_refused_where_there_are_none(name: str) -> None:
+    with pytest.raises(ForetellError, match="pretrained has no effect"):
+        load_model(name, GREY, pretrained=True)
 
 
 def test_every_source_has_a_summary() -> None:

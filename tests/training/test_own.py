@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from foretell import Choices, ForetellError, load_chosen, search
+from foretell import Choices, ForetellError, TrainSettings, load_chosen, search
 from foretell.cli import main
 from foretell.runs.store import read_rows
 from foretell.training.own import OwnTraining
@@ -149,6 +149,8 @@ def test_a_training_that_fails_is_a_row_with_the_reason(
         ({"lower_is_better": True}, "no effect without evaluate"),
         ({"evaluate": value, "first_stage": "halving"}, "leave it out"),
         ({"evaluate": value, "evaluate_timeout": 0}, "timeout"),
+        ({"evaluate": value, "training": TrainSettings(lr=0.3)}, "training has lr=0.3, which has"),
+        ({"evaluate": value, "training": TrainSettings(stop_after=1)}, "stop_after=1, which has"),
     ],
 )
 def test_what_cannot_be_used_is_refused_before_anything_is_written(

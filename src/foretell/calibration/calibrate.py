@@ -108,6 +108,8 @@ def calibrate(
     ('n38', 'n37')
     """
     flag, count = as_flag("lower_is_better", lower_is_better), as_integer("next", next)
+    if flag and results is None:
+        raise ForetellError("lower_is_better has no effect without results; leave it out")
     pool = read_scores(scores)
     ranks = pd.DataFrame({name: relative_ranks(floats(pool[name])) for name in pool}, pool.index)
     weights = ensemble_weights({str(name): ranks[name].to_numpy() for name in ranks})
@@ -145,6 +147,11 @@ def read_scores(given: object) -> pd.DataFrame:
     columns = [str(name) for name in frame if is_score(str(name), frame[name])]
     if not columns:
         raise ForetellError("scores has no column with numbers; give at least one score")
+    if frame[columns].nunique().max() < 2:
+        raise ForetellError(
+            f"scores has none that differs between candidates ({', '.join(columns)}: undefined or "
+            "the same for all); give at least one that does"
+        )
     if ENSEMBLE in columns:
         raise ForetellError("scores has a column called 'ensemble', which is computed; rename it")
     if len(frame) < 3:

@@ -61,7 +61,7 @@ def read(name: str, path: Path) -> Any:
             return in_json(json.loads(path.read_text(encoding="utf-8")))
     except ForetellError:
         raise
-    except (ValueError, OSError, EOFError, AttributeError) as error:
+    except (ValueError, OSError, EOFError, AttributeError, RecursionError) as error:
         reason = " ".join(str(error).split())[:100].rstrip(".")
         raise ForetellError(f"{path} cannot be read ({reason}); correct the file") from error
     raise ForetellError(f"{name}: {path} is of an unknown kind; give a {', '.join(READERS)} file")
@@ -99,7 +99,11 @@ def run_scores(folder: Path) -> pd.DataFrame:
     read_config(folder)
     rows = rows_of(ScoreRow, current(read_rows(folder))[0])
     if not rows:
-        raise RunStateError(f"{folder} contains no scores yet", folder, "unfinished")
+        raise RunStateError(
+            f"{folder} contains no scores; give the folder of a search or study that has scored",
+            folder,
+            "unfinished",
+        )
     flat = pd.DataFrame(
         {"name": row.network.arch, "proxy": row.proxy, "value": row.score.value} for row in rows
     )

@@ -69,6 +69,8 @@ def in_words(
             "spread over the pool first."
         )
         return tuple(said)
+    if found.values.nunique() == 1:
+        return (*said, "All results are equal, so that they say nothing about any score.")
     if not by.covered:
         said.append(
             f"The trained ones come from a part of the range of {by.axis} alone, and say nothing "
@@ -80,7 +82,7 @@ def in_words(
             f"The trained ones were selected by {by.axis}; weighted by their share of the pool, "
             f"they say as much as {by.count:.1f} networks drawn at random."
         )
-    return (*said, worth(table, leader))
+    return (*said, worth(table, leader, pool - k))
 
 
 def so_far(early: Early) -> str:
@@ -94,8 +96,8 @@ def so_far(early: Early) -> str:
     )
 
 
-def worth(table: pd.DataFrame, leader: str) -> str:
-    """What scoring is worth here against choosing by size or at random."""
+def worth(table: pd.DataFrame, leader: str, left: int) -> str:
+    """What scoring is worth here against choosing by size or at random; `left` are untrained."""
     rho, low, high = (float(table[name].loc[leader]) for name in ("rho", "low", "high"))
     found = str(table["verdict"].loc[leader])
     if found == HELPS:
@@ -109,6 +111,8 @@ def worth(table: pd.DataFrame, leader: str) -> str:
         return f"Do not choose by {leader}: it ranks in the wrong direction here."
     if found == NOTHING:
         return f"Choose at random: {leader} says nothing about these candidates."
+    if not left:
+        return f"There is no evidence that {leader} helps here."
     return f"There is no evidence yet that {leader} helps: train more before relying on it."
 
 

@@ -103,9 +103,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of the output, such as `head`, has ended
         silence()
     except OSError as error:
+        if error.filename:  # what foretell writes raises a ForetellError
+            note(f"cannot use {quoted(error.filename)}: {error.strerror}; give another path")
+            return 2
         silence()
-        where = f" {error.filename}" if error.filename else " the output"
-        note(f"cannot write{where}: {error.strerror}")
+        note(f"cannot write the output: {error.strerror}")
         return 1
     return 0
 

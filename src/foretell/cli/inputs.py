@@ -16,7 +16,7 @@ from foretell.engine.device import pick_device
 from foretell.errors import ForetellError
 from foretell.executors.own_memory import freeze_objects
 from foretell.models import expand_models, fit_batch, load_model, wanted_input
-from foretell.models.sources import resolved
+from foretell.models.sources import require_trained
 from foretell.models.specs import Like
 from foretell.runs.work import suited
 from foretell.scoring.settings import ScoreSettings
@@ -56,8 +56,8 @@ def read_inputs(models: Sequence[str], given: Given, batches: int = 1, seeds: in
     """The inputs that the options describe. Raises ForetellError for what does not exist."""
     device = pick_device(given.device)
     texts = expand_models(models)
-    if given.pretrained:
-        require_trained(texts)
+    for text in texts if given.pretrained else []:
+        require_trained(text)
     splits = load_data(given.data)
     if not is_given(click.get_current_context(), "data"):
         require_like_default(texts, splits)
@@ -70,13 +70,6 @@ def read_inputs(models: Sequence[str], given: Given, batches: int = 1, seeds: in
     freeze_objects()
     drawn_seeds = range(given.seed, given.seed + seeds)
     return Inputs(texts, splits, drawn, drawn_seeds, device, given.pretrained)
-
-
-def require_trained(texts: Sequence[str]) -> None:
-    """Raise ForetellError for a model whose source has no trained weights."""
-    for text in texts:
-        if not resolved(text)[0].trained:
-            raise ForetellError(f"--pretrained has no effect on {text}; leave it out")
 
 
 ENLARGED = 4

@@ -269,8 +269,8 @@ class Form:
 def form_options(function: Function) -> Function:
     """`form`: how tables are printed, as a `Form`."""
     return together(
-        option("--json", "kind", section="Output", flag_value="json", help="Print JSON."),
-        option("--csv", "kind", section="Output", flag_value="csv", help="Print CSV."),
+        option("--json", section="Output", is_flag=True, help="Print JSON."),
+        option("--csv", section="Output", is_flag=True, help="Print CSV."),
         option(
             "--columns",
             section="Output",
@@ -280,13 +280,15 @@ def form_options(function: Function) -> Function:
             metavar="NAMES",
             help="Print these columns, separated by commas, in this order.",
         ),
-        collected("form", form_of, "kind", "columns"),
+        collected("form", form_of, "json", "csv", "columns"),
     )(function)
 
 
-def form_of(kind: Any, columns: tuple[str, ...]) -> Form:
-    """The options for output as a Form."""
-    return Form(kind or "text", columns)
+def form_of(json: bool, csv: bool, columns: tuple[str, ...]) -> Form:
+    """The options for output as a Form. Raises ForetellError for two kinds at once."""
+    if json and csv:
+        raise ForetellError("--json and --csv are both given; give one of them")
+    return Form("json" if json else "csv" if csv else "text", columns)
 
 
 def device_option(function: Function) -> Function:

@@ -35,8 +35,9 @@ def show(
     asked = [name for name in form.columns if name in table]
     chosen = table[asked] if asked else table
     if form.kind == "json":
-        rows = [clean(row) for row in chosen.reset_index().to_dict(orient="records")]
-        say(json.dumps({**clean(about or {}), "rows": rows}, indent=2, ensure_ascii=False))
+        rows = chosen.reset_index().to_dict(orient="records")
+        content = clean({**(about or {}), "rows": rows})
+        say(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
     elif form.kind == "csv":
         say(chosen.to_csv(), end="")
     else:
@@ -113,9 +114,14 @@ def cell(value: Any) -> str:
     return str(value)
 
 
-def clean(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """The row as JSON values, with null for undefined ones."""
-    return {
-        str(name): None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in row.items()
-    }
+def clean(value: Any) -> Any:
+    """The value as JSON, with null for undefined numbers at any depth.
+
+    >>> clean({1: [float("nan"), 2.0]})
+    {'1': [None, 2.0]}
+    """
+    if isinstance(value, Mapping):
+        return {str(name): clean(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [clean(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

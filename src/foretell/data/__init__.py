@@ -6,6 +6,7 @@ in tests/data cover embedded data sets as soon as they are listed.
 """
 
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -149,7 +150,7 @@ def with_settings(text: str, **settings: Any) -> str:
 
 def _entry(prefix: str) -> DataEntry:
     if prefix not in DATA:
-        raise of_file(prefix) if Path(prefix).exists() else unknown_name("data set", prefix, DATA)
+        raise of_file(prefix) if os.path.exists(prefix) else unknown_name("data set", prefix, DATA)
     return DATA[prefix]
 
 

@@ -1,6 +1,7 @@
 """Images from an array in memory: a NumPy file, or an array that a library has loaded."""
 
 import hashlib
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def npz(
 
 def read_npz(path: Path, *names: str) -> list[np.ndarray[Any, Any]]:
     """The arrays with these names. Raises ForetellError if the file does not contain them."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ForetellError(f"there is no file {path}; give the path of an .npz file")
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:

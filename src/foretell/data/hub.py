@@ -1,5 +1,6 @@
 """Data sets of the `datasets` library: from a folder, or downloaded with the user's consent."""
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ def read(name: str, config: str | None, download: bool) -> Any:
     library = extra("datasets", "hf")
     folder = Path(name)
     saved = [folder / "dataset_dict.json", folder / "state.json"]
-    if not folder.exists() and not download:
+    if not os.path.exists(folder) and not download:
         raise ForetellError(
             f"there is no folder {name!r}; give an existing folder, or allow the download with "
             "download=true"

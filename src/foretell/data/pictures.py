@@ -1,6 +1,7 @@
 """Images from files of any size: opened, resized and cropped when they are accessed."""
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -44,7 +45,7 @@ def folder(
     otherwise all are resized, the shorter side to `size` (default: 224), and cropped at the centre.
     """
     top = Path(path)
-    if not top.is_dir():
+    if not os.path.isdir(top):
         raise ForetellError(
             f"there is no folder {top}; give a folder that has one folder of images per class"
         )

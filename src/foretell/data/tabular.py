@@ -1,5 +1,6 @@
 """Samples that are rows of a table: numerical and categorical columns, and a class."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def kinds(column: "pd.Series[Any]", what: str) -> tuple[list[str], Tensor]:
 
 def read_frame(path: Path) -> pd.DataFrame:
     """The table. Raises ForetellError if the file cannot be read as one."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ForetellError(f"there is no file {path}; give the path of a CSV or Parquet file")
     try:
         frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)

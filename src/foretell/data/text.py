@@ -1,6 +1,7 @@
 """Text as sequences of tokens, each with the next token as its target."""
 
 import itertools
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def text(
     The lines are concatenated, each followed by an end token, and cut into at most `sequences`
     sequences of `length` tokens, so that there is no padding and a large file is not read entirely.
     """
-    if not Path(file).is_file():
+    if not os.path.isfile(file):
         raise ForetellError(f"there is no file {file}; give the path of a text file")
     tokens = make_tokenizer(tokenizer, download)
     try:

@@ -1,8 +1,8 @@
 """From text to token ids: bytes, or the tokens of a tokenizer of transformers."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from foretell.errors import ForetellError
 from foretell.names import extra
@@ -51,7 +51,7 @@ def make_tokenizer(name: str, download: bool = False) -> Tokenizer:
     if name == "bytes":
         return BYTES
     transformers = extra("transformers", "hf")
-    if not download and not Path(name).is_dir():
+    if not download and not os.path.isdir(name):
         raise ForetellError(
             f"there is no folder {name!r}; give tokenizer=FOLDER, or allow the download of "
             f"tokenizer={name} with download=true"

@@ -11,7 +11,7 @@ from foretell.checks import as_text
 from foretell.data.splits import Splits
 from foretell.models.expand import expand_models
 from foretell.models.fit import as_wanted
-from foretell.models.sources import SOURCES, Source, understood
+from foretell.models.sources import SOURCES, Source, require_trained, understood
 from foretell.models.spaces import space_for
 from foretell.models.specs import Like, Wanted, require_kind
 from foretell.seeds import own_randomness
@@ -30,8 +30,8 @@ __all__ = [
 def load_model(text: str, splits: Splits, seed: int = 0, *, pretrained: bool = False) -> nn.Module:
     """The model that `text` names, built for the data, with weights that depend on the seed.
 
-    With `pretrained`, trained weights are downloaded if the source has them. Raises ForetellError
-    if `text` does not name a model, or if the model cannot read the data.
+    With `pretrained`, trained weights are downloaded. Raises ForetellError if `text` does not name
+    a model, if the model cannot read the data, or if its source has no trained weights.
 
     >>> from foretell.data import load_data
     >>> model = load_model("nb201:333013?channels=4,cells=1", load_data("digits"))
@@ -70,6 +70,8 @@ def as_name(text: object) -> str:
 def model_like(text: str, like: Like) -> nn.Module:
     """Like `load_model`, for data with these properties."""
     wanted_input(text, like)  # refuses data of another kind
+    if like.pretrained:
+        require_trained(text)
     source, name, settings = understood(text)
     with own_randomness(like.seed, torch.device("cpu")):
         return source.load(name, settings, like)

@@ -5,13 +5,13 @@ Every registered space is a source. To add another, write a file in this package
 functions that return the input that a model expects and the names of all models.
 """
 
+import os
 import re
 import shlex
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -27,7 +27,15 @@ from foretell.spaces import SPACES, SpaceEntry
 from foretell.user_code import named_in_file, named_in_package
 from foretell.user_source import file_digest, is_installed, source_digest
 
-__all__ = ["SOURCES", "Source", "model_source", "require_registered", "resolved", "understood"]
+__all__ = [
+    "SOURCES",
+    "Source",
+    "model_source",
+    "require_registered",
+    "require_trained",
+    "resolved",
+    "understood",
+]
 
 Settings = dict[str, Any]
 
@@ -82,7 +90,12 @@ SOURCES: dict[str, Source] = {
         trained=True,
     ),
     "timm": Source(
-        zoos.from_timm, "timm:NAME", "'timm:mobilenetv3_*'", zoos.timm_wants, zoos.timm_names
+        zoos.from_timm,
+        "timm:NAME",
+        "'timm:mobilenetv3_*'",
+        zoos.timm_wants,
+        zoos.timm_names,
+        trained=True,
     ),
     "pytorchcv": Source(
         zoos.from_pytorchcv,
@@ -124,6 +137,12 @@ def resolved(text: str) -> tuple[Source, str, Settings]:
     return SOURCES["file" if prefix.endswith(".py") else "package"], name, settings
 
 
+def require_trained(text: str) -> None:
+    """Raise ForetellError if the source of this model has no trained weights."""
+    if not resolved(text)[0].trained:
+        raise ForetellError(f"pretrained has no effect on {text}; leave it out")
+
+
 def model_source(text: str) -> str:
     """The digest of the user's code that builds a model; empty for one of a registered source.
 
@@ -150,7 +169,7 @@ def without_source(text: str, name: str) -> UnknownName:
     if name.endswith(".py"):
         why = "add the name of the function that builds it"
         return UnknownName(f"{said}; {why}: {name}:FACTORY", text, "model")
-    if Path(name).is_file():
+    if os.path.isfile(name):
         said = f"{said}; for the models that the file lists, write @{name}"
         return UnknownName(said, text, "model", (f"@{name}",))
     near = [f"{prefix}:{known}" for prefix, known in in_zoos(name)]

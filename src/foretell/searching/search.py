@@ -100,7 +100,8 @@ def search(
     own (`foretell.training.own` describes them), which returns any value; if `lower_is_better`, a
     loss. The values stand in place of validation accuracies, negated if lower is better. A training
     that raises an exception, returns no number or takes more than `evaluate_timeout` seconds is
-    undefined, and its row says why. `data` is then what networks are scored on.
+    undefined, and its row says why. `data` is then what networks are scored on, and of `training`
+    only the epochs count, as the budget.
 
     With a `first_stage`, the searchers receive the accuracies of short trainings. "halving" trains
     all networks for a ninth of the epochs, the best third of them for a third, and the best third
@@ -133,7 +134,8 @@ def search(
     require_workers(workers, executor)
     compare = as_flag("compare", compare)
     as_instance("training", training, TrainSettings)
-    training = own_training(training, evaluate, evaluate_command, lower_is_better, evaluate_timeout)
+    own = (evaluate, evaluate_command, lower_is_better, evaluate_timeout)
+    training = own_training(training, *own, usual=DEMO.training)
     as_instance("scoring", scoring, ScoreSettings)
     device = device_for(device, executor)
     splits = loaded(data)

@@ -3,7 +3,7 @@
 import itertools
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from foretell.checks import as_integer, as_path
+from foretell.checks import as_function, as_integer, as_path
 from foretell.errors import ForetellError, unknown_name
 from foretell.executors.processes import Lost, completed, pool, require_workers
 from foretell.names import parse_spec
@@ -62,6 +62,10 @@ STRATEGIES = (
 """The paper's algorithms with and without scores, and local search; the predictor is slower."""
 
 
+MOST_SEEDS = 100_000
+"""The most searches per strategy; more would not fit into memory, and say nothing more."""
+
+
 def run_simulations(
     scored: Rows | str | os.PathLike[str],
     *,
@@ -74,6 +78,7 @@ def run_simulations(
     seeds: int = 100,
     workers: int = 1,
     progress: ProgressCallback | None = None,
+    noted: Callable[[str], object] = lambda notice: None,
 ) -> Path:
     """Search the table of the study `scored` with its scores, and return the run folder.
 
@@ -83,7 +88,8 @@ def run_simulations(
     too, since the paper told its searchers test accuracies; the report mentions it. `seconds` is a
     TABLE:COLUMN with the times of trainings, for a table that does not have them; it is stored with
     the run and does not affect the searches. `progress` is called with a `Progress` after each
-    search.
+    search. `noted` is called with one line if a damaged file was found in the folder, whose content
+    is computed again.
 
     If it is called again with more strategies, columns or seeds, only what is missing is computed.
     The rows do not depend on the number of workers.
@@ -91,7 +97,8 @@ def run_simulations(
     Raises ForetellError for a bad argument, or for a folder that contains something else.
     """
     run, trainings = as_path("run", run), as_integer("trainings", trainings)
-    seeds = as_integer("seeds", seeds)
+    seeds = as_integer("seeds", seeds, most=MOST_SEEDS)
+    as_function("noted", noted, "a function of a line of text")
     require_workers(workers)
     rows = scored if isinstance(scored, Rows) else read_study(scored)
     benchmark = benchmark_of(rows.table, rows.runs[0], by, rows.config["space"]["settings"])
@@ -108,6 +115,8 @@ def run_simulations(
         keep_scores(store, benchmark.scores, config["scores"]["fingerprint"])
         if taken is not None:
             keep_seconds(store, taken)
+        if store.notice:
+            noted(store.notice)
         given = Given(str(store.folder), canonical(config))
         record_code(store, {f"strategy {name}": digest for name, digest in code.items()})
         tasks = [

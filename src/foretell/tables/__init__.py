@@ -108,6 +108,8 @@ def import_table(
     if source not in IMPORTERS:
         raise unknown_name("source", source, [OWN, *IMPORTERS])
     importer, file = IMPORTERS[source], Path(path).expanduser()
+    if trust_pickle and not importer.unpickles:
+        raise ForetellError(f"trust_pickle has no effect on the source {source!r}; leave it out")
     if importer.unpickles and not trust_pickle and file.exists():
         raise ForetellError(
             f"{source} reads pickles, which can execute any code; if {file} is the authors' own "

@@ -53,7 +53,7 @@ def read_table(name_or_path: str | Path, *, space: str | None = None) -> Table:
     path = Path(text).expanduser()
     if not (isinstance(name_or_path, Path) or text.endswith(".parquet") or len(path.parts) > 1):
         path = table_path(text)
-        if not path.is_file():
+        if not os.path.isfile(path):
             said = (
                 f"no table is called {text!r} in {data_folder()}; import one with `foretell data "
                 "import`"

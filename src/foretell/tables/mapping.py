@@ -3,12 +3,15 @@
 This is the importer of users' CSV and Parquet files, and all recipes use it as well.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
+from foretell.checks import as_number
+from foretell.checks import keep as checked
 from foretell.errors import ForetellError, unknown_name
 from foretell.spaces import SPACES
 from foretell.tables.keys import MODELS, official_keys
@@ -23,7 +26,8 @@ class Columns:
     """The roles of the columns of a file; columns that are not named are dropped.
 
     `scale` multiplies the choosing and reporting columns and their repeats: 100 converts fractions
-    to percent. `keep` are columns without a role that are kept.
+    to percent. `keep` are columns without a role that are kept. Raises ForetellError for a scale
+    that is not a positive number.
     """
 
     key: str
@@ -34,6 +38,9 @@ class Columns:
     lower: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
     scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        checked(self, "scale", as_number, above=0)
 
     @property
     def judged(self) -> tuple[str, ...]:
@@ -65,7 +72,7 @@ def read_frame(path: Path, key: str = "") -> pd.DataFrame:
         return frame.reset_index() if frame.index.name else frame
     if path.suffix not in (".csv", ".tsv", ".gz"):
         raise ForetellError(f"{path} is not a table; expected a .csv, .tsv or .parquet file")
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ForetellError(f"there is no file {path}; give the path of a CSV or Parquet file")
     separator = "\t" if ".tsv" in path.suffixes else ","
     try:

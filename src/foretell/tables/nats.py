@@ -7,6 +7,7 @@ for choosing. For CIFAR-100 and ImageNet16-120, the official test set is split i
 choosing, and `x-test`, for reporting.
 """
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ def import_nats(path: Path, tally: Tally) -> Table:
     Raises ForetellError if the package is not installed or cannot read the archive.
     """
     package = extra("nats_bench", "nats")
-    if not path.exists():
+    if not os.path.exists(path):
         raise ForetellError(
             f"there is no file or folder {path}; give NATS-tss-v1_0-3ffb9-simple or its file"
         )

@@ -5,6 +5,7 @@ docs/tables.md describes it. Only this file depends on Parquet.
 
 import io
 import json
+import os
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -102,7 +103,7 @@ def read_parquet_file(path: Path) -> pd.DataFrame:
 def _opened(path: Path, read: Any) -> Any:
     """The result of `read` for the file; errors of Arrow become one-line messages."""
     arrow: ModuleType = extra("pyarrow", "studies")
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ForetellError(f"there is no file {path}; give the path of a Parquet file")
     try:
         return read(str(path))

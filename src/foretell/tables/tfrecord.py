@@ -4,6 +4,7 @@ A record is its length (8 bytes, little-endian), a checksum of the length (4), t
 checksum of the data (4). A checksum is CRC-32C (Castagnoli), rotated by 15 bits and offset.
 """
 
+import os
 import struct
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -45,7 +46,7 @@ def records(path: Path) -> Iterator[bytes]:
 
 def _framed(path: Path) -> Iterator[tuple[bytes, int, bytes, int, int]]:
     """For each record: length bytes, their checksum, data, its checksum, and position."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ForetellError(f"there is no file {path}; give the path of a .tfrecord file")
     size = path.stat().st_size
     with path.open("rb") as file:

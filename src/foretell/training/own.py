@@ -194,11 +194,13 @@ def own_training(
     command: str | None,
     lower_is_better: bool = False,
     timeout: float | None = None,
+    *,
+    usual: TrainSettings,
 ) -> TrainSettings:
     """The user's own training if there is one, with the epochs of `training`; else `training`.
 
-    Raises ForetellError if both a function and a command are given, or a direction or a time for
-    neither.
+    `usual` are the default settings of the caller. Raises ForetellError if both a function and a
+    command are given, a direction or a time for neither, or other settings than `epochs`.
     """
     lower_is_better = as_flag("lower_is_better", lower_is_better)
     if evaluate is None and command is None:
@@ -210,6 +212,7 @@ def own_training(
         return training
     if evaluate is not None and command is not None:
         raise ForetellError("evaluate and evaluate_command are both given; give one of them")
+    refuse_unused(training, usual)
     return OwnTraining(
         epochs=training.epochs,
         evaluate=evaluate,
@@ -217,6 +220,17 @@ def own_training(
         lower_is_better=lower_is_better,
         timeout=timeout,
     )
+
+
+def refuse_unused(training: TrainSettings, usual: TrainSettings) -> None:
+    """Raise ForetellError for a setting besides `epochs` that differs from its defaults."""
+    for one in fields(TrainSettings):
+        value = getattr(training, one.name)
+        if one.name != "epochs" and value not in (one.default, getattr(usual, one.name)):
+            raise ForetellError(
+                f"training has {one.name}={value!r}, which has no effect on a training of your own "
+                "(only epochs has, as its budget); leave it out"
+            )
 
 
 def words_of(command: str) -> list[str]:

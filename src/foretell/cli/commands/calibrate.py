@@ -37,9 +37,10 @@ def calibrate(
     of a search or study. Train some of the candidates as you like, and give their accuracies.
     """
     from foretell.calibration.calibrate import calibrate
-    from foretell.cli.show import show
+    from foretell.cli.show import require_columns, show
 
     found = calibrate(scores, results, lower_is_better=lower_is_better, next=count)
+    require_columns(form, list(map(str, found.scores)))
     about = {
         "statement": list(found.statement),
         "next": list(found.next),

@@ -159,12 +159,14 @@ def imported(
     from foretell.tables import Labels, import_columns, import_table
 
     if source == OWN:
+        if trust_pickle:
+            raise ForetellError(f"--trust-pickle has no effect on the source {OWN!r}; leave it out")
         for needed, what in {"space": "space of the keys", "key": "key column"}.items():
             if own[needed] is None:
                 raise ForetellError(f"`import {OWN}` needs --{needed}; give the {what}")
         labels = Labels(name or Path(file).stem, own["space"])
         return import_columns(file, described(own), labels)
-    if given := [option for option in OWN_OPTIONS if own[option]]:
+    if given := [option for option in OWN_OPTIONS if own[option] not in (None, ())]:
         raise ForetellError(
             f"--{given[0]} applies only to the source {OWN!r}, since the columns of {source} are "
             "known; leave it out"

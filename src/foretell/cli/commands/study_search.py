@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from foretell.cli.command import Command, option
-from foretell.cli.options import Form, form_options, run_option, workers_option
-from foretell.cli.values import Names, Whole
+from foretell.cli.options import MANY, Form, form_options, run_option, workers_option
+from foretell.cli.output import note
+from foretell.cli.values import Names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,8 +56,8 @@ foretell study search runs/study --strategies 'random random?warmup=1000' --trai
     metavar="COLUMNS",
     help="The columns by which the found networks are evaluated, separated by commas.",
 )
-@option("--trainings", type=Whole(1), default=300, help="The number of trainings per search.")
-@option("--seeds", type=Whole(1), default=100, help="The number of searches per strategy.")
+@option("--trainings", type=MANY, default=300, help="The number of trainings per search.")
+@option("--seeds", type=MANY, default=100, help="The number of searches per strategy.")
 @workers_option
 @form_options
 def study_search(
@@ -90,6 +91,7 @@ def study_search(
             strategies=STRATEGIES if strategies is None else strategies.split(),
             told=told,
             progress=progress,
+            noted=note,
             **settings,
         )
     print_found(read_simulations(folder), told, report, form)
