@@ -48,17 +48,22 @@ class Forks:
         )
 
     def run(
-        self, command: list[str], watched: Path, at: int | str | None = None, fault: Fault = "kill"
+        self,
+        command: list[str],
+        watched: Path | str,
+        at: int | str | None = None,
+        fault: Fault = "kill",
+        where: Path | str = ".",
     ) -> Ended:
         """Run a command to its end, or with a fault at an operation on files in `watched`.
 
         `at` is the number of the operation, counted from 1, or a pattern for it: "write .*pt". The
         fault `kill` kills the process and its workers after half of the data was written; `orphan`
         kills the process without them; `stop` stops it; `full` makes every later operation that
-        takes space fail.
+        takes space fail. `where` is the working folder, to which `watched` is relative.
         """
         request = {"command": command, "watched": str(watched), "at": at, "fault": fault}
-        return self._asked(request)
+        return self._asked({**request, "where": str(where)})
 
     def go_on(self, stopped: Ended) -> Ended:
         """Continue a stopped command, and run it to its end."""
@@ -138,13 +143,17 @@ class Watch:
 def serve() -> None:
     """Answer each request with a line."""
     import torch._dynamo  # noqa: F401 - otherwise each child would import it to train
+    import vl_convert  # noqa: F401
 
     import foretell.report.write
-    import foretell.searching.retrain  # noqa: F401 - commands import what they need when they run
+    import foretell.searching.retrain
+    import foretell.studies.searches  # noqa: F401 - commands import what they need when they run
     from foretell.cli import main
     from foretell.runs.tasks import loaded
+    from foretell.spaces import make_space
 
     loaded("digits")
+    make_space("nb201", {}).canonical((0,) * 6)  # computes the forms of all architectures
     asked: dict[int, dict[str, Any]] = {}
     for line in sys.stdin:
         request = json.loads(line)
@@ -167,6 +176,7 @@ def begun(main: Callable[[list[str]], int], request: dict[str, Any]) -> int:
     if child := os.fork():
         return child
     os.setsid()
+    os.chdir(request["where"])
     out, err, notes = request["files"]
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(out, 1)
