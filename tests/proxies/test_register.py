@@ -2,12 +2,18 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
+import torch
 from torch import Tensor
 
-from foretell import ForetellError
+from foretell import ForetellError, TrainSettings, calibrate, judge, run_study, search
 from foretell.proxies import PROXIES, Proxy, register
+from foretell.report import write_report
+from foretell.studies.searches import run_simulations
+from foretell.tables import Table
 from tests.support.processes import environment, python
 
 
@@ -109,3 +115,32 @@ def test_a_proxy_is_described_as_given_and_by_default_is_better_if_higher() -> N
     assert PROXIES.pop("total") == Proxy(total, "a test", True, "", False)
     register(source="another", higher_is_better=False, bound="0", draws=True)(total)
     assert PROXIES["total"] == Proxy(total, "another", False, "0", True)
+
+
+def smallness(weights: dict[str, Tensor]) -> Tensor:
+    """The sum of absolute weights, of which less is better."""
+    return torch.stack([weight.abs().sum() for weight in weights.values()]).sum()
+
+
+def test_a_run_is_read_where_its_proxy_is_not_registered(tmp_path: Path) -> None:
+    """Its direction is unknown then: it is left out where it is only said, and else refused."""
+    register(source="a test", higher_is_better=False)(smallness)
+    small: dict[str, Any] = {"batch_size": 8, "proxies": ["smallness", "snip"]}
+    short = TrainSettings(epochs=1, batch_size=512)
+    space, searched, scored = "nb201?channels=2,cells=1", tmp_path / "search", tmp_path / "study"
+    search(space, run=searched, by="smallness", pool=3, trainings=1, training=short, **small)
+    frame = pd.DataFrame({"val": [1.0, 2, 3, 4]}, ["000000", "111111", "222222", "333333"])
+    table = Table("mine", "nb201", frame, choosing=("val",))
+    run_study(table, "digits", run=scored, space=space, **small)
+    assert "smallness (lower is better)" in write_report(searched).read_text()
+    del PROXIES["smallness"]
+    page = write_report(searched).read_text()
+    assert "smallness of the trained networks" in page
+    for read in (
+        lambda: calibrate(searched),
+        lambda: judge(scored),
+        lambda: run_simulations(scored, run=tmp_path / "new", by="smallness", seeds=1),
+    ):
+        with pytest.raises(ForetellError, match="unknown whether higher is better for smallness"):
+            read()
+    assert not (tmp_path / "new").exists()

@@ -11,6 +11,7 @@ import pandas as pd
 from foretell.checks import as_path
 from foretell.errors import ForetellError, RunStateError, shown
 from foretell.names import extra
+from foretell.proxies import higher_is_better
 from foretell.runs.code import current
 from foretell.runs.config import read_config
 from foretell.runs.rows import ScoreRow, rows_of
@@ -107,5 +108,9 @@ def run_scores(folder: Path) -> pd.DataFrame:
     flat = pd.DataFrame(
         {"name": row.network.arch, "proxy": row.proxy, "value": row.score.value} for row in rows
     )
+    if unknown := [name for name in flat["proxy"].unique() if higher_is_better(name) is None]:
+        raise ForetellError(
+            f"it is unknown whether higher is better for {', '.join(unknown)}; register the proxy"
+        )
     wide = flat.groupby(["name", "proxy"], sort=False)["value"].mean().unstack()
     return wide.rename_axis(columns=None).reset_index()

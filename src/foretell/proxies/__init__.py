@@ -47,10 +47,18 @@ from foretell.proxies import (
     zico,
     zico_per_sample,
 )
-from foretell.proxies.plugins import load_plugins, register
+from foretell.proxies.plugins import higher_is_better, load_plugins, register
 from foretell.proxies.proxy import PROXIES, Proxy
 
-__all__ = ["BASELINES", "PAPER", "PROXIES", "Proxy", "load_plugins", "register"]
+__all__ = [
+    "BASELINES",
+    "PAPER",
+    "PROXIES",
+    "Proxy",
+    "higher_is_better",
+    "load_plugins",
+    "register",
+]
 
 
 PROXIES |= {

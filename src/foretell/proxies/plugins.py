@@ -18,7 +18,7 @@ from foretell.errors import ForetellError, unknown_name
 from foretell.proxies.proxy import PROXIES, Proxy
 from foretell.proxies.quantities import QUANTITIES
 
-__all__ = ["GROUP", "load_plugins", "register", "unregister"]
+__all__ = ["GROUP", "higher_is_better", "load_plugins", "register", "unregister"]
 
 GROUP = "foretell.proxies"
 
@@ -97,6 +97,17 @@ def check(proxy: Proxy) -> None:
         raise ForetellError(
             f"a proxy called {proxy.name!r} already exists ({known.source}); choose another name"
         )
+
+
+def higher_is_better(name: str) -> bool | None:
+    """The direction of a proxy, also of one in an installed package; None if it is not registered.
+
+    >>> higher_is_better("synflow"), higher_is_better("nosuch")
+    (True, None)
+    """
+    if name not in PROXIES:
+        load_plugins()
+    return PROXIES[name].higher_is_better if name in PROXIES else None
 
 
 @cache

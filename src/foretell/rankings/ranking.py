@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from foretell.proxies import PROXIES
+from foretell.proxies import higher_is_better
 
 __all__ = ["Ranking", "by_points", "oriented", "without"]
 
@@ -48,5 +48,5 @@ def by_points(points: "pd.Series[float]") -> "pd.Series[int]":
 
 def oriented(scores: pd.DataFrame) -> pd.DataFrame:
     """The scores, negated where lower is better, so that higher is better in every column."""
-    signs = [1 if name not in PROXIES or PROXIES[name].higher_is_better else -1 for name in scores]
+    signs = [-1 if higher_is_better(str(name)) is False else 1 for name in scores]
     return scores.astype(float) * signs

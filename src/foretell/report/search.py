@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from foretell.errors import RunStateError
-from foretell.proxies import PROXIES
+from foretell.proxies import higher_is_better
 from foretell.report.charts import curves_chart, front_chart, graph_chart, points_chart
 from foretell.report.decision import decision
 from foretell.report.page import Block, Code, Figure, Page, Prose, TableBlock
@@ -109,8 +109,8 @@ def how_soon(curves: Mapping[str, pd.DataFrame], measure: Measure) -> list[Block
 def scores_figure(found: Found, by: str) -> Block:
     """Score against accuracy of the trained networks."""
     frame = found.trained.assign(arm=found.trained["arm"].map(ARMS))
-    better = "higher" if PROXIES[by].higher_is_better else "lower"
-    caption = f"{by} ({better} is better) of the trained networks against their results."
+    better = {True: " (higher is better)", False: " (lower is better)", None: ""}
+    caption = f"{by}{better[higher_is_better(by)]} of the trained networks against their results."
     chart = points_chart(found.measure.shown(frame), by, found.measure.name)
     return Figure("scores", caption, chart)
 

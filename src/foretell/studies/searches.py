@@ -17,7 +17,7 @@ from foretell.errors import ForetellError, unknown_name
 from foretell.executors.processes import Lost, completed, pool, require_workers
 from foretell.names import parse_spec
 from foretell.progress import ProgressCallback, Tally
-from foretell.proxies import PROXIES
+from foretell.proxies import higher_is_better
 from foretell.runs.code import record_code
 from foretell.runs.costs import column_of
 from foretell.runs.rowlog import canonical
@@ -160,7 +160,9 @@ def benchmark_of(table: Table, scores: pd.DataFrame, by: str, settings: Any) -> 
         raise ForetellError(
             f"table {table.name} is a zoo, which has no space to search; give a study of a space"
         )
-    sign = 1 if PROXIES[by].higher_is_better else -1
+    if (upwards := higher_is_better(by)) is None:
+        raise ForetellError(f"it is unknown whether higher is better for {by}; register the proxy")
+    sign = 1 if upwards else -1
     return Benchmark(table, sign * scores[by], settings)
 
 

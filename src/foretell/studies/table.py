@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from foretell.errors import ForetellError
-from foretell.proxies import BASELINES, PROXIES
+from foretell.proxies import BASELINES
+from foretell.proxies import higher_is_better as direction_of
 from foretell.rankings import RANKINGS, Ranking, oriented, points, scores_of
 from foretell.rankings.sizes import strata
 from foretell.rankings.vote import VOTERS
@@ -195,15 +195,15 @@ def upwards(
             f"a run lacks {len(absent)} of the architectures of the others, such as {absent[0]!r}; "
             "score all of them in each run, nan where a score is undefined"
         )
-    known: dict[Any, bool] = {name: proxy.higher_is_better for name, proxy in PROXIES.items()}
-    known |= {**dict.fromkeys(RANKINGS, True), **(higher_is_better or {})}
-    unknown = [str(name) for name in scores if name not in known]
-    if unknown:
+    known = {**dict.fromkeys(RANKINGS, True), **(higher_is_better or {})}
+    found = [known.get(str(name), direction_of(str(name))) for name in scores]
+    if None in found:
+        unknown = [str(name) for name, one in zip(scores, found, strict=True) if one is None]
         raise ForetellError(
-            f"it is unknown whether higher is better for {', '.join(unknown)}; state it in "
-            "higher_is_better"
+            f"it is unknown whether higher is better for {', '.join(unknown)}; register the proxy, "
+            "or state it in higher_is_better"
         )
-    signs = [1 if known[name] else -1 for name in scores]
+    signs = [1 if one else -1 for one in found]
     frame = scores.reindex(index).astype(float) * signs
     as_given = oriented(frame)  # a ranking knows the directions of proxies by itself
     for ranking in rankings_of(scores):
