@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 import torch
 
 from foretell import load_chosen, search
-from foretell.errors import RunStateError
+from foretell.errors import ForetellError, RunStateError
 from foretell.files import write_atomically
 from foretell.runs.config import read_config
 from foretell.runs.kept import KEPT, keep, keep_pair, kept, parsed, read_record, written
@@ -197,6 +198,40 @@ def test_the_same_command_mends_it(pattern: str, lost: str, runs: Runs, tmp_path
             assert found["table"] == expected["table"]
         else:
             assert same(found, expected)
+
+
+@pytest.mark.parametrize("job", ["search", "study", "simulated"])
+def test_the_configuration_of_a_run_of_before_is_complete_or_damaged(
+    job: str, tmp_path: Path
+) -> None:
+    """It has no digest; a setting whose name is damaged is missing, and others are only said."""
+    mine = Runs(shutil.copytree(BEFORE, tmp_path / "before"), tmp_path)
+    read = {"search": read_search, "study": read_study, "simulated": read_simulations}[job]
+    path = mine.root / job / "run.json"
+    whole, refusals = path.read_bytes(), 0
+    for content in damages(whole, 5 * FLIPS, 0):
+        path.write_bytes(content)
+        with suppress(ForetellError):
+            read(path.parent)
+            refusals -= 1
+        refusals += 1
+    assert refusals > 2 * FLIPS
+
+
+@pytest.mark.parametrize("lost", ["bit", "end"])
+@pytest.mark.parametrize("name", ["chosen.pt", "chosen.json"])
+def test_a_damaged_network_of_a_run_of_before_is_refused(
+    lost: str, name: str, tmp_path: Path
+) -> None:
+    """Weights have a checksum of their own, which torch does not compare."""
+    folder = shutil.copytree(BEFORE / "search", tmp_path / "before")
+    path, expected = folder / name, load_chosen(folder).state_dict()
+    whole = path.read_bytes()
+    for content in damages(whole, FLIPS * (lost == "bit"), CUTS * (lost == "end")):
+        path.write_bytes(content)
+        with suppress(ForetellError):
+            found = load_chosen(folder).state_dict()
+            assert same(list(found.values()), list(expected.values()))
 
 
 @pytest.mark.parametrize("name", ["table.parquet", "scores.parquet", "run.json", "rows.jsonl"])

@@ -65,7 +65,22 @@ def configuration(content: bytes, folder: Path) -> dict[str, Any]:
             folder,
             "other version",
         )
+    if not FIELDS.get(str(config.get("job")), set()) <= names_in(config):
+        raise damaged(folder / RUN, folder, MEND)
     return config
+
+
+SPACE, TABLE = {"space.name", "space.settings"}, {"table.name", "table.checksum"}
+SCORED = {"seed", "data.name", "data.fingerprint"}
+FIELDS = {
+    "search": {*SPACE, *SCORED, "batch.size", "batch.fingerprint", "by", "searcher", "pool"}
+    | {"trainings", "training"},
+    "study": {*SPACE, *TABLE, *SCORED, "batch_size", "loss"},
+    "simulation": {*SPACE, *TABLE, "by"}
+    | {f"scores.{name}" for name in ("fingerprint", "count", "data.name", "seed", "seconds")},
+}
+"""The settings that the configuration of each job has; without one, run.json is damaged, which the
+digest shows only if there is one."""
 
 
 def settle(path: Path, config: Mapping[str, Any], growing: Sequence[str] = ()) -> str:
@@ -173,6 +188,16 @@ def flat(config: Mapping[str, Any], above: str = "") -> dict[str, str]:
         else:
             found[f"{above}{name}"] = canonical(value)
     return found
+
+
+def names_in(config: Mapping[str, Any]) -> set[str]:
+    """The dotted names of all settings and of all groups of them.
+
+    >>> sorted(names_in({"seed": 0, "train": {"lr": 0.1}}))
+    ['seed', 'train', 'train.lr']
+    """
+    parts = [name.split(".") for name in flat(config)]
+    return {".".join(one[:end]) for one in parts for end in range(1, len(one) + 1)}
 
 
 def short(text: str | None) -> str:

@@ -5,6 +5,7 @@ the same bits in any process, however many others run at the same time.
 """
 
 import io
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -128,8 +129,12 @@ def weights_of(model: nn.Module) -> bytes:
 def fill(model: nn.Module, weights: bytes) -> None:
     """Load a state_dict written by `torch.save`, without executing anything in it.
 
-    Raises whatever torch raises if it is not a state_dict, or not that of this network.
+    Raises BadZipFile if a checksum in the archive is wrong, and whatever torch raises if it is not
+    a state_dict, or not that of this network.
     """
+    with zipfile.ZipFile(io.BytesIO(weights)) as archive:  # torch does not compare its checksums
+        if name := archive.testzip():
+            raise zipfile.BadZipFile(f"{name} is damaged")
     model.load_state_dict(torch.load(io.BytesIO(weights), weights_only=True, map_location="cpu"))
 
 

@@ -78,6 +78,9 @@ def read_search(run: str | os.PathLike[str]) -> Found:
     }
     scores, each = scores_of(rows)
     records, spent = [], dict.fromkeys(ARMS, 0.0)
+    if lost := [row.arch for row in picks if row.arch not in trainings]:
+        said = f"{run} has no training of {lost[0]}, which it chose; resume the search to train it"
+        raise RunStateError(said, Path(run), "damaged")
     for row in picks:
         training = trainings[row.arch]
         spent[row.arm] = max(spent[row.arm], row.before) + training.seconds
