@@ -321,7 +321,6 @@ data import table a.csv --space nb201 --key x --choose ,
 data import nb201 a.csv --trust-pickle
 data import nb201 a.csv --scale 0
 data import nb201 a.csv --space ''
-data import nb201 a.csv --choose ''
 data check
 data check nowhere
 data check {LONG}
@@ -336,7 +335,6 @@ score nb201:333333 --columns ,
 score {LONG}.py:x
 score nb201:333333 --data npz:{LONG}
 search --limit ,
-search --against ''
 search --first-stage ''
 search --evaluate nowhere.py:fit
 search --evaluate nets.py:nothing
@@ -370,7 +368,6 @@ search --config empty.toml
 search --config cut.toml
 study search folder --seeds 99999999999
 study search folder --trainings 5000000000
-study search folder --told ''
 report folder --truth ,
 calibrate
 calibrate nowhere.csv

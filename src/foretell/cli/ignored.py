@@ -20,9 +20,6 @@ TRAINING = "Training"
 def refuse_ignored(ctx: click.Context) -> None:
     """Raise UsageError if an option was given that has no effect."""
     given = ctx.params
-    for parameter in ctx.command.params:
-        if is_given(ctx, parameter.name) and ctx.params.get(parameter.name or "") in ((), {}):
-            refuse(ctx, parameter.name, "is empty")
     if "model" in given and given["model"] is None:
         others = (one for one in ctx.command.params if one.name not in WITHOUT_MODEL)
         refuse_all(ctx, others, "has no effect without MODEL")

@@ -99,9 +99,15 @@ class Names(click.ParamType[tuple[str, ...]]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, ...]:
-        """The names, without surrounding blanks, empty names and duplicates."""
+        """The names, without surrounding blanks, empty names and duplicates.
+
+        Fails for text that has no names, unless it is empty.
+        """
         parts: Iterable[str] = value.split(",") if isinstance(value, str) else value
-        return tuple(dict.fromkeys(name for part in parts if (name := part.strip())))
+        names = tuple(dict.fromkeys(name for part in parts if (name := part.strip())))
+        if value and not names:
+            self.fail(f"is {quoted(value)}; give names separated by commas", param, ctx)
+        return names
 
 
 class Limits(click.ParamType[Mapping[str, float]]):
