@@ -60,6 +60,10 @@ def retrained(folder: Path) -> dict[str, str]:
     return {"both": json.dumps([about, weights])}
 
 
+def told(folder: Path) -> dict[str, str]:
+    return {json.dumps(row, sort_keys=True): "" for row in read_rows(folder / "searched")}
+
+
 def reported(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (folder / "page").glob("[!.]*")}
 
@@ -79,6 +83,7 @@ JOBS = {
     "retrain": Job(
         "retrain searched --epochs 2 --train-batch-size 512 --csv", "searched", retrained, 14
     ),
+    "tell": Job("tell searched --results results.csv", "searched", told, 14),
     "report": Job("report scored --out page", "page", reported, 5),
     "data import": Job(
         "data import table new.csv --space nb201 --key arch --choose val --name mine --replace",
@@ -99,6 +104,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder / "tables" / "mine.parquet",
     )
     FRAME.rename_axis("arch").to_csv(folder / "new.csv")
+    (folder / "results.csv").write_text("name,value\n333013,50\n111111,60\n222222,55\n")
     few: dict[str, Any] = {"batch_size": 8, "proxies": ["snip"]}
     run_study(TABLE, "digits", run=folder / "scored", space=SPACE, **few)
     once = TrainSettings(epochs=1, batch_size=512)

@@ -64,10 +64,9 @@ def tell(run: str | os.PathLike[str], results: object, *, space: str | Space | N
     refuse_other_unit(counted["value"], config["training"], rows_of(TrainRow, before))
     earlier = {canonical(row.key()): row.value for row in rows_of(ToldRow, before)}
     new = [row for row in found if is_new(row, earlier)]
-    if new:
-        with Store.open(folder, config) as store:
-            for row in new:
-                add(store, row)
+    with Store.open(folder, config) as store:  # also if nothing is new, to finish a killed command
+        for row in new:
+            add(store, row)
     names = tuple(dict.fromkeys(row.arch for row in new))
     return Told(names, len(found) - len(new), len(table) - len(counted))
 

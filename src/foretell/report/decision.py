@@ -8,6 +8,7 @@ import pandas as pd
 
 from foretell.calibration.calibrate import Calibration, calibrate
 from foretell.calibration.files import run_scores
+from foretell.errors import ForetellError
 from foretell.report.charts import foretold_chart, worth_chart
 from foretell.report.page import Block, Figure, Prose, TableBlock
 from foretell.searching.read import Found
@@ -24,8 +25,11 @@ SHARE = 0.10
 
 def decision(found: Found) -> list[Block]:
     """What to train next, what it is expected to buy, and what each score is worth."""
-    scores = run_scores(found.folder)
-    pool = scores.drop(columns=[name for name in scores if scores[name].isna().all()])
+    try:
+        scores = run_scores(found.folder)
+    except ForetellError as error:  # a proxy that is not registered here
+        return [Prose(f"What the scores are worth: {error}.")]
+    pool = scores.drop(columns=[name for name in scores if scores[name].nunique() < 2])
     results = {name: y for name, y in results_of(found).items() if name in set(pool["name"])}
     if len(pool) < FEWEST or pool.shape[1] < 2:
         return []
