@@ -8,6 +8,9 @@ from torch.overrides import TorchFunctionMode
 
 __all__ = ["Observer", "Then"]
 
+INPUT_LATER = {"where", "searchsorted"}
+"""Operations whose `input` is not their first argument."""
+
 Then = Callable[[Any], None]
 """A function that is called with the result of an operation after it has run."""
 
@@ -33,6 +36,8 @@ class Observer(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         name = operation_name(func)
+        if not args and "input" in kwargs and name not in INPUT_LATER:
+            args, kwargs = (kwargs["input"],), {k: v for k, v in kwargs.items() if k != "input"}
         with torch._C.DisableTorchFunction():
             then = self.look(func, name, args, kwargs)
         out = self.run(func, name, args, kwargs)
