@@ -29,25 +29,22 @@ def split(batch: Batch, size: int | None) -> list[Batch]:
     return [batch[start : start + size] for start in range(0, len(batch), size)]
 
 
-def check_exact(subject: Subject) -> list[int | None]:
+def check_exact(subject: Subject) -> None:
     """Raise Inexact if parts of the batch would not add up to the whole.
 
     Two samples are run: they must not normalise by common statistics, nor draw random numbers, nor
-    may the first one's output change with the second one's input. What comes back is the axis of
-    the samples in each layer's output, as `Watch.axes` has it.
+    may the first one's output change with the second one's input.
     """
     if len(subject.batch.shared) < len(list(columns(subject.batch.inputs))):
         raise Inexact("a list among the inputs cannot be put together from parts")
     first, second = Batch(subject.batch[:1].inputs), Batch(subject.batch[1:2].inputs)
     both = joined(first, second)
-    only_these = subject.layers != "all"
-    watch = Watch(subject.weights, 2, tensors(both.inputs), tapping=True, only_these=only_these)
+    watch = Watch(subject.weights)
     with subject.undisturbed("probe"), torch.enable_grad():
         before = random_state()
         with watch:
             outputs = output_of(call(subject.model, {}, both))
         drew = before != random_state()
-    watch.let_go()
     if watch.batch_statistics:
         raise Inexact("BatchNorm uses the statistics of the whole batch", " or batch_norm='frozen'")
     if drew:
@@ -60,7 +57,6 @@ def check_exact(subject: Subject) -> list[int | None]:
         beside_another = output_of(call(subject.model, {}, joined(first, far)))
     if not torch.allclose(outputs[0], beside_another[0], rtol=1e-3, atol=1e-5):
         raise Inexact("one sample's output depends on another's input")
-    return watch.axes
 
 
 def output_of(outputs: Any) -> Tensor:

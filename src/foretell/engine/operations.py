@@ -16,7 +16,7 @@ from torch import Tensor
 
 __all__ = [
     *("ARITHMETIC", "AVERAGES", "BATCH_NORMS", "CONTRACTIONS", "CONVOLUTIONS", "DIVISIONS"),
-    *("DRAWING", "DROPOUTS", "JOINS", "MAPS_TO_ONE", "MATRIX_PRODUCTS", "MEANS", "NORMS", "POOLS"),
+    *("DRAWING", "DROPOUTS", "JOINS", "MAPS_TO_ONE", "MEANS", "NORMS", "POOLS"),
     *("PRODUCTS", "RECURRENT", "REARRANGEMENTS", "SUMS", "TRANSPOSED", "WEIGHT_AT"),
     *("NormCall", "contracted", "in_place", "origin", "out_of_place", "random_state"),
     *("same_randomness", "words"),
@@ -55,12 +55,6 @@ WEIGHT_AT: dict[Function, int] = {
     F.multi_head_attention_forward: 11,
 }
 """The position of the weight among the arguments."""
-
-MATRIX_PRODUCTS: set[Function] = {
-    *(torch.matmul, torch.mm, torch.bmm, torch.addmm, torch.baddbmm, torch.einsum),
-    *(Tensor.matmul, Tensor.__matmul__, Tensor.__rmatmul__, Tensor.mm, Tensor.bmm),
-}
-"""Products in which one factor may be a weight."""
 
 RECURRENT = words("lstm gru rnn_tanh rnn_relu")
 """Operations that process a whole sequence."""

@@ -85,6 +85,10 @@ class State:
         known = self._contents.get(id(tensor))
         return known is not None and not same_bits(tensor.detach(), known[1])
 
+    def tensors(self) -> set[int]:
+        """The ids of all of the model's tensors."""
+        return set(self._contents)
+
     def _reached(self) -> Iterator[Change]:
         """The saved states of all objects that can be reached from the model."""
         modules = modules_of(self._model)

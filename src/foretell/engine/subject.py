@@ -14,6 +14,7 @@ from torch.autograd.graph import GradientEdge
 from foretell.batch import Batch, tensors
 from foretell.engine.failures import ANY, LossFailed, complaint_of, is_out_of_memory
 from foretell.engine.isolate import REENTRANT, BatchNorm, mode
+from foretell.engine.modules import modules_of
 from foretell.engine.state import State
 from foretell.engine.weights import Layers, counted_weights
 from foretell.engine.wrappers import as_written
@@ -73,6 +74,12 @@ class Subject:
         """The parameters that count as weights; the model's own `train` may freeze some."""
         with own_randomness(self.seed, self.device), self._in_mode(training=True):
             return counted_weights(self.model, self.layers)
+
+    def held(self) -> set[int]:
+        """The ids of all tensors that the model held before it was run, and of its buffers now."""
+        assert self.state is not None
+        buffers = (b for module in modules_of(self.model) for b in module._buffers.values())
+        return self.state.tensors() | {id(buffer) for buffer in buffers}
 
     def loss_of(self, outputs: Any, targets: Any) -> Tensor:
         """The loss, a scalar. Raises LossFailed if it is not a scalar or cannot be computed."""

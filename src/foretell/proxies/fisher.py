@@ -11,7 +11,8 @@ from torch import Tensor
 def fisher(taylor: dict[str, Tensor]) -> Tensor:
     """Sum over layers and channels of ½ · mean_n (Σ_position a · ∂L/∂a)².
 
-    `a` is the output of a layer before any normalisation or activation function.
+    `a` is the output of a layer before any normalisation or activation function. A product with a
+    weight, such as `x @ w.T`, is a layer; a bias that is added to it apart is not in its output.
 
     Limitations: like SNIP, it is unreliable on tasks unlike NAS-Bench-201's, and it is weaker there
     as well (rank correlation 0.36). Because of the square, a few channels dominate the sum. A

@@ -6,6 +6,7 @@ their input are seen as well. A unit's code is 1 where what goes in is positive.
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,6 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from foretell.engine.failures import Inexact
 from foretell.engine.observer import Observer, Then
 from foretell.engine.observers.activations import (
     CLAMPS,
@@ -24,6 +24,7 @@ from foretell.engine.observers.activations import (
     lower_bound,
     plain_name,
 )
+from foretell.engine.observers.samples import Question, Samples
 from foretell.engine.operations import ARITHMETIC, POINTWISE, words
 from foretell.engine.subject import Unavailable
 
@@ -46,6 +47,25 @@ COLUMNS = 2**20
 """So many codes at a time: their number in common is an integer that float32 holds exactly."""
 
 
+HIDING = words("rnn_relu rnn_relu_cell")
+"""They have activations inside."""
+
+
+@dataclass(eq=False)
+class Note:
+    """An activation's codes: of each sample once its samples are known, till then of all of it."""
+
+    asked: Question
+    bits: Packed
+    shape: torch.Size
+    route: int
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """What is the same for each part of a batch that runs the same activations."""
+        return self.asked.about, self.route, self.bits[1]
+
+
 class Codes(Observer):
     """Within the block, counts for each pair of samples the units on the same side for both.
 
@@ -56,14 +76,14 @@ class Codes(Observer):
     def __init__(self, *, in_parts: bool = False) -> None:
         super().__init__()
         self._in_parts = in_parts
-        self._samples = 0
         self._total: Tensor | int = 0
-        self._parts: list[list[Packed]] = []
+        self._parts: list[list[Note]] = []
         self._gates = WeakTensorKeyDictionary()
         self._smooth: Counter[str] = Counter()
+        self._why = ""
 
-    def of(self, samples: int) -> "Codes":
-        """The mode for the next part of the batch, of so many samples."""
+    def of(self, samples: Samples) -> "Codes":
+        """The mode for the next part of the batch, whose samples are followed."""
         self._samples = samples
         self._smooth.clear()  # each part runs the same
         self._parts.append([])
@@ -74,13 +94,23 @@ class Codes(Observer):
         self._parts.pop()
         self._total = 0  # of parts, it is formed in the end
 
+    def settle(self) -> None:
+        """Count what was noted before it was known where the samples are."""
+        notes, self._parts[-1] = self._parts[-1], []
+        for note in notes:
+            if note.bits[1] < note.shape.numel():
+                self._parts[-1].append(note)
+            else:
+                self._take(note.asked, unpacked([note.bits]).view(note.shape), note.route)
+        if self._samples.unseen:
+            self._why = self._why or f"{self._samples.unseen}, and may have activations"
+
     def kernel(self) -> Tensor | Unavailable:
         """`[N, N]` float64: in how many codes two samples agree, summed over the activations."""
-        if self._in_parts:
-            if len({len(part) for part in self._parts}) > 1:
-                raise Inexact("the model does not run the same activations for each sample")
-            for layer in zip(*self._parts, strict=True):
-                self._total = self._total + agreements(unpacked(layer))
+        if why := self._why or self._why_unlike():
+            return Unavailable(why)
+        for layer in zip(*self._parts, strict=True):
+            self._total = self._total + agreements(unpacked(note.bits for note in layer))
         if isinstance(self._total, Tensor):
             return self._total
         return self._none("nwot")
@@ -90,14 +120,23 @@ class Codes(Observer):
 
         The batch must be run in parts, be it only one.
         """
-        if len({len(part) for part in self._parts}) > 1:
-            raise Inexact("the model does not run the same activations for each sample")
+        if why := self._why or self._why_unlike():
+            return Unavailable(why)
         seen: set[int] = set()
         for layer in zip(*self._parts, strict=True):
-            rows = unpacked(layer).int()
+            rows = unpacked(note.bits for note in layer).int()
             bits = 2 ** torch.arange(len(rows), dtype=torch.int32)
             seen.update(torch.unique((rows * bits.unsqueeze(1)).sum(0)).tolist())
         return len(seen) if seen else self._none("swap")
+
+    def _why_unlike(self) -> str:
+        """Why codes of different parts of the batch cannot be compared; empty if they can."""
+        if len({tuple(note.kind for note in part) for part in self._parts}) <= 1:
+            return ""
+        return (
+            "the model does not run the same activations for each sample, so that their codes "
+            "cannot be compared"
+        )
 
     def _none(self, score: str) -> Unavailable:
         """The reason why there are no codes."""
@@ -113,6 +152,8 @@ class Codes(Observer):
         if not args or not isinstance(args[0], Tensor):
             return None
         name = plain_name(name)
+        if name in HIDING or is_foreign_operation(func):
+            self._why = self._why or f"`{name}` has activations that cannot be seen, or may have"
         gate = self._gate(name, args, kwargs)  # before it runs: it may overwrite its input
         if gate is None and name not in OVERWRITES:
             return None
@@ -134,9 +175,9 @@ class Codes(Observer):
         if name in SQUASHES:
             return positive(args[0])
         if name in SWITCHES or (name in CLAMPS and lower_bound(args, kwargs) == 0):
-            self._note(positive(args[0]))
+            self._note(positive(args[0]), args[0], name)
         elif name == "glu":
-            self._note(positive(glu_gate(args, kwargs)))
+            self._note(positive(glu_gate(args, kwargs)), args[0], name)
         elif name in SHIFTS:
             return self._carried(name, args)
         return None
@@ -144,23 +185,42 @@ class Codes(Observer):
     def _carried(self, name: str, args: tuple[Any, ...]) -> Tensor | None:
         """What becomes of a gate: opened by a product, or carried on through a number."""
         tensors = [arg for arg in args if isinstance(arg, Tensor) and arg.ndim]
-        gates = [self._gates[arg] for arg in tensors if arg in self._gates]
+        gates = [(self._gates[arg], arg) for arg in tensors if arg in self._gates]
         if not gates or len(tensors) > 2:
             return None
         if len(tensors) == 2:
             if name in PRODUCTS and tensors[0].shape == tensors[1].shape:
-                for gate in gates:
-                    self._note(gate)
+                for gate, source in gates:
+                    self._note(gate, source, name)
             return None
-        carried: Tensor = gates[0]
+        carried: Tensor = gates[0][0]
         return carried
 
-    def _note(self, code: Tensor) -> None:
-        rows = by_sample(code, self._samples)
-        if rows is None:
-            return  # worked out once for all samples: the same for every pair
+    def _note(self, code: Tensor, source: Tensor, name: str) -> None:
+        """Note the codes of an activation; the samples are where they are in its input."""
+        asked, route = self._samples.ask(source, name, "codes"), self._samples.route
+        if self._samples.on_trial:
+            return
+        if asked.open:
+            flat = packed(code.reshape(1, -1))
+            self._parts[-1].append(Note(asked, flat, code.shape, route))
+        else:
+            self._take(asked, code, route)
+
+    def _take(self, asked: Question, code: Tensor, route: int) -> None:
+        """Take in codes whose samples are known; what is the same for all samples has none."""
+        layout = asked.layout
+        if layout is None or code.shape[layout.axis] != asked.shape[layout.axis]:
+            if asked.lost or layout is not None:
+                self._why = self._why or (
+                    f"the input of `{asked.about}`, of shape {list(asked.shape)}, cannot be "
+                    f"divided among the {self._samples.samples} samples, which are not followed "
+                    f"through {asked.lost}; let each activation have the samples along one axis"
+                )
+            return
+        rows = layout.by_sample(code, self._samples.samples).flatten(1)
         if self._in_parts:
-            self._parts[-1].append(packed(rows))
+            self._parts[-1].append(Note(asked, packed(rows), code.shape, route))
         else:
             self._total = self._total + agreements(rows)
 
@@ -170,16 +230,15 @@ def positive(x: Tensor) -> Tensor:
     return x.detach() > 0
 
 
-def by_sample(code: Tensor, samples: int) -> Tensor | None:
-    """The codes as `[samples, D]`; None where no axis runs over the samples.
+def is_foreign_operation(func: Any) -> bool:
+    """Whether an operation is registered with torch by somebody else.
 
-    Attention and time-first layers have the samples second; windows of a sample lie together.
+    >>> is_foreign_operation(torch.relu), is_foreign_operation(torch.ops.aten.relu)
+    (False, False)
     """
-    if code.ndim == 3 and code.shape[0] != samples and code.shape[1] == samples:
-        return code.transpose(0, 1).reshape(samples, -1)
-    if code.ndim < 2 or code.shape[0] % samples:
-        return None
-    return code.reshape(samples, -1)
+    if not isinstance(func, torch._ops.OpOverload | torch._ops.OpOverloadPacket):
+        return False
+    return str(func).partition(".")[0] not in ("aten", "prims")
 
 
 def agreements(rows: Tensor) -> Tensor:

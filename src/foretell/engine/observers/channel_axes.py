@@ -15,6 +15,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from foretell.batch import tensors
 from foretell.engine.operations import CONVOLUTIONS, RECURRENT, WEIGHT_AT, words
+from foretell.engine.samples.layers import Layer
 
 __all__ = ["ChannelAxes"]
 
@@ -56,7 +57,8 @@ class ChannelAxes:
     def of(self, x: Tensor) -> int | None:
         """The axis of the channels; None if the tensor does not depend on the inputs.
 
-        Where nothing says, it is the second of a map `[N, C, H, W]`, else the last. What no seen
+        Where nothing says, it is the second of a map `[N, C, H, W]`, else the last: of attention
+        weights `[N, heads, T, T]`, the heads are the channels. What no seen
         operation has made is taken to depend on the inputs, unless it is a parameter.
         """
         if x.ndim < 2 or x in self._apart or isinstance(x, nn.Parameter):
@@ -67,9 +69,15 @@ class ChannelAxes:
         return axis
 
     def note(
-        self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
+        self,
+        func: Any,
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        out: Any,
+        layer: Layer | None = None,
     ) -> None:
-        """Note what an operation returned, or wrote to its first argument."""
+        """Note what an operation, perhaps a layer, returned, or wrote to its first argument."""
         given = [t for t in tensors([args, kwargs]) if t in self._axes]
         made = [args[0]] if name == "__setitem__" else tensors(out)
         if not given:
@@ -79,6 +87,8 @@ class ChannelAxes:
             if tensor in self._apart:
                 del self._apart[tensor]
             self._axes[tensor] = self._axis(func, name, args, given[0], tensor)
+        if layer is not None and len(layer.channel_axes) == 1:
+            self._axes[made[0]] = layer.channel_axes[0]
 
     def _axis(
         self, func: Any, name: str, args: tuple[Any, ...], first: Tensor, out: Tensor

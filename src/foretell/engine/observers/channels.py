@@ -5,8 +5,9 @@ correlations of its channels are kept, and of those in the end only the smallest
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
+from math import prod
 from typing import Any
 
 import torch
@@ -22,7 +23,9 @@ from foretell.engine.observers.correlations import (
     products_of,
     stacked,
 )
-from foretell.engine.observers.weighted import channel_axis_of, weight_used
+from foretell.engine.observers.layer_outputs import Watch
+from foretell.engine.observers.samples import Samples
+from foretell.engine.samples.layout import Without
 from foretell.engine.subject import Unavailable
 from foretell.seeds import derived_seed
 
@@ -40,30 +43,30 @@ CHANNEL_QUANTITIES = {"activation_minima", "activation_draws", "layer_draws"} | 
 class Channels(Observer):
     """Within the block, notes the correlations that the wanted quantities need.
 
-    `weights` are those that count; with `only_these`, layers with any other weight are ignored.
-    `modules` are those of the model by their names.
+    `samples` and `watch` look on as well, from outside. `modules` are those of the model by their
+    names.
     """
 
     def __init__(
         self,
         wanted: set[str],
-        weights: dict[str, Tensor],
         inputs: Iterable[Tensor],
-        samples: int,
+        samples: Samples,
+        watch: Watch,
         seed: int,
         *,
-        only_these: bool = False,
         modules: Iterable[tuple[str, nn.Module]] = (),
     ) -> None:
         super().__init__()
-        self._names = {id(weight): name for name, weight in weights.items()}
-        self._only_these, self._samples, self._seed = only_these, samples, seed
+        self._samples, self._watch, self._seed = samples, watch, seed
         self._axes = ChannelAxes(inputs)
         self._minima = {name: Minima() for name in sorted(wanted & CHANNEL_QUANTITIES)}
         self._calls: Counter[tuple[str, str]] = Counter()
         self._smooth: Counter[str] = Counter()
         self._modules = list(modules) if wanted & MODULE_QUANTITIES else []
+        self._drawn: Counter[str] = Counter()
         self._hooks: list[RemovableHandle] = []
+        self._open: list[tuple[Callable[[Tensor], None], Tensor]] = []
 
     def __enter__(self) -> "Channels":
         super().__enter__()  # type: ignore[no-untyped-call]
@@ -88,17 +91,29 @@ class Channels(Observer):
             self._smooth[plain_name(name)] += 1
 
         def then(out: Any) -> None:
-            self._axes.note(func, name, args, kwargs, out)
-            if "layer_draws" in self._minima:
-                self._layer(func, name, args, kwargs, out)
+            output = out[0] if isinstance(out, tuple) else out
+            layer = self._watch.layer_at(output) if isinstance(output, Tensor) else None
+            self._axes.note(func, name, args, kwargs, out, layer and layer[0])
+            drawn = layer is not None and "layer_draws" in self._minima
+            if layer is not None and drawn and self._axes.of(output) is not None:
+                called = self._unique("layer", layer[1])
+                axes = layer[0].channel_axes
+                self._draw(self._minima["layer_draws"], called, output, axes, "layer")
 
         return then
+
+    def settle(self) -> None:
+        """Take in what was kept until it was known where the samples are."""
+        for take, x in self._open:
+            take(x)
+        self._open.clear()
 
     def quantity(self, name: str) -> dict[str, Any] | Unavailable:
         """A wanted quantity, or why it does not exist."""
         minima = self._minima[name]
-        if minima.lost:
-            return Unavailable(minima.lost)
+        hidden = "" if name in MODULE_QUANTITIES else self._watch.why_unseen()
+        if why := minima.lost or hidden:
+            return Unavailable(why)
         if name == "module_channels":
             return minima.channels
         if minima.layers and not minima.all_singular:
@@ -132,30 +147,19 @@ class Channels(Observer):
             for quantity in sorted(MODULE_QUANTITIES & self._minima.keys()):
                 minima = self._minima[quantity]
                 if quantity == "module_draws":
-                    self._draw(minima, layer, x, axis, "module")
-                elif (rows := self._rows(minima, x, axis, layer)) is not None:
-                    minima.add(layer, rows[:1])
+                    self._draw(minima, layer, x, [axis], "module")
+                else:
+                    take = partial(minima.add_first, layer)
+                    self._see(minima, f"the output of {layer}", x, [axis], take)
 
     def _activation(self, name: str, x: Tensor, axis: int) -> None:
         """Note the input of an activation."""
         layer = self._unique("activation", name)
         if (minima := self._minima.get("activation_minima")) is not None:
-            rows = self._rows(minima, x, axis, layer)
-            if rows is not None:
-                minima.add(layer, rows)
+            take = partial(minima.add, layer)
+            self._see(minima, f"the input of {layer}", x, [axis], take)
         if (minima := self._minima.get("activation_draws")) is not None:
-            self._draw(minima, layer, x, axis, "activation")
-
-    def _layer(
-        self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
-    ) -> None:
-        """Note the output of a layer with a weight."""
-        weight = weight_used(func, name, args, kwargs, self._names, only_these=self._only_these)
-        output = out[0] if isinstance(out, tuple) else out
-        if weight is not None and self._axes.of(output) is not None:
-            layer = self._unique("layer", self._names.get(id(weight), func.__name__))
-            axis = channel_axis_of(func) % output.ndim
-            self._draw(self._minima["layer_draws"], layer, output, axis, "layer")
+            self._draw(minima, layer, x, [axis], "activation")
 
     def _unique(self, kind: str, name: str) -> str:
         """The name, numbered if it has been there before."""
@@ -163,30 +167,49 @@ class Channels(Observer):
         calls = self._calls[kind, name]
         return name if calls == 1 else f"{name}#{calls}"
 
-    def _draw(self, minima: "Minima", layer: str, x: Tensor, axis: int, kind: str) -> None:
+    def _draw(
+        self, minima: "Minima", layer: str, x: Tensor, axes: Sequence[int], kind: str
+    ) -> None:
         """Note channels drawn at random by the seed and the layer's place."""
         one = kind == "module"  # one sample and one draw
-        place = len(minima.layers)
-        needed, draws = channels_drawn(self._seed, kind, place, x.shape[axis], 1 if one else DRAWS)
-        x = x.detach()
-        if len(needed) < x.shape[axis]:
-            x = x.index_select(axis, needed.to(x.device))
-        rows = self._rows(minima, x, axis, layer)
-        if rows is not None:
-            minima.add(layer, rows[:1] if one else rows, draws)
+        place, count = self._drawn[kind], prod(x.shape[axis] for axis in axes)
+        self._drawn[kind] += 1
+        needed, draws = channels_drawn(self._seed, kind, place, count, 1 if one else DRAWS)
+        add = minima.add_first if one else minima.add
+        side = "input" if kind == "activation" else "output"
+        take = partial(add, layer, draws=draws)
+        self._see(minima, f"the {side} of {layer}", x, axes, take, needed.to(x.device))
 
-    def _rows(self, minima: "Minima", x: Tensor, axis: int, layer: str) -> Tensor | None:
-        """What a layer sees of each sample, `[N, positions, channels]`."""
-        x = x.detach().movedim(axis, -1)
-        if x.ndim == 3 and x.shape[0] != self._samples and x.shape[1] == self._samples:
-            x = x.transpose(0, 1)
-        if len(x) % self._samples:
-            minima.lost = minima.lost or (
-                f"{layer} has {len(x)} rows for {self._samples} samples, and which are a sample's "
-                "is not known"
-            )
-            return None
-        return x.reshape(self._samples, -1, x.shape[-1])
+    def _see(
+        self,
+        minima: "Minima",
+        what: str,
+        x: Tensor,
+        axes: Sequence[int],
+        take: Callable[[Tensor], None],
+        needed: Tensor | None = None,
+    ) -> None:
+        """Hand over `[N, positions, channels]` as soon as it is known where the samples are."""
+        asked = self._samples.ask(x, what, "channels")
+        if self._samples.on_trial:
+            return
+        x = x.detach()
+        if needed is not None and len(axes) == 1 and len(needed) < x.shape[axes[0]]:
+            x, needed = x.index_select(axes[0], needed), None
+
+        def hand_over(x: Tensor) -> None:
+            if asked.found is Without.COMMON:
+                return
+            if why := asked.why_not(what, axes):
+                minima.lost = minima.lost or why
+            else:
+                rows = asked.rows(x, axes)
+                take(rows if needed is None else rows[..., needed])
+
+        if asked.open:
+            self._open.append((hand_over, x.clone()))
+        else:
+            hand_over(x)
 
 
 WHERE = {
@@ -243,6 +266,10 @@ class Minima:
             return
         products = products_of(rows)
         self._products[layer] = products if draws is None else products.among(draws)
+
+    def add_first(self, layer: str, rows: Tensor, draws: Tensor | None = None) -> None:
+        """The same for the first sample alone."""
+        self.add(layer, rows[:1], draws)
 
     def found(self) -> dict[str, Tensor]:
         """Layer → `[N, …]`; matrices of one shape are decomposed together."""

@@ -1,12 +1,13 @@
 """Watch the operations of a forward pass: tap layer outputs, and run what can be differentiated.
 
 A layer is recognised by the operation it runs, not by its module, so weights used functionally
-(attention projections, `F.linear(x, self.w)`) are seen as well.
+(attention projections, `F.linear(x, self.w)`, `x @ self.w.T`) are seen as well.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,122 +18,144 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from foretell.batch import tensors
 from foretell.engine.graph import Given, inside, is_leaf, is_marked, nodes_of
 from foretell.engine.observer import Observer, Then
-from foretell.engine.observers.weighted import channel_axis_of, weight_used
-from foretell.engine.operations import RECURRENT, NormCall, origin
+from foretell.engine.observers.samples import SHAPED, Question, Samples
+from foretell.engine.observers.taps import Made, Tap
+from foretell.engine.operations import RECURRENT, NormCall, in_place, origin
+from foretell.engine.samples.layers import Layer, layer_of, multiplies
+from foretell.engine.samples.layout import Without
 
 __all__ = ["Watch"]
-
-PRODUCT_NAMES = {
-    *("matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "addmm", "baddbmm", "einsum", "mv"),
-    *("addmv", "tensordot", "inner", "multi_dot", "chain_matmul"),
-}
-
-
-def first_axis(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether several tensors are joined along their first axis."""
-    dim = kwargs.get("dim", kwargs.get("axis", args[1] if len(args) > 1 else 0))
-    parts = args[0] if args else ()
-    return dim == 0 and len(parts) > 1 and all(part.ndim > 1 for part in parts)
-
-
-@dataclass(eq=False)
-class Tap:
-    """One layer output and, once the backward pass has come by, its Taylor terms."""
-
-    name: str
-    value: Tensor
-    version: int
-    channel_axis: int
-    sample_axis: int | None
-    fan_in: int
-    samples: int
-    taylor: Tensor | None = None
-    overwritten: bool = False
-
-    def receive(self, grad: Tensor) -> None:
-        """Take ∂L/∂(output) and keep only Σ over positions of a · ∂L/∂a, `[N, C]`."""
-        self.overwritten |= self.value._version != self.version
-        if self.overwritten:
-            return
-        # in float32 at least: half precision would lose the sum over positions
-        kind = torch.promote_types(grad.dtype, torch.float32)
-        product = (self.value.to(kind) * grad.detach()).movedim(self.channel_axis, -1)
-        if self.sample_axis:
-            product = product.movedim(self.sample_axis, 0)
-        # A fold of samples and windows, `[N·k, …]`, keeps a sample's windows together.
-        product = product.reshape(self.samples, -1, product.shape[-1]).sum(1)
-        self.taylor = product
-        del self.value
-
-    def terms(self) -> Tensor:
-        """The Taylor terms; zeros if the loss does not depend on this output."""
-        if self.taylor is not None:
-            return self.taylor
-        return self.value.new_zeros(self.samples, self.value.shape[self.channel_axis])
 
 
 @dataclass(eq=False)
 class Watch(Observer):
-    """Notes, during one forward pass of `samples` samples, what later steps need to know.
+    """Notes, during one forward pass, what later steps need to know.
 
-    `weights` names the tensors that count; `only_these` ignores layers whose weight is not one of
-    them (a weight computed from parameters counts otherwise). Tapping is off unless asked for.
+    `weights` names the tensors that count. Layers are known if `samples` follows the samples of
+    the batch. What is computed from weights alone (`w.T`, a normalised weight) stands for them.
     """
 
     weights: dict[str, Tensor]
-    samples: int
-    inputs: Sequence[Tensor] = ()
-    """What the model is fed: only what is computed from them has an axis of samples."""
-    tapping: bool = False
-    only_these: bool = False
+    samples: Samples | None = None
+    tapping: bool = True
+    """Whether to have the gradients of the layers' outputs brought."""
     batch_statistics: bool = False
     """True once an operation normalised by statistics of the minibatch."""
-    known_axes: list[int | None] | None = None
-    """The `axes` of an earlier pass, for parts too small to tell samples from other axes."""
-    axes: list[int | None] = field(default_factory=list)
-    """The axis of the samples in each layer output so far; None for one that has no such axis."""
-    taps: list[Tap] = field(default_factory=list)
-    lost: str = ""
-    """Why the layers' outputs are not, or not all, known for each sample; else empty."""
 
     def __post_init__(self) -> None:
         super().__init__()
-        self._names = {id(weight): name for name, weight in self.weights.items()}
+        self.taps: list[Tap] = []
+        self._names = {id(weight): Made(name) for name, weight in self.weights.items()}
+        self._made = WeakTensorKeyDictionary()
+        self._last: tuple[Tensor, Layer, str] | None = None
         # The outputs themselves are held: the number of one that is gone would be given to another.
         self._tapped: dict[int, tuple[Tap, Tensor]] = {}
+        self._left_out: list[tuple[Any, str, list[Made]]] = []
+        self._calls: Counter[str] = Counter()
         self._hooks: list[Any] = []
         self._armed_for: int | None = None
-        self._mark = object()
-        self._fed = WeakTensorKeyDictionary(dict.fromkeys(self.inputs, True))
+        self._mark, self._made_mark = object(), object()
+        self._hidden = ""
 
     def look(
         self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Then | None:
+        self._last = None
         if self._tapped and args and id(args[0]) in self._tapped:
             self._save_before_overwriting(name, args, kwargs)
         if func is F.batch_norm and NormCall(*args, **kwargs).training:
             self.batch_statistics = True
-        if not self.tapping:
+        if self.samples is None:
             return None
-        values = tensors([args, kwargs])
-        fed = any(tensor in self._fed for tensor in values)
-        if fed and name in ("cat", "concat", "concatenate", "vstack") and first_axis(args, kwargs):
-            self.lost = f"`{name}` joins inputs along the samples, which are then no longer apart"
-        views = [v for v in values if v._base is not None and id(v._base) in self._names]
-        if fed and views and name in PRODUCT_NAMES:
-            self.lost = (
-                f"`{name}` uses the weight {self._names[id(views[0]._base)]} in another form"
-            )
-        given = Given(values) if any(id(tensor) in self._names for tensor in values) else None
+        values = tensors([args[:1] if name in SHAPED else args, kwargs])
+        used = {id(value): made for value in values if (made := self._made_of(value)) is not None}
+        if not used:
+            return None
+        given = Given(values)
 
         def then(out: Any) -> None:
-            if given is not None:
-                inside(tensors(out), given, self._mark)
-            if fed:
-                self._fed.update(dict.fromkeys(tensors(out), True))
-            self._tap(func, name, args, kwargs, out, fed)
+            outs = [tensor for tensor in tensors(out) if tensor.requires_grad]
+            if outs:
+                inside(outs, given, self._mark)
+                others = [value for value in values if id(value) not in used]
+                found = layer_of(func, name, args, kwargs, out, used)
+                accounted = self._use(found, others, outs, used)
+                if not accounted and multiplies(name, args, kwargs, used):
+                    self._left_out.append((outs[0].grad_fn, name, list(used.values())))
 
         return then
+
+    def _made_of(self, value: Tensor) -> Made | None:
+        """The weight that a tensor is, or is made of."""
+        made = self._names.get(id(value))
+        if made is None and len(self._made):
+            made = self._made.get(value)  # type: ignore[no-untyped-call]
+        return made
+
+    def _use(
+        self, found: Layer | None, others: list[Tensor], outs: list[Tensor], used: dict[int, Made]
+    ) -> bool:
+        """Tap the layer that weights are used in, or note what is made of them; else False."""
+        assert self.samples is not None
+        fed = any(self.samples.of(value) is not Without.COMMON for value in others)
+        tables: tuple[Question, ...] = ()
+        if found is not None:
+            weight = joint([used[one] for one in found.of])
+            asked = self.samples.ask(outs[0], weight.name, "layers")
+            self._last = outs[0], found, weight.name
+            if self.tapping and (asked.found is not Without.COMMON or asked.open):
+                self._tap(outs[0], found, asked, weight)
+            tables = (asked,) if asked.open else ()
+        if not fed:
+            made = joint(list(used.values()))
+            for tensor in outs:
+                summary = made.summary or tensor.numel() == 1
+                self._made[tensor] = Made(made.name, summary, (*made.tables, *tables))
+                node: Any = tensor.grad_fn
+                if node is not None and not summary:
+                    node.metadata[self._made_mark] = True
+        return found is not None or not fed
+
+    def _tap(self, output: Tensor, found: Layer, asked: Question, made: Made) -> None:
+        """Note the output, and have its gradient brought in the backward pass."""
+        assert self.samples is not None
+        if self.samples.on_trial:
+            return
+        self._calls[made.name] += 1
+        calls = self._calls[made.name]
+        tap = Tap(
+            name=f"{made.name}#{calls}" if calls > 1 else made.name,
+            value=output.detach(),
+            version=output._version,
+            layer=found,
+            asked=asked,
+            route=self.samples.route,
+            weight=made,
+        )
+        hook = self._hook(tap, output.shape)
+        self._hooks.append(origin(output).register_hook(hook))  # type: ignore[no-untyped-call]
+        self.taps.append(tap)
+        self._tapped[id(output)] = (tap, output)
+
+    def layer_at(self, output: Tensor) -> tuple[Layer, str] | None:
+        """The layer that has just run and returned this, and the name of its weight; else None."""
+        return self._last[1:] if self._last is not None and self._last[0] is output else None
+
+    def _hook(self, tap: Tap, shape: torch.Size) -> Callable[[Tensor], None]:
+        def hook(grad: Tensor) -> None:
+            if self._armed_for == torch._C._current_graph_task_id():
+                tap.receive(grad.reshape(shape))
+
+        return hook
+
+    def _save_before_overwriting(
+        self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        if in_place(name, args, kwargs) or any(arg is True for arg in args[1:]):
+            tap, _ = self._tapped.pop(id(args[0]))
+            tap.overwritten = args[0]._is_view() and origin(args[0]) is args[0]
+            tap.value = tap.value.clone()
+            tap.version = tap.value._version
 
     def run(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run recurrent layers by kernels that can be differentiated twice."""
@@ -158,21 +181,66 @@ class Watch(Observer):
             self._armed_for = None
             hook.remove()
 
-    def out_of_sight(self, loss: Tensor, grads: dict[str, Tensor]) -> str:
+    def witness(self, loss: Tensor, grads: dict[str, Tensor]) -> None:
+        """Note what the loss depends on, while its graph is there."""
+        self._hidden = self._out_of_sight(loss, grads)
+        if self._left_out:
+            reached = set(nodes_of([loss]))
+            self._left_out = [one for one in self._left_out if one[0] in reached]
+
+    def why_unseen(self) -> str:
+        """Why layers or activations may be missing; empty if all operations are seen."""
+        unseen = "" if self.samples is None else self.samples.unseen
+        return f"{unseen}, and may have activations or weights" if unseen else ""
+
+    def why_lost(self) -> str:
+        """Why the outputs of the layers are not all known for each sample; empty if they are.
+
+        It is known once the questions are answered where samples are.
+        """
+        counted = [tap for tap in self.taps if tap.counts]
+        why = next((why for tap in counted if (why := tap.why_lost())), "")
+        why = why or self._multiplied() or self._hidden
+        return why or ("" if counted else "no layer that counts has an output for each sample")
+
+    def _multiplied(self) -> str:
+        """Which weight is used in no layer, but not only added; else empty."""
+        for _, name, used in self._left_out:
+            for made in used:
+                if made.is_weight and not made.summary:
+                    return (
+                        f"`{name}` uses the weight {made.name} in no product that sums over its "
+                        "inputs, so it has no output channels; write it as F.linear or the like"
+                    )
+        return ""
+
+    @property
+    def kinds(self) -> tuple[object, ...]:
+        """Of each layer, what is the same for each part of a batch that runs the same layers."""
+        return tuple(tap.kind for tap in self.taps if tap.counts)
+
+    def _out_of_sight(self, loss: Tensor, grads: dict[str, Tensor]) -> str:
         """What used a weight without being seen, so that its output is not tapped; else empty."""
         seen = set()
         for node in nodes_of([loss]):
             for child, _ in node.next_functions:
-                if child is None or not is_leaf(child) or id(child.variable) not in self._names:
+                name = None if child is None else self._weight_at(child)
+                if name is None:
                     continue
-                name = self._names[id(child.variable)]
                 seen.add(name)
                 if not is_marked(node, self._mark):
-                    return f"{node.name()} uses the weight {name} out of sight"
+                    return f"{node.name()} uses {name} out of sight"
         for name, grad in grads.items():
-            if name not in seen and grad.any():
+            if f"the weight {name}" not in seen and grad.any():
                 return f"a backward pass of the model's own uses the weight {name}"
         return ""
+
+    def _weight_at(self, node: Any) -> str | None:
+        """What a node of the graph has of weights: one, or what is made of weights alone."""
+        if not is_leaf(node):
+            return "a weight in another form" if is_marked(node, self._made_mark) else None
+        made = self._names.get(id(node.variable))
+        return None if made is None else f"the weight {made.name}"
 
     def let_go(self) -> None:
         """Take the hooks away and forget what was tapped."""
@@ -180,89 +248,17 @@ class Watch(Observer):
             hook.remove()
         self._hooks.clear()
         self._tapped.clear()
-        self._fed.clear()
+        self._made.clear()
+        self._last = None
+        self._left_out.clear()
         self.taps.clear()
 
-    def _tap(
-        self,
-        func: Any,
-        name: str,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        out: Any,
-        fed: bool,
-    ) -> None:
-        weight = weight_used(func, name, args, kwargs, self._names, only_these=self.only_these)
-        output = out[0] if isinstance(out, tuple) else out
-        if weight is None or not output.requires_grad:
-            return
-        channel_axis = channel_axis_of(func)
-        if self.known_axes:
-            place = len(self.axes)
-            sample_axis = self.known_axes[place] if place < len(self.known_axes) else None
-        else:
-            sample_axis = self._sample_axis(output, func, channel_axis, fed)
-        rows = output.shape[sample_axis or 0] if output.ndim else 0
-        if fed and (sample_axis is None or rows % self.samples or not rows):
-            self.lost = (
-                f"the output of {self._names.get(id(weight), func.__name__)} has {rows} rows for "
-                f"{self.samples} samples, and which are a sample's is not known"
-            )
-            sample_axis = None
-        self.axes.append(sample_axis)
-        if sample_axis is None:
-            return  # a table read once for all samples: it has no per-sample term
-        layer = self._names.get(id(weight), func.__name__)
-        calls = sum(tap.name.partition("#")[0] == layer for tap in self.taps)
-        tap = Tap(
-            name=f"{layer}#{calls + 1}" if calls else layer,
-            value=output.detach(),
-            version=output._version,
-            channel_axis=channel_axis,
-            sample_axis=sample_axis,
-            fan_in=weight.numel() // output.shape[channel_axis],
-            samples=self.samples,
-        )
-        hook = self._hook(tap, output.shape)
-        self._hooks.append(origin(output).register_hook(hook))  # type: ignore[no-untyped-call]
-        self.taps.append(tap)
-        self._tapped[id(output)] = (tap, output)
 
-    def _hook(self, tap: Tap, shape: torch.Size) -> Callable[[Tensor], None]:
-        def hook(grad: Tensor) -> None:
-            if self._armed_for == torch._C._current_graph_task_id():
-                tap.receive(grad.reshape(shape))
-
-        return hook
-
-    def _sample_axis(self, output: Tensor, func: Any, channel_axis: int, fed: bool) -> int | None:
-        """The axis along which samples lie; attention and time-first layers put it second.
-
-        A table that is read once for all samples has none, whatever its length.
-        """
-        if not fed and (output.ndim < 3 or output.shape[0] != self.samples or self.samples == 1):
-            return None
-        first, second = output.shape[0], output.shape[1] if output.ndim > 2 else 0
-        if func is F.multi_head_attention_forward and output.ndim == 3:
-            return 1
-        if channel_axis == -1 and first != self.samples and second == self.samples:
-            return 1
-        return 0 if first % self.samples == 0 else None
-
-    def _save_before_overwriting(
-        self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
-        in_place = (
-            name.startswith("__i")
-            or (name.endswith("_") and not name.endswith("__"))
-            or kwargs.get("inplace", False)
-            or any(arg is True for arg in args[1:])
-        )
-        if in_place:
-            tap, _ = self._tapped.pop(id(args[0]))
-            tap.overwritten = args[0]._is_view() and origin(args[0]) is args[0]
-            tap.value = tap.value.clone()
-            tap.version = tap.value._version
+def joint(used: list[Made]) -> Made:
+    """What is made of several: named after the first that is not only a norm."""
+    first = next((made for made in used if not made.summary), used[0])
+    tables = tuple(asked for made in used for asked in made.tables)
+    return Made(first.name, first.summary, tables)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """What comes out of layers, normalisations and activations: a few rows of each, for its rank."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,8 +12,10 @@ from torch import Generator, Tensor
 from foretell.engine.observer import Observer, Then
 from foretell.engine.observers.activations import activation_input, plain_name
 from foretell.engine.observers.channel_axes import ChannelAxes
-from foretell.engine.observers.weighted import weight_used
+from foretell.engine.observers.layer_outputs import Watch
+from foretell.engine.observers.samples import Question, Samples
 from foretell.engine.operations import NORMS
+from foretell.engine.samples.layout import Layout, Without
 from foretell.engine.subject import Unavailable
 from foretell.seeds import derived_seed
 
@@ -27,36 +30,36 @@ class LayerRows(Observer):
     """Within the block, notes c consecutive rows of each output of c channels.
 
     A row is a position of a sample. Of maps, the rows of a sample are taken column by column, and
-    the first row noted is the start of a column, drawn by the seed and the layer's place. `start`
-    is the place of the part's first sample among all `total` ones.
+    the first row noted is the start of a column, drawn by the seed and the layer's place. `samples`
+    and `watch` look on as well, from outside. `start` is the place of the part's first sample among
+    all `total` ones.
     """
 
     def __init__(
         self,
-        weights: dict[str, Tensor],
         inputs: Iterable[Tensor],
-        samples: int,
+        samples: Samples,
+        watch: Watch,
         seed: int,
         *,
         start: int,
         total: int,
-        only_these: bool = False,
     ) -> None:
         super().__init__()
-        self._names = {id(weight): name for name, weight in weights.items()}
         self._axes = ChannelAxes(inputs)
-        self._samples, self._seed, self._only_these = samples, seed, only_these
+        self._samples, self._watch, self._seed = samples, watch, seed
         self._start, self._total = start, total
         self._calls: Counter[str] = Counter()
         self._rows: dict[str, Tensor] = {}
         self._why = ""
         self._needed = 0
         """The number of samples that a layer needs if `_why` says that there are too few."""
+        self._open: list[tuple[Callable[[Tensor], None], Tensor]] = []
 
     def quantity(self, name: str) -> dict[str, Tensor] | Unavailable:
         """`layer_rows`, or why it does not exist."""
-        if self._why:
-            return Unavailable(self._why)
+        if why := self._why or self._watch.why_unseen():
+            return Unavailable(why)
         if not self._rows:
             return Unavailable("no layer, normalisation or activation of this model is seen")
         return self._rows
@@ -67,34 +70,51 @@ class LayerRows(Observer):
         bends = activation_input(name, args, kwargs) is not None
 
         def then(out: Any) -> None:
-            self._axes.note(func, name, args, kwargs, out)
-            weight = weight_used(func, name, args, kwargs, self._names, only_these=self._only_these)
-            if bends or weight is not None or func in WITH_WEIGHTS:
-                layer = self._names.get(id(weight), plain_name(name))
-                steps_first = func is F.multi_head_attention_forward
-                self._take(layer, out[0] if isinstance(out, tuple) else out, steps_first)
+            output = out[0] if isinstance(out, tuple) else out
+            found = self._watch.layer_at(output) if isinstance(output, Tensor) else None
+            self._axes.note(func, name, args, kwargs, out, found and found[0])
+            if found is None and not bends and func not in WITH_WEIGHTS:
+                return
+            axis = self._axes.of(output)
+            if axis is not None and found is None:
+                self._see(plain_name(name), output, [axis])
+            elif axis is not None and found is not None:
+                self._see(found[1], output, found[0].channel_axes)
 
         return then
 
-    def _take(self, layer: str, output: Tensor, steps_first: bool) -> None:
-        """Note the rows of an output that are drawn and belong to this part of the batch."""
-        axis = self._axes.of(output)
-        if axis is None:
-            return
+    def settle(self) -> None:
+        """Take in what was kept until it was known where the samples are."""
+        for take, x in self._open:
+            take(x)
+        self._open.clear()
+
+    def _see(self, layer: str, output: Tensor, axes: Sequence[int]) -> None:
+        """Note the rows of an output as soon as it is known where the samples are."""
         place = self._calls.total()
         self._calls[layer] += 1
         layer = layer if self._calls[layer] == 1 else f"{layer}#{self._calls[layer]}"
-        x = output.detach()
-        column = x.shape[-1]
-        steps_first |= x.shape[0] != self._samples and x.shape[1] == self._samples
-        if x.ndim == 3 and steps_first:
-            x = x.transpose(0, 1)
-        if len(x) % self._samples:
-            why = f"{layer} has {len(x)} rows for {self._samples} samples"
-            self._needed, self._why = 0, f"{why}, and which are a sample's is not known"
+        asked = self._samples.ask(output, layer, "rows")
+        if self._samples.on_trial:
             return
-        rows = x.transpose(axis, -1).reshape(-1, x.shape[axis])
-        each, channels = len(rows) // self._samples, rows.shape[1]
+        if asked.open:
+            take = partial(self._take, layer, place, asked, axes)
+            self._open.append((take, output.detach().clone()))
+        else:
+            self._take(layer, place, asked, axes, output.detach())
+
+    def _take(
+        self, layer: str, place: int, asked: Question, axes: Sequence[int], x: Tensor
+    ) -> None:
+        """Note the rows of an output that are drawn and belong to this part of the batch."""
+        if asked.found is Without.COMMON:
+            return
+        if why := asked.why_not(f"the output of {layer}", axes):
+            self._needed, self._why = 0, why
+            return
+        assert asked.layout is not None
+        rows = by_columns(x, asked.layout, asked.samples, axes)
+        each, channels, column = len(rows) // asked.samples, rows.shape[1], x.shape[-1]
         if each * self._total < channels:
             self._too_few(layer, each, channels)
             return
@@ -111,6 +131,15 @@ class LayerRows(Observer):
                 f"{layer} has {each * self._total} rows of {channels} channels in this batch, too "
                 f"few for full rank; give at least {needed} samples"
             )
+
+
+def by_columns(x: Tensor, layout: Layout, samples: int, axes: Sequence[int]) -> Tensor:
+    """`[samples · positions, channels]`, the positions of a map column by column."""
+    if len(axes) == 1:
+        last = x.ndim - 1
+        x = x.transpose(axes[0], last)
+        layout, axes = layout.at(axes[0]) if layout.axis == last else layout, [last]
+    return layout.rows(x, samples, axes).flatten(0, 1)
 
 
 def drawn(seed: int, place: int, count: int) -> int:

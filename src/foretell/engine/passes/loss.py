@@ -1,7 +1,9 @@
 """Everything that continues from one forward pass of the minibatch."""
 
-from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -31,8 +33,10 @@ from foretell.engine.observers.channels import (
 )
 from foretell.engine.observers.layer_outputs import Watch
 from foretell.engine.observers.layer_rows import ROW_QUANTITIES, LayerRows
+from foretell.engine.observers.samples import Number, Samples
 from foretell.engine.passes.differences import disagreement
 from foretell.engine.passes.hessian import doubtful, hessian_product, tangents_of
+from foretell.engine.passes.trial import Still, Tables, settle
 from foretell.engine.subject import (
     NO_WEIGHTS,
     Found,
@@ -52,10 +56,21 @@ __all__ = ["loss_pass"]
 NO_OUTPUT = Unavailable("the model returns its loss and no output for each sample")
 
 
+OTHER_LAYERS = Unavailable(
+    "parts of the batch do not run the same layers, or not on as many positions a sample; use "
+    "micro_batch=None"
+)
+
+
+TAPPED = {"taylor", "fan_in"}
+"""What the outputs of layers give."""
+
+
 FORWARD = CHANNEL_QUANTITIES | ROW_QUANTITIES
 """What is known of a part of the batch once it has been run forward."""
 
-WATCHED = {"taylor", "fan_in", "codes_kernel"} | FORWARD
+
+WATCHED = TAPPED | FORWARD | {"codes_kernel"}
 """What is noted of each operation that passes by."""
 
 
@@ -87,8 +102,8 @@ class Job:
     wanted: set[str]
     seconds: Seconds = field(default_factory=dict)
     codes: Codes | None = None
-    axes: list[int | None] | None = None
-    """Where the samples lie in each layer's output, for parts too small to tell."""
+    tables: Tables = field(default_factory=dict)
+    """Where the samples are in what is not computed from them, once that was tried out."""
     doubts: list[bool] = field(default_factory=list)
     """For each part whether its `hessian_weights` are to be checked."""
 
@@ -100,15 +115,18 @@ class Part:
     found: Found
     outputs: Any
     loss: float | None
+    taps: tuple[object, ...] = ()
+    """Of each layer that was tapped, what is the same for each part that runs the same layers."""
 
 
 def in_parts(subject: Subject, wanted: set[str], seconds: Seconds, *, check: bool = True) -> Found:
     """Run the batch in the parts asked for, and check what is doubtful."""
     check &= "hessian_weights" in wanted
     parts = split(subject.batch, subject.micro_batch)
-    axes = check_exact(subject) if len(parts) > 1 else None
+    if len(parts) > 1:
+        check_exact(subject)
     codes = Codes(in_parts=len(parts) > 1) if "codes_kernel" in wanted else None
-    job = Job(subject, wanted, seconds, codes, axes)
+    job = Job(subject, wanted, seconds, codes)
     totals = Totals()
     for index, part in enumerate(parts):
         totals.add(in_any_layout(job, index, part))
@@ -149,10 +167,15 @@ class Totals:
     found: Found = field(default_factory=dict)
     outputs: list[Any] = field(default_factory=list)
     loss: float | None = None
+    taps: set[tuple[object, ...]] = field(default_factory=set)
 
     def add(self, part: Part) -> None:
         """Take in one more part."""
         self.outputs.append(part.outputs)
+        self.taps.add(part.taps)
+        if len(self.taps) > 1:
+            for name in part.found.keys() & TAPPED:
+                self.found[name] = OTHER_LAYERS
         if part.loss is not None:
             self.loss = (self.loss or 0.0) + part.loss
         for name, value in part.found.items():
@@ -188,62 +211,80 @@ def rows_of_both(so_far: dict[str, Tensor], value: dict[str, Tensor]) -> dict[st
 def one_part(job: Job, index: int, part: Batch, layout: ChannelsLast | None = None) -> Part:
     """Run one part of the batch forward, and back as often as the wanted quantities need."""
     subject, wanted = job.subject, job.wanted
-    by_input = "input_grads" in wanted
-    fed = part.each(lambda t: t.detach().requires_grad_(by_input and t.is_floating_point()))
-    watch = Watch(
-        subject.weights,
-        len(part),
-        tensors(fed.inputs),
-        tapping=bool(wanted & {"taylor", "fan_in"}),
-        only_these=subject.layers != "all",
-        known_axes=job.axes,
-    )
-    lookers = lookers_of(subject, wanted, fed, index)
+    fed = as_fed(job, part)
+    samples = Samples(fed, subject.held) if wanted & WATCHED else None
+    watch = watch_of(job, samples)
+    lookers = lookers_of(job, fed, samples, watch, index)
     tangents = tangents_of(subject, len(part)) if "hessian_weights" in wanted else None
     try:
-        with (
-            subject.undisturbed("loss", index),
-            sdpa_kernel(SDPBackend.MATH),  # the kernel that can be differentiated twice
-            torch.enable_grad(),
-        ):
-            outputs = forward(job, fed, watch, tangents, lookers, layout)
-            found = seen_by(job, lookers)
-            return back(job, fed, part.targets, outputs, watch, tangents, found)
+        with in_training(job, index):
+            outputs = forward(job, fed, samples, watch, tangents, lookers, layout)
+            result = back(job, fed, part.targets, outputs, watch, tangents)
+        if samples is not None:
+            settle(samples, partial(on_trial, job, index), part, job.tables)
+        if job.codes:
+            job.codes.settle()
+        found = tapped(watch, wanted) | seen_by(job, lookers) | result.found
+        return replace(result, found=found, taps=watch.kinds)
     finally:  # their hold on the graph, which holds them, is beyond the garbage collector
         watch.let_go()
         if tangents is not None:
             tangents.let_go()
 
 
+def as_fed(job: Job, part: Batch) -> Batch:
+    """The batch as tensors of its own, which can be differentiated by if that is wanted."""
+    by_input = "input_grads" in job.wanted
+    return part.each(lambda t: t.detach().requires_grad_(by_input and t.is_floating_point()))
+
+
+@contextmanager
+def in_training(job: Job, index: int) -> Iterator[None]:
+    """The model in training, with the random stream of a part of the batch."""
+    with (
+        job.subject.undisturbed("loss", index),
+        sdpa_kernel(SDPBackend.MATH),  # the kernel that can be differentiated twice
+        torch.enable_grad(),
+    ):
+        yield
+
+
+def on_trial(job: Job, index: int, part: Batch, printing: Collection[Number]) -> Samples:
+    """Run the model once more on other samples, for where they are in each tensor."""
+    fed, subject = as_fed(job, part), job.subject
+    samples = Samples(fed, subject.held, printing)
+    watch = watch_of(job, samples)
+    codes = Codes().of(samples) if job.codes else nullcontext()
+    with in_training(job, index), Still(), samples, watch, codes, ExitStack() as looking:
+        for looker, _ in lookers_of(job, fed, samples, watch, index):
+            looking.enter_context(looker)
+        call(subject.model, {}, fed.each(torch.clone))
+    return samples
+
+
 Lookers = list[tuple[Channels | LayerRows, set[str]]]
 """What looks on during a forward pass, and the quantities that it gives."""
 
 
-def lookers_of(subject: Subject, wanted: set[str], fed: Batch, index: int) -> Lookers:
+def watch_of(job: Job, samples: Samples | None) -> Watch:
+    """What notes the layers, if they are wanted."""
+    layers = samples if job.wanted & (TAPPED | FORWARD) else None
+    return Watch(job.subject.weights, layers, tapping=bool(job.wanted & TAPPED))
+
+
+def lookers_of(job: Job, fed: Batch, samples: Samples | None, watch: Watch, index: int) -> Lookers:
     """What notes the wanted quantities of the forward pass of a part of the batch."""
     lookers: Lookers = []
-    only_these = subject.layers != "all"
-    if of_channels := wanted & CHANNEL_QUANTITIES:
-        channels = Channels(
-            of_channels,
-            subject.weights,
-            tensors(fed.inputs),
-            len(fed),
-            subject.seed,
-            only_these=only_these,
-            modules=named_modules_of(subject.model),
-        )
+    subject, inputs = job.subject, tensors(fed.inputs)
+    if samples is None:
+        return lookers
+    if of_channels := job.wanted & CHANNEL_QUANTITIES:
+        modules = named_modules_of(subject.model)
+        channels = Channels(of_channels, inputs, samples, watch, subject.seed, modules=modules)
         lookers.append((channels, of_channels))
-    if of_rows := wanted & ROW_QUANTITIES:
-        rows = LayerRows(
-            subject.weights,
-            tensors(fed.inputs),
-            len(fed),
-            subject.seed,
-            start=index * (subject.micro_batch or 0),
-            total=len(subject.batch),
-            only_these=only_these,
-        )
+    if of_rows := job.wanted & ROW_QUANTITIES:
+        start, total = index * (subject.micro_batch or 0), len(subject.batch)
+        rows = LayerRows(inputs, samples, watch, subject.seed, start=start, total=total)
         lookers.append((rows, of_rows))
     return lookers
 
@@ -251,6 +292,7 @@ def lookers_of(subject: Subject, wanted: set[str], fed: Batch, index: int) -> Lo
 def forward(
     job: Job,
     fed: Batch,
+    samples: Samples | None,
     watch: Watch,
     tangents: Tangents | None,
     lookers: Lookers,
@@ -261,9 +303,10 @@ def forward(
         timed(job.seconds, "forward", job.subject.device),
         layout or SafeConvolutions(),
         QuickPools() if job.subject.faster else nullcontext(),
+        samples or nullcontext(),
         watch,
         tangents or nullcontext(),
-        job.codes.of(len(fed)) if job.codes else nullcontext(),
+        job.codes.of(samples) if job.codes and samples else nullcontext(),
         ExitStack() as looking,
     ):
         for looker, _ in lookers:
@@ -279,6 +322,7 @@ def seen_by(job: Job, lookers: Lookers) -> Found:
     """What the lookers have noted."""
     found: Found = {}
     for looker, names in lookers:
+        looker.settle()
         for name in sorted(names):
             with timed(job.seconds, QUANTITIES[name].step, job.subject.device):
                 found[name] = looker.quantity(name)
@@ -292,10 +336,10 @@ def back(
     outputs: Any,
     watch: Watch,
     tangents: Tangents | None,
-    found: Found,
 ) -> Part:
-    """What follows from the outputs, together with what was found on the way to them."""
+    """What follows from the outputs."""
     subject, wanted, seconds = job.subject, job.wanted, job.seconds
+    found: Found = {}
     if "output_width" in wanted:
         found["output_width"] = output_width(outputs)
     from_loss = wanted & FROM_LOSS
@@ -385,7 +429,8 @@ def backward(job: Job, loss: Tensor, watch: Watch, tangents: Tangents | None) ->
             grads = gradient(loss, weights, keep_graph=tangents is not None)
     except Undefined as error:
         return dict.fromkeys(wanted, Unavailable(str(error)))
-    found: Found = {"grads": precise(grads), **tapped(watch, loss, grads)}
+    watch.witness(loss, grads)
+    found: Found = {"grads": precise(grads)}
     if tangents is not None:
         tangents.curvature.armed = False
         shared = tangents.curvature.seconds  # what the backward pass computed for the curvature
@@ -405,22 +450,19 @@ def precise(tensors: Any) -> Any:
     return change_all(tensors, lambda t: t.float() if t.dtype in halves else t)
 
 
-def tapped(watch: Watch, loss: Tensor, grads: dict[str, Tensor]) -> Found:
+def tapped(watch: Watch, wanted: set[str]) -> Found:
     """`taylor` and `fan_in` of the layers that were tapped."""
-    if not watch.tapping:
+    names = wanted & TAPPED
+    if not names:
         return {}
-    why = watch.lost or watch.out_of_sight(loss, grads)
-    lost = [tap.name for tap in watch.taps if tap.overwritten]
-    if lost and not why:
-        why = f"the output of {lost[0]} was overwritten before it could be read"
-    if not watch.taps and not why:
-        why = "no layer that counts has an output for each sample"
-    if why:
-        return dict.fromkeys(("taylor", "fan_in"), Unavailable(why))
-    return {
-        "taylor": {tap.name: tap.terms() for tap in watch.taps},
-        "fan_in": {tap.name: tap.fan_in for tap in watch.taps},
+    if why := watch.why_lost():
+        return dict.fromkeys(names, Unavailable(why))
+    taps = [tap for tap in watch.taps if tap.counts]
+    found = {
+        "taylor": {tap.name: tap.terms() for tap in taps},
+        "fan_in": {tap.name: tap.fan_in for tap in taps},
     }
+    return {name: value for name, value in found.items() if name in names}
 
 
 def without_graph(outputs: Any) -> Any:

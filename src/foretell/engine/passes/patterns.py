@@ -1,17 +1,22 @@
 """The pass of a few samples through the model with weights drawn from N(0, 1)."""
 
+from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
-from foretell.batch import main_output
+from foretell.batch import Batch, main_output
 from foretell.engine.isolate import call
 from foretell.engine.kaiming import double_or_float
 from foretell.engine.memory import smaller, within_memory
 from foretell.engine.microbatch import check_exact, split
 from foretell.engine.observers.activation_codes import Codes
+from foretell.engine.observers.samples import Number, Samples
 from foretell.engine.passes.gaussian import gaussian_model
+from foretell.engine.passes.trial import Still, Tables, settle
 from foretell.engine.subject import Found, Seconds, Subject, Unavailable, timed
 from foretell.errors import Undefined
 from foretell.seeds import derived_seed
@@ -46,14 +51,42 @@ def patterns_in(subject: Subject, dtype: torch.dtype) -> int | Unavailable | Non
     drawn = gaussian_model(subject.model, subject.layers, generator, dtype)
     batch = subject.batch.each(lambda t: t.to(dtype) if t.is_floating_point() else t)
     codes = Codes(in_parts=True)
+    tables: Tables = {}
     for index, part in enumerate(split(batch, subject.micro_batch)):
-        held = {name: tensor.clone() for name, tensor in drawn.items()}
-        with (
-            subject.undisturbed("patterns", index),
-            torch.enable_grad(),  # for models that differentiate while they run
-            codes.of(len(part)),
-        ):
-            output = main_output(call(subject.model, held, part.each(torch.clone)))
+        watched = partial(run, subject, drawn, index)
+        samples, output = watched(part, codes)
         if not output.isfinite().all():
             return None
+        settle(samples, partial(on_trial, watched), part, tables)
+        codes.settle()
     return codes.patterns()
+
+
+def run(
+    subject: Subject,
+    drawn: dict[str, Tensor],
+    index: int,
+    part: Batch,
+    codes: Codes,
+    printing: Collection[Number] | None = None,
+) -> tuple[Samples, Tensor]:
+    """Where the samples of a part of the batch are, and the output for them."""
+    held = {name: tensor.clone() for name, tensor in drawn.items()}
+    own = {id(tensor) for tensor in held.values()}
+    samples = Samples(part, lambda: subject.held() | own, printing)
+    with (
+        subject.undisturbed("patterns", index),
+        torch.enable_grad(),  # for models that differentiate while they run
+        Still() if printing is not None else nullcontext(),
+        samples,
+        codes.of(samples),
+    ):
+        output = main_output(call(subject.model, held, part.each(torch.clone)))
+    return samples, output
+
+
+def on_trial(
+    watched: Callable[..., tuple[Samples, Tensor]], part: Batch, printing: Collection[Number]
+) -> Samples:
+    """Run the model once more on other samples, for where they are in each tensor."""
+    return watched(part, Codes(), printing)[0]

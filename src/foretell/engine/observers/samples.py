@@ -1,0 +1,253 @@
+"""Follow where the samples of the batch are, from the inputs through all operations.
+
+Others ask where the samples are in a tensor: a layer's output, an activation's input. Where no
+rule says so, the question stays open; `engine/passes/trial.py` runs the model again to answer it.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._C._functorch import is_functorch_wrapped_tensor
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from foretell.batch import Batch, tensors
+from foretell.engine.observer import Observer, Then
+from foretell.engine.observers.activations import plain_name
+from foretell.engine.operations import in_place, words
+from foretell.engine.samples.layout import Call, Layout, Without
+from foretell.engine.samples.rules import ONTO_FIRST, moved
+
+__all__ = ["STRANGE", "Found", "Lost", "Number", "Question", "Samples"]
+
+Number = tuple[str, int]
+"""Of a question: who asks, and how often that one has asked before."""
+
+SHAPED = words("type_as to view_as reshape_as expand_as")
+"""What they return is as their first argument, whatever the other one is."""
+
+ASKING = words("size dim numel stride is_floating_point is_contiguous __len__ element_size")
+"""They return no tensor."""
+
+VIEWS = words("T H mT mH data real imag grad")
+"""Properties that are tensors."""
+
+STRANGE = "out of sight"
+"""Who asks whether numbers from out of sight are the same for all samples."""
+
+MADE = words("new_zeros new_ones new_full new_empty new_tensor")
+"""They use the type alone of the tensor that they are given."""
+
+
+@dataclass(frozen=True)
+class Lost:
+    """In place of a layout: the operation from which on the samples are not followed."""
+
+    by: str
+
+
+Found = Layout | Without | Lost
+
+
+@dataclass(eq=False)
+class Question:
+    """Where the samples are in one tensor, and the answer as far as it is known."""
+
+    about: str
+    shape: tuple[int, ...]
+    samples: int
+    found: Found
+    open: bool
+    """Whether the answer is not known from rules."""
+    prints: dict[int, Tensor] = field(default_factory=dict)
+    """For each axis along which samples may lie, a few sums over all others, `[size, 4]`."""
+
+    @property
+    def layout(self) -> Layout | None:
+        """Where they are; None if there are none, or they are lost."""
+        return self.found if isinstance(self.found, Layout) and not self.open else None
+
+    @property
+    def lost(self) -> str:
+        """From which operation on they are not known; empty if they are, or if there are none."""
+        if isinstance(self.found, Lost):
+            return self.found.by
+        return "an operation on a table" if self.open else ""
+
+    def why_not(self, what: str, channel_axes: Sequence[int]) -> str:
+        """Why the tensor does not have so many channels for each sample; empty if it does."""
+        tensor, layout = f"{what}, of shape {list(self.shape)},", self.layout
+        if self.lost:
+            return (
+                f"{tensor} cannot be divided among the {self.samples} samples, which are not "
+                f"followed through {self.lost}; let each layer have the samples along one axis"
+            )
+        if layout is None:
+            return f"{tensor} is computed from all samples at once, so none has a part of it"
+        if self.samples > 1 and layout.axis in channel_axes:
+            return f"{tensor} has samples and channels along the same axis"
+        if layout.joined:
+            return (
+                f"{tensor} is that of {layout.outer} tensors joined along the samples, and whether "
+                "it is one output or several is not defined; run the layer on each of them in turn"
+            )
+        return ""
+
+    def rows(self, tensor: Tensor, channel_axes: Sequence[int]) -> Tensor:
+        """`[samples, positions, channels]` of a tensor of this shape, if `why_not` is empty."""
+        assert self.layout is not None
+        return self.layout.rows(tensor, self.samples, channel_axes)
+
+
+class Samples(Observer):
+    """Within the block follows the samples of what the model is fed.
+
+    `held` gives the ids of the tensors that the model holds while it runs.
+    """
+
+    def __init__(
+        self, fed: Batch, held: Callable[[], set[int]], printing: Collection[Number] | None = None
+    ) -> None:
+        """`printing`: the numbers of the questions of which to keep prints, and nothing else."""
+        super().__init__()
+        self.samples = len(fed)
+        self.questions: dict[str, list[Question]] = defaultdict(list)
+        """By who asks, in order, so that no answer depends on who else asks."""
+        self.unseen = ""
+        """What was computed from the samples out of sight."""
+        self.printing = printing
+        self.route = 0
+        """A number that stands for the weights met so far, in their order."""
+        self._held = cache(held)
+        self._found = WeakTensorKeyDictionary()
+        shared = {id(tensor) for tensor in fed.shared}
+        for tensor in tensors(fed.inputs):
+            whole = self.samples == 1 or id(tensor) in shared
+            self._found[tensor] = Layout(0) if whole else Lost("a list of inputs")
+
+    @property
+    def on_trial(self) -> bool:
+        """Whether the model runs only to answer questions, so that nothing is scored."""
+        return self.printing is not None
+
+    def numbered(self) -> dict[Number, Question]:
+        """All questions."""
+        return {(who, n): one for who, all_ in self.questions.items() for n, one in enumerate(all_)}
+
+    def ask(self, tensor: Tensor, about: str, who: str) -> Question:
+        """Where the samples are in a tensor; perhaps to be answered later."""
+        found, shape = self.of(tensor), tuple(tensor.shape)
+        as_long = any(size % self.samples == 0 for size in shape)
+        unsure = isinstance(found, Lost) or (found is Without.COMMON and as_long)
+        unsure = unsure and not is_functorch_wrapped_tensor(tensor)
+        return self._asked(who, Question(about, shape, self.samples, found, unsure), tensor)
+
+    def _asked(self, who: str, question: Question, tensor: Tensor) -> Question:
+        asked = self.questions[who]
+        if self.printing is not None and (who, len(asked)) in self.printing:
+            question.prints = prints(tensor, self.samples)
+        asked.append(question)
+        return question
+
+    def of(self, tensor: Tensor) -> Found:
+        """Where the samples are in a tensor, as far as rules say."""
+        found: Found | None = self._found.get(tensor)  # type: ignore[no-untyped-call]
+        if found is not None:
+            return found
+        if isinstance(tensor, nn.Parameter):
+            return Without.COMMON
+        if is_functorch_wrapped_tensor(tensor):
+            self.unseen = self.unseen or "a function of torch.func works out of sight"
+            return Lost("a function of torch.func")
+        found = Without.COMMON
+        if tensor.grad_fn is not None:
+            by = tensor.grad_fn.name()
+            self.unseen = self.unseen or f"{by} works out of sight"
+            found = Lost(by) if self.samples > 1 else Layout(0)  # all of it is the sample's
+        elif tensor.is_floating_point() and tensor.numel() > 1 and id(tensor) not in self._held():
+            shape = tuple(tensor.shape)
+            asked = Question("numbers", shape, self.samples, Lost(""), open=True)
+            self._asked(STRANGE, asked, tensor)
+        self._found[tensor] = found
+        return found
+
+    def look(
+        self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Then | None:
+        if name in ASKING or (name == "__get__" and func.__self__.__name__ not in VIEWS):
+            return None
+
+        def then(out: Any) -> None:
+            outs = [out] if isinstance(out, Tensor) else tensors(out)
+            if outs or name == "__setitem__":
+                self._note(Call(func, name, args, kwargs, out, self.samples), outs)
+
+        return then
+
+    def _note(self, call: Call, outs: list[Tensor]) -> None:
+        """Note where the samples are in what an operation has returned, or written to."""
+        given = tensors([call.args, call.kwargs])
+        name = plain_name(call.name)
+        if name in MADE:
+            given = []
+        elif name in SHAPED:
+            given = given[:1]
+        found = [(tensor, self.of(tensor)) for tensor in given]
+        weights = tuple(id(tensor) for tensor in given if isinstance(tensor, nn.Parameter))
+        if weights:
+            self.route = hash((self.route, weights))
+        if name in ONTO_FIRST or name == "__setitem__":
+            places = [written([place for _, place in found], call.name)]
+        else:
+            places = self._after(call, found, outs)
+        for tensor, place in zip(outs or given[:1], places, strict=True):
+            self._found[tensor] = place
+        if given and given[0]._base is not None and in_place(call.name, call.args, call.kwargs):
+            self._written_through(given[0]._base, places[0], call.name)
+
+    def _written_through(self, base: Tensor, place: Found, name: str) -> None:
+        """What a view is a view of changes with it."""
+        before: Found | None = self._found.get(base)  # type: ignore[no-untyped-call]
+        if before is Without.COMMON and place is not Without.COMMON:
+            self._found[base] = Lost(f"`{name}`")
+
+    def _after(
+        self, call: Call, given: list[tuple[Tensor, Found]], outs: list[Tensor]
+    ) -> list[Found]:
+        """Where the samples are in each of an operation's results."""
+        lost = next((found for _, found in given if isinstance(found, Lost)), None)
+        placed = [(tensor, found) for tensor, found in given if isinstance(found, Layout)]
+        if lost is not None:
+            return [lost] * len(outs)
+        if not placed:
+            pooled = any(found is Without.POOLED for _, found in given)
+            return [Without.POOLED if pooled else Without.COMMON] * len(outs)
+        if self.samples == 1:  # all of it is the sample's
+            return [Layout(0)] * len(outs)
+        call.placed = placed
+        found = moved(call)
+        each = [*found, *[None] * len(outs)] if isinstance(found, list) else [found] * len(outs)
+        return [Lost(f"`{call.name}`") if one is None else one for one in each[: len(outs)]]
+
+
+def written(places: list[Found], name: str) -> Found:
+    """Where the samples are in the first of some tensors once others were written into it."""
+    target, *others = places
+    if target is Without.COMMON and any(found is not Without.COMMON for found in others):
+        return Lost(f"`{name}`")
+    return target
+
+
+def prints(tensor: Tensor, samples: int) -> dict[int, Tensor]:
+    """For each axis along which samples may lie, four sums over all others, `[size, 4]`."""
+    found = {}
+    for axis, size in enumerate(tensor.shape):
+        if size and size % samples == 0:
+            rows = tensor.detach().movedim(axis, 0).reshape(size, -1).double().nan_to_num()
+            place = torch.arange(rows.shape[1], device=rows.device, dtype=torch.float64)
+            found[axis] = rows @ torch.stack([torch.cos(k * place + k) for k in (1, 2, 3, 5)], 1)
+    return found

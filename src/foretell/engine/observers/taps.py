@@ -1,0 +1,92 @@
+"""A layer's output, tapped: what the backward pass brings for each sample and channel."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from foretell.engine.observers.samples import Question
+from foretell.engine.samples.layers import Layer
+from foretell.engine.samples.layout import Without
+
+__all__ = ["Made", "Tap"]
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a tensor is, or is made of: a weight, by its name."""
+
+    name: str
+    summary: bool = False
+    """Whether it is a norm or a mean of a weight, which only scales."""
+    tables: tuple[Question, ...] = ()
+    """Of layers on its way that may have an output for each sample; then it is no weight."""
+
+    @property
+    def is_weight(self) -> bool:
+        """Whether it stands for its weight; known once the questions are answered."""
+        return not any(asked.layout or asked.lost for asked in self.tables)
+
+
+@dataclass(eq=False)
+class Tap:
+    """One layer output and, once the backward pass has come by, its Taylor terms."""
+
+    name: str
+    value: Tensor
+    version: int
+    layer: Layer
+    asked: Question
+    route: int
+    weight: Made
+    product: Tensor | None = None
+    """a · ∂L/∂a; of each sample and channel as soon as it is known where the samples are."""
+    reduced: bool = False
+    overwritten: bool = False
+
+    def receive(self, grad: Tensor) -> None:
+        """Take ∂L/∂(output) and keep Σ over positions of a · ∂L/∂a, `[N, C]`, or at first all."""
+        self.overwritten |= self.value._version != self.version
+        if self.overwritten:
+            return
+        # in float32 at least: half precision would lose the sum over positions
+        kind = torch.promote_types(grad.dtype, torch.float32)
+        product = self.value.to(kind) * grad.detach()
+        self.reduced = not self.why_lost()
+        self.product = self._by_sample(product) if self.reduced else product
+        del self.value
+
+    def _by_sample(self, product: Tensor) -> Tensor:
+        """The sum over positions, `[N, C]`."""
+        return self.asked.rows(product, self.layer.channel_axes).sum(1)
+
+    def terms(self) -> Tensor:
+        """The Taylor terms; zeros if the loss does not depend on this output."""
+        if self.product is None:
+            return self.value.new_zeros(self.asked.samples, self.layer.channels)
+        return self.product if self.reduced else self._by_sample(self.product)
+
+    @property
+    def fan_in(self) -> int:
+        """How many weights feed one channel."""
+        return self.layer.fan_in
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is a layer with an output for each sample; known once that is answered."""
+        return self.weight.is_weight and self.asked.found is not Without.COMMON
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """What is the same for each part of a batch that runs the same layers."""
+        return self.name, self.route, math.prod(self.asked.shape) // self.asked.samples
+
+    def why_lost(self) -> str:
+        """Why its terms are not known for each sample; empty if they are."""
+        output = f"the output of {self.weight.name}"
+        if why := self.asked.why_not(output, self.layer.channel_axes):
+            return why
+        if self.overwritten:
+            return f"the output of {self.name} was overwritten before it could be read"
+        return ""

@@ -1,0 +1,239 @@
+"""Where the samples are in a tensor, tried out: the model is run again on other batches.
+
+Rules follow the samples through most operations (`engine/samples`). Where they do not, the model is
+run on the same samples, and on these in another order. The axis whose entries have then changed
+their places as the samples did is the one along which they lie: that shows folds and joins, too.
+A table has the length of the batch if it has another length with another number of samples. Where
+the answer is not plain, the samples stay lost.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from itertools import count
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from foretell.batch import Batch
+from foretell.engine.failures import ModelFailed
+from foretell.engine.observer import Observer
+from foretell.engine.observers.samples import STRANGE, Found, Lost, Number, Question, Samples
+from foretell.engine.operations import RECURRENT, words
+from foretell.engine.samples.layout import Layout, Without
+
+__all__ = ["Still", "settle"]
+
+Run = Callable[[Batch, Collection[Number]], Samples]
+"""Runs the model on a batch; the numbers are of questions of which to keep prints."""
+
+Tables = dict[tuple[Number, str], Found | None]
+"""By the number of a question and what it is about, where the samples are in a table."""
+
+CLOSE = 1e-3
+"""So far may a sum be from where the order puts it, beside the change from the order before.
+
+Rounding is some 1e-6 of that change in float32; along a wrong axis, the distance is the change.
+"""
+
+
+def settle(samples: Samples, run: Run, batch: Batch, tables: Tables) -> None:
+    """Answer the questions that are open, as far as they can be; `tables` keeps what is found."""
+    reorder(samples, run, batch)
+    resize(samples, run, batch, tables)
+    for question in samples.questions[STRANGE]:
+        if isinstance(question.found, Lost):
+            samples.unseen = samples.unseen or "numbers come from out of sight"
+
+
+def reorder(samples: Samples, run: Run, batch: Batch) -> None:
+    """Find samples that are lost by another order of them."""
+    lost = {
+        n: one for n, one in samples.numbered().items() if one.open and isinstance(one.found, Lost)
+    }
+    if not lost:
+        return
+    order = disorder(samples.samples)
+    try:
+        runs = run(batch, lost), run(in_order(batch, order), lost)
+    except ModelFailed:
+        return
+    alike: dict[Number, Question] = {}
+    for number, question in lost.items():
+        before, after = (asked_again(samples, number, other) for other in runs)
+        if before is None or after is None:
+            continue
+        found = followed(before.prints, after.prints, order)
+        if found is not None:
+            question.found, question.open = found, False
+        elif unchanged(before, after):
+            alike[number] = question
+    if alike:
+        compare(samples, run, batch, alike)
+
+
+def compare(samples: Samples, run: Run, batch: Batch, alike: dict[Number, Question]) -> None:
+    """Find what other samples do not change either: it is the same for all, or a table."""
+    try:
+        runs = run(batch, alike), run(in_order(batch, [0] * samples.samples), alike)
+    except ModelFailed:
+        return
+    for number, question in alike.items():
+        before, after = (asked_again(samples, number, other) for other in runs)
+        if before is not None and after is not None and unchanged(before, after):
+            question.found, question.open = Without.COMMON, samples.samples in question.shape
+
+
+def asked_again(samples: Samples, number: Number, other: Samples) -> Question | None:
+    """The same question in another run; None if it asks for something else there."""
+    who, place = number
+    mine, theirs = samples.questions[who], other.questions[who]
+    if len(mine) != len(theirs):
+        return None
+    one, again = mine[place], theirs[place]
+    return again if (one.about, one.shape) == (again.about, again.shape) else None
+
+
+def followed(
+    before: Mapping[int, Tensor], after: Mapping[int, Tensor], order: list[int]
+) -> Layout | None:
+    """Where entries have changed their places as the samples did; None if that is not plain."""
+    found: list[Layout] = []
+    for axis, prints in before.items():
+        change = float((after[axis] - prints).abs().max())
+        if change <= 1e-5 * float(prints.abs().max()):
+            continue
+        each = len(prints) // len(order)
+        for outer in (n for n in range(1, each + 1) if each % n == 0):
+            turns = prints.reshape(outer, len(order), -1, 4)[:, order].flatten(0, 2)
+            if float((after[axis] - turns).abs().max()) < CLOSE * change:
+                found.append(Layout(axis, outer))
+    return found[0] if len(found) == 1 else None
+
+
+def unchanged(before: Question, after: Question) -> bool:
+    """Whether all is as it was, but for rounding."""
+    pairs = [(prints, after.prints[axis]) for axis, prints in before.prints.items()]
+    return bool(pairs) and all(
+        float((then - now).abs().max()) <= 1e-5 * float(now.abs().max()) for now, then in pairs
+    )
+
+
+def resize(samples: Samples, run: Run, batch: Batch, tables: Tables) -> None:
+    """Find which tables are as long as the batch, by one of another length."""
+    asked = {n: one for n, one in samples.numbered().items() if one.open}
+    asked = {n: one for n, one in asked.items() if isinstance(one.found, Without)}
+    if any((n, one.about) not in tables for n, one in asked.items()):
+        other = 3 if samples.samples == 2 else 2
+        try:
+            trial = run(in_order(batch, [n % samples.samples for n in range(other)]), ())
+        except ModelFailed:
+            return
+        for (who, n), one in asked.items():
+            if len(trial.questions[who]) == len(samples.questions[who]):
+                found = grown(one, trial.questions[who][n], samples.samples, other)
+                tables[(who, n), one.about] = found
+    for number, one in asked.items():
+        if (number, one.about) in tables:
+            one.found = tables[number, one.about] or one.found
+            one.open = False
+
+
+def grown(one: Question, other: Question, samples: int, number: int) -> Found | None:
+    """Where the samples are in a table, by its shapes for two numbers of them; None if nowhere."""
+    if one.about != other.about or len(one.shape) != len(other.shape):
+        return Lost("an operation on a table")
+    pairs = list(zip(one.shape, other.shape, strict=True))
+    axes = [axis for axis, (size, then) in enumerate(pairs) if size != then]
+    if not axes:
+        return None
+    if len(axes) == 1 and pairs[axes[0]] == (samples, number):
+        return Layout(axes[0])
+    return Lost("an operation on a table")
+
+
+def disorder(samples: int) -> list[int]:
+    """An order of samples, with none in its place, that is none of those that models make.
+
+    If a model turns its samples round or reverses them, a row is another sample's. In this order it
+    is then not the row of the sample that has taken the first one's place.
+
+    >>> disorder(2), disorder(4)
+    ([1, 0], [2, 3, 1, 0])
+    """
+    if samples <= 3:
+        return [[0], [1, 0], [1, 0, 2]][samples - 1]
+    habits: list[Callable[[int], int]] = [
+        lambda n: (n + 1) % samples,
+        lambda n: (n + samples // 2) % samples,
+        lambda n: samples - 1 - n,
+    ]
+    for seed in count():
+        ring = torch.randperm(samples, generator=torch.Generator().manual_seed(seed)).tolist()
+        order = [0] * samples
+        for place, then in zip(ring, ring[1:] + ring[:1], strict=True):
+            order[place] = then
+        if not any(all(order[f(n)] == f(order[n]) for n in range(samples)) for f in habits):
+            return order
+    raise AssertionError
+
+
+def in_order(batch: Batch, order: list[int]) -> Batch:
+    """The inputs of some of the samples, in an order."""
+    return Batch(chosen(batch.inputs, order))
+
+
+def chosen(value: Any, order: list[int]) -> Any:
+    """Entries of each tensor and each list."""
+    if isinstance(value, Tensor):
+        return value[torch.tensor(order, device=value.device)]
+    if isinstance(value, list):
+        return [value[n] for n in order]
+    if isinstance(value, Mapping):
+        return {key: chosen(item, order) for key, item in value.items()}
+    return type(value)(chosen(item, order) for item in value) if isinstance(value, tuple) else value
+
+
+class Still(Observer):
+    """Within the block nothing is drawn at random, so that samples differ by their inputs alone."""
+
+    def run(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The operation without what it would drop; numbers that it would draw are equal."""
+        plain = name.removesuffix("_")
+        if plain in DROPS and args:
+            return args[0]
+        if plain in PLACES:
+            args, kwargs = undropped(plain, args, kwargs)
+        out = func(*args, **kwargs)
+        if plain in DRAWS and isinstance(out, Tensor) and out.is_floating_point() and out.numel():
+            with torch._C.DisableTorchFunction(), torch.no_grad():
+                out.fill_(out.flatten()[0].clone())
+        return out
+
+
+def undropped(
+    name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of an operation that drops some values on its way, so that it drops none."""
+    place = PLACES[name]
+    if name in RECURRENT and not isinstance(args[3], bool):  # of a packed sequence
+        place += 1
+    if len(args) > place:
+        return (*args[:place], 0.0, *args[place + 1 :]), kwargs
+    return args, {**kwargs, "dropout_p": 0.0}
+
+
+DROPS = words(
+    "dropout dropout1d dropout2d dropout3d feature_dropout alpha_dropout feature_alpha_dropout"
+)
+
+DRAWS = words(
+    "rand randn rand_like randn_like normal uniform bernoulli exponential log_normal cauchy "
+    "geometric"
+)
+
+PLACES = {
+    "multi_head_attention_forward": 10,
+    "scaled_dot_product_attention": 4,
+    **dict.fromkeys(RECURRENT, 5),
+}
+"""Where the share to drop is among the arguments."""

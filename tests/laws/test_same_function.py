@@ -1,0 +1,382 @@
+"""Networks that compute the same, written in different ways, have the same scores, or say why not.
+
+The samples may lie along any axis of what is computed on the way, the weights may be used in any
+product: no score may take something else for a sample or leave out a layer without a word.
+"""
+
+import copy
+import math
+import warnings
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from foretell import Score, score
+from foretell.proxies import PROXIES
+
+N, CHANNELS, CLASSES = 8, 6, 4
+ALL = [name for name in PROXIES if name not in ("flops", "flops_used", "depth")]
+LABELS = torch.arange(N) % CLASSES
+ORDER = torch.tensor([2, 7, 4, 0, 6, 1, 3, 5])
+
+
+def normal(*shape: int) -> Tensor:
+    """Numbers from N(0, 1) in float64, always the same."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(1)).double()
+
+
+class OwnRelu(torch.autograd.Function):
+    """A ReLU that no observer sees."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.clamp_min(0)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return grads[0] * (x > 0)
+
+
+class Unchanged(torch.autograd.Function):
+    """Its own output, out of sight."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x * 1
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return grads[0]
+
+
+def relu(x: Tensor) -> Tensor:
+    """A ReLU that no observer sees, once it is scripted."""
+    return torch.relu(x)
+
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # torch advises against scripts
+    scripted = torch.jit.script(relu)
+
+
+class Network(nn.Module):
+    """Layers that `how` uses in its own way."""
+
+    def __init__(self, how: Callable[[Any, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.how = how
+        self.first, self.norm = nn.Linear(CHANNELS, 9), nn.LayerNorm(9)
+        self.second, self.classify = nn.Linear(9, 5), nn.Linear(5, CLASSES)
+
+    def body(self, x: Tensor) -> Tensor:
+        """The same for each token."""
+        return torch.relu(self.second(torch.relu(self.norm(self.first(x)))))
+
+    def forward(self, x: Tensor) -> Any:
+        """Logits."""
+        return self.classify(self.how(self, x))
+
+
+def assigned(x: Tensor) -> Tensor:
+    """A sequence with the time first, written step by step into a tensor of its own."""
+    steps = x.new_zeros(x.shape[1], len(x), CHANNELS)
+    for step in range(x.shape[1]):
+        steps[step] = x[:, step]
+    return steps
+
+
+def by_first_number(x: Tensor) -> Tensor:
+    """The order of the samples by a number of theirs."""
+    return x[:, 0, 0].argsort()
+
+
+Way = Callable[[Any, Tensor], Tensor]
+
+KEPT: dict[str, Way] = {
+    "sequence first": lambda net, x: net.body(x.transpose(0, 1)).mean(0),
+    "sequence first, contiguous": lambda net, x: net.body(x.permute(1, 0, 2).contiguous()).mean(0),
+    "folded": lambda net, x: net.body(x.reshape(-1, CHANNELS)).view(len(x), -1, 5).mean(1),
+    "folded, sequence first": (
+        lambda net, x: net.body(x.transpose(0, 1).reshape(-1, CHANNELS)).view(-1, len(x), 5).mean(0)
+    ),
+    "one long sequence": (
+        lambda net, x: net.body(x.flatten(0, 1)[None])[0].unflatten(0, (len(x), -1)).mean(1)
+    ),
+    "einsum": lambda net, x: net.body(torch.einsum("ntc->tnc", x)).mean(0),
+    "strides": (
+        lambda net, x: net.body(x.contiguous().as_strided(
+            (x.shape[1], len(x), CHANNELS), (CHANNELS, x.shape[1] * CHANNELS, 1))).mean(0)
+    ),
+    "steps": lambda net, x: net.body(torch.stack(x.unbind(1))).mean(0),
+    "assigned": lambda net, x: net.body(assigned(x)).mean(0),
+    "by name": (
+        lambda net, x: torch.relu(
+            input=net.second(torch.relu(input=net.norm(net.first(x))))).mean(1)
+    ),
+    "checkpoint": lambda net, x: checkpoint(net.body, x, use_reentrant=False).mean(1),
+    "out of sight": lambda net, x: net.body(Unchanged.apply(x)).mean(1),
+    "out of sight, sequence first": (
+        lambda net, x: net.body(Unchanged.apply(x.transpose(0, 1))).mean(0)
+    ),
+}  # fmt: skip
+"""Ways in which each tensor has the samples along one axis: `fisher` and `nwot` are defined."""
+
+LOST: dict[str, Way] = {
+    "one by one": lambda net, x: torch.stack([net.body(sample) for sample in x]).mean(1),
+    "in halves": lambda net, x: torch.cat([net.body(half) for half in x.chunk(2)]).mean(1),
+    "in another order": lambda net, x: net.body(x[ORDER])[ORDER.argsort()].mean(1),
+    "sorted": lambda net, x: net.body(x[by_first_number(x)])[by_first_number(x).argsort()].mean(1),
+    "own activation": lambda net, x: OwnRelu.apply(
+        net.second(OwnRelu.apply(net.norm(net.first(x))))
+    ).mean(1),
+    "scripted activation": lambda net, x: scripted(
+        net.second(scripted(net.norm(net.first(x))))
+    ).mean(1),
+    "vmap": lambda net, x: torch.func.vmap(net.body)(x).mean(1),
+}
+"""Ways in which some scores may have no answer."""
+
+
+def same_tokens(net: Any, x: Tensor) -> Tensor:
+    """The network as it is usually written."""
+    return net.body(x).mean(1)
+
+
+@cache
+def scores_of(way: str, steps: int) -> dict[str, Score]:
+    """All scores of the network written in one way."""
+    torch.manual_seed(0)
+    how = {**KEPT, **LOST, "": same_tokens}[way]
+    return score(Network(how).double(), (normal(N, steps, CHANNELS), LABELS), ALL)
+
+
+def check_same(found: dict[str, Score], expected: dict[str, Score], but: set[str]) -> None:
+    """Each score is as expected, or it says why it has no value."""
+    for name in found.keys() - but:
+        if found[name].why is None:
+            assert found[name].value == pytest.approx(expected[name].value, rel=1e-8), name
+
+
+@pytest.mark.parametrize("steps", [N, 12])
+@pytest.mark.parametrize("way", [*KEPT, *LOST])
+def test_the_samples_may_be_anywhere(way: str, steps: int) -> None:
+    found = scores_of(way, steps)
+    check_same(found, scores_of("", steps), but=set())
+    if way in KEPT:
+        needed = {"fisher", "snip", "near", "d8", "meco"}
+        needed |= set() if way.startswith("out of sight") else {"nwot", "swap", "rmin"}
+        assert not {name: found[name].why for name in needed if found[name].why}
+
+
+@pytest.mark.parametrize("way", ["sequence first", "folded, sequence first", "assigned"])
+def test_parts_of_a_batch_have_the_samples_anywhere_too(way: str) -> None:
+    torch.manual_seed(0)
+    model, batch = Network(KEPT[way]).double(), (normal(N, 12, CHANNELS), LABELS)
+    names = ["fisher", "nwot", "rmin", "meco", "near"]
+    found = score(model, batch, names, micro_batch=3)
+    assert not {name: one.why for name, one in found.items() if one.why}
+    check_same(found, scores_of("", 12), but=set())
+
+
+def test_rows_in_an_order_of_their_own_are_no_samples() -> None:
+    """Sorted by their values, rows stay in their places whatever the order of the samples."""
+
+    class Sorted(Network):
+        def forward(self, x: Tensor) -> Any:
+            order = by_first_number(x)
+            tokens = self.norm(self.first(torch.relu(x)))
+            return self.classify(torch.relu(self.second(torch.relu(tokens[order]))).mean(1))
+
+    found = score(Sorted(same_tokens).double(), (normal(N, 5, CHANNELS), LABELS), ["nwot", "rmin"])
+    assert "cannot be divided among" in str(found["nwot"].why)
+
+
+class Views(nn.Module):
+    """Two inputs through one backbone: one after the other, or joined along the samples."""
+
+    def __init__(self, *, joined: bool) -> None:
+        super().__init__()
+        self.joined = joined
+        self.conv, self.classify = nn.Conv2d(3, 6, 3, padding=1), nn.Linear(12, CLASSES)
+
+    def body(self, x: Tensor) -> Tensor:
+        return torch.relu(self.conv(x)).mean((2, 3))
+
+    def forward(self, first: Tensor, second: Tensor) -> Any:
+        """Logits."""
+        if self.joined:
+            parts = self.body(torch.cat([first, second])).chunk(2)
+        else:
+            parts = self.body(first), self.body(second)
+        return self.classify(torch.cat(parts, 1))
+
+
+def test_views_joined_along_the_samples() -> None:
+    images = normal(N, 3, 8, 8)
+    found = []
+    for joined in (True, False):
+        torch.manual_seed(0)
+        batch = (images, images.flip(0) / 2), LABELS
+        found.append(score(Views(joined=joined).double(), batch, ALL))
+    assert found[0]["nwot"].value == pytest.approx(found[1]["nwot"].value)
+    assert "joined along the samples" in str(found[0]["fisher"].why)
+    check_same(*found, but={"zen", "meco", "meco_opt"})
+
+
+Product = Callable[[Tensor, Tensor], Tensor]
+
+PRODUCTS: dict[str, Product] = {
+    "x @ w.T": lambda x, w: x @ w.T,
+    "left": lambda x, w: (w @ x.T).T,
+    "left of each": lambda x, w: (w @ x[..., None])[..., 0],
+    "matmul": lambda x, w: x.matmul(w.mT),
+    "linalg.matmul": lambda x, w: torch.linalg.matmul(x, w.t()),
+    "by name": lambda x, w: torch.mm(input=x, mat2=w.t()),
+    "rmatmul": lambda x, w: w.t().__rmatmul__(x),
+    "addmm": lambda x, w: torch.addmm(x.new_zeros(9), x, w.t()),
+    "addmm_": lambda x, w: x.new_zeros(len(x), 9).addmm_(x, w.t()),
+    "baddbmm": lambda x, w: torch.baddbmm(x.new_zeros(1, 1, 9), x[None], w.t()[None])[0],
+    "bmm": lambda x, w: torch.bmm(x[None], w.t()[None])[0],
+    "one for each": lambda x, w: torch.bmm(x[:, None], w.t().expand(len(x), -1, -1))[:, 0],
+    "einsum": lambda x, w: torch.einsum("ni,oi->no", x, w),
+    "einsum, turned": lambda x, w: torch.einsum("oi,ni->on", w, x).T,
+    "einsum with dots": lambda x, w: torch.einsum("...i,oi->...o", x, w),
+    "einsum by numbers": lambda x, w: torch.einsum(x, [0, 1], w, [2, 1], [0, 2]),
+    "tensordot": lambda x, w: torch.tensordot(x, w, ([1], [1])),
+    "inner": lambda x, w: torch.inner(x, w),
+    "computed weight": lambda x, w: F.linear(x, w * 1.0),
+    "cloned weight": lambda x, w: F.linear(x, w.clone()),
+    "contiguous weight": lambda x, w: x @ w.t().contiguous(),
+    "masked weight": lambda x, w: F.linear(x, w * torch.ones_like(w)),
+    "weight in pieces": lambda x, w: F.linear(x, torch.cat([w[:4], w[4:]])),
+    "factors": lambda x, w: F.linear(x, torch.eye(9, dtype=w.dtype) @ w),
+    "convolution": lambda x, w: F.conv1d(x[..., None], w[..., None])[..., 0],
+    "transposed convolution": lambda x, w: F.conv_transpose1d(x[..., None], w.t()[..., None])[
+        ..., 0
+    ],
+    "bilinear": lambda x, w: F.bilinear(x, x.new_ones(len(x), 1), w[..., None]),
+    "aten": lambda x, w: torch.ops.aten.mm(x, w.t()),
+    "aten.linear": lambda x, w: torch.ops.aten.linear(x, w),
+}
+"""Products that have the outputs of a linear layer: every score is defined."""
+
+OTHER_PRODUCTS: dict[str, tuple[Product, str]] = {
+    "mv": (lambda x, w: torch.stack([torch.mv(w, row) for row in x]), "divided among the 8"),
+    "sum": (lambda x, w: (x[:, None] * w).sum(-1), "`mul` uses the weight product.weight"),
+    "columns": (
+        lambda x, w: torch.stack([(x * row).sum(-1) for row in w], -1),
+        "`mul` uses the weight product.weight",
+    ),
+    "multi_dot": (
+        lambda x, w: torch.linalg.multi_dot([x, torch.eye(6, dtype=x.dtype), w.t()]),
+        "`linalg_multi_dot` uses the weight product.weight",
+    ),
+    "distance": (
+        lambda x, w: (x.square().sum(1)[:, None] + w.square().sum(1) - torch.cdist(x, w) ** 2) / 2,
+        "`cdist` uses the weight product.weight",
+    ),
+    "vmap": (lambda x, w: torch.func.vmap(lambda row: w @ row)(x), "uses the weight product"),
+}
+"""Others that have these outputs, and why `fisher` is undefined."""
+
+
+class Multiplied(nn.Module):
+    """A product with a weight of its own."""
+
+    def __init__(self, product: Product) -> None:
+        super().__init__()
+        self.weight, self.product = nn.Parameter(torch.randn(9, CHANNELS) / 3), product
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[N, 9]`."""
+        return self.product(x, self.weight)
+
+
+class OfProduct(nn.Module):
+    """A network with such a layer."""
+
+    def __init__(self, product: Product) -> None:
+        super().__init__()
+        self.product, self.classify = Multiplied(product), nn.Linear(9, CLASSES)
+
+    def forward(self, x: Tensor) -> Any:
+        """Logits."""
+        return self.classify(torch.relu(self.product(x)))
+
+
+@cache
+def scores_of_product(product: Product) -> dict[str, Score]:
+    """All scores of a network with such a layer."""
+    torch.manual_seed(0)
+    return score(OfProduct(product).double(), (normal(N, CHANNELS), LABELS), ALL)
+
+
+@pytest.mark.parametrize("name", [*PRODUCTS, *OTHER_PRODUCTS])
+def test_a_weight_counts_in_whatever_product_it_is(name: str) -> None:
+    other = OTHER_PRODUCTS.get(name)
+    found = scores_of_product(other[0] if other else PRODUCTS[name])
+    expected = scores_of_product(F.linear)
+    check_same(found, expected, but=set())
+    if other:
+        assert other[1] in str(found["fisher"].why)
+        assert found["snip"].why is None
+    else:
+        assert {n for n, one in found.items() if one.why} == {
+            n for n, one in expected.items() if one.why
+        }
+
+
+PARAMETRIZED: dict[str, Callable[[nn.Module], nn.Module]] = {
+    "weight_norm": nn.utils.parametrizations.weight_norm,
+    "old weight_norm": nn.utils.weight_norm,
+    "spectral_norm": nn.utils.parametrizations.spectral_norm,
+    "orthogonal": nn.utils.parametrizations.orthogonal,
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+@pytest.mark.parametrize("name", PARAMETRIZED)
+def test_a_parametrized_weight_counts(name: str) -> None:
+    """Of its layer's outputs each score is that of a layer that has the weight itself."""
+    torch.manual_seed(0)
+    odd = nn.Sequential(nn.Linear(CHANNELS, 40), nn.ReLU(), nn.Linear(40, CLASSES)).double()
+    PARAMETRIZED[name](odd[0])
+    batch = normal(N, CHANNELS), LABELS
+    odd.train()
+    plain = nn.Sequential(nn.Linear(CHANNELS, 40), nn.ReLU(), nn.Linear(40, CLASSES)).double()
+    plain.load_state_dict({
+        "0.weight": weight_in_use(odd, batch[0]), "0.bias": odd[0].bias.detach(),
+        **{f"2.{key}": value for key, value in odd[2].state_dict().items()},
+    })  # fmt: skip
+    names = ["fisher", "nwot", "d8", "near", "rmin", "jacob_cov"]
+    found, expected = score(odd, batch, names), score(plain, batch, names)
+    check_same(found, expected, but=set())
+    assert math.isfinite(found["nwot"].value)
+    assert math.isfinite(found["fisher"].value) or "weight" in str(found["fisher"].why)
+
+
+def weight_in_use(model: Any, x: Tensor) -> Tensor:
+    """The weight that the first layer of a copy of the model uses in training."""
+    taken: list[Tensor] = []
+
+    class Look(torch.overrides.TorchFunctionMode):
+        def __torch_function__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            if func is F.linear and not taken:
+                taken.append(args[1].detach().clone())
+            return func(*args, **(kwargs or {}))
+
+    before = copy.deepcopy(model.state_dict())
+    with Look():
+        model(x)
+    model.load_state_dict(before)
+    return taken[0]
