@@ -12,8 +12,10 @@ from foretell.engine.kaiming import double_or_float, normal_like
 from foretell.engine.memory import smaller, within_memory
 from foretell.engine.microbatch import check_exact, split
 from foretell.engine.observers.pooled_features import FeatureWatch
+from foretell.engine.observers.samples import Samples
 from foretell.engine.subject import Found, Seconds, Subject, Unavailable, timed
 from foretell.engine.weights import Layers, roles
+from foretell.errors import Undefined
 from foretell.seeds import derived_seed
 
 __all__ = ["gaussian_model", "gaussian_pass", "pooled_features"]
@@ -109,8 +111,12 @@ def features_now(
     subject: Subject, drawn: dict[str, Tensor], part: Batch, index: int
 ) -> tuple[Tensor, list[Tensor]]:
     """The same, with or without gradients, as currently enabled."""
-    watch = FeatureWatch()
     buffers = {name: drawn[name].clone() for name, _ in subject.model.named_buffers()}
-    with subject.undisturbed("gaussian", index), watch:
+    held = {id(tensor) for tensor in (drawn | buffers).values()}
+    samples = Samples(part, lambda: subject.held() | held)
+    watch = FeatureWatch(samples)
+    with subject.undisturbed("gaussian", index), samples, watch:
         output = main_output(call(subject.model, drawn | buffers, part.each(torch.clone)))
+    if watch.why:
+        raise Undefined(watch.why)
     return output if watch.features is None else watch.features, watch.variances
