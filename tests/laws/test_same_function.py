@@ -231,6 +231,50 @@ def test_views_joined_along_the_samples() -> None:
     check_same(*found, but={"zen", "meco", "meco_opt"})
 
 
+RECURRENT: dict[str, Callable[[], nn.RNNBase]] = {
+    "lstm": lambda: nn.LSTM(CHANNELS, 5),
+    "gru": lambda: nn.GRU(CHANNELS, 5, batch_first=True),
+    "layers": lambda: nn.LSTM(CHANNELS, 5, num_layers=2, proj_size=3),
+    "both directions": lambda: nn.GRU(CHANNELS, 5, num_layers=2, bidirectional=True),
+}
+
+
+class LastStep(nn.Module):
+    """A recurrent layer of which the last output is read, or the same as the state returned."""
+
+    def __init__(self, make: Callable[[], nn.RNNBase], *, by_state: bool) -> None:
+        super().__init__()
+        self.recurrent, self.by_state = make(), by_state
+        self.width = self.recurrent.proj_size or self.recurrent.hidden_size
+        directions = 1 + self.recurrent.bidirectional
+        self.classify = nn.Linear(self.width * directions, CLASSES)
+
+    def forward(self, x: Tensor) -> Any:
+        """Logits."""
+        batch_first = self.recurrent.batch_first
+        output, states = self.recurrent(x if batch_first else x.transpose(0, 1))
+        if self.by_state:
+            states = states[0] if isinstance(states, tuple) else states
+            last = (
+                torch.cat(states[-2:].unbind(), 1) if self.recurrent.bidirectional else states[-1]
+            )
+        else:
+            steps = output.transpose(0, 1) if batch_first else output
+            last = torch.cat([steps[-1, :, : self.width], steps[0, :, self.width :]], 1)
+        return self.classify(torch.relu(last))
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_the_last_output_may_be_read_as_a_state(name: str) -> None:
+    found = []
+    for by_state in (True, False):
+        torch.manual_seed(0)
+        model = LastStep(RECURRENT[name], by_state=by_state).double()
+        found.append(score(model, (normal(N, N, CHANNELS), LABELS), ["fisher", "snip", "near"]))
+    assert found[0]["fisher"].why is None
+    check_same(*found, but=set())
+
+
 Product = Callable[[Tensor, Tensor], Tensor]
 
 PRODUCTS: dict[str, Product] = {

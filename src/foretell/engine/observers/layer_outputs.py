@@ -7,7 +7,7 @@ A layer is recognised by the operation it runs, not by its module, so weights us
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -80,6 +80,8 @@ class Watch(Observer):
                 others = [value for value in values if id(value) not in used]
                 found = layer_of(func, name, args, kwargs, out, used)
                 accounted = self._use(found, others, outs, used)
+                if found is not None and name in RECURRENT:
+                    self._tap_states(found, *outs[:2])
                 if not accounted and multiplies(name, args, kwargs, used):
                     self._left_out.append((outs[0].grad_fn, name, list(used.values())))
 
@@ -132,19 +134,38 @@ class Watch(Observer):
             route=self.samples.route,
             weight=made,
         )
-        hook = self._hook(tap, output.shape)
-        self._hooks.append(origin(output).register_hook(hook))  # type: ignore[no-untyped-call]
+        self._hooks.append(origin(output).register_hook(self._hook(tap, output.shape)))  # type: ignore[no-untyped-call]
         self.taps.append(tap)
         self._tapped[id(output)] = (tap, output)
+
+    def _tap_states(self, found: Layer, output: Tensor, states: Tensor) -> None:
+        """Have the gradient brought of the last states, `[layers, N, channels]`.
+
+        Those of the top layer are the last step of its output, handed on in another tensor.
+        """
+        assert self.samples is not None
+        asked = self.samples.ask(states, "states", "states")
+        tap, _ = self._tapped.get(id(output), (None, None))
+        if tap is None or states.ndim != 3:
+            return
+        top = slice(-(output.shape[-1] // states.shape[-1]), None)
+        layer = replace(found, channel_axes=(0, 2))
+        tap.states = replace(
+            tap, value=states.detach()[top], version=states._version, layer=layer, asked=asked
+        )
+        hook = self._hook(tap.states, states.shape, top)
+        self._hooks.append(states.register_hook(hook))  # type: ignore[no-untyped-call]
 
     def layer_at(self, output: Tensor) -> tuple[Layer, str] | None:
         """The layer that has just run and returned this, and the name of its weight; else None."""
         return self._last[1:] if self._last is not None and self._last[0] is output else None
 
-    def _hook(self, tap: Tap, shape: torch.Size) -> Callable[[Tensor], None]:
+    def _hook(
+        self, tap: Tap, shape: torch.Size, part: slice = slice(None)
+    ) -> Callable[[Tensor], None]:
         def hook(grad: Tensor) -> None:
             if self._armed_for == torch._C._current_graph_task_id():
-                tap.receive(grad.reshape(shape))
+                tap.receive(grad.reshape(shape)[part])
 
         return hook
 

@@ -44,6 +44,8 @@ class Tap:
     """a · ∂L/∂a; of each sample and channel as soon as it is known where the samples are."""
     reduced: bool = False
     overwritten: bool = False
+    states: "Tap | None" = None
+    """Of a recurrent layer, its last output once more, as the states that it returns."""
 
     def receive(self, grad: Tensor) -> None:
         """Take ∂L/∂(output) and keep Σ over positions of a · ∂L/∂a, `[N, C]`, or at first all."""
@@ -64,8 +66,10 @@ class Tap:
     def terms(self) -> Tensor:
         """The Taylor terms; zeros if the loss does not depend on this output."""
         if self.product is None:
-            return self.value.new_zeros(self.asked.samples, self.layer.channels)
-        return self.product if self.reduced else self._by_sample(self.product)
+            terms = self.value.new_zeros(self.asked.samples, self.layer.channels)
+        else:
+            terms = self.product if self.reduced else self._by_sample(self.product)
+        return terms if self.states is None else terms + self.states.terms()
 
     @property
     def fan_in(self) -> int:
@@ -84,6 +88,10 @@ class Tap:
 
     def why_lost(self) -> str:
         """Why its terms are not known for each sample; empty if they are."""
+        states = self.states
+        used = states is not None and (states.overwritten or states.product is not None)
+        if used and states is not None and (why := states.why_lost()):
+            return why
         output = f"the output of {self.weight.name}"
         if why := self.asked.why_not(output, self.layer.channel_axes):
             return why
