@@ -4,7 +4,7 @@ Scores and truths are lists without nan: `last` replaces undefined scores by the
 """
 
 from itertools import combinations, pairwise, permutations
-from math import inf, isnan, nan, sqrt
+from math import inf, isnan, log2, nan, sqrt
 
 
 def last(scores: list[float]) -> list[float]:
@@ -89,12 +89,8 @@ def residuals(values: list[float], by: list[float]) -> list[float]:
 
 def chance(values: list[float], best: int) -> list[float]:
     """How often each network is among the best, over all orders that agree with the values."""
-    orders = [
-        order
-        for order in permutations(range(len(values)))
-        if all(values[i] >= values[j] for i, j in pairwise(order))
-    ]
-    return [sum(i in order[:best] for order in orders) / len(orders) for i in range(len(values))]
+    every = orders(values)
+    return [sum(i in order[:best] for order in every) / len(every) for i in range(len(values))]
 
 
 def in_both(x: list[float], y: list[float], best: int, top: int) -> float:
@@ -127,6 +123,39 @@ def regret(x: list[float], y: list[float]) -> float:
     """The best truth minus the truth of the best score, averaged over equal scores."""
     picked = [b for a, b in zip(x, y, strict=True) if a == max(x)]
     return max(y) - sum(picked) / len(picked)
+
+
+def orders(x: list[float]) -> list[tuple[int, ...]]:
+    """All orders of the networks from the best that agree with the values."""
+    return [
+        order
+        for order in permutations(range(len(x)))
+        if all(x[i] >= x[j] for i, j in pairwise(order))
+    ]
+
+
+def regret_of_first(x: list[float], y: list[float], k: int) -> float:
+    """The best truth minus the best of the first k, averaged over all ways to break ties."""
+    if k > len(x):
+        return nan
+    best = [max(y[i] for i in order[:k]) for order in orders(x)]
+    return max(y) - sum(best) / len(best)
+
+
+def ndcg_at(x: list[float], y: list[float], k: int) -> float:
+    """The discounted gain of the first k, averaged over all ways to break ties."""
+    if k > len(x):
+        return nan
+    gain = [rank / len(y) for rank in ranks(y)]
+
+    def total(values: list[float]) -> float:
+        sums = [
+            sum(gain[i] / log2(place + 2) for place, i in enumerate(order[:k]))
+            for order in orders(values)
+        ]
+        return sum(sums) / len(sums)
+
+    return total(x) / total(y)
 
 
 def within_top(x: list[float], y: list[float], share: float) -> tuple[list[float], list[float]]:

@@ -7,12 +7,21 @@ is the mean over all ways to break the tie, so that it does not depend on the or
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import gammaln
 
 from foretell.errors import ForetellError
 from foretell.statistics.correlations import Statistic
-from foretell.statistics.sample import Floats, Number, Sample, enough, prepared
+from foretell.statistics.sample import Floats, Number, Sample, enough, prepared, running
 
-__all__ = ["best_in_top", "precision_at", "regret", "top_overlap", "within_top"]
+__all__ = [
+    "best_in_top",
+    "ndcg_at",
+    "precision_at",
+    "regret",
+    "regret_of_first",
+    "top_overlap",
+    "within_top",
+]
 
 
 def within_top(
@@ -98,6 +107,73 @@ def regret(scores: ArrayLike, truth: ArrayLike, *, sample: Sample | None = None)
     x, y, sample = prepared(scores, truth, sample)
     with np.errstate(invalid="ignore"):  # infinity minus infinity is undefined
         return enough(mean_of_best(y, y, sample) - mean_of_best(x, y, sample), sample, 1)
+
+
+def regret_of_first(
+    scores: ArrayLike, truth: ArrayLike, k: int, *, sample: Sample | None = None
+) -> Number:
+    """The truth lost by training only the k networks with the best scores, in units of truth.
+
+    0 is best. nan for fewer than k networks.
+
+    >>> float(regret_of_first([3, 9, 4], [94.0, 91.5, 90.0], 2))
+    2.5
+    """
+    x, y, sample = prepared(scores, truth, sample)
+    with np.errstate(invalid="ignore"):  # infinity minus infinity is undefined
+        lost = mean_of_best(y, y, sample) - best_of_first(x, y, sample, at_least_one(k))
+        return enough(lost, sample, k)
+
+
+def ndcg_at(scores: ArrayLike, truth: ArrayLike, k: int, *, sample: Sample | None = None) -> Number:
+    """The normalised discounted cumulative gain of the k best by score, from above 0 to 1.
+
+    Järvelin and Kekäläinen 2002, doi:10.1145/582415.582418: Σ gain / log₂(1 + place), divided by
+    that of the best order. The gain is the relative rank by truth, so that it does not depend on
+    the scale of the truth; a random order has about 0.5. nan for fewer than k networks.
+
+    >>> round(float(ndcg_at([3, 9, 4], [94.0, 91.5, 90.0], 2)), 3)
+    0.617
+    """
+    x, y, sample = prepared(scores, truth, sample)
+    gain = (sample.ranked(y).ranks + (sample.size + 1) / 2) / np.maximum(sample.size, 1)
+    discounts = running(1 / np.log2(np.arange(at_least_one(k)) + 2))
+
+    def total(values: Floats) -> Floats:
+        order = sample.ranked(values)
+        ties = np.maximum(order.weight[order.groups], 1)
+        first, last = (np.minimum(at, k).astype(int) for at in (order.higher, order.higher + ties))
+        return np.asarray(
+            (sample.counts * gain * (discounts[last] - discounts[first]) / ties).sum(0)
+        )
+
+    with np.errstate(invalid="ignore"):
+        return enough(total(x) / total(y), sample, k)
+
+
+def best_of_first(x: Floats, y: Floats, sample: Sample, k: int) -> Floats:
+    """The expected highest y among the k networks with the highest x, ties being broken at random.
+
+    Of m tied networks, of which j are among the k, none of a certain h is with a probability of
+    C(m − h, j) / C(m, j).
+    """
+    there, chance = sample.ranked(x).best(k)
+    down = np.argsort(-y[there], kind="stable")
+    values, counts, chance = y[there][down], sample.counts[there][down], chance[down]
+    sure, tied = counts * (chance >= 1), counts * ((chance > 0) & (chance < 1))
+    m, j = tied.sum(axis=0), k - sure.sum(axis=0)
+    h = np.cumsum(tied, axis=0)
+    none = np.where(m - h >= j, np.exp(log_ways(np.maximum(m - h, j), j) - log_ways(m, j)), 0.0)
+    reached = np.where(np.cumsum(sure, axis=0) > 0, 1.0, 1.0 - none)
+    weight = np.diff(reached, axis=0, prepend=np.zeros((1, *reached.shape[1:])))
+    each = values.reshape(-1, *[1] * (weight.ndim - 1))
+    return np.asarray(np.where(weight > 0, weight * each, 0.0).sum(axis=0))
+
+
+def log_ways(m: Floats, j: Floats) -> Floats:
+    """The logarithm of the number of ways to choose j of m; 0 where j is more than m."""
+    m = np.maximum(m, np.maximum(j, 0))
+    return np.asarray(gammaln(m + 1) - gammaln(np.maximum(j, 0) + 1) - gammaln(m - j + 1))
 
 
 def in_both(

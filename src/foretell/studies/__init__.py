@@ -12,8 +12,10 @@ from foretell.statistics.intervals import Interval, interval
 from foretell.statistics.noise import noise_ceiling
 from foretell.statistics.tops import (
     best_in_top,
+    ndcg_at,
     precision_at,
     regret,
+    regret_of_first,
     top_overlap,
     within_top,
 )
@@ -32,12 +34,14 @@ __all__ = [
     "judge",
     "kendall",
     "majority_accuracy",
+    "ndcg_at",
     "noise_ceiling",
     "pairwise_accuracy",
     "partial_spearman",
     "precision_at",
     "read_study",
     "regret",
+    "regret_of_first",
     "run_study",
     "spearman",
     "study_table",
