@@ -28,13 +28,13 @@ def main() -> int:
     """Do what the first argument says."""
     action, *rest = sys.argv[1:] or ["--help"]
     if action == "search":
-        set_up(extras="")
+        set_up(extras="report")
         return run("foretell", "search", *rest)
     if action == "check":
         set_up(extras="dev")
         return next((code for check in CHECKS if (code := run(*check))), 0)
     if action == "run" and rest:
-        set_up(extras="")
+        set_up(extras="report")
         return run(*rest)
     print(__doc__)
     return 0 if action in ("-h", "--help") else 2

@@ -45,16 +45,18 @@ def page() -> str:
 RANKINGS_SAID = """\
 ## Rankings
 
-A ranking orders several networks by several scores (`foretell rank --by NAME`, `foretell.rank(...,
-by=NAME)`). It depends on the whole pool: **one more network can change the order of the others**,
-so its points are not comparable between pools. The ranks without each of its members are given as
-`rank_without_MEMBER`.
+A ranking orders several networks by several scores (`--by NAME` of `foretell rank` and `foretell
+search`, `by=NAME` in Python, `proxy=NAME` of the sampler for Optuna). It depends on the whole pool:
+**one more network can change the order of the others**, so its points are not comparable between
+pools. The ranks without each of its members are given as `rank_without_MEMBER`.
 
 `log_rank:SCORES` (or `log_rank`, of all the proxies asked for) is Σ log(rank / m) of these scores,
 m being the number of networks, and the best network having rank m. A network with an undefined
 member is ranked by its others: the member is ranked among the networks that have it, and the sum
 of the others is divided by their number and multiplied by the number of members; `why` says which
-are missing. In the vote, an undefined score loses to any other.
+are missing. `mean_rank:SCORES` is the mean of rank / m instead, in which all scores count alike,
+and `synflow+jacob_cov` is short for `mean_rank:synflow,jacob_cov`. In the vote, an undefined score
+loses to any other.
 """
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from foretell import ForetellError, rank
 from foretell.proxies import PROXIES
 from foretell.rankings import (
-    FAMILY,
+    FAMILIES,
     RANKINGS,
     Ranking,
     dropped,
@@ -25,7 +25,10 @@ from foretell.rankings import (
 )
 
 NAN = float("nan")
-EVERY = [*RANKINGS.values(), find_ranking("log_rank:snip,flops,params", ())]
+EVERY = [
+    *RANKINGS.values(),
+    *(find_ranking(f"{family}:snip,flops,params", ()) for family in FAMILIES),
+]
 
 numbers = st.one_of(st.just(NAN), st.integers(0, 3).map(float))
 
@@ -128,7 +131,9 @@ def table_of(**choices: object) -> pd.DataFrame:
     return rank(models, (images, torch.tensor([0, 1] * 3)), **choices)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("by", [*RANKINGS, "log_rank", "log_rank:snip,zen"])
+@pytest.mark.parametrize(
+    "by", [*RANKINGS, "log_rank", "log_rank:snip,zen", "mean_rank:snip,zen", "snip+zen"]
+)
 def test_what_a_ranking_needs_is_scored_with_it(by: str) -> None:
     table = table_of(by=by)
     asked = [name for name in table if name in PROXIES]
@@ -172,7 +177,7 @@ def test_an_unknown_score_of_log_rank_is_named() -> None:
 
 
 def test_the_family_is_no_entry_of_its_own() -> None:
-    assert FAMILY not in RANKINGS
+    assert not set(FAMILIES) & set(RANKINGS)
     assert np.isnan(points(find_ranking("log_rank:zen", ()), pd.DataFrame({"zen": [NAN]}))[0])
 
 

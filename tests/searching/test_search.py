@@ -18,6 +18,7 @@ from foretell import ForetellError, load_chosen, load_data, search
 from foretell.cli import main
 from foretell.runs.store import read_rows
 from foretell.searching.outcome import Outcome
+from foretell.searching.read import read_search
 from foretell.training.settings import TrainSettings
 from tests.support.processes import PATIENCE, environment, finished, python, started
 
@@ -84,7 +85,8 @@ def test_the_chosen_network_is_loaded_with_its_trained_weights(done: Outcome) ->
         accuracy = (
             100 * (load_chosen(done.folder)(images).argmax(1) == labels).float().mean().item()
         )
-    assert accuracy == pytest.approx(done.table.loc["scored"]["test_accuracy"].max(), abs=0.3)
+    best = done.table.sort_values(["val_accuracy", "params"], ascending=[False, True]).iloc[0]
+    assert accuracy == pytest.approx(best["test_accuracy"], abs=0.3)
 
 
 def test_a_search_is_compared_only_if_asked_to_and_also_later(
@@ -99,6 +101,16 @@ def test_a_search_is_compared_only_if_asked_to_and_also_later(
     columns = ["synflow", "val_accuracy", "test_accuracy"]
     assert later.table[columns].equals(done.table[columns])
     assert alone.table[columns].equals(done.table.loc[["scored"], columns])
+
+
+def test_the_largest_of_the_pool_are_trained_for_comparison(done: Outcome, tmp_path: Path) -> None:
+    """They are those that a search by #params trains, and the other results stay the same."""
+    both = search(run=tmp_path / "both", compare_size=True, **TINY)
+    by_size = search(run=tmp_path / "size", by="params", **TINY | {"compare": False})
+    columns = ["synflow", "params", "val_accuracy", "test_accuracy"]
+    assert both.table.loc["largest", columns].equals(by_size.table.loc["scored", columns])
+    assert both.table.loc[["scored", "unscored"], columns].equals(done.table[columns])
+    assert "largest" in set(read_search(tmp_path / "both").trained["arm"])
 
 
 def test_a_second_call_reads_the_results(done: Outcome) -> None:
@@ -127,6 +139,7 @@ def test_another_configuration_is_refused(done: Outcome) -> None:
         ({"pool": 1}, "a pool of 1 is too small"),
         ({"trainings": 0}, "trainings is 0; expected an integer of at least 1"),
         ({"by": "val"}, "cannot choose by 'val'"),
+        ({"by": "params", "compare_size": True}, "compare_size compares with choosing by params"),
         ({"space": "nb202"}, "did you mean 'nb201'"),
         ({"space": "nb201?chanels=4"}, "did you mean 'channels'"),
         ({"data": "digit"}, "digits"),

@@ -21,6 +21,7 @@ from foretell.spaces import (
     NASBenchASR,
     NASBenchMacro,
     NASBenchNLP,
+    SmallCNNs,
     Space,
     Subset,
     Within,
@@ -69,6 +70,7 @@ OTHERS: dict[str, Space] = {
     "limited": Within(NASBench201(), lambda name, arch: arch.count(3), {"convolutions": 2}),
 }
 SMALL: dict[str, tuple[Space, Tensor]] = {
+    "cnn": (SmallCNNs(in_channels=3), torch.ones(2, 3, 7, 7)),
     "nb201": (NASBench201(channels=4, cells=1), torch.ones(2, 3, 8, 8)),
     "nb101": (NASBench101(channels=4, stacks=2, modules=1), torch.ones(2, 3, 8, 8)),
     "macro": (NASBenchMacro(channels=4, features=8), torch.ones(2, 3, 16, 16)),

@@ -21,6 +21,7 @@ from foretell.cli.commands.search import search
 from foretell.cli.commands.study import study
 from foretell.cli.commands.study_search import study_search
 from foretell.cli.commands.tell import tell
+from foretell.cli.hints import WORDS
 from foretell.cli.interrupt import remembered_interrupts
 from foretell.cli.output import note
 from foretell.cli.values import quoted
@@ -78,7 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     root: click.Context | None = None
     try:
         check_words(words)
-        with remembered_interrupts(), foretell.make_context("foretell", words) as root:
+        with remembered_interrupts(), foretell.make_context("foretell", [*words]) as root:
+            root.meta[WORDS] = words
             foretell.invoke(root)
     except click.exceptions.Exit as done:
         return done.exit_code

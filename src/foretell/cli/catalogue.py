@@ -11,7 +11,7 @@ from foretell.models import SOURCES
 from foretell.names import first_line
 from foretell.proxies import PROXIES, load_plugins
 from foretell.proxies.quantities import QUANTITIES
-from foretell.rankings import FAMILY, RANKINGS, find_ranking
+from foretell.rankings import FAMILIES, RANKINGS, find_ranking
 from foretell.searchers import SEARCHERS, Warmup
 from foretell.spaces import SPACES
 from foretell.tables import IMPORTERS, OWN
@@ -37,8 +37,9 @@ def _rankings() -> Iterable[Row]:
     for name, ranking in RANKINGS.items():
         about = f"{ranking.summary} Members: {', '.join(ranking.members)}."
         yield {"name": name, "what": about, "source": ranking.source}
-    family = find_ranking(FAMILY, ())
-    yield {"name": f"{FAMILY}[:SCORES]", "what": family.summary, "source": family.source}
+    for name in FAMILIES:
+        family = find_ranking(name, ())
+        yield {"name": f"{name}[:SCORES]", "what": family.summary, "source": family.source}
 
 
 def _quantities() -> Iterable[Row]:

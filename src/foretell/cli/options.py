@@ -299,7 +299,10 @@ def device_option(function: Function) -> Function:
 
 def proxies_option(usual: str) -> Callable[[Function], Function]:
     """`proxies`: their names, or None for the default, which `usual` describes."""
-    about = "The proxies to compute, separated by commas; `foretell list proxies` shows all."
+    about = (
+        "The proxies to compute, separated by commas: names from `foretell list proxies`, all, or "
+        "your own, FILE.py:NAME."
+    )
     return option("--proxies", type=Names(), metavar="NAMES", show_default=usual, help=about)
 
 

@@ -9,16 +9,17 @@ from torch import Tensor
 
 from foretell.checks import as_mapping, as_number, as_text, as_texts
 from foretell.errors import ForetellError, unknown_name
-from foretell.proxies import BASELINES, PAPER, PROXIES, Proxy, load_plugins
+from foretell.proxies import BASELINES, PAPER, PROXIES, Proxy, from_file, load_plugins
 from foretell.proxies.quantities import QUANTITIES, STEPS
 from foretell.rankings import is_ranking
 
-__all__ = ["DEFAULT", "Plan", "Request", "make_plan"]
+__all__ = ["DEFAULT", "Plan", "Request", "make_plan", "plain_name"]
 
 DEFAULT = (*PAPER, *BASELINES)
 
 Request = str | Iterable[str] | Mapping[str, Mapping[str, Any]]
-"""Names of proxies, or names with their settings: `{"jacob_cov": {"epsilon": 1e-4}}`."""
+"""Names of proxies (`all` is every one, `FILE.py:NAME` one of a file), or names with their
+settings: `{"jacob_cov": {"epsilon": 1e-4}}`."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,11 @@ class Plan:
     proxies: tuple[Proxy, ...]
     settings: Mapping[str, Mapping[str, Any]]
     steps: tuple[str, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the proxies, in the order given."""
+        return [proxy.name for proxy in self.proxies]
 
     @property
     def passes(self) -> tuple[str, ...]:
@@ -63,10 +69,12 @@ def make_plan(proxies: Request, argument: str = "proxies") -> Plan:
     if isinstance(proxies, Mapping):
         for name, own in proxies.items():
             given = f"{argument}[{as_text(f'a key of {argument}', name)!r}]"
-            settings[name] = as_mapping(given, own, "a dict of settings")
-        proxies = list(settings)
+            found = as_mapping(given, own, "a dict of settings")
+            settings[find(name).name] = found
+        proxies = list(proxies)
     names = as_texts(argument, proxies, "names of proxies")
-    chosen = tuple(find(name) for name in dict.fromkeys(names))
+    every = [one for name in names for one in (all_names() if name == ALL else [name])]
+    chosen = tuple(dict.fromkeys(map(find, every)))
     if not chosen:
         raise ForetellError(f"{argument} is empty; name at least one (`foretell list proxies`)")
     for proxy in chosen:
@@ -74,8 +82,20 @@ def make_plan(proxies: Request, argument: str = "proxies") -> Plan:
     return Plan(chosen, settings, steps_for(need for proxy in chosen for need in proxy.needs))
 
 
+ALL = "all"
+"""Stands for all proxies, also those of installed packages."""
+
+
+def all_names() -> list[str]:
+    """The names of all proxies."""
+    load_plugins()
+    return list(PROXIES)
+
+
 def find(name: str) -> Proxy:
-    """The proxy of that name; the error for an unknown one names the nearest."""
+    """The proxy of this name or of `FILE.py:NAME`; the error names the nearest one."""
+    if ".py:" in name:
+        return from_file(name)
     if name not in PROXIES:
         load_plugins()
     if name in PROXIES:
@@ -83,6 +103,11 @@ def find(name: str) -> Proxy:
     if is_ranking(name):
         raise ForetellError(f"{name} ranks several models; ask `rank` for it, by={name!r}")
     raise unknown_name("proxy", name, PROXIES)
+
+
+def plain_name(name: str) -> str:
+    """The name itself, or that of the proxy in `FILE.py:NAME`, which is then registered."""
+    return from_file(name).name if ".py:" in name else name
 
 
 def check_settings(proxy: Proxy, settings: Mapping[str, Any]) -> None:

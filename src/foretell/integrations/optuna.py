@@ -8,20 +8,24 @@ called with drafts of a trial, which record the parameters that it requests.
 import copy
 import math
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Unpack
 
+import pandas as pd
 import torch
 
 from foretell.batch import Batch, as_batch
 from foretell.checks import as_function, as_integer, as_seed, optional, wrong
 from foretell.engine.failures import ANY, complaint_of
-from foretell.engine.plan import make_plan
+from foretell.engine.plan import Request, make_plan
 from foretell.errors import ForetellError, Undefined
 from foretell.names import extra
+from foretell.proxies import PROXIES
+from foretell.rankings import find_ranking, is_ranking, places, scores_for
 from foretell.scoring.score import score as score_model
 from foretell.scoring.settings import ScoreChoices, ScoreSettings, settings_of
 from foretell.seeds import derived_seed, own_randomness
@@ -36,6 +40,7 @@ from optuna.distributions import (  # noqa: E402
     IntDistribution,
 )
 from optuna.exceptions import ExperimentalWarning  # noqa: E402
+from optuna.logging import get_logger  # noqa: E402
 from optuna.samplers import (  # noqa: E402
     BaseSampler,
     PartialFixedSampler,
@@ -54,6 +59,11 @@ __all__ = ["Candidate", "ZeroCostSampler"]
 PATIENCE = 100
 """The space counts as exhausted after this many consecutive draws of known candidates."""
 
+PREFIX = "foretell:"
+"""Precedes the name of a score among the user attributes of a trial."""
+OWN = "score"
+"""The name of the score by a function of the user."""
+
 Space = dict[str, BaseDistribution]
 
 
@@ -67,6 +77,8 @@ class Candidate:
     """The score; higher is better, nan if it is undefined."""
     why: str | None = None
     """Why the value is undefined; None if it is defined."""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """Every score by name, as the proxies define them; empty for a function of your own."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +138,8 @@ class ZeroCostSampler(BaseSampler):
     a resumed study does not repeat the warmup. As usual, the sampler learns from all finished
     trials, and suggests the parameters that `define` does not request, such as a learning rate.
 
-    Candidates with an undefined score, or whose model cannot be built, come last.
+    Candidates with an undefined score, or whose model cannot be built, come last. The scores of a
+    trial are among its user attributes, `foretell:NAME`.
 
     >>> import optuna
     >>> from torch import nn
@@ -158,7 +171,8 @@ class ZeroCostSampler(BaseSampler):
         """`define` takes a trial and returns the model that the objective trains.
 
         - `batch`: the minibatch on which `proxy` scores a model, as for `foretell.score`;
-          `proxy` may have settings: `{"nwot": {...}}`.
+          `proxy` may have settings: `{"nwot": {...}}`. It may also be a ranking, such as "vote" or
+          "synflow+jacob_cov", of the pool in the warmup and of the suggestions in a move.
         - `score`: instead of a batch, a function that scores whatever `define` returns; higher is
           better.
         - `scoring`: the settings for `proxy`; each field of `ScoreSettings`, such as `loss`, may
@@ -190,24 +204,31 @@ class ZeroCostSampler(BaseSampler):
             )
         self._sampler = sampler
         self._define = define
-        self._score = score or by_proxy(batch, proxy, seed, settings)
+        self._scorer = by_function(score) if score else by_proxy(batch, proxy, seed, settings)
         self._warmup = warmup
         self._first = first
         self._moves = moves
         self._seed = seed
         self._best: list[Candidate] | None = None  # the best of the warmup, once it is scored
         self._scored: dict[str, Candidate] = {}
+        self._earlier: dict[str, Candidate] = {}  # from the trials of the studies `_restored`
+        self._restored: set[str] = set()
         self._plans: dict[tuple[str, int], Plan] = {}  # Optuna calls us twice per trial
         self._lock = threading.Lock()
 
     @property
     def scored(self) -> list[Candidate]:
-        """All candidates scored so far in this process, the best first."""
-        return in_order(self._scored.values())
+        """All candidates scored so far, the best first: those of this process, and from the storage
+        of the study, those that became trials before."""
+        return in_order(self._scorer.valued([*(self._earlier | self._scored).values()]))
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> Space:
         """The parameters that `sample_relative` will suggest: those of the sampler and the plan."""
         plan = self._plan(study, trial)
+        if plan is not None:
+            for name, value in plan.candidate.scores.items():
+                if math.isfinite(value):
+                    study._storage.set_trial_user_attr(trial._trial_id, f"{PREFIX}{name}", value)
         if plan is None:
             return self._sampler.infer_relative_search_space(study, trial)
         self._plans[study.study_name, trial.number] = plan
@@ -255,6 +276,7 @@ class ZeroCostSampler(BaseSampler):
         if enqueued(trial):
             return None
         with self._lock:
+            self._restore(study)
             rank = self._rank(study, trial)
             if rank < self._first and rank < len(best := self._warm_up(study)):
                 space = self._sampler.infer_relative_search_space(study, trial)
@@ -271,13 +293,13 @@ class ZeroCostSampler(BaseSampler):
             seed = derived_seed(self._seed, "warmup") % 2**32
             sampler = keeping_fixed(self._sampler, RandomSampler(seed))
             pool: dict[str, Candidate] = {}
-            misses = 0
+            misses, start = 0, time.perf_counter()
             while len(pool) < self._warmup and misses < PATIENCE:
                 draft = Draft(sampler, study, create_trial(state=TrialState.RUNNING))
                 key, candidate = self._evaluate(draft, derived_seed(self._seed, "weights"))
                 misses = misses + 1 if key in pool else 0
                 pool[key] = candidate
-            best = in_order(pool.values())
+            best = in_order(self._scorer.valued([*pool.values()]))
             if best[0].why is not None:
                 raise ForetellError(
                     f"none of the {len(best)} candidates of the warmup has a defined score (the "
@@ -285,37 +307,59 @@ class ZeroCostSampler(BaseSampler):
                     "give warmup=0"
                 )
             self._best = best[: self._first]
+            get_logger("optuna.foretell").info(
+                f"Scored {len(pool)} candidates by {self._scorer.by} in "
+                f"{time.perf_counter() - start:.1f} s; the best {len(self._best)} come first."
+            )
         return self._best
 
     def _move(self, study: Study, trial: FrozenTrial) -> Plan:
         """The best-scored suggestion of the sampler, preferably one that no trial has used."""
         tried = {key_of(t.params) for t in all_trials(study) if t.number != trial.number}
-        plans = []
+        drafts, keys, found = [], [], []
         for move in range(self._moves):
-            draft = Draft(self._sampler, study, trial)
+            drafts.append(Draft(self._sampler, study, trial))
             seed = derived_seed(self._seed, "move", trial.number, move)
-            key, candidate = self._evaluate(draft, seed)
-            plan = Plan(candidate, draft.space, draft.drawn)
-            plans.append((key in tried, *placed(candidate), move, plan))
+            key, candidate = self._evaluate(drafts[-1], seed)
+            keys.append(key)
+            found.append(candidate)
+        plans = [
+            (key in tried, *placed(candidate), move, Plan(candidate, draft.space, draft.drawn))
+            for move, (key, candidate, draft) in enumerate(
+                zip(keys, self._scorer.valued(found), drafts, strict=True)
+            )
+        ]
         return min(plans, key=lambda entry: entry[:-1])[-1]
 
     def _evaluate(self, draft: Draft, seed: int) -> tuple[str, Candidate]:
         """The key of the parameters that `define` requests from the draft, and the candidate."""
-        value, why = math.nan, None
+        scores: Mapping[str, float] = {}
+        why = None
         with own_randomness(seed, torch.device("cpu")):
             try:
                 defined = self._define(draft)
                 key = key_of(draft.params)
                 if key in self._scored:
                     return key, self._scored[key]
-                value = float(self._score(defined))
-                if not math.isfinite(value):
-                    value, why = math.nan, f"the score is {value}"
+                scores = self._scorer.measure(defined)
+                why = self._scorer.why(scores)
             except ANY as error:  # the user's code may raise anything for an impossible model
                 why = complaint_of(error)
-        key = key_of(draft.params)
-        candidate = Candidate(draft.params, draft.distributions, value, why)
+        key, value = key_of(draft.params), math.nan if why else self._scorer.value(scores)
+        candidate = Candidate(draft.params, draft.distributions, value, why, scores)
         return key, self._scored.setdefault(key, candidate)
+
+    def _restore(self, study: Study) -> None:
+        """Read the scores of earlier trials from their user attributes, once for a study."""
+        if study.study_name in self._restored:
+            return
+        self._restored.add(study.study_name)
+        for trial in all_trials(study):
+            scores = scores_of(trial)
+            if trial.params and all(name in scores for name in self._scorer.names):
+                value, key = self._scorer.value(scores), key_of(trial.params)
+                candidate = Candidate(trial.params, trial.distributions, value, None, scores)
+                self._earlier[key] = candidate
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_lock"}
@@ -324,33 +368,88 @@ class ZeroCostSampler(BaseSampler):
         vars(self).update(state, _lock=threading.Lock())
 
 
+@dataclass(frozen=True)
+class Scorer:
+    """How models are scored, and candidates compared."""
+
+    measure: Callable[[Any], Mapping[str, float]]
+    """The scores of a model by name."""
+    by: str
+    """The score to compare by, or a ranking of several."""
+    names: tuple[str, ...]
+    """The scores that comparing needs."""
+
+    def value(self, scores: Mapping[str, float]) -> float:
+        """The score, higher is better; nan for a ranking, which `valued` compares by."""
+        if len(self.names) > 1 or is_ranking(self.by):
+            return math.nan
+        better = self.by not in PROXIES or PROXIES[self.by].higher_is_better
+        return scores[self.by] if better else -scores[self.by]
+
+    def why(self, scores: Mapping[str, float]) -> str | None:
+        """Why a model cannot be compared, if no score that it needs is finite."""
+        found = [scores[name] for name in self.names]
+        return None if any(map(math.isfinite, found)) else f"the score is {found[0]}"
+
+    def valued(self, candidates: list[Candidate]) -> list[Candidate]:
+        """The candidates with their places among each other as values, if `by` is a ranking."""
+        known = {i: one.scores for i, one in enumerate(candidates) if one.why is None}
+        if not is_ranking(self.by) or not known:
+            return candidates
+        table = pd.DataFrame.from_dict(known, orient="index")
+        place = places(find_ranking(self.by, self.names), table)
+        return [
+            replace(one, value=-float(place[i])) if i in known else one
+            for i, one in enumerate(candidates)
+        ]
+
+
+def by_function(score: Callable[[Any], float]) -> Scorer:
+    """Scores models by a function of the user, under the name `score`."""
+    return Scorer(partial(own_score, score), OWN, (OWN,))
+
+
+def own_score(score: Callable[[Any], float], defined: Any) -> Mapping[str, float]:
+    """The score by a function of the user."""
+    return {OWN: float(score(defined))}
+
+
 def by_proxy(
     batch: Any,
     proxy: str | Mapping[str, Mapping[str, Any]],
     seed: int,
     scoring: ScoreSettings,
-) -> Callable[[Any], float]:
-    """A function that scores a model. Raises ForetellError for wrong arguments."""
-    proxies = make_plan(proxy, "proxy").proxies
-    if len(proxies) != 1:
-        names = ", ".join(one.name for one in proxies)
-        raise ForetellError(f"proxy is {names}; give a single proxy")
-    return partial(value_of, batch=as_batch(batch), proxy=proxy, seed=seed, scoring=scoring)
+) -> Scorer:
+    """Scores models by a proxy or a ranking. Raises ForetellError for wrong arguments."""
+    ranked = isinstance(proxy, str) and is_ranking(proxy)
+    if ranked and not scores_for(str(proxy)):
+        raise ForetellError(f"proxy is {proxy!r}; name its scores, as in {proxy}:snip,flops")
+    asked = scores_for(str(proxy)) if ranked else proxy
+    names = tuple(make_plan(asked, "proxy").names)
+    if len(names) != 1 and not ranked:
+        raise ForetellError(
+            f"proxy is {', '.join(names)}; give a single proxy, or a ranking such as "
+            f"{'+'.join(names)}"
+        )
+    measure = partial(scores_by, batch=as_batch(batch), proxies=asked, seed=seed, scoring=scoring)
+    return Scorer(measure, str(proxy) if ranked else names[0], names)
 
 
-def value_of(
-    model: Any,
-    batch: Batch,
-    proxy: str | Mapping[str, Mapping[str, Any]],
-    seed: int,
-    scoring: ScoreSettings,
-) -> float:
-    """The value of the proxy for the model, negated if lower is better."""
-    (found,) = make_plan(proxy).proxies
-    one = score_model(model, batch, proxy, seed=seed, scoring=scoring)[found.name]
-    if one.why is not None:
-        raise Undefined(one.why)
-    return one.value if found.higher_is_better else -one.value
+def scores_by(
+    model: Any, batch: Batch, proxies: Request, seed: int, scoring: ScoreSettings
+) -> Mapping[str, float]:
+    """The scores of the model; raises Undefined if none is defined."""
+    found = score_model(model, batch, proxies, seed=seed, scoring=scoring)
+    reasons = [one.why for one in found.values() if one.why is not None]
+    if len(reasons) == len(found):
+        raise Undefined(reasons[0])
+    return {name: one.value for name, one in found.items()}
+
+
+def scores_of(trial: FrozenTrial) -> dict[str, float]:
+    """The scores among the user attributes of a trial."""
+    attributes = trial.user_attrs.items()
+    return {k.removeprefix(PREFIX): float(v) for k, v in attributes if k.startswith(PREFIX)}
 
 
 def keeping_fixed(sampler: BaseSampler, other: BaseSampler) -> BaseSampler:

@@ -47,7 +47,7 @@ from foretell.proxies import (
     zico,
     zico_per_sample,
 )
-from foretell.proxies.plugins import higher_is_better, load_plugins, register
+from foretell.proxies.plugins import from_file, higher_is_better, load_plugins, register
 from foretell.proxies.proxy import PROXIES, Proxy
 
 __all__ = [
@@ -55,6 +55,7 @@ __all__ = [
     "PAPER",
     "PROXIES",
     "Proxy",
+    "from_file",
     "higher_is_better",
     "load_plugins",
     "register",

@@ -7,8 +7,10 @@ proxies when it is imported.
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TypeVar
 
 from torch import Tensor
@@ -17,8 +19,9 @@ from foretell.checks import as_choice, as_flag, as_text, wrong
 from foretell.errors import ForetellError, unknown_name
 from foretell.proxies.proxy import PROXIES, Proxy
 from foretell.proxies.quantities import QUANTITIES
+from foretell.user_code import named_in_file
 
-__all__ = ["GROUP", "higher_is_better", "load_plugins", "register", "unregister"]
+__all__ = ["GROUP", "from_file", "higher_is_better", "load_plugins", "register", "unregister"]
 
 GROUP = "foretell.proxies"
 
@@ -108,6 +111,31 @@ def higher_is_better(name: str) -> bool | None:
     if name not in PROXIES:
         load_plugins()
     return PROXIES[name].higher_is_better if name in PROXIES else None
+
+
+def from_file(text: str) -> Proxy:
+    """The proxy NAME of `FILE.py:NAME`, registered under its own name; runs the file if it is new.
+
+    It is a function of quantities, decorated with `register` or not.
+
+    Raises ForetellError if there is no such file or function, or if it cannot be a proxy.
+    """
+    path = Path(text.rpartition(":")[0]).resolve()
+    version = path.stat().st_mtime_ns if path.is_file() else 0
+    return loaded(f"{path}:{text.rpartition(':')[2]}", version)
+
+
+@cache
+def loaded(text: str, version: int) -> Proxy:
+    """The proxy of `from_file`, for a version of the file."""
+    function = named_in_file(text)
+    if not inspect.isfunction(function):
+        raise ForetellError(f"{text} is not a function; give one of quantities, as a proxy is")
+    known = PROXIES.get(function.__name__)
+    if known is None or known.function is not function:
+        register(source=text)(function)
+    PROXIES[function.__name__] = replace(PROXIES[function.__name__], origin=text)
+    return PROXIES[function.__name__]
 
 
 @cache

@@ -25,11 +25,18 @@ class Proxy:
     """The largest or smallest possible value, in words; empty if unbounded."""
     draws: bool = False
     """Whether it draws random numbers, so that the value depends on the seed for any model."""
+    origin: str = ""
+    """The `FILE.py:NAME` from which other processes load it; empty for others."""
 
     @property
     def name(self) -> str:
         """The name of the function."""
         return self.function.__name__
+
+    @property
+    def address(self) -> str:
+        """The name by which any process finds it."""
+        return self.origin or self.name
 
     @property
     def summary(self) -> str:

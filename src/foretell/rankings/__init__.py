@@ -5,17 +5,19 @@ others, so adding a network can change the order of the rest. To add one, add an
 `RANKINGS`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from foretell.errors import ForetellError, unknown_name
 from foretell.names import first_line
-from foretell.rankings import anchored, first_then, log_rank, vote
-from foretell.rankings.ranking import Ranking, by_points, oriented, without
+from foretell.proxies import PROXIES
+from foretell.rankings import anchored, first_then, log_rank, mean_rank, vote
+from foretell.rankings.ranking import Column, Ranking, by_points, oriented, without
 
 __all__ = [
-    "FAMILY",
+    "FAMILIES",
+    "MEAN",
     "RANKINGS",
     "Ranking",
     "by_points",
@@ -25,12 +27,19 @@ __all__ = [
     "oriented",
     "places",
     "points",
+    "points_by",
+    "scores_for",
     "scores_of",
     "without",
 ]
 
-FAMILY = "log_rank"
-"""The ranking by any scores: `log_rank` of all that there are, `log_rank:snip,flops` of these."""
+MEAN = "mean_rank"
+FAMILIES: Mapping[str, tuple[Column, str]] = {
+    "log_rank": (log_rank.log_rank, "Lee and Ham 2024, arXiv:2403.19232, for any scores"),
+    MEAN: (mean_rank.mean_rank, "a plain mean, for any scores"),
+}
+"""The rankings by any scores, with their sources: `log_rank` of all that there are,
+`log_rank:snip,flops` of these. `snip+flops` is `mean_rank:snip,flops`."""
 
 RANKINGS: dict[str, Ranking] = {
     ranking.name: ranking
@@ -83,8 +92,10 @@ def is_ranking(name: str) -> bool:
 
     >>> is_ranking("vote"), is_ranking("log_rank:snip,flops"), is_ranking("snip")
     (True, True, False)
+    >>> is_ranking("synflow+jacob_cov")
+    True
     """
-    return name in RANKINGS or name.partition(":")[0] == FAMILY
+    return name in RANKINGS or name.partition(":")[0] in FAMILIES or "+" in name
 
 
 def find_ranking(name: str, scores: Sequence[str]) -> Ranking:
@@ -92,23 +103,25 @@ def find_ranking(name: str, scores: Sequence[str]) -> Ranking:
 
     Raises UnknownName if there is none, and ForetellError if `log_rank:` is followed by no score.
 
-    >>> find_ranking("log_rank:snip,flops", []).members
-    ('snip', 'flops')
+    >>> find_ranking("log_rank:snip,flops", []).members, find_ranking("snip+flops", []).name
+    (('snip', 'flops'), 'mean_rank')
     >>> find_ranking("votes", [])
     Traceback (most recent call last):
     foretell.errors.UnknownName: no ranking is called 'votes'; did you mean 'vote'?
     """
     if name in RANKINGS:
         return RANKINGS[name]
+    if ":" not in name and "+" in name:
+        name = f"{MEAN}:{name.replace('+', ',')}"
     family, colon, listed = name.partition(":")
-    if family != FAMILY:
-        raise unknown_name("ranking", name, [*RANKINGS, FAMILY])
+    if family not in FAMILIES:
+        raise unknown_name("ranking", name, [*RANKINGS, *FAMILIES])
     chosen = [part.strip() for part in listed.split(",")] if colon else list(scores)
     members = tuple(dict.fromkeys(filter(None, chosen)))
     if colon and not members:
-        raise ForetellError(f"{name!r} names no score; give some, such as {FAMILY}:snip,flops")
-    source = "Lee and Ham 2024, arXiv:2403.19232, for any scores"
-    return Ranking(FAMILY, first_line(log_rank.log_rank), source, members, log_rank.log_rank)
+        raise ForetellError(f"{name!r} names no score; give some, such as {family}:snip,flops")
+    function, source = FAMILIES[family]
+    return Ranking(family, first_line(function), source, members, function)
 
 
 def scores_of(ranking: Ranking) -> tuple[str, ...]:
@@ -121,6 +134,15 @@ def scores_of(ranking: Ranking) -> tuple[str, ...]:
     for member in ranking.members:
         needed += scores_of(RANKINGS[member]) if member in RANKINGS else [member]
     return tuple(dict.fromkeys(needed))
+
+
+def scores_for(name: str, scores: Sequence[str] = ()) -> tuple[str, ...]:
+    """The scores that choosing by this name needs: of a ranking its members, of a proxy itself.
+
+    >>> scores_for("vote"), scores_for("snip+flops"), scores_for("snip")
+    (('synflow', 'jacob_cov', 'snip'), ('snip', 'flops'), ('snip',))
+    """
+    return scores_of(find_ranking(name, scores)) if is_ranking(name) else (name,)
 
 
 def ballots(ranking: Ranking, scores: pd.DataFrame) -> pd.DataFrame:
@@ -141,6 +163,11 @@ def points(ranking: Ranking, scores: pd.DataFrame) -> "pd.Series[float]":
     [0.0, -0.69..., -0.69...]
     """
     return ranking.points(ballots(ranking, scores)).rename(ranking.name)
+
+
+def points_by(name: str, scores: pd.DataFrame) -> "pd.Series[float]":
+    """The points of each network by the ranking of this name, of the proxies among the columns."""
+    return points(find_ranking(name, [str(one) for one in scores if one in PROXIES]), scores)
 
 
 def places(ranking: Ranking, scores: pd.DataFrame) -> "pd.Series[int]":

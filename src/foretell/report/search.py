@@ -10,9 +10,11 @@ import pandas as pd
 
 from foretell.errors import RunStateError
 from foretell.proxies import higher_is_better
+from foretell.rankings import is_ranking, points_by
 from foretell.report.charts import curves_chart, front_chart, graph_chart, points_chart
 from foretell.report.decision import decision
 from foretell.report.page import Block, Code, Figure, Page, Prose, TableBlock
+from foretell.searching.compared import LARGEST, UNSCORED
 from foretell.searching.measure import Measure
 from foretell.searching.pareto import hypervolume, undominated
 from foretell.searching.read import ARMS, Found
@@ -109,8 +111,12 @@ def how_soon(curves: Mapping[str, pd.DataFrame], measure: Measure) -> list[Block
 def scores_figure(found: Found, by: str) -> Block:
     """Score against accuracy of the trained networks."""
     frame = found.trained.assign(arm=found.trained["arm"].map(ARMS))
+    if is_ranking(by):
+        once = frame.drop_duplicates("arch").set_index("arch")
+        frame[by] = points_by(by, once).reindex(frame["arch"]).to_numpy()
     better = {True: " (higher is better)", False: " (lower is better)", None: ""}
-    caption = f"{by}{better[higher_is_better(by)]} of the trained networks against their results."
+    upward = True if is_ranking(by) else higher_is_better(by)
+    caption = f"{by}{better[upward]} of the trained networks against their results."
     chart = points_chart(found.measure.shown(frame), by, found.measure.name)
     return Figure("scores", caption, chart)
 
@@ -176,8 +182,9 @@ def method(found: Found) -> list[Block]:
         "made with": "; ".join(found.made_with),
         **({"rows": found.left_out} if found.left_out else {}),
     }
-    compared = " --compare" if (found.trained["arm"] == "unscored").any() else ""
-    own = f" --space {config['space']['name']}" if config["space"]["name"] not in SPACES else ""
+    options = {UNSCORED: " --compare", LARGEST: " --compare-size"}
+    compared = "".join(options.get(arm, "") for arm in found.trained["arm"].unique())
+    own = f" --space {space_in(config)}" if config["space"]["name"] not in SPACES else ""
     return [
         Prose(
             "If the space was also searched without scores, both searches train the same number of "
@@ -198,9 +205,7 @@ def command_of(config: Mapping[str, Any]) -> str:
     """The command that reproduces the rows."""
     training, usual = config["training"], TrainSettings()
     options = {
-        "space": spec(config["space"]["name"], config["space"]["settings"])
-        if config["space"]["name"] in SPACES
-        else config["space"]["name"],
+        "space": space_in(config),
         "data": config["data"]["name"],
         "by": config["by"],
         "searcher": config["searcher"],
@@ -232,10 +237,19 @@ def command_of(config: Mapping[str, Any]) -> str:
         options["against"] = ",".join(config["against"])
     if config.get("limits"):
         options["limit"] = ",".join(f"{name}={most}" for name, most in config["limits"].items())
-    given = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items()]
+    known = {name: value for name, value in options.items() if value is not None}
+    given = [f"--{name} {shlex.quote(str(value))}" for name, value in known.items()]
     if training.get("lower_is_better"):
         given.append("--lower-is-better")
     return "foretell search --run RUN \\\n  " + " \\\n  ".join(given)
+
+
+def space_in(config: Mapping[str, Any]) -> str:
+    """The space as it is written on the command line, `@FILE` for a list of models."""
+    name, settings = config["space"]["name"], config["space"]["settings"]
+    if name == "models":
+        return "@FILE"
+    return spec(name, settings) if name in SPACES else str(name)
 
 
 def spec(name: str, settings: Mapping[str, Any]) -> str:

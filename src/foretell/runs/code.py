@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from foretell.engine.plan import Plan
 from foretell.losses import Loss, loss_name
 from foretell.proxies import PROXIES
+from foretell.rankings import scores_for
 from foretell.runs.rowlog import Row, canonical
 from foretell.runs.rows import SEARCH, CodeRow, add, depends_on, is_coded, key_code, rows_of
 from foretell.runs.store import Store
@@ -52,6 +53,13 @@ class Code:
             return known({f"model {space.format(arch)}": space.source(arch)})
         return self.named(f"space {space.name}")
 
+    @staticmethod
+    def of_models(space: Space, archs: Iterable[Arch]) -> dict[str, str]:
+        """The digests of the models of a zoo by name, also the empty ones of foretell's."""
+        if not isinstance(space, Sourced):
+            return {}
+        return {f"model {space.format(arch)}": space.source(arch) for arch in archs}
+
     def of_score(self, proxy: str, loss: str | Loss, space: Space, arch: Arch) -> dict[str, str]:
         """The digests that the score of a network depends on, if there are any."""
         own = self.named(f"proxy {proxy}", f"loss {loss_name(loss)}")
@@ -60,7 +68,8 @@ class Code:
     def of_search(self, by: str) -> dict[str, str]:
         """One digest of all that the choices of a search by this proxy depend on, if any."""
         others = (name for name in self.digests if not name.startswith("proxy "))
-        parts = self.named(f"proxy {by}", *others)
+        needed = scores_for(by, [name.removeprefix("proxy ") for name in self.digests])
+        parts = self.named(*(f"proxy {name}" for name in needed), *others)
         if f"proxy {by}" in parts:
             parts["higher is better"] = str(PROXIES[by].higher_is_better)
         digest = hashlib.sha256(canonical(parts).encode()).hexdigest()[:16]

@@ -9,11 +9,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pandas as pd
+
 from foretell.errors import ForetellError
 from foretell.executors.processes import Lost, completed
 from foretell.files import os_errors_told
 from foretell.progress import Tally
 from foretell.proxies import PROXIES
+from foretell.rankings import find_ranking, is_ranking, places, points
 from foretell.runs.kept import UNFINISHED
 from foretell.runs.rowlog import canonical
 from foretell.runs.rows import Declared, Network, ReducedRow, ScoreRow, TrainRow, add, find
@@ -48,8 +51,14 @@ class Evaluator:
     it. The row of a training is then a ReducedRow, and its weights are not kept."""
 
     def answer(self, questions: list[Question]) -> list[float]:
-        """For each question, the score by `work.by` or the validation accuracy; more is better."""
+        """For each question, the score by `work.by` or the validation accuracy; more is better.
+
+        If `work.by` is a ranking, the score of a network is its place among those asked about,
+        counted from the last.
+        """
         self.compute(questions)
+        if is_ranking(self.work.by) and all(question.kind == "score" for question in questions):
+            return self._ranked([question.arch for question in questions])
         return [self._value(question) for question in questions]
 
     def compute(self, questions: list[Question]) -> None:
@@ -154,6 +163,13 @@ class Evaluator:
         score = self._stored(self._score_row(question.arch, by)).score
         return score.value if PROXIES[by].higher_is_better else -score.value
 
+    def _ranked(self, archs: list[Arch]) -> list[float]:
+        rows = [{n: one.value for n, one in self.scores(arch).items()} for arch in archs]
+        table = pd.DataFrame(rows)
+        ranking = find_ranking(self.work.by, self.work.plan.names)
+        undefined = points(ranking, table).isna()
+        return (-places(ranking, table).astype(float)).mask(undefined).tolist()
+
     def _task(self, question: Question) -> Task | None:
         """The task that computes the missing results of a question; None if nothing is missing."""
         missing = self._missing_training if question.kind == "train" else self._missing_scores
@@ -250,7 +266,8 @@ def lost(task: Task, why: str) -> Any:
     """The undefined result, with the reason, of a task that could not be computed."""
     if isinstance(task, TrainTask):
         return untrained(why)
-    return dict.fromkeys(task.proxies, Score(math.nan, 0.0, why))
+    names = (address.rpartition(":")[2] for address in task.proxies)
+    return dict.fromkeys(names, Score(math.nan, 0.0, why))
 
 
 def untrained(why: str) -> tuple[Trained, bytes]:

@@ -324,7 +324,7 @@ class PickRow:
 
     kind: ClassVar[str] = "trained"
     arm: str
-    """ "scored" or "unscored"."""
+    """ "scored", "unscored" or "largest"."""
     number: int
     """The number of the training in the search, from 1."""
     arch: str = ""

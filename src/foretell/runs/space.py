@@ -1,21 +1,33 @@
 """The space of a run, from what the run folder says about it."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from foretell.checks import as_texts
 from foretell.errors import ForetellError, ForetellWarning
+from foretell.models import expand_models
+from foretell.models.sources import require_registered
+from foretell.models.specs import Like
+from foretell.models.zoo import ModelZoo
 from foretell.runs.code import code_about
 from foretell.spaces import SPACES, Space, as_space, make_space, own_space
 
 __all__ = ["is_other_code", "space_of"]
 
 
-def space_of(about: Mapping[str, Any], given: str | Space | None) -> Space:
+def space_of(about: Mapping[str, Any], given: str | Sequence[str] | Space | None) -> Space:
     """The space whose name and settings a run tells: the given one, or else the registered one.
+
+    A list of models need not be given if `about` is that of one network, and building it runs no
+    code of the user.
 
     Raises ForetellError if it is not given and not registered, or is not that of the run.
     """
+    if about["space"] == ModelZoo.name and not isinstance(given, ModelZoo):
+        return zoo_of(about, given)
+    if isinstance(given, list | tuple):
+        raise ForetellError(f"the space of this run is {about['space']}, not a list of models")
     if given is not None:
         space = own_space(given) if isinstance(given, str) else as_space(given)
         if space.settings() != about["settings"]:
@@ -37,6 +49,32 @@ def space_of(about: Mapping[str, Any], given: str | Space | None) -> Space:
             "give it again (--space FILE.py:NAME)"
         )
     return make_space(about["space"], about["settings"])
+
+
+def zoo_of(about: Mapping[str, Any], given: object) -> ModelZoo:
+    """The list of models that is given, or the one network of `about`, built for the data."""
+    settings = about["settings"]
+    try:
+        like = Like(int(settings["classes"]), tuple(map(int, settings["shape"])))
+    except (KeyError, TypeError, ValueError):
+        raise ForetellError("the run does not say for which data its models were built") from None
+    zoo = ModelZoo(tuple(named(about.get("arch"), given)), like)
+    if "arch" in about:
+        zoo.parse(about["arch"])
+    return zoo
+
+
+def named(arch: str | None, given: object) -> list[str]:
+    """The names of the list that is given, or the name of the network without a list."""
+    if given is not None:
+        return expand_models(as_texts("space", given))
+    try:
+        require_registered(arch or "")
+    except ForetellError:
+        raise ForetellError(
+            "the space of this run is a list of models; give it again (--space @FILE)"
+        ) from None
+    return [str(arch)]
 
 
 def is_other_code(about: Mapping[str, Any], space: Space) -> bool:

@@ -6,10 +6,10 @@ the same bits in any process, however many others run at the same time.
 
 import io
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,17 @@ from foretell.training.own import OwnTraining
 from foretell.training.settings import TrainSettings
 from foretell.training.train import Trained, check_trainable, train
 
-__all__ = ["Data", "ScoreTask", "TrainTask", "Trial", "fill", "loaded", "weights_of"]
+__all__ = [
+    "Data",
+    "ScoreTask",
+    "TrainTask",
+    "Trial",
+    "Trials",
+    "fill",
+    "fit_of",
+    "loaded",
+    "weights_of",
+]
 
 Data = str | Splits
 """The name of a data set, which each process loads itself, or the data set itself."""
@@ -85,6 +95,7 @@ class TrainTask:
                 self.device,
                 checkpoint=kept,
                 keep_checkpoint=True,
+                fit=fit_of(self.space, self.arch),
             )
         return trained, weights_of(model)
 
@@ -115,8 +126,35 @@ class Trial:
             for task in self.trainings:
                 if isinstance(task.training, OwnTraining):
                     continue
-                how = (task.training, task.seed, task.device)
+                how = (task.training, task.seed, task.device, fit_of(task.space, task.arch))
                 check_trainable(built(task), loaded(task.data), *how)
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Trials of several networks, each of which may fail by itself: one of them is enough."""
+
+    trials: tuple[Trial, ...]
+
+    def __call__(self) -> None:
+        """Raise ForetellError with the reason of the first one if all fail."""
+        errors: list[ForetellError] = []
+        for trial in self.trials:
+            try:
+                return trial()
+            except ForetellError as error:
+                errors.append(error)
+        if len(errors) == 1:
+            raise errors[0]
+        raise ForetellError(
+            f"none of the {len(errors)} candidates can be scored and trained; the reason for the "
+            f"first is: {errors[0]}"
+        )
+
+
+def fit_of(space: Space, arch: Arch) -> Callable[[Batch], Batch] | None:
+    """What gives a minibatch the form that this network requires; None if it takes it as it is."""
+    return partial(space.fit, arch) if isinstance(space, Fits) else None
 
 
 def weights_of(model: nn.Module) -> bytes:

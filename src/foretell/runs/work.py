@@ -10,10 +10,11 @@ import torch
 
 from foretell.batch import Batch
 from foretell.data import Splits, minibatch
-from foretell.engine.plan import Plan
+from foretell.engine.plan import Plan, make_plan
 from foretell.errors import ForetellError, unknown_name
 from foretell.executors.processes import require_picklable
 from foretell.losses import loss_name
+from foretell.proxies import PROXIES
 from foretell.runs.code import Code
 from foretell.runs.tasks import Data, ScoreTask, TrainTask, loaded
 from foretell.scoring.settings import ScoreSettings
@@ -75,11 +76,17 @@ class Work:
         """The minibatch that all networks are scored on."""
         return Batch(*minibatch(loaded(self.data).train, self.batch_size, self.seed))
 
+    def scoring_by(self, *names: str) -> "Work":
+        """The same work with only these proxies."""
+        plan = make_plan({name: self.plan.settings.get(name, {}) for name in names})
+        return replace(self, plan=plan)
+
     def scoring_of(
         self, arch: Arch, proxies: Mapping[str, Mapping[str, Any]] | None = None
     ) -> ScoreTask:
         """The task that scores an architecture, by default by all proxies of the plan."""
-        asked = self.every_proxy if proxies is None else proxies
+        settings = self.every_proxy if proxies is None else proxies
+        asked = {PROXIES[name].address: own for name, own in settings.items()}
         how = (asked, self.seed, self.device, self.scoring)
         return ScoreTask(self.space, arch, self.data, self.batch_size, *how)
 

@@ -10,12 +10,12 @@ from torch import nn
 
 from foretell.checks import as_choice
 from foretell.engine.failures import ANY, LossFailed, complaint_of
-from foretell.engine.plan import Request, make_plan
+from foretell.engine.plan import Request, make_plan, plain_name
 from foretell.errors import ForetellError, shown
 from foretell.progress import ProgressCallback, Tally
 from foretell.proxies import PROXIES
 from foretell.rankings import (
-    FAMILY,
+    FAMILIES,
     RANKINGS,
     Ranking,
     by_points,
@@ -25,6 +25,7 @@ from foretell.rankings import (
     oriented,
     places,
     points,
+    scores_for,
     scores_of,
     without,
 )
@@ -98,6 +99,7 @@ def rank(
     width 9    47.0     1
     width 3    17.0     2
     """
+    by = plain_name(by) if isinstance(by, str) else by
     asked = request_for(by) if proxies is None else proxies
     names = [proxy.name for proxy in make_plan(asked).proxies]
     chosen, settings, drawn = chosen_by(by, names), settings_of(scoring, choices), as_seeds(seeds)
@@ -138,9 +140,8 @@ def request_for(by: str | None) -> tuple[str, ...]:
     >>> request_for("log_rank:zen,flops")[:3]
     ('zen', 'flops', 'params')
     """
-    name = by if isinstance(by, str) and by != FAMILY else USUAL[0]
-    needed = scores_of(find_ranking(name, ())) if is_ranking(name) else (name,)
-    return tuple(dict.fromkeys((*needed, *SIZES)))
+    name = by if isinstance(by, str) and by not in FAMILIES else USUAL[0]
+    return tuple(dict.fromkeys((*scores_for(name), *SIZES)))
 
 
 def chosen_by(by: str | None, names: Sequence[str]) -> Ranking | str:
@@ -157,7 +158,7 @@ def chosen_by(by: str | None, names: Sequence[str]) -> Ranking | str:
     if not isinstance(by, str) or not is_ranking(by):
         raise ForetellError(
             f"cannot rank by {shown(by)}; choose one of {', '.join(names)}, or a ranking: "
-            f"{', '.join(RANKINGS)}, {FAMILY}"
+            f"{', '.join([*RANKINGS, *FAMILIES])}"
         )
     ranking = find_ranking(by, names)
     missing = [name for name in scores_of(ranking) if name not in names]

@@ -4,6 +4,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from foretell.errors import MOST
+from foretell.rankings import is_ranking
 from foretell.runs.evaluate import Evaluator
 from foretell.runs.rows import PickRow, add
 from foretell.searchers import Question, Searcher
@@ -15,7 +17,7 @@ from foretell.spaces import Arch
 __all__ = ["drive"]
 
 SCORED_AT_ONCE = 1_000
-"""The most scores that are requested at a time."""
+"""The most scores that are requested at a time; a ranking needs those of the whole pool."""
 
 
 def drive(
@@ -74,7 +76,8 @@ def asked(
     while first := searcher.ask(1):
         kind = first[0].kind
         if kind == "score":
-            return [one for one in searcher.ask(SCORED_AT_ONCE) if one.kind == kind]
+            most = MOST if is_ranking(stage.work.by) else SCORED_AT_ONCE
+            return [one for one in searcher.ask(most) if one.kind == kind]
         count = at_once if waiting else min(at_once, left)
         questions = [one for one in searcher.ask(count) if one.kind == kind]
         if not waiting:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +50,17 @@ def save_network(folder: Path, name: str, weights: bytes, about: Mapping[str, An
 
 
 def load_chosen(
-    run: str | os.PathLike[str], space: str | Space | None = None, *, retrained: bool = False
+    run: str | os.PathLike[str],
+    space: str | Sequence[str] | Space | None = None,
+    *,
+    retrained: bool = False,
 ) -> nn.Module:
     """The trained network that a search chose, in evaluation mode, on the CPU.
 
     With `retrained`, its weights are those that `foretell.retrain` saved. A space of your own must
-    be given again, as an object or as `FILE.py:NAME`, since nothing in the run folder is executed.
+    be given again, as an object or as `FILE.py:NAME`, since nothing in the run folder is executed;
+    so must a list of models if the chosen one is built by your own code. Such a model takes images
+    in its own size, as `foretell.models.fit_batch` gives them.
 
     Raises RunStateError if the search or the retraining has not finished, or if a file is damaged;
     ForetellError if `space` is missing or is not the space of the run.

@@ -10,22 +10,26 @@ import pandas as pd
 from torch import nn
 
 from foretell.errors import ForetellError
+from foretell.rankings import is_ranking, points_by
 from foretell.runs.code import current
 from foretell.runs.costs import CostBook
 from foretell.runs.evaluate import Evaluator
 from foretell.runs.rows import ScoreRow, rows_of
+from foretell.runs.tasks import loaded
+from foretell.runs.work import Work
 from foretell.searchers import Question
 from foretell.searching.chosen import load_chosen, save_chosen
+from foretell.searching.compared import SCORED, SIZE, TOLD
 from foretell.searching.measure import Measure
 from foretell.searching.method import Method
 from foretell.searching.pareto import undominated
 from foretell.searching.told import Told
 from foretell.spaces import Arch, Space
+from foretell.training.own import OwnTraining
 from foretell.training.train import Trained
 
 __all__ = ["MEASURED", "OWN", "Outcome"]
 
-SCORED, UNSCORED, TOLD = "scored", "unscored", "told"
 MEASURED = ("val_accuracy", "test_accuracy", "seconds", "why")
 OWN = ("value", "seconds", "why")
 """The columns of its table beside scores and costs, the latter for trainings of the user's own."""
@@ -42,7 +46,8 @@ class Outcome:
     it was returned in place of the accuracies. The arm `told` has the results that
     `foretell.tell` added."""
     chosen: nn.Module
-    """The trained network of the scored arm with the best validation accuracy."""
+    """The trained network with the best validation accuracy, of all arms; of equals the smallest.
+    """
     front: pd.DataFrame
     """The rows of the scored arm on the Pareto front of validation accuracy and the costs that
     the search minimised; without such costs, the row of the most accurate network."""
@@ -54,6 +59,10 @@ class Outcome:
     """A name of at most 40 characters for each architecture of the table. The space can parse it
     unless it is cut off, and then ends in …."""
     folder: Path
+    by: str
+    """The proxy that the search chose by."""
+    chance: float | None
+    """The accuracy of guessing in %; None if the training was your own, with any value."""
     notice: str
     """Says what was damaged in the run folder and is computed again, and how many rows of another
     version of your own code are left out; empty if nothing was."""
@@ -66,7 +75,7 @@ def conclude(
     method: Method,
     told: Sequence[Told] = (),
 ) -> Outcome:
-    """The result of both arms; saves the chosen network in the run folder."""
+    """The result of all arms; saves the chosen network in the run folder."""
     elsewhere = {arch: value for one in told for arch, value in one.results.items()}
     every = [arch for archs in (*arms.values(), elsewhere) for arch in archs]
     evaluator.compute([Question(arch, "score") for arch in every])
@@ -78,16 +87,16 @@ def conclude(
     rows: list[dict[str, Any]] = []
     best: dict[str, Arch] = {}
     for arm, archs in arms.items():
-        best[arm] = max(archs, key=lambda arch: validation(evaluator, arch))
+        best[arm] = max(archs, key=lambda arch: quality(evaluator, arch))
         if not evaluator.training(best[arm]).history:
             why = evaluator.training(best[arm]).why
             raise ForetellError(f"no network of the {arm} arm could be trained: {why}")
         rows += [row_of(arm, arch, evaluator.training(arch), arch == best[arm]) for arch in archs]
     for arch, value in elsewhere.items():
         rows.append(row_of(TOLD, arch, Trained(value, math.nan, math.nan, (), None), False))
-    save_chosen(best[SCORED], evaluator)
-    store, training = evaluator.store, evaluator.work.training.key()
-    table, measure = pd.DataFrame(rows).set_index(["arm", "arch"]), Measure.of(training)
+    save_chosen(max(best.values(), key=lambda arch: quality(evaluator, arch)), evaluator)
+    store, measure = evaluator.store, Measure.of(evaluator.work.training.key())
+    table = ranked_by(evaluator.work.by, pd.DataFrame(rows).set_index(["arm", "arch"]))
     return Outcome(
         table=measure.shown(table),
         front=measure.shown(front(table.loc[[SCORED]], method.against)),
@@ -99,8 +108,22 @@ def conclude(
             for arch in every
         },
         folder=store.folder,
+        by=evaluator.work.by,
+        chance=chance(evaluator.work),
         notice=store.notice,
     )
+
+
+def ranked_by(by: str, table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the points of its networks if `by` is a ranking; higher is better."""
+    if not is_ranking(by):
+        return table
+    once = table.reset_index("arm", drop=True)
+    once = once[~once.index.duplicated()]
+    table.insert(
+        0, by, points_by(by, once).reindex(table.index.get_level_values("arch")).to_numpy()
+    )
+    return table
 
 
 def front(table: pd.DataFrame, against: Sequence[str]) -> pd.DataFrame:
@@ -112,17 +135,41 @@ def front(table: pd.DataFrame, against: Sequence[str]) -> pd.DataFrame:
 
 
 def short_name(space: Space, arch: Arch) -> str:
-    """The text of an architecture; if it is long, its options as digits, or its beginning."""
+    """The text of an architecture; if it is long, its options without their names or as digits, or
+    its beginning."""
     text, digits = space.format(arch), "".join(map(str, arch))
     if len(text) <= SHORT:
         return text
-    return digits if len(digits) == len(arch) <= SHORT else f"{text[: SHORT - 1]}…"
+    options = ",".join(part.rpartition("=")[2] for part in text.split(","))
+    for short in (options, digits):
+        if len(short) <= SHORT and reads_as(space, short, arch):
+            return short
+    return f"{text[: SHORT - 1]}…"
+
+
+def reads_as(space: Space, text: str, arch: Arch) -> bool:
+    """Whether the space parses the text as this architecture."""
+    try:
+        return space.parse(text) == arch
+    except ForetellError:
+        return False
 
 
 def validation(evaluator: Evaluator, arch: Arch) -> float:
     """Validation accuracy in %; minus infinity if training diverged."""
     accuracy = evaluator.training(arch).val_accuracy
     return -math.inf if math.isnan(accuracy) else accuracy
+
+
+def quality(evaluator: Evaluator, arch: Arch) -> tuple[float, float]:
+    """Validation accuracy, and where it is equal, how small the network is, if that is scored."""
+    size = evaluator.scores(arch)[SIZE].value if SIZE in evaluator.work.plan.names else 0.0
+    return validation(evaluator, arch), -size
+
+
+def chance(work: Work) -> float | None:
+    """The accuracy of guessing one of the classes in %; None for a training of the user's own."""
+    return None if isinstance(work.training, OwnTraining) else 100 / loaded(work.data).classes
 
 
 def outcome_row(

@@ -14,12 +14,14 @@ from foretell.runs.config import read_config
 from foretell.runs.rowlog import Row
 from foretell.runs.rows import CostRow, PickRow, ScoreRow, ToldRow, TrainRow, rows_of, versions
 from foretell.runs.store import read_rows
+from foretell.searching.compared import LARGEST, SCORED, UNSCORED
 from foretell.searching.measure import Measure
 from foretell.searching.told import told_values
 
 __all__ = ["Found", "read_search"]
 
-ARMS = {"scored": "with scores", "unscored": "without scores"}
+ARMS = {SCORED: "with scores", UNSCORED: "without scores", LARGEST: "by #params"}
+"""The arms of a search in words."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from foretell.runs.config import locked, read_config
 from foretell.runs.kept import UNFINISHED
 from foretell.runs.rowlog import canonical
 from foretell.runs.space import space_of
-from foretell.runs.tasks import Data, loaded, weights_of
+from foretell.runs.tasks import Data, fit_of, loaded, weights_of
 from foretell.searching.chosen import RETRAINED, read_chosen, save_network
 from foretell.spaces import Space
 from foretell.training.settings import TrainSettings
@@ -44,7 +44,7 @@ def retrain(
     training: TrainSettings,
     data: Data | None = None,
     *,
-    space: str | Space | None = None,
+    space: str | Sequence[str] | Space | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: ProgressCallback | None = None,
@@ -72,8 +72,9 @@ def retrain(
             "other settings",
         )
     built = space_of(about, space)
-    model = built.build(built.parse(about["arch"]), seed)
-    check_trainable(model, splits, training, seed, device)
+    arch = built.parse(about["arch"])
+    model, fit = built.build(arch, seed), fit_of(built, arch)
+    check_trainable(model, splits, training, seed, device, fit)
     checkpoint = folder / f"{RETRAINED}{UNFINISHED}"
     start, epochs = time.perf_counter(), training.stop_after or training.epochs
 
@@ -85,7 +86,7 @@ def retrain(
 
     with locked(folder):
         kept = (checkpoint, True, identity_of(about, built))
-        trained = train(model, splits, training, seed, device, finished, *kept)
+        trained = train(model, splits, training, seed, device, finished, *kept, fit)
         if trained.why is not None:
             raise ForetellError(f"the training failed: {trained.why}; try a smaller learning rate")
         keep(model, trained, training, about | code_about(built), seed, folder)

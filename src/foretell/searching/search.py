@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -21,30 +22,32 @@ from foretell.checks import (
 )
 from foretell.data import Splits
 from foretell.engine.device import device_for
-from foretell.engine.plan import DEFAULT, Request, make_plan
+from foretell.engine.plan import DEFAULT, Request, make_plan, plain_name
 from foretell.errors import ForetellError
 from foretell.executors.processes import pool as workers_pool
 from foretell.executors.processes import require_workers
-from foretell.models.spaces import space_for
-from foretell.names import parse_spec
+from foretell.models.zoo import ModelZoo, as_searched
 from foretell.progress import ProgressCallback, Tally
-from foretell.runs.code import record_code
+from foretell.proxies import BASELINES, PROXIES
+from foretell.rankings import is_ranking, scores_for
+from foretell.runs.code import Code, record_code
 from foretell.runs.costs import CostBook, Costs
 from foretell.runs.evaluate import Evaluator
 from foretell.runs.rows import SEARCH
 from foretell.runs.store import Store
-from foretell.runs.tasks import Trial, loaded
+from foretell.runs.tasks import Trial, Trials, loaded
 from foretell.runs.trial import try_out
 from foretell.runs.work import Work, suited
 from foretell.scoring.settings import ScoreSettings
-from foretell.searchers import distinct
+from foretell.searchers import SEARCHERS, distinct, make_searcher
 from foretell.searching.arms import drive
-from foretell.searching.defaults import DEMO
+from foretell.searching.compared import LARGEST, SCORED, SIZE, UNSCORED, arms_of
+from foretell.searching.defaults import DEMO, usual_pool, usual_proxy
 from foretell.searching.method import Method
-from foretell.searching.outcome import SCORED, UNSCORED, Outcome, conclude
+from foretell.searching.outcome import Outcome, conclude
 from foretell.searching.stages import staged
 from foretell.searching.told import told_to
-from foretell.spaces import Arch, Space, Within, as_space, size
+from foretell.spaces import Arch, Space, Within, enumerate_space, size
 from foretell.training.own import OwnTraining, own_training
 from foretell.training.settings import TrainSettings
 
@@ -55,14 +58,14 @@ USUAL = ScoreSettings()
 
 
 def search(
-    space: str | Space = DEMO.space,
+    space: str | Sequence[str] | Space = DEMO.space,
     data: str | Splits = DEMO.data,
     *,
     run: str | os.PathLike[str],
     proxies: Request = DEFAULT,
-    by: str = DEMO.by,
+    by: str | None = None,
     searcher: str = DEMO.searcher,
-    pool: int = DEMO.pool,
+    pool: int | None = None,
     trainings: int = DEMO.trainings,
     batch_size: int = DEMO.batch_size,
     seed: int = 0,
@@ -73,6 +76,7 @@ def search(
     lower_is_better: bool = False,
     first_stage: str | None = None,
     compare: bool = False,
+    compare_size: bool = False,
     against: Sequence[str] = (),
     limits: Mapping[str, float] | None = None,
     device: str = "cpu",
@@ -81,20 +85,32 @@ def search(
     executor: Executor | None = None,
     progress: ProgressCallback | None = None,
 ) -> Outcome:
-    """Search a space with the help of scores, by default those of the proxy `by`.
+    """Search a space with the help of scores, those of the proxy `by`.
+
+    `by` is by default synflow, and for the space `cnn` jacob_cov. It may also be a ranking of the
+    pool, such as "vote", "synflow+jacob_cov" (the mean of the ranks) or "log_rank:snip,flops", as
+    for `foretell.rank`. The default proxies include those that `by` needs.
 
     `searcher` is a name with settings, such as `aging_evolution?population=8,tournament=3`. The
-    search begins with a warmup on `pool` random networks, in the form that suits the algorithm;
-    random search trains the best of them, and `guided` learns from all their scores. `trainings`
-    networks are trained. The one with the best validation accuracy is chosen and saved in the
-    folder `run`, with the rows of all scores and trainings. The same call again continues an
-    interrupted search, or reads a finished one. With more `trainings`, it goes on from there, as if
-    it had them from the start, unless it has a first stage. Results that `foretell.tell` added to
-    the folder are made known to the searcher.
+    search begins with a warmup on `pool` random networks (by default 60, and 200 of `cnn`), in the
+    form that suits the algorithm; random search trains the best of them, and `guided` learns from
+    all their scores. `trainings` networks are trained. Except by `guided`, the pool is scored by
+    `by` and the baselines params and flops only; what is trained is scored by all proxies. The
+    network with the best validation accuracy is saved in the folder `run`, with the rows of all
+    scores and trainings. The same call again continues an interrupted search, or reads a finished
+    one. With more `trainings`, it goes on from there, as if it had them from the start, unless it
+    has a first stage. Results that `foretell.tell` added to the folder are made known to the
+    searcher.
+
+    `space` may also be a list of models by name, as for `foretell.models.load_model`, or `@FILE`, a
+    file with one name or pattern per line. All of them are scored, on images in the size that each
+    requires. The result of a model that cannot be built, scored or trained is undefined, and its
+    row says why. If names are added to the list, the same call continues in the same folder.
 
     With `compare`, the same searcher with the same seed also searches without scores (the arm
-    `unscored`; that with scores is the arm `scored`) and trains as many networks, which shows what
-    the scores gained.
+    `unscored`; that with scores is the arm `scored`), and trains as many networks, which shows what
+    the scores gained. With `compare_size`, as many networks of the pool are trained that have the
+    most parameters (the arm `largest`), which a score must outperform to be useful.
 
     With `evaluate` or `evaluate_command`, networks are trained by a function or a command of your
     own (`foretell.training.own` describes them), which returns any value; if `lower_is_better`, a
@@ -128,23 +144,28 @@ def search(
     scored, and prepared for the trainings. Nothing is left of a search that is refused.
     """
     run, seed = as_path("run", run), as_seed("seed", seed)
-    pool, trainings = as_integer("pool", pool), as_integer("trainings", trainings)
+    pool, trainings = optional(as_integer)("pool", pool), as_integer("trainings", trainings)
     batch_size = as_integer("batch_size", batch_size)
     optional(as_function)("progress", progress, "a function of a Progress")
     require_workers(workers, executor)
-    compare = as_flag("compare", compare)
+    arms = arms_of(
+        compare=as_flag("compare", compare), compare_size=as_flag("compare_size", compare_size)
+    )
     as_instance("training", training, TrainSettings)
     own = (evaluate, evaluate_command, lower_is_better, evaluate_timeout)
     training = own_training(training, *own, usual=DEMO.training)
     as_instance("scoring", scoring, ScoreSettings)
     device = device_for(device, executor)
     splits = loaded(data)
-    built = space_for(*parse_spec(space), splits) if isinstance(space, str) else as_space(space)
-    how, plan = suited(scoring, splits), make_plan(proxies)
+    built = as_searched(space, splits)
+    by = usual_proxy(built.name) if by is None else plain_name(as_text("by", by, "a proxy"))
+    how = suited(scoring, splits)
+    needed = scores_for(by) if is_ranking(by) or by in PROXIES else ()
+    plan = make_plan((*DEFAULT, *needed) if proxies is DEFAULT else proxies)
     work = Work(built, data, plan, by, batch_size, training, seed, device, how)
     method = Method.of(searcher, against, limits, built)
-    work = replace(work, code=work.code.and_also(method.code))
-    job = Job(work, method, pool, trainings, staged(first_stage, work), first_stage, compare)
+    work = replace(work, code=work.code.and_also({**method.code, **of_candidates(built)}))
+    job = Job(work, method, pool, trainings, staged(first_stage, work), first_stage, arms)
     job.check()
     if executor is None and workers > 1:
         work.require_picklable()
@@ -155,29 +176,69 @@ def search(
         return job.run(store, pooled, workers, progress)
 
 
+def of_candidates(space: Space) -> dict[str, str]:
+    """The digests of a list of models, on which all choices depend; empty for another space."""
+    if not isinstance(space, ModelZoo):
+        return {}
+    return {"candidates": space.digest, **Code.of_models(space, list(enumerate_space(space)))}
+
+
 @dataclass(frozen=True, eq=False)
 class Job:
     """A search and all its settings."""
 
     work: Work
     method: Method
-    pool: int
+    asked_pool: int | None
     trainings: int
     stages: list[Work]
     """The work of each stage; the last one is the full training, `work`."""
     first_stage: str | None = None
-    compare: bool = False
-    """Whether to search without scores, too; not part of the configuration, since a run can be
-    compared later."""
+    arms: Sequence[str] = (SCORED,)
+    """With scores, and the comparisons; not part of the configuration, since a run can be compared
+    later."""
+
+    @cached_property
+    def zoo(self) -> ModelZoo | None:
+        """The candidates, if the space is a list of models, each of which may fail by itself."""
+        return self.work.space if isinstance(self.work.space, ModelZoo) else None
+
+    @property
+    def pool(self) -> int:
+        """The number of networks to score: by default all candidates of a list."""
+        if self.asked_pool is not None:
+            return self.asked_pool
+        return len(self.zoo.names) if self.zoo else usual_pool(self.work.space.name)
+
+    @property
+    def needed(self) -> list[str]:
+        """The proxies that the whole pool is scored by: those that the choices depend on, and the
+        baselines. The others are computed for what is trained."""
+        names = self.work.plan.names
+        if SEARCHERS[self.method.name].scores:
+            return names
+        return [name for name in names if name in (*scores_for(self.work.by, names), *BASELINES)]
 
     def check(self) -> None:
         """Raise ForetellError if the numbers, the proxy or the searcher are not valid."""
-        by, proxies = self.work.by, [proxy.name for proxy in self.work.plan.proxies]
-        if as_text("by", by, "the name of a proxy") not in proxies:
+        by, proxies = self.work.by, self.work.plan.names
+        if missing := [name for name in scores_for(by, proxies) if name not in proxies]:
+            said = "" if missing == [by] else f" without {', '.join(missing)}"
             raise ForetellError(
-                f"cannot choose by {by!r}; give one of the proxies {', '.join(proxies)}"
+                f"cannot choose by {by!r}{said}; give one of the proxies {', '.join(proxies)}, or "
+                "a ranking of them"
             )
-        if self.pool < self.trainings:
+        if is_ranking(by) and self.method.settings.get("moves"):
+            raise ForetellError(
+                f"moves compares scores of single networks, and {by} ranks the whole pool; leave "
+                "moves out, or choose by a proxy"
+            )
+        if LARGEST in self.arms and (by == SIZE or SIZE not in proxies):
+            raise ForetellError(
+                f"compare_size compares with choosing by {SIZE}; choose by another proxy, and have "
+                f"{SIZE} among the proxies"
+            )
+        if self.pool < self.trainings and not (self.zoo and self.asked_pool is None):
             raise ForetellError(
                 f"a pool of {self.pool} is too small to choose {self.trainings} networks from; "
                 "score at least as many as are trained"
@@ -192,13 +253,19 @@ class Job:
         for warmup in (self.pool, 0):
             self.method.searcher(self.work.space, self.work.seed, warmup, None)
 
-    def trial(self) -> Trial:
-        """What is done with one network before the run folder is made.
+    def trial(self) -> Trials:
+        """What is done with one network before the run folder is made; of a list, with each until
+        one does not fail.
 
         Raises ForetellError if no network of the space is within the limits.
         """
-        space = self.limited(Costs(self.work).cost)
-        arch, _ = next(distinct(space, self.work.seed))
+        if self.zoo:
+            return Trials(tuple(map(self.trial_of, enumerate_space(self.zoo))))
+        arch, _ = next(distinct(self.limited(Costs(self.work).cost), self.work.seed))
+        return Trials((self.trial_of(arch),))
+
+    def trial_of(self, arch: Arch) -> Trial:
+        """The trial of one network."""
         trainings = tuple(stage.training_of(arch) for stage in self.stages)
         return Trial(self.work.scoring_of(arch), trainings)
 
@@ -225,7 +292,7 @@ class Job:
             "batch": {"size": work.batch_size, "fingerprint": work.batch.fingerprint},
             "by": work.by,
             "searcher": self.method.text,
-            "pool": self.pool,
+            "pool": self.asked_pool if self.zoo else self.pool,
             "trainings": self.trainings,
             "seed": work.seed,
             "training": work.training.key(),
@@ -237,19 +304,25 @@ class Job:
     def run(
         self, store: Store, executor: Executor, at_once: int, progress: ProgressCallback | None
     ) -> Outcome:
-        """Search with scores, and without for a comparison, and choose a network."""
+        """Search with scores, and in other ways for a comparison, and choose a network."""
         work, method = self.work, self.method
         code = work.code.of_search(work.by)
         record_code(store, {SEARCH: "", **work.code.digests, **code})
-        searches = [(SCORED, self.pool), (UNSCORED, 0)][: 2 if self.compare else 1]
-        totals = {"score": self.pool, "train": len(searches) * self.trainings}
-        tally = Tally(progress, totals)
-        evaluators = [Evaluator(stage, store, executor, at_once, tally) for stage in self.stages]
-        book, told = CostBook(evaluators[-1]), told_to(evaluators[-1])
+        tally = Tally(progress, {"score": self.pool, "train": len(self.arms) * self.trainings})
+        how = (store, executor, at_once, tally, self.zoo is not None)
+        pooled = [Evaluator(stage.scoring_by(*self.needed), *how) for stage in self.stages]
+        by_size = [replace(one, work=replace(one.work, by=SIZE)) for one in pooled]
+        whole = Evaluator(work, *how)
+        book, told = CostBook(whole), told_to(whole)
         space = self.limited(book.cost)
+        searchers = {
+            SCORED: lambda: method.searcher(space, work.seed, self.pool, book),
+            UNSCORED: lambda: method.searcher(space, work.seed, 0, book),
+            LARGEST: lambda: make_searcher("random", space, work.seed, warmup=self.pool),
+        }
         arms = {}
-        for arm, warmup in searches:
-            searcher = method.searcher(space, work.seed, warmup, book)
-            how = (self.trainings, method.at_once, arm, code, told)
-            arms[arm] = drive(searcher, evaluators, *how)
-        return conclude(arms, evaluators[-1], book, method, told)
+        for arm in self.arms:
+            answering = by_size if arm == LARGEST else pooled
+            budget = (self.trainings, method.at_once, arm, code, told)
+            arms[arm] = drive(searchers[arm](), answering, *budget)
+        return conclude(arms, whole, book, method, told)

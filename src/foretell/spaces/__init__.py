@@ -15,6 +15,7 @@ from foretell.errors import unknown_name
 from foretell.names import first_line
 from foretell.spaces.asr import NASBenchASR
 from foretell.spaces.choices import Choices, as_space, own_space
+from foretell.spaces.cnn import SmallCNNs
 from foretell.spaces.graph import Graph, Graphs, graph_of
 from foretell.spaces.limited import Within
 from foretell.spaces.macro import NASBenchMacro
@@ -53,6 +54,7 @@ __all__ = [
     "NASBenchASR",
     "NASBenchMacro",
     "NASBenchNLP",
+    "SmallCNNs",
     "Sourced",
     "Space",
     "SpaceEntry",
@@ -94,6 +96,7 @@ class SpaceEntry:
 
 
 SPACES: dict[str, SpaceEntry] = {
+    "cnn": SpaceEntry(SmallCNNs, "foretell, docs/search.md", "8,32,3,ReLU,BN,yes,max"),
     "nb201": SpaceEntry(NASBench201, "Dong & Yang 2020, arXiv:2001.00326", "333013"),
     "nb101": SpaceEntry(NASBench101, "Ying et al. 2019, arXiv:1902.09635", "110011:01"),
     "macro": SpaceEntry(NASBenchMacro, "Su et al. 2021, arXiv:2103.11922", "02012100"),

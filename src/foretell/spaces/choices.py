@@ -136,15 +136,17 @@ class Choices:
         return model
 
     def parse(self, text: str) -> Arch:
-        """The architecture written as `width=64,depth=1`, or as one digit per choice.
+        """The architecture written as `width=64,depth=1`, as `64,1`, or as one digit per choice.
 
         Raises ForetellError for any other text.
         """
         if text.isdigit() and len(text) == len(self.options):
             arch = tuple(map(int, text))
         else:
-            given = dict(part.partition("=")[::2] for part in text.split(","))
-            arch = self._indices(given)
+            parts = text.split(",")
+            unnamed = "=" not in text and len(parts) == len(self.options)
+            pairs = zip(self.options, parts, strict=True) if unnamed else map(named, parts)
+            arch = self._indices(dict(pairs))
         require_valid(self, arch)
         return arch
 
@@ -182,6 +184,12 @@ class Choices:
             return own_space, (self.origin,)
         parts = (self.make, dict(self.options), self.valid, self.same, self.name)
         return Choices, parts
+
+
+def named(part: str) -> tuple[str, str]:
+    """The name and the option in `width=64`."""
+    name, _, option = part.partition("=")
+    return name, option
 
 
 def written(option: Json) -> str:

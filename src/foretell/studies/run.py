@@ -25,6 +25,8 @@ from foretell.errors import ForetellError
 from foretell.executors.processes import pool, require_workers
 from foretell.models.sources import require_registered
 from foretell.models.spaces import space_for
+from foretell.models.specs import Like
+from foretell.models.zoo import ModelZoo
 from foretell.names import parse_spec
 from foretell.progress import ProgressCallback, Tally
 from foretell.proxies import BASELINES, PAPER
@@ -39,7 +41,6 @@ from foretell.searchers import Question
 from foretell.spaces import Arch, Space
 from foretell.studies.kept import keep_table
 from foretell.studies.read import drawn
-from foretell.studies.zoo import ModelZoo
 from foretell.tables import Table, read_table
 from foretell.training.settings import TrainSettings
 
@@ -144,11 +145,7 @@ class Job:
         found = dict(self.first.code.digests)
         for work in self.smaller.values():
             found |= {name: d for name, d in work.code.digests.items() if name not in found}
-        if self.zoo:
-            for arch in self.archs:
-                found[f"model {self.first.space.format(arch)}"] = ""
-                found |= self.first.code.of_network(self.first.space, arch)
-        return found
+        return found | self.first.code.of_models(self.first.space, self.archs)
 
     def trial(self) -> Callable[[], object]:
         """The task that tries out one network before the run folder is made."""
@@ -180,7 +177,7 @@ def space_of(table: Table, spec: str | None, splits: Splits) -> Space:
         if table.from_file:
             for name in names:
                 require_registered(name)
-        return ModelZoo(names, splits)
+        return ModelZoo(names, Like.of(splits))
     name, settings = parse_spec(optional(as_text)("space", spec) or table.space)
     if name != table.space:
         raise ForetellError(

@@ -34,6 +34,10 @@ __all__ = ["Epoch", "Trained", "check_trainable", "train"]
 
 EVALUATION_BATCH = 2048
 """The number of images that are evaluated at a time; affects memory, not results."""
+FITTED_BATCH = 64
+"""The same for images that are resized for the network."""
+
+Fit = Callable[[Batch], Batch]
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,11 @@ def train(
     checkpoint: str | os.PathLike[str] | None = None,
     keep_checkpoint: bool = False,
     identity: str = "",
+    fit: Fit | None = None,
 ) -> Trained:
     """Train `model` in place and evaluate it; it remains on `device`, in evaluation mode.
+
+    `fit` gives each minibatch in the form that the model requires, such as larger images.
 
     `progress` is called after every epoch. Shuffling, augmentation and the random numbers of the
     model (dropout) depend on `seed` only; the global generators are restored. On the same CPU with
@@ -93,9 +100,9 @@ def train(
     """
     start = time.perf_counter()
     device = torch.device(device)
-    order = _checked(model, splits, settings, seed, device)
+    order = _checked(model, splits, settings, seed, device, fit)
     _lay_out(model, order)
-    course = _Course(model, splits, settings, seed, device, identity, order)
+    course = _Course(model, splits, settings, seed, device, identity, order, fit)
     before = course.load(checkpoint) if checkpoint is not None else 0.0
     history = course.history
     val, test, why = math.nan, math.nan, None
@@ -108,7 +115,7 @@ def train(
                 if progress is not None:
                     progress(epoch)
             val = history[-1].val_accuracy
-            test = _accuracy(model, _at(splits.test, device, order), "test samples", seed)
+            test = _accuracy(model, _at(splits.test, device, order), "test samples", seed, fit)
     except Undefined as undefined:
         why = str(undefined)
     model.eval()
@@ -124,9 +131,10 @@ def check_trainable(
     settings: TrainSettings,
     seed: int,
     device: torch.device | str = "cpu",
+    fit: Fit | None = None,
 ) -> None:
     """Raise ForetellError unless `train` can begin: all that it checks; moves the model there."""
-    _checked(model, splits, settings, seed, torch.device(device))
+    _checked(model, splits, settings, seed, torch.device(device), fit)
 
 
 def too_large(settings: TrainSettings) -> OutOfMemory:
@@ -149,8 +157,10 @@ class _Course:
         device: torch.device,
         identity: str,
         order: torch.memory_format,
+        fit: Fit | None,
     ) -> None:
         self.model, self.settings, self.seed, self.device = model, settings, seed, device
+        self._fit = fit
         self.history: list[Epoch] = []
         names = [*model.state_dict()]
         about = (settings, seed, device.type, splits.fingerprint, names)
@@ -184,7 +194,7 @@ class _Course:
                 f"the training loss became {loss} in epoch {number} of {settings.epochs}"
             )
         what = f"validation samples after epoch {number} of {settings.epochs}"
-        accuracy = _accuracy(self.model, self._validation, what, self.seed)
+        accuracy = _accuracy(self.model, self._validation, what, self.seed, self._fit)
         self.history.append(Epoch(number, loss, accuracy))
         return self.history[-1]
 
@@ -196,7 +206,8 @@ class _Course:
             for group in self._optimizer.param_groups:
                 group["lr"] = rate
             with _autocast(self.settings.precision, self.device):
-                loss = F.cross_entropy(*_one_per_row(main_output(self.model(samples)), labels))
+                outputs = main_output(self.model(_fitted(samples, self._fit)))
+                loss = F.cross_entropy(*_one_per_row(outputs, labels))
             self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             self._scaler.step(self._optimizer)
             self._scaler.update()
@@ -253,18 +264,34 @@ def _one_per_row(outputs: Tensor, labels: Tensor) -> Split:
     return outputs.flatten(0, 1), labels.flatten()
 
 
-def _accuracy(model: nn.Module, split: Split, what: str, seed: int) -> float:
+def _fitted(samples: Tensor, fit: Fit | None) -> Tensor:
+    """The samples in the form that the model requires.
+
+    Raises ForetellError for a model that takes anything but one tensor.
+    """
+    inputs = samples if fit is None else fit(Batch(samples)).inputs
+    if not isinstance(inputs, Tensor):
+        raise ForetellError(
+            "the network takes several inputs, and is trained with one; train it by a function of "
+            "your own (--evaluate)"
+        )
+    return inputs
+
+
+def _accuracy(
+    model: nn.Module, split: Split, what: str, seed: int, fit: Fit | None = None
+) -> float:
     """The percentage of samples, or tokens, whose largest output is that of their class."""
     model.eval()
     samples, labels = split
-    right = 0
+    right, size = 0, FITTED_BATCH if fit else EVALUATION_BATCH
     with torch.inference_mode(), own_randomness(derived_seed(seed, "evaluate"), samples.device):
         for part, truth in zip(
-            torch.split(samples, EVALUATION_BATCH),
-            torch.split(labels, EVALUATION_BATCH),
+            torch.split(samples, size),
+            torch.split(labels, size),
             strict=True,
         ):
-            outputs = main_output(model(part))
+            outputs = main_output(model(_fitted(part, fit)))
             if not outputs.isfinite().all():
                 raise Undefined(f"the network's outputs are not finite on the {what}")
             right += int((outputs.argmax(-1) == truth).sum())
@@ -313,7 +340,12 @@ def _shifted(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _checked(
-    model: nn.Module, splits: Splits, settings: TrainSettings, seed: int, device: torch.device
+    model: nn.Module,
+    splits: Splits,
+    settings: TrainSettings,
+    seed: int,
+    device: torch.device,
+    fit: Fit | None = None,
 ) -> torch.memory_format:
     """The memory layout of images and weights, channels-last where its gradients are right.
 
@@ -321,7 +353,7 @@ def _checked(
     """
     settings.require(splits.kind, device.type)
     model.to(device)
-    few = Batch(splits.train[0][:2].to(device))
+    few = Batch(_fitted(splits.train[0][:2].to(device), fit))
     wanted = (*splits.train[1][:2].shape, splits.classes)
     convolutions = StridedConvolutions()
     try:

@@ -36,8 +36,9 @@ foretell rank @candidates.txt --proxies synflow,jacob_cov,snip --csv"""
     "--by",
     metavar="NAME",
     show_default="anchored, or if the proxies lack one of its scores, vote or the first proxy",
-    help="The proxy to rank by, or a ranking from `foretell list rankings`, such as vote or "
-    "log_rank:snip,flops. With a ranking, one more model can change the order of the others.",
+    help="The proxy to rank by, or a ranking from `foretell list rankings`, such as vote, "
+    "log_rank:snip,flops or snip+flops. With a ranking, one more model can change the order of the "
+    "others.",
 )
 @option(
     "--at-equal",

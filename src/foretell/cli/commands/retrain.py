@@ -27,7 +27,11 @@ foretell retrain runs/search --epochs 200 --patience 20"""
 @click.command(cls=Command, epilog=EXAMPLES)
 @click.argument("run")
 @data_options(None, "The data set of the search, if it has been moved since.")
-@option("--space", metavar="FILE.py:NAME", help="The space of the search, if it is your own.")
+@option(
+    "--space",
+    metavar="FILE.py:NAME",
+    help="The space of the search, if it is your own, or @FILE for a list with models of your own.",
+)
 @seed_option("The seed of the weights and of the order of samples.")
 @device_option
 @training_options(replace(DEMO.training, epochs=EPOCHS))

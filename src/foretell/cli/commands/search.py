@@ -24,7 +24,7 @@ from foretell.cli.options import (
 from foretell.cli.output import note, say
 from foretell.cli.values import Limits, Names, Number, OneOf, Whole
 from foretell.errors import ForetellError
-from foretell.searching.defaults import DEMO
+from foretell.searching.defaults import DEMO, usual_pool
 from foretell.training.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ EXAMPLES = """\
 Examples:
 foretell search
 foretell search --space 'nb201?channels=8' --data folder:photos --searcher aging_evolution
+foretell search --space @candidates.txt --data folder:photos --trainings 3
 foretell search --config search.toml --trainings 10"""
 
 cost_options = together(
@@ -107,12 +108,18 @@ evaluate_options = together(
 @option(
     "--space",
     default=DEMO.space,
-    help="The search space, NAME?KEY=VALUE,..., or your own, FILE.py:NAME.",
+    help="The search space, NAME?KEY=VALUE,..., your own, FILE.py:NAME, or @FILE for a file with "
+    "one model per line, named as for `foretell rank`.",
 )
 @data_options(DEMO.data, "The data set; `foretell list data` shows all forms.")
 @run_option("runs/search")
 @proxies_option("the paper's six, params and flops")
-@option("--by", default=DEMO.by, help="The proxy that selects the networks to train.")
+@option(
+    "--by",
+    show_default="synflow; for the space cnn, jacob_cov",
+    help="The proxy that selects the networks to train, or a ranking of the pool, such as vote or "
+    "synflow+jacob_cov.",
+)
 @option(
     "--searcher",
     default=DEMO.searcher,
@@ -121,7 +128,7 @@ evaluate_options = together(
 @option(
     "--pool",
     type=Whole(1, 10_000_000),
-    default=DEMO.pool,
+    show_default="60, of cnn 200, and of a file all models",
     help="The number of random networks to score.",
 )
 @option(
@@ -134,6 +141,12 @@ evaluate_options = together(
     "--compare",
     is_flag=True,
     help="Train as many networks without the help of scores, for comparison; always done without "
+    "--space and --data.",
+)
+@option(
+    "--compare-size",
+    is_flag=True,
+    help="Train as many of the largest networks of the pool, for comparison; always done without "
     "--space and --data.",
 )
 @option(
@@ -156,7 +169,7 @@ def search(
     data: str,
     run: str,
     proxies: tuple[str, ...] | None,
-    by: str,
+    by: str | None,
     searcher: str,
     device: str,
     executor: str,
@@ -165,6 +178,7 @@ def search(
     against: tuple[str, ...],
     limit: dict[str, float],
     compare: bool,
+    compare_size: bool,
     form: Form,
     **counts: Any,
 ) -> None:
@@ -178,6 +192,7 @@ def search(
     from foretell.cli.progress import ShownProgress
     from foretell.cli.show import require_columns
     from foretell.engine.plan import DEFAULT, make_plan
+    from foretell.searching.compared import SIZE, arms_of
     from foretell.searching.outcome import MEASURED, OWN
     from foretell.searching.search import search
 
@@ -189,12 +204,15 @@ def search(
     if twice := [cost for cost in limit if limits[cost] != limit[cost]]:
         raise ForetellError(f"--max-{twice[0]} and --limit differ; give one of them")
     chosen = make_plan(DEFAULT if proxies is None else proxies)
-    names = [proxy.name for proxy in chosen.proxies]
+    names = chosen.names
     measured = OWN if counts["evaluate"] or counts["evaluate_command"] else MEASURED
-    require_columns(form, [*names, *measured, *against, *limits])
+    require_columns(form, [*names, *([by] if by else []), *measured, *against, *limits])
     context = click.get_current_context()
-    compare = compare or not (is_given(context, "space") or is_given(context, "data"))
-    totals = {"score": counts["pool"], "train": (1 + compare) * counts["trainings"]}
+    if not (is_given(context, "space") or is_given(context, "data")):
+        compare, compare_size = True, compare_size or (SIZE in names and by != SIZE)
+    arms = arms_of(compare=compare, compare_size=compare_size)
+    pool = counts["pool"] or (0 if space.startswith("@") else usual_pool(space.partition("?")[0]))
+    totals = {"score": pool, "train": len(arms) * counts["trainings"]}
     with chosen_executor(executor, device) as where, ShownProgress(totals) as progress:
         outcome = search(
             space,
@@ -205,6 +223,7 @@ def search(
             searcher=searcher,
             training=training,
             compare=compare,
+            compare_size=compare_size,
             against=against,
             limits=limits,
             scoring=scoring,
@@ -214,62 +233,27 @@ def search(
         )
     if outcome.notice:
         note(outcome.notice)
-    print_outcome(outcome, by, against, form)
+    print_outcome(outcome, space, against, form)
 
 
-def print_outcome(outcome: "Outcome", by: str, against: tuple[str, ...], form: Form) -> None:
-    """Print the trained networks, the Pareto front, and what scoring gained."""
-    from foretell.cli.show import show
+def print_outcome(outcome: "Outcome", space: str, against: tuple[str, ...], form: Form) -> None:
+    """Print the trained networks, the Pareto front, what scoring gained, and what to type next."""
+    from foretell.cli.show import show, width
+    from foretell.cli.verdict import next_commands, verdict
 
     if form.kind != "text":
         show(outcome.table, form)
         return
     value = outcome.measure.name
-    first = [value, "test_accuracy", by, "why", "params", "seconds"]
+    first = [value, "why", "test_accuracy", outcome.by, "params", "seconds"]
     show(shortened(outcome.table, outcome), form, "Trained networks", first)
     if len(outcome.front) > 1:
         title = f"Front: {value} against {','.join(against) or 'params'}"
-        show(shortened(outcome.front, outcome), form, title, [value, *against, by])
-    say(verdict(outcome, by))
+        show(shortened(outcome.front, outcome), form, title, [value, *against, outcome.by])
+    say(verdict(outcome, min(width() or 100, 100)))
+    say("\n".join(["\nNext:", *(f"  {line}" for line in next_commands(outcome, space))]))
 
 
 def shortened(table: "pd.DataFrame", outcome: "Outcome") -> "pd.DataFrame":
     """The table with short names of its architectures."""
     return table.rename(index=outcome.short, level="arch")
-
-
-def verdict(outcome: "Outcome", by: str) -> str:
-    """The results of the search in a few lines."""
-    rows = outcome.table.reset_index().to_dict(orient="records")
-    if outcome.measure.own:
-        best = best_of([row for row in rows if row["arm"] != "told"], outcome)
-        lines = [f"best: {best['value']:g}  {best['arch']}"]
-    else:
-        lines = [
-            f"best {row['arm']}: {row['val_accuracy']:.2f} % on validation images, "
-            f"{row['test_accuracy']:.2f} % on test images  {row['arch']}"
-            for row in rows
-            if row["test_accuracy"] is not None
-        ]
-    best = best_of(rows, outcome)
-    if best["arm"] == "told":
-        value = best[outcome.measure.name]
-        lines.append(f"best told: {value:g}  {best['arch']}; its weights are where it was trained.")
-    return "\n".join([*lines, closing(outcome, by)])
-
-
-def best_of(rows: "list[dict[Any, Any]]", outcome: "Outcome") -> "dict[Any, Any]":
-    """The row with the best value."""
-    name, lower = outcome.measure.name, outcome.measure.lower_is_better
-    known = [row for row in rows if row[name] == row[name]]  # nan is not equal to itself
-    return min(known, key=lambda row: row[name] if lower else -row[name])
-
-
-def closing(outcome: "Outcome", by: str) -> str:
-    """What scoring took, and what to do with the result."""
-    return (
-        f"Scoring by {by} took {outcome.scoring_seconds:.1f} s. The chosen network is in "
-        f"{outcome.folder}/chosen.pt: foretell.load_chosen({str(outcome.folder)!r}) loads it, "
-        f"`foretell retrain {outcome.folder}` trains it in full, and "
-        f"`foretell report {outcome.folder}` writes a report of the search."
-    )

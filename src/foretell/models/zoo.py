@@ -1,19 +1,26 @@
-"""A zoo of published models in the form of a space whose architectures are names."""
+"""Models by name in the form of a space, each of which may fail by itself."""
 
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
 from torch import nn
 
 from foretell.batch import Batch
+from foretell.checks import as_texts
 from foretell.data import Splits
-from foretell.errors import unknown_name
-from foretell.models import fit_batch, load_model
+from foretell.errors import ForetellError, unknown_name
+from foretell.models import expand_models, model_like, wanted_input
+from foretell.models.fit import as_wanted
 from foretell.models.sources import model_source
-from foretell.spaces import Arch, Json, require_valid
+from foretell.models.spaces import space_for
+from foretell.models.specs import Like
+from foretell.names import parse_spec
+from foretell.spaces import Arch, Json, Space, as_space, require_valid
 
-__all__ = ["ModelZoo"]
+__all__ = ["ModelZoo", "as_searched"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +31,7 @@ class ModelZoo:
     """
 
     names: tuple[str, ...]
-    splits: Splits
+    like: Like
 
     name: ClassVar[str] = "models"
 
@@ -41,6 +48,11 @@ class ModelZoo:
     def _sources(self) -> dict[Arch, str]:
         return {}
 
+    @property
+    def digest(self) -> str:
+        """A digest of the names, which the choices of a search depend on."""
+        return hashlib.sha256("\n".join(self.names).encode()).hexdigest()[:16]
+
     def is_valid(self, arch: Arch) -> bool:
         """Whether `arch` is the number of a name."""
         return isinstance(arch, tuple) and len(arch) == 1 and 0 <= arch[0] < len(self.names)
@@ -52,11 +64,12 @@ class ModelZoo:
 
     def build(self, arch: Arch, seed: int) -> nn.Module:
         """The untrained model."""
-        return load_model(self.format(arch), self.splits, seed).train()
+        return model_like(self.format(arch), replace(self.like, seed=seed)).train()
 
     def fit(self, arch: Arch, batch: Batch) -> Batch:
         """The images in the size that this model requires."""
-        return fit_batch(batch, self.format(arch), self.splits)
+        wanted = wanted_input(self.format(arch), self.like)
+        return as_wanted(batch, wanted, self.like.vocabulary, self.like.seed)
 
     def parse(self, text: str) -> Arch:
         """The number of a name."""
@@ -77,4 +90,24 @@ class ModelZoo:
 
     def settings(self) -> dict[str, Json]:
         """The properties of the data that models are built for."""
-        return {"classes": self.splits.classes, "shape": list(self.splits.sample_shape)}
+        return {"classes": self.like.classes, "shape": list(self.like.shape)}
+
+
+def as_searched(space: str | Sequence[str] | Space, splits: Splits) -> Space:
+    """The space that is searched: by name, an object, or a list of models by name or as `@FILE`.
+
+    Raises ForetellError for an unknown name, and if the networks cannot read the data.
+
+    >>> from foretell.data import load_data
+    >>> names = ["nb201:333013", "torchvision:resnet1*"]
+    >>> as_searched(names, load_data("digits")).choices
+    (('nb201:333013', 'torchvision:resnet18', 'torchvision:resnet101', 'torchvision:resnet152'),)
+    """
+    if isinstance(space, str) and not space.startswith("@"):
+        return space_for(*parse_spec(space), splits)
+    if not isinstance(space, str | list | tuple):
+        return as_space(space)
+    names = expand_models([space] if isinstance(space, str) else as_texts("space", space, "models"))
+    if not names:
+        raise ForetellError("space is empty; give at least one model by name")
+    return ModelZoo(tuple(names), Like.of(splits))

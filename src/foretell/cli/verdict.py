@@ -1,0 +1,106 @@
+"""What a search found and shows about its score, in words, and the commands to type next."""
+
+import textwrap
+
+from foretell.cli.hints import as_typed, typed
+from foretell.searching.compared import LARGEST, SCORED, SIZE
+from foretell.searching.lesson import Lesson
+from foretell.searching.outcome import Outcome
+
+__all__ = ["next_commands", "verdict"]
+
+
+def verdict(outcome: Outcome, width: int) -> str:
+    """What was found, and what the search shows about the score, in lines of this width."""
+    lesson = Lesson(outcome)
+    if outcome.measure.own:
+        best = lesson.best_trained
+        parts = [f"Found {best['arch']}: {best[outcome.measure.name]:g}.", agreement(lesson)]
+    else:
+        parts = [found(lesson), failures(lesson), agreement(lesson), by_size(lesson)]
+    parts += [told(lesson), seconds(lesson), f"The network is in {outcome.folder}/chosen.pt."]
+    lines = [textwrap.fill(part, width, break_on_hyphens=False) for part in parts if part]
+    return "\n".join(lines)
+
+
+def chosen(arm: str, outcome: Outcome) -> str:
+    """How an arm chose its networks, in words."""
+    known = {SCORED: f"chosen by {outcome.by}", LARGEST: f"chosen by #{SIZE}"}
+    return known.get(arm, "chosen without scores")
+
+
+def found(lesson: Lesson) -> str:
+    """The network that is handed over, and the best of each arm."""
+    best = lesson.best_trained
+    each = [accuracy(lesson, arm) for arm in lesson.best if arm != LARGEST]
+    return f"Found {best['arch']}. Accuracy: {'; '.join(each)}."
+
+
+def accuracy(lesson: Lesson, arm: str) -> str:
+    """The accuracies of the best network of an arm."""
+    row = lesson.best[arm]
+    return (
+        f"{row['val_accuracy']:.2f} % on validation samples and {row['test_accuracy']:.2f} % on "
+        f"test samples for the best of {len(lesson.arms[arm])} {chosen(arm, lesson.outcome)}"
+    )
+
+
+def failures(lesson: Lesson) -> str:
+    """How many networks of each arm failed to learn."""
+    counts = [
+        f"{count} of {len(lesson.arms[arm])} {chosen(arm, lesson.outcome)}"
+        for arm, count in lesson.failed.items()
+    ]
+    return (
+        f"Failed to learn (below {lesson.least:.0f} % on validation samples, half-way between "
+        f"guessing and the best): {', '.join(counts)}."
+    )
+
+
+def agreement(lesson: Lesson) -> str:
+    """The rank correlation of score and accuracy among what was trained."""
+    n, value = len(lesson.trained), lesson.agreement
+    if value != value:
+        return ""
+    return (
+        f"Rank correlation of {lesson.outcome.by} and accuracy: {value:+.2f} among the {n} "
+        "networks trained. They were not drawn at random, so there is no interval."
+    )
+
+
+def by_size(lesson: Lesson) -> str:
+    """What choosing by the number of parameters gives."""
+    if LARGEST not in lesson.best:
+        return ""
+    return f"By size alone: {accuracy(lesson, LARGEST)}, the largest of the pool."
+
+
+def told(lesson: Lesson) -> str:
+    """The best result that was told, if it is better than all that the search trained."""
+    best = lesson.best_told
+    if best is None:
+        return ""
+    value = best[lesson.outcome.measure.name]
+    return f"The best told is {best['arch']}: {value:g}; its weights are where it was trained."
+
+
+def seconds(lesson: Lesson) -> str:
+    """What scoring and the trainings of each arm took."""
+    each = [
+        f"{rows['seconds'].sum():.1f} s for those {chosen(arm, lesson.outcome)}"
+        for arm, rows in lesson.arms.items()
+    ]
+    scoring = lesson.outcome.scoring_seconds
+    return f"Scoring took {scoring:.1f} s, training {', '.join(each)}."
+
+
+def next_commands(outcome: Outcome, space: str) -> list[str]:
+    """The commands that go on from here, as they must be typed.
+
+    The last one compares the search, if that was not done, and otherwise lists the forms of data.
+    """
+    own = ["--space", space] if ":" in space or space.startswith("@") else []
+    folder = str(outcome.folder)
+    compared = outcome.table.index.get_level_values("arm").nunique() > 1
+    last = ["list", "data"] if compared or not typed() else [*typed(), "--compare"]
+    return [as_typed(*words) for words in (("report", folder), ("retrain", folder, *own), last)]

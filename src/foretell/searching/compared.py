@@ -1,0 +1,18 @@
+"""The arms of a search: with scores, and what it can be compared with."""
+
+__all__ = ["LARGEST", "SCORED", "SIZE", "TOLD", "UNSCORED", "arms_of"]
+
+SCORED, UNSCORED, LARGEST = "scored", "unscored", "largest"
+TOLD = "told"
+"""Stands in tables for results that were added by `foretell.tell`."""
+SIZE = "params"
+"""The proxy by which the arm `largest` selects."""
+
+
+def arms_of(*, compare: bool, compare_size: bool) -> list[str]:
+    """The arms of a search with these comparisons, in order.
+
+    >>> arms_of(compare=False, compare_size=True)
+    ['scored', 'largest']
+    """
+    return [SCORED, *([UNSCORED] if compare else []), *([LARGEST] if compare_size else [])]

@@ -1,0 +1,138 @@
+"""Small CNNs, many of which do not learn in a short training: too deep, no norm, no skip.
+
+They are the example that `foretell search` begins with. `network` and `OPTIONS` are all that a
+space of your own needs (`Choices`); `SmallCNNs` only adds the settings that the data determines.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from foretell.spaces.choices import Choices
+from foretell.spaces.settings import require_integers
+from foretell.spaces.space import Arch, Json
+
+__all__ = ["OPTIONS", "SmallCNNs", "network"]
+
+OPTIONS: Mapping[str, tuple[Json, ...]] = {
+    "depth": (1, 2, 4, 8, 16),
+    "width": (4, 8, 16, 32),
+    "kernel": (1, 3, 5),
+    "activation": ("ReLU", "Tanh", "Sigmoid"),
+    "norm": ("no", "BN"),
+    "skip": ("no", "yes"),
+    "pool": ("no", "max", "avg"),
+}
+POOLS: Mapping[str, Callable[..., nn.Module]] = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
+POOLED = (0, 2)
+"""The numbers of the convolutions that a pooling follows."""
+
+
+class Residual(nn.Sequential):
+    """Layers whose input is added to their output."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Input and output [N, C, H, W]."""
+        out: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
+        return x + out
+
+
+def network(
+    depth: int,
+    width: int,
+    kernel: int,
+    activation: str,
+    norm: str,
+    skip: str,
+    pool: str,
+    *,
+    classes: int = 10,
+    in_channels: int = 1,
+) -> nn.Sequential:
+    """`depth` convolutions of the same width, pooling after the first and the third, the mean of
+    every channel, and a linear classifier.
+
+    >>> import torch
+    >>> network(2, 4, 3, "ReLU", "no", "yes", "max")(torch.ones(5, 1, 8, 8)).shape
+    torch.Size([5, 10])
+    """
+    model = nn.Sequential()
+    for number in range(depth):
+        block = Residual() if skip == "yes" and number else nn.Sequential()
+        block.append(nn.Conv2d(width if number else in_channels, width, kernel, padding="same"))
+        if norm == "BN":
+            block.append(nn.BatchNorm2d(width))
+        model.append(block.append(getattr(nn, activation)()))
+        if pool in POOLS and number in POOLED:
+            model.append(POOLS[pool](2, ceil_mode=True))
+    return model.extend([nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, classes)])
+
+
+def same(**options: Json) -> dict[str, Json]:
+    """The options without a skip where there is one convolution, and hence nothing to skip."""
+    return options | {"skip": "no"} if options["depth"] == 1 else options
+
+
+@dataclass(frozen=True)
+class SmallCNNs:
+    """Small CNNs: 2,160 networks (1,944 unique) of seven choices, many of which learn slowly.
+
+    The choices are depth, width, kernel size, activation, normalisation, skips around every
+    convolution but the first, and pooling. The networks accept images of any size.
+
+    >>> space = SmallCNNs()
+    >>> space.format((3, 3, 1, 0, 1, 1, 1))
+    'depth=8,width=32,kernel=3,activation=ReLU,norm=BN,skip=yes,pool=max'
+    >>> space.parse("8,32,3,ReLU,BN,yes,max")
+    (3, 3, 1, 0, 1, 1, 1)
+    """
+
+    classes: int = 10
+    in_channels: int = 1
+
+    name: ClassVar[str] = "cnn"
+    choices: ClassVar[tuple[tuple[str, ...], ...]] = tuple(
+        tuple(map(str, options)) for options in OPTIONS.values()
+    )
+
+    def __post_init__(self) -> None:
+        require_integers(self.name, asdict(self))
+
+    @cached_property
+    def _choices(self) -> Choices:
+        """The same space for this data, as users define theirs."""
+        return Choices(partial(network, **asdict(self)), OPTIONS, same=same, name=self.name)
+
+    def settings(self) -> dict[str, Json]:
+        """The value of every field, by name."""
+        return asdict(self)
+
+    def is_valid(self, arch: Arch) -> bool:
+        """True for a tuple of seven integers within their ranges."""
+        return self._choices.is_valid(arch)
+
+    def canonical(self, arch: Arch) -> Arch:
+        """The architecture without skips if its depth is 1; the architecture itself otherwise.
+
+        >>> SmallCNNs().canonical((0, 3, 1, 0, 1, 1, 1))
+        (0, 3, 1, 0, 1, 0, 1)
+        """
+        return self._choices.canonical(arch)
+
+    def build(self, arch: Arch, seed: int) -> nn.Module:
+        """The untrained network in training mode, with PyTorch's initialisation; see `network`."""
+        return self._choices.build(arch, seed)
+
+    def format(self, arch: Arch) -> str:
+        """The options by name, such as `depth=8,width=32,...`."""
+        return self._choices.format(arch)
+
+    def parse(self, text: str) -> Arch:
+        """The architecture from its options, with or without names, or from its seven digits.
+
+        Raises ForetellError for any other text.
+        """
+        return self._choices.parse(text)
