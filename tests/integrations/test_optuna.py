@@ -208,7 +208,8 @@ def test_workers_of_one_storage_share_the_warmup(tmp_path: Path) -> None:
     # A study whose warmup is over continues, even with a new sampler.
     resumed = around(RandomSampler(seed=3), first=8, seed=5)
     optuna.load_study(storage=storage, study_name="s", sampler=resumed).optimize(widths, n_trials=3)
-    assert resumed.scored == []
+    restored = [dict(candidate.params) for candidate in resumed.scored]
+    assert restored == [trial.params for trial in trials]  # from the storage, and none is new
 
 
 def test_threads_share_the_warmup() -> None:

@@ -18,7 +18,12 @@ def verdict(outcome: Outcome, width: int) -> str:
         parts = [f"Found {best['arch']}: {best[outcome.measure.name]:g}.", agreement(lesson)]
     else:
         parts = [found(lesson), failures(lesson), agreement(lesson), by_size(lesson)]
-    parts += [told(lesson), seconds(lesson), f"The network is in {outcome.folder}/chosen.pt."]
+    parts += [
+        limits(lesson),
+        told(lesson),
+        seconds(lesson),
+        f"The network is in {outcome.folder}/chosen.pt.",
+    ]
     lines = [textwrap.fill(part, width, break_on_hyphens=False) for part in parts if part]
     return "\n".join(lines)
 
@@ -73,6 +78,16 @@ def by_size(lesson: Lesson) -> str:
     if LARGEST not in lesson.best:
         return ""
     return f"By size alone: {accuracy(lesson, LARGEST)}, the largest of the pool."
+
+
+def limits(lesson: Lesson) -> str:
+    """What the comparison does not show."""
+    if len(lesson.arms) == 1:
+        return ""
+    return (
+        "One search proves little: repeat it with --seed 1, 2, ... A score gains most where many "
+        "networks fail to learn, and must outperform size to be useful."
+    )
 
 
 def told(lesson: Lesson) -> str:

@@ -20,6 +20,8 @@ from foretell.cli.values import OneOf
 from foretell.errors import ForetellError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from foretell.scoring.settings import ScoreSettings
 
 EXAMPLES = """\
@@ -93,8 +95,23 @@ def rank(
     first = ["stratum", "rank", *points, "agreement", "why", *SIZES]
     alike = {} if at_equal else like_sizes(table)
     show(table, form, f"Ranked on {given.data}", first, {"like_sizes": alike})
-    if form.kind == "text" and alike:
-        say(click.wrap_text(beside_sizes(alike), 80))
+    if form.kind == "text":
+        if alike:
+            say(click.wrap_text(beside_sizes(alike), 80))
+        say(f"\nTo train the best:\n  {training_of(models, by, table, given)}")
+
+
+def training_of(
+    models: tuple[str, ...], by: str | None, table: "pd.DataFrame", given: Given
+) -> str:
+    """The command that trains the best; names that are not in a file have to be written to one."""
+    from foretell.cli.hints import as_typed
+
+    named = models[0] if len(models) == 1 and models[0].startswith("@") else "@FILE"
+    chosen = by or ("vote" if "wins" in table else str(table.columns[0]))
+    options = ["--space", named, "--data", given.data, "--by", chosen]
+    command = as_typed("search", *options)
+    return command if named != "@FILE" else f"{command}   (FILE has one name per line)"
 
 
 def beside_sizes(alike: dict[str, float]) -> str:
