@@ -91,7 +91,7 @@ def rank(
         raise ForetellError(
             f"no model could be scored; the reason for the first is: {table['why'].iloc[0]}"
         )
-    points = (by.partition(":")[0],) if by else ("anchored", "wins")
+    points = (by.partition(":")[0], "mean_rank") if by else ("anchored", "wins")
     first = ["stratum", "rank", *points, "agreement", "why", *SIZES]
     alike = {} if at_equal else like_sizes(table)
     show(table, form, f"Ranked on {given.data}", first, {"like_sizes": alike})
@@ -108,10 +108,11 @@ def training_of(
     from foretell.cli.hints import as_typed
 
     named = models[0] if len(models) == 1 and models[0].startswith("@") else "@FILE"
-    chosen = by or ("vote" if "wins" in table else str(table.columns[0]))
-    options = ["--space", named, "--data", given.data, "--by", chosen]
-    command = as_typed("search", *options)
-    return command if named != "@FILE" else f"{command}   (FILE has one name per line)"
+    usual = {"anchored": "anchored", "wins": "vote"}
+    found = (name for column, name in usual.items() if column in table)
+    chosen = by or next(found, str(table.columns[0]))
+    command = as_typed("search", "--space", named, "--data", given.data, "--by", chosen)
+    return command if named != "@FILE" else f"{command}  # FILE has one name per line"
 
 
 def beside_sizes(alike: dict[str, float]) -> str:
