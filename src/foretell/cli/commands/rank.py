@@ -98,13 +98,13 @@ def rank(
     if form.kind == "text":
         if alike:
             say(click.wrap_text(beside_sizes(alike), 80))
-        say(f"\nTo train the best:\n  {training_of(models, by, table, given)}")
+        say(f"\nTo train the best{training_of(models, by, table, given)}")
 
 
 def training_of(
     models: tuple[str, ...], by: str | None, table: "pd.DataFrame", given: Given
 ) -> str:
-    """The command that trains the best; names that are not in a file have to be written to one."""
+    """The command that trains the best; names that are not in a file must be written to one."""
     from foretell.cli.hints import as_typed
 
     named = models[0] if len(models) == 1 and models[0].startswith("@") else "@FILE"
@@ -112,7 +112,7 @@ def training_of(
     found = (name for column, name in usual.items() if column in table)
     chosen = by or next(found, str(table.columns[0]))
     command = as_typed("search", "--space", named, "--data", given.data, "--by", chosen)
-    return command if named != "@FILE" else f"{command}  # FILE has one name per line"
+    return f": {command}" if named != "@FILE" else f", from a FILE with one name a line: {command}"
 
 
 def beside_sizes(alike: dict[str, float]) -> str:
