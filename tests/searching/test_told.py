@@ -195,6 +195,11 @@ def test_results_of_losses_are_losses(tmp_path: Path) -> None:
     assert read_search(run).told["val_accuracy"].tolist() == [-0.5]
 
 
+def numbered(**numbers: float) -> pd.DataFrame:
+    """A result with a seed or an epoch."""
+    return pd.DataFrame({"name": ["width=6,bias=true"], "value": [70.0], **numbers})
+
+
 @pytest.mark.parametrize(
     ("results", "message"),
     [
@@ -204,6 +209,8 @@ def test_results_of_losses_are_losses(tmp_path: Path) -> None:
         (pd.DataFrame({"name": ["width=6,bias=true"] * 2, "value": [1, 2]}), "twice.*column seed"),
         (pd.DataFrame({"name": ["width=6,bias=true"], "loss": [1]}), "lower is probably better"),
         ({"width=1,bias=true": 70.0}, "but 66 was told before"),
+        *((numbered(seed=odd), "column seed .*integers from 0") for odd in (-1, 1.5, 2.0**64)),
+        *((numbered(epoch=odd), "column epoch .*integers from 0") for odd in (-3, 1e30)),
     ],
 )
 def test_wrong_results_are_refused_and_leave_nothing(

@@ -114,15 +114,20 @@ def parsed(space: Space, name: str) -> str:
         ) from error
 
 
+MOST = 2**53
+"""The largest integer up to which a column of numbers holds each one."""
+
+
 def whole(table: pd.DataFrame, name: str) -> list[int | None]:
     """The whole numbers of a column, None where there is none."""
     if name not in table:
         return [None] * len(table)
     values = table[name].to_numpy()
-    odd = ~np.isnan(values) & (values != np.floor(values))
+    odd = ~np.isnan(values) & ((values != np.floor(values)) | (values < 0) | (values > MOST))
     if odd.any():
         raise ForetellError(
-            f"the column {name} of results has {values[odd][0]:g}; expected integers"
+            f"the column {name} of results has {values[odd][0]:g}; expected integers from 0 to "
+            "2**53"
         )
     return [None if np.isnan(value) else int(value) for value in values]
 
