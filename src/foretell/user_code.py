@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from foretell.errors import ANY, ForetellError, complaint_of, shown
+from foretell.errors import ForetellError, complaint_of, shown
 
 __all__ = ["named_in_file", "named_in_package"]
 
@@ -38,9 +38,11 @@ def named_in_file(text: str) -> Any:
     try:
         with as_script(path):
             spec.loader.exec_module(module)
-    except ANY as error:
+            return getattr(module, name, None)  # which may run code, too
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise ForetellError(f"{path} cannot be run: {complaint_of(error)}") from error
-    return getattr(module, name, None)
 
 
 @contextmanager
@@ -86,18 +88,15 @@ def named_in_package(text: str) -> Any:
     Raises ForetellError if the module cannot be imported.
     """
     package, _, name = text.partition(":")
-    return getattr(imported(package), name, None)
-
-
-def imported(package: str) -> ModuleType:
-    """The module of that name."""
     try:
-        return importlib.import_module(package)
+        return getattr(importlib.import_module(package), name, None)
+    except KeyboardInterrupt:
+        raise
     except ImportError as error:
         raise ForetellError(
             f"cannot import {shown(package)} ({complaint_of(error)}); install it"
         ) from error
-    except ANY as error:
+    except BaseException as error:
         raise ForetellError(
             f"{shown(package)} cannot be imported: {complaint_of(error)}"
         ) from error

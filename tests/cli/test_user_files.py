@@ -1,6 +1,7 @@
 """Users' own files on the command line: whatever they do, the command succeeds or says why not."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -158,6 +159,7 @@ def test_neighbours_of_one_name_in_two_folders_are_not_confused(tmp_path: Path) 
         assert named_in_file(f"{tmp_path / folder / 'nets.py'}:number") == folder, number
 
 
+@pytest.mark.parametrize("command", ["score", "search --space", "search --evaluate"])
 @pytest.mark.parametrize(
     ("code", "said"),
     [
@@ -166,18 +168,40 @@ def test_neighbours_of_one_name_in_two_folders_are_not_confused(tmp_path: Path) 
         ("import nowhere_to_be_found", "No module named 'nowhere_to_be_found'"),
         ("def broken(:", "SyntaxError"),
         ("raise StopIteration", "StopIteration"),
-        ("from argparse import *; ArgumentParser().add_argument", "no function 'net'"),
+        ("class Own(BaseException): pass\nraise Own('no')", "Own: no"),
+        ("raise __import__('asyncio').CancelledError", "CancelledError"),
+        ("raise MemoryError", "MemoryError"),
+        ("def again(): again()\nagain()", "RecursionError"),
+        ("def __getattr__(name): raise RuntimeError('lazy ' + name)", "lazy"),
+        ("x = '\udcff'", "not UTF-8|utf-8"),
+        ("x = 1\0", "null bytes"),
+        ("", "nets.py:net'"),
+        ("from argparse import *; ArgumentParser().add_argument", "nets.py:net'"),
     ],
 )
 def test_a_file_that_fails_is_told_in_one_line(
-    code: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    code: str,
+    said: str,
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("nets.py").write_text(code, errors="surrogateescape")
+    assert main([*command.split(), "nets.py:net"]) == 2
+    error = capsys.readouterr().err
+    assert re.search(said, error)
+    assert error.count("\n") == 1
+    assert not Path("runs").exists()
+
+
+def test_ctrl_c_in_a_file_stops_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "nets.py"
-    file.write_text(code)
-    assert main(["score", f"{file}:net"]) == 2
-    error = capsys.readouterr().err
-    assert said in error
-    assert error.count("\n") == 1
+    file.write_text("raise KeyboardInterrupt")
+    assert main(["score", f"{file}:net"]) == 130
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
