@@ -1,6 +1,11 @@
 """Every long call gives its `progress` callback the same kind of event."""
 
-from foretell.progress import Progress, Tally
+import sys
+
+import pytest
+
+from foretell.errors import ForetellError
+from foretell.progress import Progress, Tally, as_progress
 
 
 def test_a_tally_counts_each_kind_of_work_alone() -> None:
@@ -35,3 +40,29 @@ def test_more_than_was_expected_raises_the_total() -> None:
     tally.add("score")
     tally.add("score")
     assert [(event.done, event.total) for event in events] == [(1, 1), (2, 2)]
+
+
+def test_true_draws_a_bar_for_each_kind_of_work(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the number of units, and the name of the last one; a new call draws new bars."""
+    pytest.importorskip("tqdm")
+    for _ in range(2):
+        tally = Tally(True, {"score": 2, "train": 1})
+        for what, name in (("score", "a"), ("score", "b" * 100), ("train", "c")):
+            tally.add(what, name)
+        shown = capsys.readouterr().err
+        assert "2/2" in shown
+        assert "train" in shown
+        assert "b" * 40 in shown
+        assert "b" * 41 not in shown
+
+
+def test_false_shows_nothing_and_other_values_are_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Tally(False, {"score": 1}).add("score")
+    assert capsys.readouterr().err == ""
+    with pytest.raises(ForetellError, match="progress is 3; expected True, or a function"):
+        as_progress(3)
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    with pytest.raises(ForetellError, match="pip install tqdm, or give a function"):
+        as_progress(True)

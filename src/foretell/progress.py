@@ -1,13 +1,15 @@
 """The progress of a long call: the event that every `progress` callback receives."""
 
+import importlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from foretell.checks import as_function, optional
+from foretell.errors import ForetellError
 
-__all__ = ["Progress", "ProgressCallback", "Tally"]
+__all__ = ["Progress", "ProgressCallback", "Tally", "as_progress"]
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,51 @@ class Progress:
 
 T = TypeVar("T")
 
+NAME = 40
+"""The most characters of a name beside a bar."""
+
 PAUSE = 0.1
 """Seconds between two events of a fast loop."""
 
 ProgressCallback = Callable[[Progress], object]
 """Called after each finished unit of work; return values are ignored, exceptions propagate."""
+
+
+class Bars:
+    """A callback that draws a bar for each kind of work by tqdm, in terminals and notebooks."""
+
+    def __init__(self) -> None:
+        """Raises ForetellError without tqdm."""
+        try:
+            self._new = importlib.import_module("tqdm.auto").tqdm
+        except ImportError as error:
+            raise ForetellError(
+                f"progress is True, and tqdm, which draws the bars, cannot be imported ({error}); "
+                "pip install tqdm, or give a function of a Progress"
+            ) from error
+        self._bars: dict[str, Any] = {}
+
+    def __call__(self, event: Progress) -> None:
+        """Show one finished unit of work; a bar ends with its last unit."""
+        if event.what not in self._bars:
+            self._bars[event.what] = self._new(total=event.total, desc=event.what)
+        bar = self._bars[event.what]
+        bar.total = event.total
+        bar.set_postfix_str(event.name[:NAME], refresh=False)
+        bar.update(event.done - bar.n)
+        if event.done == event.total:
+            bar.close()
+            del self._bars[event.what]
+
+
+def as_progress(progress: object) -> ProgressCallback | None:
+    """The callback itself; bars for True, and None for False.
+
+    Raises ForetellError for anything else, and for True without tqdm.
+    """
+    if isinstance(progress, bool):
+        return Bars() if progress else None
+    return optional(as_function)("progress", progress, "True, or a function of a Progress")
 
 
 class Tally:
@@ -56,14 +98,15 @@ class Tally:
     """
 
     def __init__(
-        self, callback: ProgressCallback | None, totals: Mapping[str, int | None] | None = None
+        self,
+        callback: ProgressCallback | bool | None,
+        totals: Mapping[str, int | None] | None = None,
     ) -> None:
         """`totals` maps kinds of work to their number of units, if known.
 
         Raises ForetellError for a callback that cannot be called.
         """
-        as_callback = optional(as_function)
-        self._callback = as_callback("progress", callback, "a function of a Progress")
+        self._callback = as_progress(callback)
         self._totals = dict(totals or {})
         self._done: dict[str, int] = {}
         self._start = time.perf_counter()

@@ -9,6 +9,7 @@ import click
 import pandas as pd
 import pytest
 
+from foretell import explain
 from foretell.cli import main
 from foretell.cli.hints import as_typed, program
 from foretell.cli.verdict import next_commands, verdict
@@ -124,3 +125,12 @@ def test_foretell_is_typed_as_it_was_started(
     assert as_typed("list", "data") == shlex.join(
         [sys.executable, "-m", "foretell", "list", "data"]
     )
+
+
+def test_an_outcome_and_an_explanation_are_shown_as_tables() -> None:
+    """Without the whole network, and as HTML in notebooks."""
+    shown = repr(outcome(TABLE))
+    assert shown.startswith("Outcome of runs/mine")
+    assert "unscored" in shown
+    assert "<table" in outcome(TABLE)._repr_html_()
+    assert "<table" in explain(["snip"])._repr_html_()

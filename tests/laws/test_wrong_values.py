@@ -93,6 +93,7 @@ KINDS: dict[str, set[str]] = {
     "path": {"text"},
     "space": set(),
     "function": {"lambda", "class", "module"},
+    "progress": {"lambda", "class", "module", "True"},
     "instance": set(),
     "tensor": {"tensor"},
     "dict": {"{}", "{'params': nan}"},
@@ -252,7 +253,7 @@ DOORS: dict[str, Door] = {
         {
             "models": "instance", "batches": "batches", "proxies": "name, or None",
             "by": "word, or None", "at_equal": "word, or None",
-            "seeds": "instance", "scoring": "instance", "progress": "function, or None", **SCORING,
+            "seeds": "instance", "scoring": "instance", "progress": "progress, or None", **SCORING,
         },
     ),
     "read_table": Door(
@@ -271,7 +272,7 @@ DOORS: dict[str, Door] = {
         {
             "run": "path", "training": "instance", "data": "name, or None",
             "space": "space, or None", "seed": "integer from 0", "device": "name",
-            "progress": "function, or None",
+            "progress": "progress, or None",
         },
     ),
     "run_study": Door(
@@ -282,7 +283,7 @@ DOORS: dict[str, Door] = {
             "sample": "integer, or None", "repeats": "integer", "batch_size": "integer",
             "seed": "integer from 0", "space": "name, or None", "reduced": "names",
             "device": "name", "scoring": "instance", "workers": "integer",
-            "executor": "instance, or None", "progress": "function, or None", "told": "function",
+            "executor": "instance, or None", "progress": "progress, or None", "told": "function",
         },
     ),
     "score": Door(
@@ -298,7 +299,7 @@ DOORS: dict[str, Door] = {
         lambda: of_scoring(model=net(), batches=batch(), proxies="snip"),
         {
             "model": "models", "batches": "instance", "proxies": "name", "seeds": "instance",
-            "scoring": "instance", "progress": "function, or None", **SCORING,
+            "scoring": "instance", "progress": "progress, or None", **SCORING,
         },
     ),
     "search": Door(
@@ -319,7 +320,7 @@ DOORS: dict[str, Door] = {
             "compare": "flag", "compare_size": "flag",
             "against": "names", "limits": "limits, or None", "device": "name",
             "scoring": "instance", "workers": "integer", "executor": "instance, or None",
-            "progress": "function, or None",
+            "progress": "progress, or None",
         },
     ),
     "summary": Door(foretell.summary, dict, {"runs": "instance"}),

@@ -43,6 +43,10 @@ class Explanation:
         """The cost of all steps in forward-equivalents: 1 is one forward pass of the minibatch."""
         return self.plan.cost(self.batch_size)
 
+    def _repr_html_(self) -> str:
+        """The table, for notebooks."""
+        return self.table().to_html()
+
     def table(self) -> pd.DataFrame:
         """One row per step: `cost` in forward-equivalents, what it `computes`, `for` which proxies.
 

@@ -33,7 +33,7 @@ def score_many(
     *,
     seeds: Iterable[int] = (0,),
     scoring: ScoreSettings = ScoreSettings(),
-    progress: ProgressCallback | None = None,
+    progress: ProgressCallback | bool | None = None,
     **choices: Unpack[ScoreChoices],
 ) -> pd.DataFrame:
     """One row per seed, batch and proxy: `value` (nan if undefined), `seconds`, and `why`.

@@ -52,7 +52,7 @@ def rank(
     at_equal: str | None = None,
     seeds: Iterable[int] = (0,),
     scoring: ScoreSettings = ScoreSettings(),
-    progress: ProgressCallback | None = None,
+    progress: ProgressCallback | bool | None = None,
     **choices: Unpack[ScoreChoices],
 ) -> pd.DataFrame:
     """One row per model, the most promising first.

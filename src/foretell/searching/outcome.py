@@ -36,7 +36,7 @@ OWN = ("value", "seconds", "why")
 SHORT = 40
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Outcome:
     """The result of a search."""
 
@@ -66,6 +66,14 @@ class Outcome:
     notice: str
     """Says what was damaged in the run folder and is computed again, and how many rows of another
     version of your own code are left out; empty if nothing was."""
+
+    def __repr__(self) -> str:
+        """The folder and the table; the network itself would take pages."""
+        return f"Outcome of {self.folder}\n{self.table}"
+
+    def _repr_html_(self) -> str:
+        """The table, for notebooks."""
+        return self.table.to_html()
 
 
 def conclude(

@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import nn
 
-from foretell.checks import as_function, as_instance, as_path, as_seed, optional
+from foretell.checks import as_instance, as_path, as_seed
 from foretell.engine.device import device_for
 from foretell.errors import ForetellError, RunStateError
-from foretell.progress import Progress, ProgressCallback
+from foretell.progress import Progress, ProgressCallback, as_progress
 from foretell.runs.code import code_about
 from foretell.runs.config import locked, read_config
 from foretell.runs.kept import UNFINISHED
@@ -47,7 +47,7 @@ def retrain(
     space: str | Sequence[str] | Space | None = None,
     seed: int = 0,
     device: str = "cpu",
-    progress: ProgressCallback | None = None,
+    progress: ProgressCallback | bool | None = None,
 ) -> Retrained:
     """Train the network that a search chose from untrained weights, and save it in the run folder.
 
@@ -61,7 +61,7 @@ def retrain(
     """
     folder, seed, device = as_path("run", run), as_seed("seed", seed), device_for(device)
     as_instance("training", training, TrainSettings)
-    optional(as_function)("progress", progress, "a function of a Progress")
+    progress = as_progress(progress)
     config, about = read_config(folder), read_chosen(folder)
     splits = loaded(data if data is not None else config["data"]["name"])
     if splits.fingerprint != config["data"]["fingerprint"]:

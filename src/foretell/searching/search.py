@@ -12,7 +12,6 @@ import torch
 
 from foretell.checks import (
     as_flag,
-    as_function,
     as_instance,
     as_integer,
     as_path,
@@ -27,7 +26,7 @@ from foretell.errors import ForetellError
 from foretell.executors.processes import pool as workers_pool
 from foretell.executors.processes import require_workers
 from foretell.models.zoo import ModelZoo, as_searched
-from foretell.progress import ProgressCallback, Tally
+from foretell.progress import ProgressCallback, Tally, as_progress
 from foretell.proxies import BASELINES, PROXIES
 from foretell.rankings import is_ranking, scores_for
 from foretell.runs.code import Code, record_code
@@ -83,7 +82,7 @@ def search(
     scoring: ScoreSettings = USUAL,
     workers: int = 1,
     executor: Executor | None = None,
-    progress: ProgressCallback | None = None,
+    progress: ProgressCallback | bool | None = None,
 ) -> Outcome:
     """Search a space with the help of scores, those of the proxy `by`.
 
@@ -146,7 +145,7 @@ def search(
     run, seed = as_path("run", run), as_seed("seed", seed)
     pool, trainings = optional(as_integer)("pool", pool), as_integer("trainings", trainings)
     batch_size = as_integer("batch_size", batch_size)
-    optional(as_function)("progress", progress, "a function of a Progress")
+    progress = as_progress(progress)
     require_workers(workers, executor)
     arms = arms_of(
         compare=as_flag("compare", compare), compare_size=as_flag("compare_size", compare_size)

@@ -28,7 +28,7 @@ from foretell.models.spaces import space_for
 from foretell.models.specs import Like
 from foretell.models.zoo import ModelZoo
 from foretell.names import parse_spec
-from foretell.progress import ProgressCallback, Tally
+from foretell.progress import ProgressCallback, Tally, as_progress
 from foretell.proxies import BASELINES, PAPER
 from foretell.runs.code import record_code
 from foretell.runs.evaluate import Evaluator
@@ -67,7 +67,7 @@ def run_study(
     scoring: ScoreSettings = USUAL,
     workers: int = 1,
     executor: Executor | None = None,
-    progress: ProgressCallback | None = None,
+    progress: ProgressCallback | bool | None = None,
     told: Callable[[str], object] = lambda notice: None,
 ) -> Path:
     """Score `sample` random architectures of a table, or all if None; return the run folder.
@@ -98,7 +98,7 @@ def run_study(
     batch_size = as_integer("batch_size", batch_size)
     sample = optional(as_integer)("sample", sample, 3)
     reduced = as_texts("reduced", reduced, "names of reduced trainings")
-    optional(as_function)("progress", progress, "a function of a Progress")
+    progress = as_progress(progress)
     as_function("told", told, "a function of a line of text")
     require_workers(workers, executor)
     as_instance("scoring", scoring, ScoreSettings)

@@ -77,7 +77,7 @@ def run_simulations(
     trainings: int = 300,
     seeds: int = 100,
     workers: int = 1,
-    progress: ProgressCallback | None = None,
+    progress: ProgressCallback | bool | None = None,
     noted: Callable[[str], object] = lambda notice: None,
 ) -> Path:
     """Search the table of the study `scored` with its scores, and return the run folder.
@@ -137,7 +137,7 @@ def carry_out(
     store: Store,
     executor: Executor,
     workers: int,
-    progress: ProgressCallback | None,
+    progress: ProgressCallback | bool | None,
 ) -> None:
     """Do the searches that have no row yet."""
     missing = {search: search for search in searches if search.row.key() not in store}

@@ -94,7 +94,7 @@ def import_table(
     path: str | Path,
     *,
     trust_pickle: bool = False,
-    progress: ProgressCallback | None = None,
+    progress: ProgressCallback | bool | None = None,
 ) -> Table:
     """The table in a file of a known source.
 
