@@ -3,11 +3,13 @@
 
 python3 dev.py search [OPTIONS]   the main job: foretell search
 python3 dev.py check              everything that must pass: lint, types, tests
+python3 dev.py oldest [TESTS]     tests with the oldest versions that are supported, without extras
 python3 dev.py run COMMAND ...    any command of the environment, such as `foretell rank`
 """
 
 import subprocess
 import sys
+import tomllib
 import venv
 from hashlib import sha256
 from pathlib import Path
@@ -33,6 +35,8 @@ def main() -> int:
     if action == "check":
         set_up(extras="dev")
         return next((code for check in CHECKS if (code := run(*check))), 0)
+    if action == "oldest":
+        return oldest(rest)
     if action == "run" and rest:
         set_up(extras="report")
         return run(*rest)
@@ -60,6 +64,20 @@ def set_up(extras: str) -> None:
 
 
 REQUIREMENTS = ("pyproject.toml", "constraints.txt")
+
+
+def oldest(tests: list[str]) -> int:
+    """Run tests in .venv-oldest, with the lowest versions that pyproject.toml declares."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    exact = [needed.replace(">=", "==") for needed in project["dependencies"]]
+    environment = ROOT / ".venv-oldest"
+    venv.create(environment, with_pip=True)
+    python = environment / BIN.name / "python"
+    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    tools = ("pytest>=9", "pytest-timeout>=2.4", "hypothesis>=6.100")
+    subprocess.run([*install, *exact, *tools, "--editable", ROOT], check=True)
+    usual = ["tests", "src", "--ignore=src/foretell/integrations"]
+    return subprocess.run([python, "-m", "pytest", *(tests or usual)], cwd=ROOT).returncode
 
 
 def run(*command: str) -> int:

@@ -5,6 +5,7 @@ import random
 import signal
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,9 @@ settings.register_profile(
     "foretell", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )  # tests do not measure time, since machines are busy
 settings.load_profile("foretell")
+
+NEED_OPTUNA = ["integrations", "laws/test_wrong_values.py", "scoring/test_settings.py"]
+collect_ignore = [] if find_spec("optuna") else NEED_OPTUNA
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from inspect import signature
 from typing import Any
 
 import torch
@@ -285,6 +286,8 @@ def joint(used: list[Made]) -> Made:
 @contextmanager
 def differentiable_recurrence() -> Iterator[None]:
     """Run recurrent layers by kernels that can be differentiated twice, on any device."""
-    quiet = torch.backends.mkldnn.flags(enabled=False, allow_tf32=None)  # setting it would warn
-    with quiet, torch.backends.cudnn.flags(enabled=False):
+    flags = torch.backends.mkldnn.flags
+    has_tf32 = "allow_tf32" in signature(flags).parameters  # from PyTorch 2.7 on
+    unset: dict[str, Any] = {"allow_tf32": None} if has_tf32 else {}  # setting it would warn
+    with flags(enabled=False, **unset), torch.backends.cudnn.flags(enabled=False):
         yield
