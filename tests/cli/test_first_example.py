@@ -98,7 +98,9 @@ def test_to_fail_is_to_stay_below_half_way_from_guessing_to_the_best() -> None:
     lesson = Lesson(outcome(TABLE))
     assert lesson.least == 50.0
     assert lesson.failed == {"scored": 1, "unscored": 2}
-    assert Lesson(outcome(TABLE.assign(val_accuracy=5.0))).failed == {"scored": 3, "unscored": 3}
+    for guessing in (5.0, 10.0):
+        all_fail = Lesson(outcome(TABLE.assign(val_accuracy=guessing)))
+        assert all_fail.failed == {"scored": 3, "unscored": 3}
 
 
 def test_values_of_ones_own_are_not_called_accuracies() -> None:

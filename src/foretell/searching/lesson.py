@@ -64,11 +64,14 @@ class Lesson:
 
     @property
     def failed(self) -> Mapping[str, int]:
-        """The number of networks of each arm that are below `least`, or could not be trained."""
-        return {
-            arm: len(rows) - int((rows["val_accuracy"] >= self.least).sum())
-            for arm, rows in self.arms.items()
-        }
+        """The number of networks of each arm that are below `least`, no better than guessing, or
+        could not be trained."""
+        chance = self.outcome.chance or 0.0
+        failed = {}
+        for arm, rows in self.arms.items():
+            learned = (rows["val_accuracy"] >= self.least) & (rows["val_accuracy"] > chance)
+            failed[arm] = int((~learned).sum())
+        return failed
 
     @cached_property
     def trained(self) -> pd.DataFrame:
