@@ -198,9 +198,9 @@ SPACES: Mapping[str, Callable[[Path], Iterator[Task]]] = {
 }
 
 
-def searched(task: Task, strategy: str, by: str, trainings: int, seed: int) -> list[int]:
+def searched(task: Task, strategy: str, by: str, trainings: int, seed: int, pool: int) -> list[int]:
     """The rows that a search trains, in order."""
-    name, _, settings = strategy.replace("POOL", str(min(POOL, len(task.codes)))).partition("?")
+    name, _, settings = strategy.replace("POOL", str(min(pool, len(task.codes)))).partition("?")
     if name == "tpe":
         return of_optuna(task, trainings, seed)
     given: dict[str, Any] = dict(one.split("=") for one in settings.split(",") if one)
@@ -258,6 +258,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--trainings", type=int, default=20)
+    parser.add_argument("--pool", type=int, default=POOL)
     parser.add_argument("--spaces", nargs="*", default=list(SPACES), choices=list(SPACES))
     parser.add_argument(
         "--strategies", nargs="*", default=list(STRATEGIES), choices=list(STRATEGIES)
@@ -273,7 +274,7 @@ def main() -> None:
                 continue
             start = time.perf_counter()
             for seed in range(given.seeds):
-                trained = searched(task, strategy, by, given.trainings, seed)
+                trained = searched(task, strategy, by, given.trainings, seed, given.pool)
                 rows += [(task.space, task.name, name, seed, *one) for one in found(task, trained)]
             spent[name] = spent.get(name, 0.0) + time.perf_counter() - start
     names = ["space", "task", "strategy", "seed", "trainings", "position", "result"]
