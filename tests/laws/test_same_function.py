@@ -307,6 +307,7 @@ PRODUCTS: dict[str, Product] = {
         ..., 0
     ],
     "bilinear": lambda x, w: F.bilinear(x, x.new_ones(len(x), 1), w[..., None]),
+    "sparse weight": lambda x, w: torch.sparse.mm(w.to_sparse(), x.T).T,
     "aten": lambda x, w: torch.ops.aten.mm(x, w.t()),
     "aten.linear": lambda x, w: torch.ops.aten.linear(x, w),
 }

@@ -94,7 +94,8 @@ class Curvature:
         def hook(grads: tuple[Tensor | None, ...]) -> None:
             grad = grads[place]
             if grad is not None:
-                listen(grad.detach().reshape(shape))
+                dense = grad.detach().to_dense() if grad.layout != torch.strided else grad.detach()
+            listen(dense.reshape(shape))
 
         if node is not None:
             self._hooks.append(node.register_prehook(hook))
