@@ -324,6 +324,11 @@ DOORS: dict[str, Door] = {
         },
     ),
     "summary": Door(foretell.summary, dict, {"runs": "instance"}),
+    "tell": Door(
+        foretell.tell,
+        lambda: {"run": RUNS["search"], "results": {"333333": 50.0}, "space": space()},
+        {"run": "path", "results": "dict", "space": "space, or None"},
+    ),
     "vote": Door(
         foretell.vote,
         lambda: {"scores": scores()},
