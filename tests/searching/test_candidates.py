@@ -7,6 +7,7 @@ import pytest
 from foretell import ForetellError, TrainSettings, load_chosen, retrain, search
 from foretell.cli import main
 from foretell.runs.store import read_rows
+from foretell.searching.read import read_search
 
 QUICK = TrainSettings(epochs=1, lr=0.05)
 NETS = """
@@ -51,6 +52,8 @@ def test_adding_a_name_continues_the_folder_and_computes_only_what_is_new(nets: 
     outcome = search("@names.txt", run="run", by="params", proxies="params", training=QUICK)
     assert outcome.table.loc["scored"].index[0] == "nets.py:small?width=9"
     assert len(outcome.table) == 3
+    read = read_search("run").trained["arch"].tolist()
+    assert read == outcome.table.loc["scored"].index.tolist()
     after = kinds("run")[len(before) :]
     assert after.count("train") == 1
     assert after.count("score") == 1
