@@ -48,9 +48,9 @@ def test_adding_a_name_continues_the_folder_and_computes_only_what_is_new(nets: 
     (nets / "names.txt").write_text("\n".join(NAMES))
     search("@names.txt", run="run", by="params", proxies="params", training=QUICK)
     before = kinds("run")
-    (nets / "names.txt").write_text("\n".join([*NAMES, "nets.py:small?width=9  # the largest"]))
+    (nets / "names.txt").write_text("\n".join([*NAMES, "cnn:2,8,3,ReLU,BN,no,no  # the largest"]))
     outcome = search("@names.txt", run="run", by="params", proxies="params", training=QUICK)
-    assert outcome.table.loc["scored"].index[0] == "nets.py:small?width=9"
+    assert outcome.table.loc["scored"].index[0] == "cnn:2,8,3,ReLU,BN,no,no"
     assert len(outcome.table) == 3
     read = read_search("run").trained["arch"].tolist()
     assert read == outcome.table.loc["scored"].index.tolist()
