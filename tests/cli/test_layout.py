@@ -163,6 +163,7 @@ def test_commands_keep_to_the_width(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
+    pytest.importorskip("pyarrow")
     monkeypatch.setenv("COLUMNS", str(width))
     monkeypatch.setenv("FORETELL_DATA", str(tmp_path))
     frame = pd.DataFrame({"val": [1.0, 2.0], "test": [1.0, 2.0]}, index=["333333", "222222"])
