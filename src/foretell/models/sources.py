@@ -207,7 +207,7 @@ def require_registered(text: str) -> None:
     >>> require_registered("subprocess:getoutput?cmd=date")
     Traceback (most recent call last):
     foretell.errors.ForetellError: 'subprocess:getoutput?cmd=date' would run code that a file
-    names; in a table, name only models of registered sources (nb201, ...)
+    names; in a table, name only models of registered sources (cnn, ...)
     """
     source, _, settings = resolved(text)
     if source in (SOURCES["file"], SOURCES["package"]):
