@@ -87,7 +87,7 @@ def test_no_colour_where_there_is_no_terminal(nets: str) -> None:
     [
         ("score {nets}:small --proxies snib", "did you mean 'snip'"),
         ("score {nets}:small --proxies vote", "ask `rank`"),
-        ("score {nets}:small --proxies ,", "proxies is empty"),
+        ("score {nets}:small --proxies ,", "proxies is ','; give names"),
         ("score {nets}:no_module", "; return a torch.nn.Module"),
         ("score {nets}:broken", "RuntimeError: a factory fails"),
         ("score {nets}:nothing", "no function 'nothing'"),
