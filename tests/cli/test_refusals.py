@@ -207,7 +207,7 @@ search --run {LONG}
 search --run {NUL}
 search --run folder/../nets.py/run
 search --by snap
-search --by vote
+search --by votes
 search --by ''
 search --proxies ''
 search --proxies snip --by synflow

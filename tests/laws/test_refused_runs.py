@@ -331,7 +331,7 @@ VALUES: dict[str, dict[str, list[Any]]] = {
         "data": ["digitz", "breast_cancer", 3, None],
         "by": ["fisher", "vote", None],
         "searcher": ["randon", "random?x=1", "local?initial=0", "predictor?hidden=0.5"],
-        "pool": [*NOT_COUNTS, 10**9],
+        "pool": [*(value for value in NOT_COUNTS if value is not None), 10**9],
         "trainings": [*NOT_COUNTS, 4],
         "training": [
             None,

@@ -85,6 +85,8 @@ class Channels(Observer):
     ) -> Then | None:
         x = activation_input(name, args, kwargs)
         axis = None if x is None else self._axes.of(args[0])
+        if x is not None and x is not args[0]:
+            self._samples.cut(x, args[0])
         if x is not None and axis is not None:  # before it runs: it may overwrite its input
             self._activation(plain_name(name), x, axis)
         elif plain_name(name) in SMOOTH:

@@ -153,6 +153,13 @@ class Samples(Observer):
         asked.append(question)
         return question
 
+    def cut(self, part: Tensor, whole: Tensor) -> None:
+        """Note where the samples are in a part of a tensor that an observer has cut out itself."""
+        found = self.of(whole)
+        if isinstance(found, Layout) and part.shape[found.axis] != whole.shape[found.axis]:
+            found = Lost("a part of the samples")
+        self._found[part] = found
+
     def of(self, tensor: Tensor) -> Found:
         """Where the samples are in a tensor, as far as rules say."""
         found: Found | None = self._found.get(tensor)  # type: ignore[no-untyped-call]
