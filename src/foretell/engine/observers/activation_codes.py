@@ -177,7 +177,9 @@ class Codes(Observer):
         if name in SWITCHES or (name in CLAMPS and lower_bound(args, kwargs) == 0):
             self._note(positive(args[0]), args[0], name)
         elif name == "glu":
-            self._note(positive(glu_gate(args, kwargs)), args[0], name)
+            half = glu_gate(args, kwargs)
+            self._samples.cut(half, args[0])
+            self._note(positive(half), half, name)
         elif name in SHIFTS:
             return self._carried(name, args)
         return None
@@ -209,16 +211,11 @@ class Codes(Observer):
 
     def _take(self, asked: Question, code: Tensor, route: int) -> None:
         """Take in codes whose samples are known; what is the same for all samples has none."""
-        layout = asked.layout
-        if layout is None or code.shape[layout.axis] != asked.shape[layout.axis]:
-            if asked.lost or layout is not None:
-                self._why = self._why or (
-                    f"the input of `{asked.about}`, of shape {list(asked.shape)}, cannot be "
-                    f"divided among the {self._samples.samples} samples, which are not followed "
-                    f"through {asked.lost}; let each activation have the samples along one axis"
-                )
+        if asked.lost:
+            self._why = self._why or asked.undivided(f"the input of `{asked.about}`", "activation")
+        if asked.layout is None:
             return
-        rows = layout.by_sample(code, self._samples.samples).flatten(1)
+        rows = asked.layout.by_sample(code, self._samples.samples).flatten(1)
         if self._in_parts:
             self._parts[-1].append(Note(asked, packed(rows), code.shape, route))
         else:

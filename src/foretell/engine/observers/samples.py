@@ -82,10 +82,7 @@ class Question:
         """Why the tensor does not have so many channels for each sample; empty if it does."""
         tensor, layout = f"{what}, of shape {list(self.shape)},", self.layout
         if self.lost:
-            return (
-                f"{tensor} cannot be divided among the {self.samples} samples, which are not "
-                f"followed through {self.lost}; let each layer have the samples along one axis"
-            )
+            return self.undivided(what, "layer")
         if layout is None:
             return f"{tensor} is computed from all samples at once, so none has a part of it"
         if self.samples > 1 and layout.axis in channel_axes:
@@ -96,6 +93,14 @@ class Question:
                 "it is one output or several is not defined; run the layer on each of them in turn"
             )
         return ""
+
+    def undivided(self, what: str, each: str) -> str:
+        """Why the tensor has no part for each sample, if its samples are lost."""
+        return (
+            f"{what}, of shape {list(self.shape)}, cannot be divided among the {self.samples} "
+            f"samples, which are not followed through {self.lost}; let each {each} have the "
+            "samples along one axis"
+        )
 
     def rows(self, tensor: Tensor, channel_axes: Sequence[int]) -> Tensor:
         """`[samples, positions, channels]` of a tensor of this shape, if `why_not` is empty."""
