@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from foretell.checks import keep, wrong
 from foretell.errors import ANY, ForetellError, Undefined, shown
 
-__all__ = ["Batch", "Inputs", "Kind", "as_batch", "main_output"]
+__all__ = ["Batch", "Inputs", "Kind", "as_batch", "in_rows", "main_output"]
 
 Inputs = Tensor | tuple[Any, ...] | list[Any] | dict[str, Any]
 
@@ -168,13 +168,13 @@ def columns(value: Any) -> Iterator[Any]:
             yield from columns(item)
 
 
-def in_rows(value: Any, rows: slice, samples: int | None = None) -> Any:
+def in_rows(value: Any, rows: slice | list[int], samples: int | None = None) -> Any:
     """Some samples of inputs or, if the number of samples is given, of targets.
 
     A list of targets has one entry per sample, unless it holds tensors of all samples.
     """
     if isinstance(value, list) and not whole_tensors(value, samples):
-        return value[rows]
+        return value[rows] if isinstance(rows, slice) else [value[n] for n in rows]
     if isinstance(value, Tensor):
         return value[rows]
     if isinstance(value, Mapping):

@@ -24,7 +24,7 @@ from foretell.engine.observers.correlations import (
     stacked,
 )
 from foretell.engine.observers.layer_outputs import Watch
-from foretell.engine.observers.samples import Samples
+from foretell.engine.observers.samples import Samples, Waiting
 from foretell.engine.samples.layout import Without
 from foretell.engine.subject import Unavailable
 from foretell.seeds import derived_seed
@@ -66,7 +66,7 @@ class Channels(Observer):
         self._modules = list(modules) if wanted & MODULE_QUANTITIES else []
         self._drawn: Counter[str] = Counter()
         self._hooks: list[RemovableHandle] = []
-        self._open: list[tuple[Callable[[Tensor], None], Tensor]] = []
+        self.waiting = Waiting()
 
     def __enter__(self) -> "Channels":
         super().__enter__()  # type: ignore[no-untyped-call]
@@ -103,12 +103,6 @@ class Channels(Observer):
                 self._draw(self._minima["layer_draws"], called, output, axes, "layer")
 
         return then
-
-    def settle(self) -> None:
-        """Take in what was kept until it was known where the samples are."""
-        for take, x in self._open:
-            take(x)
-        self._open.clear()
 
     def quantity(self, name: str) -> dict[str, Any] | Unavailable:
         """A wanted quantity, or why it does not exist."""
@@ -208,10 +202,7 @@ class Channels(Observer):
                 rows = asked.rows(x, axes)
                 take(rows if needed is None else rows[..., needed])
 
-        if asked.open:
-            self._open.append((hand_over, x.clone()))
-        else:
-            hand_over(x)
+        self.waiting.take(asked, x, hand_over)
 
 
 WHERE = {

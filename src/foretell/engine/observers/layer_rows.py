@@ -1,7 +1,7 @@
 """What comes out of layers, normalisations and activations: a few rows of each, for its rank."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ from foretell.engine.observer import Observer, Then
 from foretell.engine.observers.activations import activation_input, plain_name
 from foretell.engine.observers.channel_axes import ChannelAxes
 from foretell.engine.observers.layer_outputs import Watch
-from foretell.engine.observers.samples import Question, Samples
+from foretell.engine.observers.samples import Question, Samples, Waiting
 from foretell.engine.operations import NORMS
 from foretell.engine.samples.layout import Layout, Without
 from foretell.engine.subject import Unavailable
@@ -54,7 +54,7 @@ class LayerRows(Observer):
         self._why = ""
         self._needed = 0
         """The number of samples that a layer needs if `_why` says that there are too few."""
-        self._open: list[tuple[Callable[[Tensor], None], Tensor]] = []
+        self.waiting = Waiting()
 
     def quantity(self, name: str) -> dict[str, Tensor] | Unavailable:
         """`layer_rows`, or why it does not exist."""
@@ -83,12 +83,6 @@ class LayerRows(Observer):
 
         return then
 
-    def settle(self) -> None:
-        """Take in what was kept until it was known where the samples are."""
-        for take, x in self._open:
-            take(x)
-        self._open.clear()
-
     def _see(self, layer: str, output: Tensor, axes: Sequence[int]) -> None:
         """Note the rows of an output as soon as it is known where the samples are."""
         place = self._calls.total()
@@ -97,11 +91,8 @@ class LayerRows(Observer):
         asked = self._samples.ask(output, layer, "rows")
         if self._samples.on_trial:
             return
-        if asked.open:
-            take = partial(self._take, layer, place, asked, axes)
-            self._open.append((take, output.detach().clone()))
-        else:
-            self._take(layer, place, asked, axes, output.detach())
+        take = partial(self._take, layer, place, asked, axes)
+        self.waiting.take(asked, output.detach(), take)
 
     def _take(
         self, layer: str, place: int, asked: Question, axes: Sequence[int], x: Tensor

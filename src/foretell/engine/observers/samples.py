@@ -22,7 +22,7 @@ from foretell.engine.operations import in_place, words
 from foretell.engine.samples.layout import Call, Layout, Without
 from foretell.engine.samples.rules import ONTO_FIRST, moved
 
-__all__ = ["STRANGE", "Found", "Lost", "Number", "Question", "Samples"]
+__all__ = ["STRANGE", "Found", "Lost", "Number", "Question", "Samples", "Waiting"]
 
 Number = tuple[str, int]
 """Of a question: who asks, and how often that one has asked before."""
@@ -106,6 +106,26 @@ class Question:
         """`[samples, positions, channels]` of a tensor of this shape, if `why_not` is empty."""
         assert self.layout is not None
         return self.layout.rows(tensor, self.samples, channel_axes)
+
+
+class Waiting:
+    """Tensors that are kept until it is known where their samples are."""
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[Callable[[Tensor], None], Tensor]] = []
+
+    def take(self, asked: Question, x: Tensor, take: Callable[[Tensor], None]) -> None:
+        """Call `take` with the tensor: at once, or with a copy when the question is answered."""
+        if asked.open:
+            self._kept.append((take, x.clone()))
+        else:
+            take(x)
+
+    def settle(self) -> None:
+        """Hand over what was kept."""
+        for take, x in self._kept:
+            take(x)
+        self._kept.clear()
 
 
 class Samples(Observer):

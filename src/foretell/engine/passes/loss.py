@@ -322,7 +322,7 @@ def seen_by(job: Job, lookers: Lookers) -> Found:
     """What the lookers have noted."""
     found: Found = {}
     for looker, names in lookers:
-        looker.settle()
+        looker.waiting.settle()
         for name in sorted(names):
             with timed(job.seconds, QUANTITIES[name].step, job.subject.device):
                 found[name] = looker.quantity(name)

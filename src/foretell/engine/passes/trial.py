@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from foretell.batch import Batch
+from foretell.batch import Batch, in_rows
 from foretell.engine.failures import ModelFailed
 from foretell.engine.observer import Observer
 from foretell.engine.observers.samples import STRANGE, Found, Lost, Number, Question, Samples
@@ -179,18 +179,7 @@ def disorder(samples: int) -> list[int]:
 
 def in_order(batch: Batch, order: list[int]) -> Batch:
     """The inputs of some of the samples, in an order."""
-    return Batch(chosen(batch.inputs, order))
-
-
-def chosen(value: Any, order: list[int]) -> Any:
-    """Entries of each tensor and each list."""
-    if isinstance(value, Tensor):
-        return value[torch.tensor(order, device=value.device)]
-    if isinstance(value, list):
-        return [value[n] for n in order]
-    if isinstance(value, Mapping):
-        return {key: chosen(item, order) for key, item in value.items()}
-    return type(value)(chosen(item, order) for item in value) if isinstance(value, tuple) else value
+    return Batch(in_rows(batch.inputs, order))
 
 
 class Still(Observer):
