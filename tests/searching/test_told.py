@@ -162,6 +162,26 @@ def test_what_was_told_changes_what_is_trained_next(tmp_path: Path) -> None:
     assert sum(narrow) < sum(wide)
 
 
+def test_a_model_of_a_file_is_told_with_its_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the result would be left out as one of another version of the file."""
+    monkeypatch.chdir(tmp_path)
+    Path("told_nets.py").write_text(
+        "from torch import nn\n"
+        "def net(width=4):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.Linear(width, 10))\n"
+    )
+    listed = [f"told_nets.py:net?width={width}" for width in (4, 8, 12)]
+    training = TrainSettings(epochs=1, batch_size=256)
+    settings: dict[str, Any] = {"data": "digits", "by": "params", "training": training}
+    search(listed, run="run", trainings=1, **settings)
+    tell("run", {listed[1]: 99.0}, space=listed)
+    outcome = search(listed, run="run", trainings=2, **settings)
+    assert not outcome.notice
+    assert ("told", listed[1]) in outcome.table.index
+
+
 def test_the_mean_over_seeds_at_the_last_epoch_counts(tmp_path: Path) -> None:
     run = tmp_path / "run"
     searched(run, 1)

@@ -12,13 +12,13 @@ import pandas as pd
 from foretell.calibration.results import counting, is_lower_better, refuse_units, results_table
 from foretell.checks import as_path
 from foretell.errors import ANY, ForetellError, RunStateError, complaint_of
-from foretell.runs.code import code_about
+from foretell.runs.code import Code
 from foretell.runs.config import read_config
 from foretell.runs.rowlog import canonical
 from foretell.runs.rows import ToldRow, TrainRow, add, rows_of
 from foretell.runs.space import space_of
 from foretell.runs.store import Store, read_rows
-from foretell.spaces import Space
+from foretell.spaces import Arch, Space
 
 __all__ = ["Told", "tell"]
 
@@ -87,9 +87,11 @@ def told_rows(table: pd.DataFrame, space: Space) -> list[ToldRow]:
     """The rows to store. Raises ForetellError for unknown names and duplicates."""
     rows: dict[str, ToldRow] = {}
     columns = table["name"], whole(table, "seed"), whole(table, "epoch"), table["value"]
+    code = Code.of_space(space)
     for name, seed, epoch, value in zip(*columns, strict=True):
-        network = space.name, space.settings(), parsed(space, str(name))
-        row = ToldRow(*network, seed, epoch, float(value), code_of(space))
+        arch = parsed(space, str(name))
+        network = space.name, space.settings(), space.format(arch)
+        row = ToldRow(*network, seed, epoch, float(value), code.of_network(space, arch))
         if (key := canonical(row.key())) in rows:
             raise ForetellError(
                 f"results has {name!r} twice; tell repeated trainings apart by a column seed"
@@ -98,15 +100,10 @@ def told_rows(table: pd.DataFrame, space: Space) -> list[ToldRow]:
     return list(rows.values())
 
 
-def code_of(space: Space) -> dict[str, str]:
-    """The digest of the space's code, as row keys have it; empty if it is foretell's."""
-    return {f"space {space.name}": digest for digest in code_about(space).values()}
-
-
-def parsed(space: Space, name: str) -> str:
-    """The text of an architecture as the space writes it. Raises ForetellError if it is none."""
+def parsed(space: Space, name: str) -> Arch:
+    """The architecture of that text. Raises ForetellError if it is none of the space."""
     try:
-        return space.format(space.parse(name))
+        return space.parse(name)
     except ANY as error:
         reason = str(error) if isinstance(error, ForetellError) else complaint_of(error)
         raise ForetellError(

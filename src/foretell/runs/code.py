@@ -39,9 +39,14 @@ class Code:
         """The code as it is now."""
         digests = {f"proxy {one.name}": source_digest(one.function) for one in plan.proxies}
         digests[f"loss {loss_name(loss)}"] = "" if isinstance(loss, str) else source_digest(loss)
-        if not isinstance(space, Sourced):
-            digests[f"space {space.name}"] = space_digest(space)
-        return cls(digests)
+        return cls({**digests, **cls.of_space(space).digests})
+
+    @classmethod
+    def of_space(cls, space: Space) -> "Code":
+        """The code of the space alone."""
+        return cls(
+            {} if isinstance(space, Sourced) else {f"space {space.name}": space_digest(space)}
+        )
 
     def and_also(self, digests: Mapping[str, str]) -> "Code":
         """This code, and what else a search depends on."""
