@@ -14,7 +14,7 @@ from foretell.rankings import is_ranking, points_by
 from foretell.report.charts import curves_chart, front_chart, graph_chart, points_chart
 from foretell.report.decision import decision
 from foretell.report.page import Block, Code, Figure, Page, Prose, TableBlock
-from foretell.searching.compared import LARGEST, UNSCORED
+from foretell.searching.compared import LARGEST, SCORED, UNSCORED
 from foretell.searching.measure import Measure
 from foretell.searching.pareto import hypervolume, undominated
 from foretell.searching.read import ARMS, Found
@@ -50,11 +50,11 @@ def search_page(found: Found) -> Page:
 def summary(found: Found) -> str:
     """Whether the scores helped, in a few sentences."""
     helped = found.best.set_index("arm")["val_accuracy"].reindex(list(ARMS))
-    curve = found.curve("scored")["best"]
-    alone = helped["unscored"]
+    curve = found.curve(SCORED)["best"]
+    alone = helped[UNSCORED]
     text = (
         f"After {len(curve)} trainings, the search with {found.config['by']} scores reached "
-        f"{found.measure.said(helped['scored'])}"
+        f"{found.measure.said(helped[SCORED])}"
     )
     if count := len(found.told):
         best = found.measure.said(found.told["val_accuracy"].max())

@@ -35,7 +35,7 @@ from foretell.scoring.factories import Build, Model, builder
 from foretell.scoring.many import Batches, as_batches, as_seeds, score_many, summary
 from foretell.scoring.settings import ScoreChoices, ScoreSettings, settings_of
 
-__all__ = ["Models", "rank"]
+__all__ = ["Models", "rank", "usual_by"]
 
 Models = Mapping[str, Model] | Iterable[Model]
 
@@ -144,15 +144,23 @@ def request_for(by: str | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*scores_for(name), *SIZES)))
 
 
+def usual_by(names: Sequence[str]) -> str:
+    """What is ranked by if nothing is asked for and these proxies are computed.
+
+    >>> usual_by(["flops", "snip", "synflow", "jacob_cov"]), usual_by(["flops", "snip"])
+    ('vote', 'flops')
+    """
+    usual = (name for name in USUAL if set(scores_of(RANKINGS[name])) <= set(names))
+    return next(usual, names[0])
+
+
 def chosen_by(by: str | None, names: Sequence[str]) -> Ranking | str:
     """The ranking or the column to rank by; by default the first of the usual ones, if there is
     one, or the first proxy.
 
     Raises ForetellError for a name that is neither, and if a ranking lacks one of its scores.
     """
-    if by is None:
-        usual = (name for name in USUAL if set(scores_of(RANKINGS[name])) <= set(names))
-        by = next(usual, names[0])
+    by = usual_by(names) if by is None else by
     if isinstance(by, str) and by in names:
         return by
     if not isinstance(by, str) or not is_ranking(by):

@@ -106,11 +106,11 @@ def training_of(
 ) -> str:
     """The command that trains the best; names that are not in a file must be written to one."""
     from foretell.cli.hints import as_typed
+    from foretell.proxies import PROXIES
+    from foretell.scoring.rank import usual_by
 
     named = models[0] if len(models) == 1 and models[0].startswith("@") else "@FILE"
-    usual = {"anchored": "anchored", "wins": "vote"}
-    found = (name for column, name in usual.items() if column in table)
-    chosen = by or next(found, str(table.columns[0]))
+    chosen = by or usual_by([name for name in table if name in PROXIES])
     command = as_typed("search", "--space", named, "--data", given.data, "--by", chosen)
     return f": {command}" if named != "@FILE" else f", from a FILE with one name a line: {command}"
 
