@@ -1,5 +1,6 @@
 """The registry of rankings: orders worked out by hand, missing members, and what is refused."""
 
+import itertools
 import math
 
 import numpy as np
@@ -60,6 +61,17 @@ def test_ranks_start_at_one_and_follow_the_pool_in_any_order(
     assert ranks.dtype.kind == "i"
     order = data.draw(st.permutations(list(scores.index)))
     assert places(ranking, scores.loc[order]).loc[scores.index].tolist() == ranks.tolist()
+
+
+def test_networks_with_equal_scores_share_a_rank_wherever_they_stand() -> None:
+    """A matrix product rounds the last rows of a table in another way than the others."""
+    rows = [(NAN,) * 5] * 2 + [(NAN, 0.0, NAN, NAN, 0.0)]
+    rows += [(0.0, 0.0, NAN, NAN, 0.0), (0.0, 0.0, NAN, NAN, 1.0)]
+    ranking = RANKINGS["anchored"]
+    scores = pd.DataFrame(rows, columns=list(scores_of(ranking)))
+    for order in itertools.permutations(scores.index):
+        ranks = places(ranking, scores.loc[list(order)])
+        assert ranks.loc[scores.index].tolist() == [4, 4, 3, 1, 1]
 
 
 @pytest.mark.parametrize("ranking", EVERY, ids=lambda ranking: ranking.name)

@@ -87,6 +87,10 @@ RANKINGS: dict[str, Ranking] = {
 """The rankings with members of their own, by name."""
 
 
+DECIMALS = 12
+"""Points that are equal in so many decimals are equal: the order of a sum must not break a tie."""
+
+
 def is_ranking(name: str) -> bool:
     """Whether this is the name of a ranking, rather than of a proxy.
 
@@ -179,7 +183,7 @@ def places(ranking: Ranking, scores: pd.DataFrame) -> "pd.Series[int]":
     columns = ballots(ranking, scores)
     if ranking.places is not None:
         return ranking.places(columns)
-    return by_points(ranking.points(columns))
+    return by_points(ranking.points(columns).round(DECIMALS))
 
 
 def dropped(ranking: Ranking, scores: pd.DataFrame) -> "pd.Series[str]":
