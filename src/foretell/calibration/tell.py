@@ -11,7 +11,7 @@ import pandas as pd
 
 from foretell.calibration.results import counting, is_lower_better, refuse_units, results_table
 from foretell.checks import as_path
-from foretell.errors import ANY, ForetellError, RunStateError, complaint_of
+from foretell.errors import ANY, ForetellError, complaint_of
 from foretell.runs.code import Code
 from foretell.runs.config import read_config
 from foretell.runs.rowlog import canonical
@@ -52,8 +52,8 @@ def tell(run: str | os.PathLike[str], results: object, *, space: str | Space | N
     folder is not that of a search, or if the search is running. Nothing is added then.
     """
     folder = as_path("run", run)
-    config = read_config(folder)
-    require_search(folder, config)
+    config = read_config(folder, "search")
+    refuse_first_stage(folder, config)
     about = {"space": config["space"]["name"], "settings": config["space"]["settings"]}
     built = space_of(about, space)
     table, column = results_table(results)
@@ -71,11 +71,8 @@ def tell(run: str | os.PathLike[str], results: object, *, space: str | Space | N
     return Told(names, len(found) - len(new), len(table) - len(counted))
 
 
-def require_search(folder: Path, config: Mapping[str, Any]) -> None:
-    """Raise RunStateError unless the folder is that of a search that can be told results."""
-    if config.get("job") != "search":
-        said = f"{folder} is a run of kind {config.get('job')!r}; give the folder of a search"
-        raise RunStateError(said, folder, "not a run")
+def refuse_first_stage(folder: Path, config: Mapping[str, Any]) -> None:
+    """Raise ForetellError if the search learns from trainings of another length."""
     if config.get("first_stage"):
         raise ForetellError(
             f"{folder} has the first stage {config['first_stage']}, from whose short trainings its "

@@ -33,6 +33,7 @@ __all__ = [
     "run_option",
     "scoring_options",
     "seed_option",
+    "subject_options",
     "together",
     "training_options",
     "truth_option",
@@ -129,6 +130,16 @@ def repeat_options(function: Function) -> Function:
         option("--batches", type=MANY, default=1, help="The number of minibatches to score on."),
         option("--seeds", type=MANY, default=1, help="How often to draw the weights."),
     )(function)
+
+
+def subject_options(usual: str) -> Callable[[Function], Function]:
+    """All options of a command that scores models: what is scored, how, and how it is printed.
+
+    `usual` describes the default proxies.
+    """
+    return together(
+        input_options, repeat_options, proxies_option(usual), scoring_options(), form_options
+    )
 
 
 def scoring_options(precision: str = "--precision") -> Callable[[Function], Function]:

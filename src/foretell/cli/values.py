@@ -2,14 +2,15 @@
 
 import math
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from foretell.errors import MOST, did_you_mean
 
-__all__ = ["Limits", "Names", "Number", "OneOf", "Whole", "quoted"]
+__all__ = ["Limits", "Listed", "Names", "Number", "OneOf", "Whole", "quoted"]
 
 
 def quoted(value: object) -> str:
@@ -85,6 +86,30 @@ class OneOf(click.Choice[str]):
         return f"is {quoted(value)}; " + (
             f"give {few}" if len(self.choices) <= 4 else did_you_mean(str(value), self.choices)
         )
+
+
+class Listed(click.ParamType[str]):
+    """One of the names that a function returns, for names whose module is slow to import.
+
+    >>> Listed("size", lambda: ("params", "flops")).convert("flops", None, None)
+    'flops'
+    """
+
+    def __init__(self, name: str, known: Callable[[], Collection[str]]) -> None:
+        self.name, self.known = name, known
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name. Fails for one that is not known."""
+        if value not in self.known():
+            near = did_you_mean(str(value), self.known())
+            self.fail(f"is {quoted(value)}; {near}", param, ctx)
+        return str(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The names that begin with the text so far."""
+        return [CompletionItem(name) for name in self.known() if name.startswith(incomplete)]
 
 
 class Names(click.ParamType[tuple[str, ...]]):

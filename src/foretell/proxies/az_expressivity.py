@@ -4,6 +4,8 @@ Lee and Ham 2024, "AZ-NAS: Assembling Zero-Cost Proxies for Network Architecture
 arXiv:2403.19232.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -33,13 +35,15 @@ def az_expressivity(block_spectra: list[Tensor], epsilon: float = 1e-8) -> Tenso
 
 def entropies(block_spectra: list[Tensor], epsilon: float) -> Tensor:
     """−Σ p log(p + ε) of the normalised eigenvalues at each boundary."""
-    found = []
+    return torch.stack([-(p * (p + epsilon).log()).sum() for p in normalised(block_spectra)])
+
+
+def normalised(block_spectra: list[Tensor]) -> Iterator[Tensor]:
+    """The eigenvalues at each boundary, divided by their sum."""
     for spectrum in block_spectra:
         total = spectrum.double().sum()
         if not total.isfinite():
             raise ArithmeticError("the output of a block exceeds the range of floats")
         if total == 0:
             raise ArithmeticError("the output of the stem or of a block does not vary")
-        p = spectrum.double() / total
-        found.append(-(p * (p + epsilon).log()).sum())
-    return torch.stack(found)
+        yield spectrum.double() / total

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from foretell.proxies.az_expressivity import normalised
+
 
 def pr(block_spectra: list[Tensor]) -> Tensor:
     """Σ over the boundaries of blocks of the participation ratio (Σ λ)² / Σ λ².
@@ -19,13 +21,4 @@ def pr(block_spectra: list[Tensor]) -> Tensor:
     >>> pr([tensor([1.0, 1.0]), tensor([0.0, 2.0])])  # 2 + 1
     tensor(3., dtype=torch.float64)
     """
-    ratios = []
-    for spectrum in block_spectra:
-        total = spectrum.double().sum()
-        if not total.isfinite():
-            raise ArithmeticError("the output of a block exceeds the range of floats")
-        if total == 0:
-            raise ArithmeticError("the output of the stem or of a block does not vary")
-        p = spectrum.double() / total
-        ratios.append(1 / p.square().sum())
-    return torch.stack(ratios).sum()
+    return torch.stack([1 / p.square().sum() for p in normalised(block_spectra)]).sum()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from foretell.rankings.ranking import oriented
 
-__all__ = ["ANCHORS", "anchored"]
+__all__ = ["ANCHORS", "anchored", "weight"]
 
 Floats = NDArray[np.float64]
 
@@ -41,7 +41,8 @@ def anchored(scores: pd.DataFrame) -> "pd.Series[float]":
         if name in given and given[name].notna().any():
             anchor += undefined_last(given[name])
     voters = given[[name for name in given if name not in ONLY_ANCHORS]]
-    agreed = [max(0.0, agreement(voters[name], anchor)) ** 2 for name in voters]
+    place = undefined_last(pd.Series(anchor))
+    agreed = [weight(undefined_last(voters[name]), place) for name in voters]
     weights = np.array(agreed if any(agreed) else [1.0] * len(agreed))
     logs = np.log((voters.rank(method="average") / voters.count()).to_numpy())
     total, present = np.nan_to_num(logs) @ weights, np.isfinite(logs) @ weights
@@ -54,13 +55,14 @@ def undefined_last(column: "pd.Series[float]") -> Floats:
     return np.asarray(column.fillna(-np.inf).rank(method="average"), dtype=np.float64)
 
 
-def agreement(column: "pd.Series[float]", anchor: Floats) -> float:
-    """The rank correlation of a score with the anchor; 0 if either does not vary.
+def weight(ranks: Floats, anchor: Floats) -> float:
+    """max(0, ρ)² of the ranks by a score and by the anchor; 0 if either does not vary.
 
-    >>> round(agreement(pd.Series([1.0, 5.0, 2.0]), np.array([1.0, 3.0, 2.0])), 6)
+    >>> round(weight(np.array([1.0, 3.0, 2.0]), np.array([1.0, 3.0, 2.0])), 6)
     1.0
+    >>> weight(np.array([1.0, 3.0, 2.0]), np.array([3.0, 1.0, 2.0]))
+    0.0
     """
-    first, second = undefined_last(column), undefined_last(pd.Series(anchor))
-    if np.ptp(first) == 0 or np.ptp(second) == 0:
+    if np.ptp(ranks) == 0 or np.ptp(anchor) == 0:
         return 0.0
-    return float(np.corrcoef(first, second)[0, 1])
+    return max(0.0, float(np.corrcoef(ranks, anchor)[0, 1])) ** 2

@@ -13,7 +13,7 @@ from foretell.report.page import Chart, Figure, Page, TableBlock, as_html
 from foretell.report.search import search_page
 from foretell.report.simulations import searches_page
 from foretell.report.study import study_page, with_truth
-from foretell.runs.config import read_config
+from foretell.runs.config import COMMANDS, read_config
 from foretell.searching.read import read_search
 from foretell.studies.judging import judge
 from foretell.studies.read import read_study
@@ -44,8 +44,8 @@ def write_report(
     job = read_config(run).get("job")
     if truths and job in ("search", "simulation"):
         raise ForetellError(
-            f"truths is {', '.join(truths)}, which has no effect on a run of kind {job!r}; leave "
-            "--truth out, since only the report of a study takes it"
+            f"truths is {', '.join(truths)}, which has no effect on the report of "
+            f"`{COMMANDS[job]}`; leave --truth out, since only that of a study takes it"
         )
     folder = out or run / "report"
     if job == "simulation":
@@ -55,7 +55,7 @@ def write_report(
     if job != "study":
         raise RunStateError(
             f"{run} is a run of kind {job!r}; reports are available for runs of "
-            "`foretell search`, `foretell study` and `foretell study search`",
+            f"{', '.join(f'`{command}`' for command in COMMANDS.values())}",
             run,
             "not a run",
         )

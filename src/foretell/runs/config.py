@@ -24,6 +24,7 @@ from foretell.runs.kept import (
 from foretell.runs.rowlog import canonical
 
 __all__ = [
+    "COMMANDS",
     "LOCK",
     "ROWS",
     "RUN",
@@ -40,15 +41,30 @@ RUN, ROWS, LOCK = "run.json", "rows.jsonl", ".lock"
 MEND = "repeat the command that made it, or give another --run folder"
 
 
-def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """The configuration that made the run. Raises RunStateError if this is not a run."""
-    folder = Path(folder)
+def read_config(folder: str | os.PathLike[str], job: str = "") -> dict[str, Any]:
+    """The configuration that made the run.
+
+    Raises RunStateError if this is not a run, or if a `job` is given and it is a run of another.
+    """
+    folder, wanted = Path(folder), f" of `{COMMANDS[job]}`" if job else ""
     try:
-        return configuration(kept(folder, RUN, MEND), folder)
+        config = configuration(kept(folder, RUN, MEND), folder)
     except FileNotFoundError:
-        raise RunStateError(
-            f"{folder} is not a run: it has no {RUN}; give the folder of a run", folder, "not a run"
-        ) from None
+        said = f"{folder} is not a run: it has no {RUN}; give the folder of a run{wanted}"
+        raise RunStateError(said, folder, "not a run") from None
+    if job and (made := config.get("job")) != job:
+        kind = f"of `{COMMANDS[made]}`" if made in COMMANDS else f"of kind {made!r}"
+        said = f"{folder} is a run {kind}; give the folder of a run{wanted}"
+        raise RunStateError(said, folder, "not a run")
+    return config
+
+
+COMMANDS = {
+    "search": "foretell search",
+    "study": "foretell study",
+    "simulation": "foretell study search",
+}
+"""The command of each job."""
 
 
 def configuration(content: bytes, folder: Path) -> dict[str, Any]:

@@ -63,11 +63,8 @@ def read_search(run: str | os.PathLike[str]) -> Found:
 
     Raises RunStateError if the folder is not that of a search, or if nothing is trained yet.
     """
-    config = read_config(run)
+    config = read_config(run, "search")
     rows, left_out = current(read_rows(run))
-    if config.get("job") != "search":
-        said = f"{run} is a run of another kind; give the folder of a search"
-        raise RunStateError(said, Path(run), "not a run")
     picks = rows_of(PickRow, rows)
     if not picks:
         said = f"{run} has trained nothing yet; let `foretell search` run"

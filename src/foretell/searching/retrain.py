@@ -62,7 +62,7 @@ def retrain(
     folder, seed, device = as_path("run", run), as_seed("seed", seed), device_for(device)
     as_instance("training", training, TrainSettings)
     progress = as_progress(progress)
-    config, about = read_config(folder), read_chosen(folder)
+    config, about = read_config(folder, "search"), read_chosen(folder)
     splits = loaded(data if data is not None else config["data"]["name"])
     if splits.fingerprint != config["data"]["fingerprint"]:
         raise RunStateError(

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from foretell.rankings.anchored import weight
 from foretell.statistics.representative import relative_ranks
 from foretell.statistics.sample import Floats
 
@@ -41,13 +42,10 @@ def ensemble_weights(ranks: Mapping[str, Floats]) -> dict[str, float]:
     found = dict.fromkeys(members, 1.0)
     if anchors:
         anchor = relative_ranks(np.sum([varied[name] for name in anchors], axis=0))
-        agreed = {
-            name: max(0.0, float(np.corrcoef(varied[name], anchor)[0, 1])) ** 2
-            for name in (members if np.ptp(anchor) > 0 else ())
-        }
-        found = {name: weight for name, weight in agreed.items() if weight > 0} or found
+        agreed = {name: weight(varied[name], anchor) for name in members}
+        found = {name: share for name, share in agreed.items() if share > 0} or found
     total = sum(found.values())
-    return {name: weight / total for name, weight in found.items()}
+    return {name: share / total for name, share in found.items()}
 
 
 def ensemble(ranks: pd.DataFrame) -> "pd.Series[float]":
@@ -59,7 +57,5 @@ def ensemble(ranks: pd.DataFrame) -> "pd.Series[float]":
     """
     each = {str(name): ranks[name].to_numpy(dtype=float) for name in ranks}
     found = ensemble_weights(each)
-    total = sum(
-        (weight * np.log(each[name]) for name, weight in found.items()), np.zeros(len(ranks))
-    )
+    total = sum((share * np.log(each[name]) for name, share in found.items()), np.zeros(len(ranks)))
     return pd.Series(total, index=ranks.index, name="ensemble")

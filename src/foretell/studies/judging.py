@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from foretell.checks import as_path, as_texts
-from foretell.errors import ForetellError, unknown_name
+from foretell.errors import ForetellError
 from foretell.studies.published import PUBLISHED
 from foretell.studies.read import Rows, read_study
 from foretell.studies.table import study_table
@@ -40,11 +40,7 @@ def judge(
 
 def truth_columns(table: Table, asked: Sequence[str]) -> list[str]:
     """The columns to compare scores with: those in `asked`, or the default of `judge`."""
-    known = [*table.reporting, *table.choosing]
-    for column in asked:
-        if column not in known:
-            said = f"table {table.name} has no accuracy {column!r}"
-            raise unknown_name("column", column, known, said)
+    table.require_accuracies(asked)
     default = table.reporting[:SETS_SHOWN] or table.choosing[-1:]
     if not (asked or default):
         raise ForetellError(

@@ -66,10 +66,7 @@ def read_study(run: str | os.PathLike[str]) -> Rows:
 
     Raises RunStateError if the folder is not a study or contains no scores yet.
     """
-    config = read_config(run)
-    if config.get("job") != "study":
-        said = f"{run} is a run of another kind; give the folder of a study"
-        raise RunStateError(said, Path(run), "not a run")
+    config = read_config(run, "study")
     table = kept_table(Path(run))
     every, left_out = current(read_rows(run))
     rows, trained = rows_of(ScoreRow, every), rows_of(ReducedRow, every)

@@ -168,11 +168,7 @@ def benchmark_of(table: Table, scores: pd.DataFrame, by: str, settings: Any) -> 
 
 def columns_told(table: Table, asked: Sequence[str]) -> list[str]:
     """The columns that searchers are told, each in a separate search."""
-    known = [*table.choosing, *table.reporting]
-    for column in asked:
-        if column not in known:
-            said = f"table {table.name} has no accuracy {column!r}"
-            raise unknown_name("column", column, known, said)
+    table.require_accuracies(asked)
     if not (asked or table.choosing):
         raise ForetellError(
             f"table {table.name} has no choosing column; name the column that searchers are told"

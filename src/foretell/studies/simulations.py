@@ -94,10 +94,7 @@ def read_simulations(run: str | os.PathLike[str]) -> Simulations:
 
     Raises RunStateError if the folder is not such a run or contains no searches yet.
     """
-    config = read_config(run)
-    if config.get("job") != "simulation":
-        said = f"{run} is a run of another kind; give the folder of a `foretell study search`"
-        raise RunStateError(said, Path(run), "not a run")
+    config = read_config(run, "simulation")
     stored, _ = current(read_rows(run))
     if not (rows := rows_of(SimulatedRow, stored)):
         said = f"{run} contains no searches yet; let `foretell study search` run longer"

@@ -74,6 +74,14 @@ class Table:
         known |= {run: "repeat" for runs in self.repeats.values() for run in runs}
         return {str(column): known.get(str(column), "") for column in self.frame.columns}
 
+    def require_accuracies(self, columns: Iterable[str]) -> None:
+        """Raise UnknownName for a column that is neither a choosing nor a reporting one."""
+        known = (*self.reporting, *self.choosing)
+        for column in columns:
+            if column not in known:
+                said = f"table {self.name} has no accuracy {column!r}"
+                raise unknown_name("column", column, known, said)
+
     def choose(self, column: str) -> "pd.Series[float]":
         """The values of a choosing column. Raises ForetellError for any other column."""
         if column in self.reporting:

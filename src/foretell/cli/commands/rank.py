@@ -6,17 +6,9 @@ from typing import TYPE_CHECKING
 import click
 
 from foretell.cli.command import Command, option
-from foretell.cli.options import (
-    Form,
-    Given,
-    form_options,
-    input_options,
-    proxies_option,
-    repeat_options,
-    scoring_options,
-)
+from foretell.cli.options import Form, Given, subject_options
 from foretell.cli.output import say
-from foretell.cli.values import OneOf
+from foretell.cli.values import Listed
 from foretell.errors import ForetellError
 
 if TYPE_CHECKING:
@@ -32,6 +24,13 @@ foretell rank @candidates.txt --at-equal flops_used
 foretell rank @candidates.txt --proxies synflow,jacob_cov,snip --csv"""
 
 
+def sizes() -> tuple[str, ...]:
+    """The baselines that measure size; pandas, which their module needs, is slow to import."""
+    from foretell.rankings.sizes import SIZES
+
+    return SIZES
+
+
 @click.command(cls=Command, epilog=EXAMPLES)
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @option(
@@ -44,14 +43,12 @@ foretell rank @candidates.txt --proxies synflow,jacob_cov,snip --csv"""
 )
 @option(
     "--at-equal",
-    type=OneOf(["params", "flops", "params_used", "flops_used", "layers", "depth"]),
-    help="Rank only among networks of about equal size by this measure, in up to ten strata.",
+    type=Listed("size", sizes),
+    metavar="SIZE",
+    help="Rank only among networks of about equal size, measured by a baseline such as params or "
+    "flops_used, in up to ten strata.",
 )
-@input_options
-@repeat_options
-@proxies_option("what --by needs, and sizes: params, flops, depth and others")
-@scoring_options()
-@form_options
+@subject_options("what --by needs, and sizes: params, flops, depth and others")
 def rank(
     models: tuple[str, ...],
     by: str | None,

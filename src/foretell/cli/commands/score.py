@@ -6,15 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from foretell.cli.command import Command
-from foretell.cli.options import (
-    Form,
-    Given,
-    form_options,
-    input_options,
-    proxies_option,
-    repeat_options,
-    scoring_options,
-)
+from foretell.cli.options import Form, Given, subject_options
 from foretell.errors import ForetellError
 
 if TYPE_CHECKING:
@@ -29,11 +21,7 @@ foretell score 'nets.py:small?width=32' --batches 3 --seeds 3"""
 
 @click.command(cls=Command, epilog=EXAMPLES)
 @click.argument("model")
-@input_options
-@repeat_options
-@proxies_option("the paper's six, params and flops")
-@scoring_options()
-@form_options
+@subject_options("the paper's six, params and flops")
 def score(
     model: str,
     given: Given,

@@ -72,7 +72,12 @@ HOW = {
 """How each pass runs the model, for the reason if it fails."""
 
 
-REPLACING = {"flow", "reference_flow", "normed_flow", "gaussian", "blocks"} | {
+REPLACING = {
+    "flow",
+    "reference_flow",
+    "normed_flow",
+    "gaussian",
+    "blocks",
     "patterns",
     "outputs_by_weights",
 }
