@@ -6,14 +6,16 @@ everything again.
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from foretell import load_chosen
+from foretell import RunStateError, load_chosen, retrain, tell
 from foretell.cli import main
 from foretell.report import write_report
+from foretell.runs.config import COMMANDS
 from foretell.runs.rowlog import canonical
 from foretell.runs.store import ROWS, read_rows
 from foretell.searching.read import read_search
@@ -22,6 +24,14 @@ from foretell.studies.simulations import read_simulations
 
 BEFORE = Path(__file__).parent / "before"
 JOBS = ["search", "study", "simulated"]
+READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "read_search": ("search", read_search),
+    "tell": ("search", lambda run: tell(run, {"333333": 90.0})),
+    "retrain": ("search", retrain),
+    "read_study": ("study", read_study),
+    "read_simulations": ("simulated", read_simulations),
+}
+"""What reads the run of one job."""
 SPACE = ["--space", "nb201?channels=4,cells=1", "--batch-size", "8"]
 
 
@@ -152,3 +162,17 @@ def test_they_are_read_as_they_were() -> None:
 def test_a_report_is_written_of_them(job: str, root: Path) -> None:
     pytest.importorskip("vl_convert")
     assert write_report(root / job).exists()
+
+
+@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("name", READERS)
+def test_a_run_of_another_job_is_refused_with_the_one_that_is_needed(
+    name: str, job: str, root: Path
+) -> None:
+    wanted, read = READERS[name]
+    command = {"simulated": "simulation"}
+    if job == wanted:
+        return
+    made, needed = (COMMANDS[command.get(one, one)] for one in (job, wanted))
+    with pytest.raises(RunStateError, match=f"is a run of `{made}`; .* of a run of `{needed}`"):
+        read(root / job)
