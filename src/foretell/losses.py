@@ -37,13 +37,25 @@ def cross_entropy(outputs: Any, targets: Any) -> Tensor:
     if not isinstance(targets, Tensor):
         raise _mistaken(targets, "cross-entropy", "a tensor of class indices")
     if targets.is_floating_point() and targets.shape == logits.shape:
-        return F.cross_entropy(logits, _finite(targets))
+        return F.cross_entropy(logits, _probabilities(targets))
     shape = [*logits.shape[:1], *logits.shape[2:]]
     if targets.dtype not in INTEGERS or list(targets.shape) != shape:
         wanted = f"class indices, integers of shape {shape}"
         raise _mistaken(targets, "cross-entropy", wanted)
     _check_labels(targets[targets != IGNORED], logits.shape[1])
     return F.cross_entropy(logits, targets.long())
+
+
+def _probabilities(targets: Tensor) -> Tensor:
+    """The targets, which must be at least 0 and have the sum 1 over the classes."""
+    sums = _finite(targets).sum(1)
+    if (targets < 0).any() or not torch.allclose(sums, torch.ones_like(sums), atol=0.01):
+        raise ForetellError(
+            f"the targets have the shape of the logits, {list(targets.shape)}, but are not the "
+            "probabilities of the classes, which are at least 0 and have the sum 1; for other "
+            "targets, choose bce_with_logits, mse or l1"
+        )
+    return targets
 
 
 INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
@@ -70,6 +82,12 @@ def mse(outputs: Any, targets: Any) -> Tensor:
     """Mean squared error between the main output and targets of the same shape."""
     output = main_output(outputs)
     return F.mse_loss(output, _numbers(output, targets, "mse"))
+
+
+def l1(outputs: Any, targets: Any) -> Tensor:
+    """Mean absolute error between the main output and targets of the same shape."""
+    output = main_output(outputs)
+    return F.l1_loss(output, _numbers(output, targets, "l1"))
 
 
 def bce_with_logits(outputs: Any, targets: Any) -> Tensor:
@@ -146,6 +164,7 @@ def own(outputs: Any, targets: Any) -> Tensor:
 LOSSES: dict[str, Loss] = {
     "cross_entropy": cross_entropy,
     "mse": mse,
+    "l1": l1,
     "bce_with_logits": bce_with_logits,
     "token_cross_entropy": token_cross_entropy,
     "own": own,

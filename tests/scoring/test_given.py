@@ -88,6 +88,7 @@ NO_TARGETS: dict[str, tuple[str, Any, str]] = {
     "class 10 of 10": ("cross_entropy", Y + 1, "label 10 is out of range: the model has 10"),
     "none": ("cross_entropy", None, "targets are None; .* a tensor of class indices"),
     "undefined": ("cross_entropy", torch.full((4, 10), torch.nan), "40 values that are NaN"),
+    "no probabilities": ("cross_entropy", torch.eye(10)[:4] - 0.1, "not the probabilities .* mse"),
     "labels for mse": ("mse", Y, r"int64 of shape \[4\]; mse expects .* \[4, 10\]"),
     "not from 0 to 1": ("bce_with_logits", torch.full((4, 10), 3.0), "run from 3 to 3; .* 0 to 1"),
     "nan for mse": ("mse", torch.full((4, 10), torch.nan), "40 values that are NaN"),

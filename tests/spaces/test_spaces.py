@@ -24,6 +24,8 @@ from foretell.spaces import (
     SmallCNNs,
     Space,
     Subset,
+    TransNASMacro,
+    TransNASMicro,
     Within,
     enumerate_space,
     make_space,
@@ -74,6 +76,8 @@ SMALL: dict[str, tuple[Space, Tensor]] = {
     "nb201": (NASBench201(channels=4, cells=1), torch.ones(2, 3, 8, 8)),
     "nb101": (NASBench101(channels=4, stacks=2, modules=1), torch.ones(2, 3, 8, 8)),
     "macro": (NASBenchMacro(channels=4, features=8), torch.ones(2, 3, 16, 16)),
+    "tnb101_micro": (TransNASMicro(channels=4, blocks=1), torch.ones(2, 3, 32, 32)),
+    "tnb101_macro": (TransNASMacro(channels=4, blocks=1), torch.ones(2, 3, 32, 32)),
     "nlp": (NASBenchNLP(vocabulary=20, embedding=6, hidden=8, layers=1), torch.ones(2, 5).long()),
     "asr": (NASBenchASR(groups=8), torch.ones(2, 40, 80)),
 }

@@ -368,6 +368,73 @@ class Trap:
         return Path.touch, (self.path,)
 
 
+# TransNAS-Bench-101 -------------------------------------------------------------------------------
+
+METRICS = {
+    "class_object": ("valid_top1", "test_top1"),
+    "class_scene": ("valid_top1", "test_top1"),
+    "jigsaw": ("valid_top1", "test_top1"),
+    "room_layout": ("valid_loss", "test_loss"),
+    "segmentsemantic": ("valid_mIoU", "test_mIoU"),
+    "normal": ("val_ssim", "test_ssim"),
+    "autoencoder": ("val_ssim", "test_ssim"),
+}
+
+
+def make_tnb101(path: Path) -> Path:
+    """Two cells and a skeleton on seven tasks: metrics after three epochs, the last not best."""
+
+    def results(start: float) -> dict[str, Any]:
+        costs = {"encoder_params": 7, "encoder_FLOPs": 2.5, "inference_time": np.float64(0.5)}
+        return {
+            task: {
+                "metrics": {name: [start, start + 2, start + 1] for name in names},
+                "model_info": costs,
+                "total_epochs": 3,
+            }
+            for task, names in METRICS.items()
+        }
+
+    file = path / "transnas-bench_v10141024.pth"
+    cells = {"64-41414-1_02_333": results(10.0), "64-41414-0_02_333": results(20.0)}
+    content = {"data": {"micro": cells, "macro": {"64-1234-basic": results(30.0)}}}
+    torch.save({"task_list": list(METRICS), **content}, file)
+    return file
+
+
+def test_tnb101(tmp_path: Path) -> None:
+    """Metrics are those after the last epoch; a loss is better if it is lower."""
+    file = make_tnb101(tmp_path)
+    table = import_table("tnb101-micro-pth", file)
+    assert table.frame.index.tolist() == ["1_02_333", "0_02_333"]
+    assert len(table.choosing) == len(table.reporting) == len(METRICS)
+    assert table.choose("normal_valid_ssim").tolist() == [11.0, 21.0]
+    assert table.report("segmentsemantic_test_mIoU").tolist() == [11.0, 21.0]
+    assert table.lower_is_better == ("room_layout_valid_loss", "room_layout_test_loss")
+    assert table.frame["encoder_params"].tolist() == [7, 7]
+    assert import_table("tnb101-macro-pth", file).frame.index.tolist() == ["1234"]
+
+
+def test_invalid_tnb101_files_are_refused(tmp_path: Path) -> None:
+    """Missing, truncated, of another kind, or a file that would execute code."""
+    file = make_tnb101(tmp_path)
+    with pytest.raises(ForetellError, match="there is no file"):
+        import_table("tnb101-micro-pth", tmp_path / "absent.pth")
+    for content in ({"data": {}}, {"data": {"micro": {"1_02_333": {}}}}, [1]):
+        torch.save(content, file)
+        with pytest.raises(ForetellError, match="cannot be read as the official file"):
+            import_table("tnb101-micro-pth", file)
+    torch.save({"data": Trap(tmp_path / "sprung")}, file)
+    with pytest.raises(ForetellError, match="Unsupported global") as caught:
+        import_table("tnb101-micro-pth", file)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "sprung").exists()
+    whole = make_tnb101(tmp_path)
+    whole.write_bytes(whole.read_bytes()[:-100])
+    with pytest.raises(ForetellError, match="cannot be read as the official file"):
+        import_table("tnb101-micro-pth", whole)
+
+
 # NAS-Bench-ASR ------------------------------------------------------------------------------------
 
 OPS = ["linear", "conv5", "conv5d2", "conv7", "conv7d2", "zero"]

@@ -112,7 +112,7 @@ class Work:
         return replace(self, space=space, data=data, training=by.training, code=UNREAD)
 
 
-OF_NUMBERS = ("mse", "bce_with_logits")
+OF_NUMBERS = ("mse", "l1", "bce_with_logits")
 """The losses whose targets are numbers, one per output."""
 
 

@@ -20,7 +20,7 @@ Precision = Literal["full", "tf32"]
 class ScoreSettings:
     """How networks are scored.
 
-    - `loss`: "cross_entropy", "mse", "bce_with_logits", "token_cross_entropy", "own", or a
+    - `loss`: "cross_entropy", "mse", "l1", "bce_with_logits", "token_cross_entropy", "own", or a
       callable (outputs, targets) → scalar.
     - `layers`: "all" weights, or "conv2d_linear" for those that the code of arXiv:2101.08134
       counts.

@@ -38,6 +38,8 @@ from foretell.spaces.space import (
     size,
 )
 from foretell.spaces.subset import Subset
+from foretell.spaces.tnb101_macro import TransNASMacro
+from foretell.spaces.tnb101_micro import TransNASMicro
 
 __all__ = [
     "SPACES",
@@ -59,6 +61,8 @@ __all__ = [
     "Space",
     "SpaceEntry",
     "Subset",
+    "TransNASMacro",
+    "TransNASMicro",
     "Within",
     "as_space",
     "enumerate_space",
@@ -100,6 +104,8 @@ SPACES: dict[str, SpaceEntry] = {
     "nb201": SpaceEntry(NASBench201, "Dong & Yang 2020, arXiv:2001.00326", "333013"),
     "nb101": SpaceEntry(NASBench101, "Ying et al. 2019, arXiv:1902.09635", "110011:01"),
     "macro": SpaceEntry(NASBenchMacro, "Su et al. 2021, arXiv:2103.11922", "02012100"),
+    "tnb101_micro": SpaceEntry(TransNASMicro, "Duan et al. 2021, arXiv:2105.11871", "1_02_333"),
+    "tnb101_macro": SpaceEntry(TransNASMacro, "Duan et al. 2021, arXiv:2105.11871", "1234"),
     "nlp": SpaceEntry(
         NASBenchNLP,
         "Klyuchnikov et al. 2020, arXiv:2006.07116",

@@ -14,7 +14,16 @@ from torch import Generator, Tensor, nn
 from foretell.errors import ForetellError
 from foretell.seeds import derived_seed
 
-__all__ = ["Conv1d", "Conv2d", "Draw", "Linear", "initialise", "normal_fan_out", "uniform_fan_in"]
+__all__ = [
+    "Conv1d",
+    "Conv2d",
+    "ConvTranspose2d",
+    "Draw",
+    "Linear",
+    "initialise",
+    "normal_fan_out",
+    "uniform_fan_in",
+]
 
 Draw: TypeAlias = Callable[[nn.Module, str, Generator], Tensor]
 """A layer, the name of one of its parameters and a generator -> the values of that parameter."""
@@ -110,6 +119,13 @@ class Conv1d(nn.Conv1d):
 
 class Conv2d(nn.Conv2d):
     """A two-dimensional convolution with uninitialised weights."""
+
+    def reset_parameters(self) -> None:
+        """Do nothing; `initialise` sets the weights."""
+
+
+class ConvTranspose2d(nn.ConvTranspose2d):
+    """A two-dimensional transposed convolution with uninitialised weights."""
 
     def reset_parameters(self) -> None:
         """Do nothing; `initialise` sets the weights."""

@@ -16,7 +16,7 @@ from torch import nn
 from foretell.errors import ForetellError, unknown_name
 from foretell.spaces.graph import Graph
 from foretell.spaces.initialise import initialise
-from foretell.spaces.nb201_network import EDGES, OPERATIONS, network
+from foretell.spaces.nb201_network import EDGES, OPERATIONS, network, operations_as_nodes
 from foretell.spaces.settings import require_integers
 from foretell.spaces.space import Arch, Json, is_chosen, require_valid
 
@@ -88,16 +88,7 @@ class NASBench201:
     def graph(self, arch: Arch) -> Graph:
         """The cell with the operations as nodes, as in BRP-NAS (arXiv:2007.08668)."""
         require_valid(self, arch)
-        after = [(0, 1 + n) for n, (_, source) in enumerate(EDGES) if source == 0]
-        after += [
-            (1 + before, 1 + behind)
-            for before, (target, _) in enumerate(EDGES)
-            for behind, (_, source) in enumerate(EDGES)
-            if target == source
-        ]
-        output = len(EDGES) + 1
-        after += [(1 + n, output) for n, (target, _) in enumerate(EDGES) if target == 3]
-        return ("input", *(OPERATIONS[option] for option in arch), "output"), tuple(after)
+        return operations_as_nodes([OPERATIONS[option] for option in arch])
 
     def build(self, arch: Arch, seed: int) -> nn.Module:
         """The untrained network in training mode; see `nb201_network.network`.

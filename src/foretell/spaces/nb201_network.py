@@ -13,17 +13,29 @@ which cannot change the output:
   constant.) The convolutions of the reference variant have a bias, so it keeps these edges.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from foretell.spaces.graph import Graph
 from foretell.spaces.initialise import Conv2d, Linear
 
-__all__ = ["EDGES", "OPERATIONS", "live_edges", "network"]
+__all__ = [
+    "EDGES",
+    "OPERATIONS",
+    "Cell",
+    "Edge",
+    "live_edges",
+    "network",
+    "operations_as_nodes",
+    "relu_conv_bn",
+]
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
-EDGES = ((1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2))
+Edge: TypeAlias = tuple[int, int]
+EDGES: tuple[Edge, ...] = ((1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2))
 """(target, source) of each position of an architecture; node 0 is the input, 3 the output."""
 
 _NONE = OPERATIONS.index("none")
@@ -53,7 +65,7 @@ def network(
     model.add_module("stem", nn.Sequential(stem, nn.BatchNorm2d(channels)))
     width = channels
     for stage in (1, 2, 3):
-        row = (_Cell(arch, live, width, as_reference) for _ in range(cells))
+        row = (_cell(arch, live, width, as_reference) for _ in range(cells))
         model.add_module(f"stage{stage}", nn.Sequential(*row))
         if stage < 3:
             model.add_module(f"reduction{stage}", _Reduction(width, as_reference))
@@ -70,7 +82,7 @@ def _head(width: int, classes: int) -> Iterator[nn.Module]:
     yield Linear(width, classes)
 
 
-def live_edges(arch: tuple[int, ...], *, zero_fed: bool) -> tuple[tuple[int, int], ...]:
+def live_edges(arch: tuple[int, ...], *, zero_fed: bool) -> tuple[Edge, ...]:
     """The edges that the output of the cell depends on, as (target, source) in the order of EDGES.
 
     With `zero_fed`, they include edges whose source is a node that is always zero.
@@ -90,37 +102,53 @@ def live_edges(arch: tuple[int, ...], *, zero_fed: bool) -> tuple[tuple[int, int
     return tuple((t, s) for t, s in carrying if t in useful and (zero_fed or s in fed))
 
 
-class _Cell(nn.Module):
+def operations_as_nodes(labels: Sequence[str]) -> Graph:
+    """The graph of a cell whose nodes are the operations of `EDGES`, with these labels.
+
+    >>> operations_as_nodes(["none"] * 6)[1][:4]
+    ((0, 1), (0, 2), (0, 4), (1, 3))
+    """
+    after = [(0, 1 + n) for n, (_, source) in enumerate(EDGES) if source == 0]
+    after += [
+        (1 + before, 1 + behind)
+        for before, (target, _) in enumerate(EDGES)
+        for behind, (_, source) in enumerate(EDGES)
+        if target == source
+    ]
+    output = len(EDGES) + 1
+    after += [(1 + n, output) for n, (target, _) in enumerate(EDGES) if target == 3]
+    return ("input", *labels, "output"), tuple(after)
+
+
+class Cell(nn.Module):
     """Four nodes, each the sum of its edges; the first is the input, the last the output."""
 
-    def __init__(
-        self,
-        arch: tuple[int, ...],
-        live: tuple[tuple[int, int], ...],
-        width: int,
-        as_reference: bool,
-    ) -> None:
+    def __init__(self, operations: Mapping[Edge, nn.Module], live: tuple[Edge, ...]) -> None:
         super().__init__()
-        self.edges = nn.ModuleDict(
-            {
-                _key(*edge): _operation(OPERATIONS[operation], width, as_reference)
-                for edge, operation in zip(EDGES, arch, strict=True)
-                if operation != _NONE
-            }
-        )
+        self.edges = nn.ModuleDict({_key(*edge): operations[edge] for edge in operations})
         self.live = live
 
     def forward(self, x: Tensor) -> Tensor:
+        """The output; a node without terms is zero."""
         nodes = {0: x}
         for target, source in self.live:
-            term = self.edges[_key(target, source)](_value(nodes, source))
+            given = nodes[source] if source in nodes else self.zero(x)
+            term = self.edges[_key(target, source)](given)
             nodes[target] = nodes[target] + term if target in nodes else term
-        return _value(nodes, 3)
+        return nodes[3] if 3 in nodes else self.zero(x)
+
+    def zero(self, x: Tensor) -> Tensor:
+        """The value of a node without terms, with a gradient of zero for the input of the cell."""
+        return x * 0
 
 
-def _value(nodes: dict[int, Tensor], node: int) -> Tensor:
-    """The value of a node; without terms it is zero, with a gradient of zero for the input."""
-    return nodes[node] if node in nodes else nodes[0] * 0
+def _cell(arch: tuple[int, ...], live: tuple[Edge, ...], width: int, as_reference: bool) -> Cell:
+    operations = {
+        edge: _operation(OPERATIONS[operation], width, as_reference)
+        for edge, operation in zip(EDGES, arch, strict=True)
+        if operation != _NONE
+    }
+    return Cell(operations, live)
 
 
 def _key(target: int, source: int) -> str:
@@ -148,8 +176,8 @@ class _Reduction(nn.Module):
 
     def __init__(self, width: int, as_reference: bool) -> None:
         super().__init__()
-        self.conv_a = _relu_conv_bn(width, 2 * width, stride=2)
-        self.conv_b = _relu_conv_bn(2 * width, 2 * width, stride=1)
+        self.conv_a = relu_conv_bn(width, 2 * width, 3, stride=2)
+        self.conv_b = relu_conv_bn(2 * width, 2 * width, 3)
         self.shortcut = Conv2d(width, 2 * width, 1, bias=False)
         for norm in (self.conv_a[2], self.conv_b[2]):
             # the authors' copy without BatchNorm, made for synflow, still contains these two
@@ -162,9 +190,7 @@ class _Reduction(nn.Module):
         return total
 
 
-def _relu_conv_bn(wide_in: int, wide_out: int, stride: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.ReLU(),
-        Conv2d(wide_in, wide_out, 3, stride, padding=1, bias=False),
-        nn.BatchNorm2d(wide_out),
-    )
+def relu_conv_bn(wide_in: int, wide_out: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """ReLU, a convolution without bias that is padded to keep the size, and BatchNorm."""
+    convolution = Conv2d(wide_in, wide_out, kernel, stride, kernel // 2, bias=False)
+    return nn.Sequential(nn.ReLU(), convolution, nn.BatchNorm2d(wide_out))

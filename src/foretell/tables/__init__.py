@@ -23,6 +23,7 @@ from foretell.tables.nlp import import_nlp
 from foretell.tables.parquet import read_about, write_table
 from foretell.tables.recipes import RECIPES, Recipe, import_recipe
 from foretell.tables.table import Table
+from foretell.tables.tnb101 import import_tnb101_macro, import_tnb101_micro
 
 __all__ = [
     "IMPORTERS",
@@ -70,6 +71,7 @@ def _at_once(recipe: Recipe, path: Path, tally: Tally) -> Table:
 
 
 NATS = "NATS-tss-v1_0-3ffb9-simple or NATS-tss-v1_0-3ffb9.pickle.pbz2"
+TNB101 = "transnas-bench_v10141024.pth"
 NB101 = "nasbench_only108.tfrecord or nasbench_full"
 
 IMPORTERS: dict[str, Importer] = {
@@ -84,6 +86,8 @@ IMPORTERS: dict[str, Importer] = {
         ("nb201-pth", "nb201", import_nb201_pth, "NAS-Bench-201-v1_1-096897.pth"),
         ("nb101-tfrecord", "nb101", import_nb101_tfrecord, NB101),
         ("asr", "asr", import_asr, "folder of nb-asr-*.pickle"),
+        ("tnb101-micro-pth", "tnb101_micro", import_tnb101_micro, TNB101),
+        ("tnb101-macro-pth", "tnb101_macro", import_tnb101_macro, TNB101),
         ("nlp", "nlp", import_nlp, "folder train_logs_*, logs.zip or .parquet"),
     )
 }

@@ -8,7 +8,6 @@ choosing, and `x-test`, for reporting.
 """
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +15,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from foretell.errors import ForetellError
 from foretell.names import extra
 from foretell.progress import Tally
 from foretell.tables.mapping import Columns, Labels, tabulate
+from foretell.tables.pth import load_pth, unreadable
 from foretell.tables.table import Table
 
 __all__ = ["import_nats", "import_nb201_pth"]
@@ -87,8 +86,7 @@ def import_nb201_pth(path: Path, tally: Tally) -> Table:
         raise ForetellError(f"there is no file {path}; give NAS-Bench-201-v1_1-096897.pth")
 
     def opened() -> Any:
-        with torch.serialization.safe_globals(_numbers()):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_pth(path)
         infos = content["arch2infos"].items()
         content["arch2infos"] = {
             index: {"12": both["less"], "200": both["full"]} for index, both in infos
@@ -96,14 +94,6 @@ def import_nb201_pth(path: Path, tally: Tally) -> Table:
         return package.create(content, "tss", False, False)
 
     return _table(path, opened, None, tally)
-
-
-def _numbers() -> list[Any]:
-    """The functions that unpickle NumPy scalars, also by their names in NumPy 1; all are safe."""
-    scalar = np.float64(0).__reduce__()[0]
-    names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
-    kinds = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64)]
-    return [np.dtype, *((scalar, name) for name in names), *kinds]
 
 
 def _table(path: Path, opened: Any, numbers: Iterable[int] | None, tally: Tally) -> Table:
@@ -115,13 +105,7 @@ def _table(path: Path, opened: Any, numbers: Iterable[int] | None, tally: Tally)
     except ForetellError:
         raise
     except Exception as error:  # unpickling a damaged file may raise anything
-        message = " ".join(str(error).split())
-        refused = re.search(r"Unsupported global: GLOBAL \S+", message)  # PyTorch's text is long
-        reason = refused[0] if refused else message.partition(". ")[0][:200]
-        raise ForetellError(
-            f"{path} cannot be read as the official archive ({type(error).__name__}: {reason}); "
-            "download it again"
-        ) from error
+        raise unreadable(path, "the official archive", error) from error
     if not rows:
         raise ForetellError(f"{path} contains no networks; expected numbered files")
     frame = pd.DataFrame(rows)

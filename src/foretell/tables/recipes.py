@@ -15,6 +15,8 @@ from foretell.errors import ForetellError
 from foretell.tables import reshape
 from foretell.tables.mapping import Columns, Labels, read_frame, tabulate
 from foretell.tables.table import Table
+from foretell.tables.tnb101 import METRICS
+from foretell.tables.tnb101 import SOURCE as TNB101_SOURCE
 
 __all__ = ["RECIPES", "Recipe", "import_recipe"]
 
@@ -133,6 +135,12 @@ RECIPES: dict[str, Recipe] = {
             cost=("params", "flops"),
             repeats={"mean_acc": ("test_acc_a", "test_acc_b", "test_acc_c")},
         ),
+    ),
+    "tnb101_micro": Recipe(
+        "NASLib's copy of TransNAS-Bench-101: one metric of seven tasks, all 4,096 cells",
+        Labels("tnb101_micro", "tnb101_micro", TNB101_SOURCE, "Apache-2.0"),
+        Columns(key="arch", report=tuple(METRICS), lower=("room_layout",)),
+        reshape.tnb101_micro,
     ),
     "pytorchcv-cifar10": _pytorchcv("CIFAR-10", "cifar10"),
     "pytorchcv-cifar100": _pytorchcv("CIFAR-100", "cifar100"),

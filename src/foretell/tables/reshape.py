@@ -19,6 +19,7 @@ __all__ = [
     "numbered",
     "pytorchcv",
     "timm",
+    "tnb101_micro",
     "torchvision",
     "whole_index",
 ]
@@ -80,6 +81,12 @@ def nb101(frame: pd.DataFrame) -> pd.DataFrame:
     cells = zip(frame["adjacency"], frame["ops"], strict=True)
     names = {f"val_acc_{epochs}": f"valid_{epochs}" for epochs in (4, 12, 36, 108)}
     return frame.rename(columns=names).assign(arch=[nb101_key(a, ops) for a, ops in cells])
+
+
+def tnb101_micro(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row per cell, with one column per task; losses are positive, as in the official file."""
+    wide = frame.pivot(index="arch", columns="task", values="metric")
+    return wide.assign(room_layout=-wide["room_layout"]).reset_index()
 
 
 def pytorchcv(frame: pd.DataFrame, dataset: str) -> pd.DataFrame:
