@@ -33,6 +33,7 @@ PREPARED = {
 }
 OFFICIAL = {
     "nats-tss",
+    "nats-sss",
     "nb201-pth",
     "tnb101-micro-pth",
     "tnb101-macro-pth",

@@ -206,6 +206,8 @@ SETS = {
     "ImageNet16-120": ("x-valid", "x-test", "ori-test"),
 }
 SEEDS = {"12": (111,), "200": (777, 888)}
+SIZE_SEEDS = {"01": (777,), "12": (777,), "90": (777,)}
+SIZES = ["8:8:8:8:8", "8:64:32:8:16", "64:64:64:64:64"]
 
 
 def accuracy(number: int, budget: str, dataset: str, part: str, seed: int) -> float:
@@ -220,10 +222,12 @@ def accuracy(number: int, budget: str, dataset: str, part: str, seed: int) -> fl
     )
 
 
-def nats_results(package: Any, number: int, cell: str) -> dict[str, Any]:
+def nats_results(
+    package: Any, number: int, cell: str, budgets: dict[str, tuple[int, ...]] = SEEDS
+) -> dict[str, Any]:
     """One network in the format of the archive: budget -> state."""
     states = {}
-    for budget, seeds in SEEDS.items():
+    for budget, seeds in budgets.items():
         results = package.ArchResults(number, cell)
         for dataset, parts in SETS.items():
             for seed in seeds:
@@ -255,6 +259,24 @@ def make_nats_folder(path: Path) -> Path:
     meta = {"meta_archs": CELLS, "evaluated_indexes": {0, 2}}
     package.pickle_save(meta, folder / "meta", ".pickle.pbz2")
     return folder
+
+
+def test_nats_sizes(tmp_path: Path) -> None:
+    """The size archive has other budgets and other networks."""
+    package = pytest.importorskip("nats_bench")
+    infos = {n: nats_results(package, n, SIZES[n], SIZE_SEEDS) for n in (0, 1)}
+    content = {"meta_archs": SIZES, "evaluated_indexes": {0, 1}, "arch2infos": infos}
+    package.pickle_save(content, tmp_path / "NATS-sss", ".pickle.pbz2")
+    table = import_table("nats-sss", tmp_path / "NATS-sss.pickle.pbz2", trust_pickle=True)
+    assert (table.name, table.space) == ("nats_sss", "nats_sss")
+    assert table.frame.index.tolist() == SIZES[:2]
+    wanted = accuracy(1, "90", "cifar100", "x-valid", 777)
+    assert table.choose("cifar100_xvalid_90")[SIZES[1]] == pytest.approx(wanted, abs=1e-12)
+    assert {column.rpartition("_")[2] for column in table.reporting} == {"90", "12"}
+    with pytest.raises(ForetellError, match="pickles, which can execute any code"):
+        import_table("nats-sss", tmp_path / "NATS-sss.pickle.pbz2")
+    with pytest.raises(ForetellError, match="give NATS-sss-v1_0-50262-simple"):
+        import_table("nats-sss", tmp_path / "absent", trust_pickle=True)
 
 
 def nats_dictionary(package: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from foretell.spaces.cnn import SmallCNNs
 from foretell.spaces.graph import Graph, Graphs, graph_of
 from foretell.spaces.limited import Within
 from foretell.spaces.macro import NASBenchMacro
+from foretell.spaces.nats_sss import NATSSize
 from foretell.spaces.nb101 import NASBench101
 from foretell.spaces.nb201 import NASBench201
 from foretell.spaces.nlp import NASBenchNLP
@@ -56,6 +57,7 @@ __all__ = [
     "NASBenchASR",
     "NASBenchMacro",
     "NASBenchNLP",
+    "NATSSize",
     "SmallCNNs",
     "Sourced",
     "Space",
@@ -104,6 +106,7 @@ SPACES: dict[str, SpaceEntry] = {
     "nb201": SpaceEntry(NASBench201, "Dong & Yang 2020, arXiv:2001.00326", "333013"),
     "nb101": SpaceEntry(NASBench101, "Ying et al. 2019, arXiv:1902.09635", "110011:01"),
     "macro": SpaceEntry(NASBenchMacro, "Su et al. 2021, arXiv:2103.11922", "02012100"),
+    "nats_sss": SpaceEntry(NATSSize, "Dong et al. 2021, arXiv:2009.00437", "8:64:32:8:16"),
     "tnb101_micro": SpaceEntry(TransNASMicro, "Duan et al. 2021, arXiv:2105.11871", "1_02_333"),
     "tnb101_macro": SpaceEntry(TransNASMacro, "Duan et al. 2021, arXiv:2105.11871", "1234"),
     "nlp": SpaceEntry(

@@ -27,6 +27,8 @@ __all__ = [
     "OPERATIONS",
     "Cell",
     "Edge",
+    "Reduction",
+    "head",
     "live_edges",
     "network",
     "operations_as_nodes",
@@ -68,13 +70,16 @@ def network(
         row = (_cell(arch, live, width, as_reference) for _ in range(cells))
         model.add_module(f"stage{stage}", nn.Sequential(*row))
         if stage < 3:
-            model.add_module(f"reduction{stage}", _Reduction(width, as_reference))
+            model.add_module(
+                f"reduction{stage}", Reduction(width, 2 * width, as_reference=as_reference)
+            )
             width *= 2
-    model.add_module("head", nn.Sequential(*_head(width, classes)))
+    model.add_module("head", nn.Sequential(*head(width, classes)))
     return model
 
 
-def _head(width: int, classes: int) -> Iterator[nn.Module]:
+def head(width: int, classes: int) -> Iterator[nn.Module]:
+    """BatchNorm and ReLU, the mean over the pixels, and a linear classifier."""
     yield nn.BatchNorm2d(width)
     yield nn.ReLU()
     yield nn.AdaptiveAvgPool2d(1)
@@ -168,22 +173,23 @@ def _operation(name: str, width: int, as_reference: bool) -> nn.Module:
     )
 
 
-class _Reduction(nn.Module):
-    """A residual block that halves the size of the image and doubles the channels.
+class Reduction(nn.Module):
+    """A residual block that halves the size of the image and changes the number of channels.
 
     Two 3x3 convolutions, the first of stride two, plus a 2x2 average pool and a 1x1 convolution.
     """
 
-    def __init__(self, width: int, as_reference: bool) -> None:
+    def __init__(self, wide_in: int, wide_out: int, *, as_reference: bool = False) -> None:
         super().__init__()
-        self.conv_a = relu_conv_bn(width, 2 * width, 3, stride=2)
-        self.conv_b = relu_conv_bn(2 * width, 2 * width, 3)
-        self.shortcut = Conv2d(width, 2 * width, 1, bias=False)
+        self.conv_a = relu_conv_bn(wide_in, wide_out, 3, stride=2)
+        self.conv_b = relu_conv_bn(wide_out, wide_out, 3)
+        self.shortcut = Conv2d(wide_in, wide_out, 1, bias=False)
         for norm in (self.conv_a[2], self.conv_b[2]):
             # the authors' copy without BatchNorm, made for synflow, still contains these two
             setattr(norm, _MARK, as_reference)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Images of half the size, rounded up."""
         odd = any(size % 2 for size in x.shape[2:])  # the convolution rounds an odd size up
         pooled = F.avg_pool2d(x, 2, ceil_mode=odd)
         total: Tensor = self.shortcut(pooled) + self.conv_b(self.conv_a(x))

@@ -17,7 +17,7 @@ from foretell.tables.asr import import_asr
 from foretell.tables.check import Finding, check_table, summary
 from foretell.tables.folder import data_folder, read_table, stored, table_path
 from foretell.tables.mapping import Columns, Labels, read_frame, tabulate
-from foretell.tables.nats import import_nats, import_nb201_pth
+from foretell.tables.nats import import_nats, import_nats_sizes, import_nb201_pth
 from foretell.tables.nb101_tfrecord import import_nb101_tfrecord
 from foretell.tables.nlp import import_nlp
 from foretell.tables.parquet import read_about, write_table
@@ -71,7 +71,9 @@ def _at_once(recipe: Recipe, path: Path, tally: Tally) -> Table:
 
 
 NATS = "NATS-tss-v1_0-3ffb9-simple or NATS-tss-v1_0-3ffb9.pickle.pbz2"
+UNPICKLED = ("nats-tss", "nats-sss")
 TNB101 = "transnas-bench_v10141024.pth"
+NATS_SIZES = "NATS-sss-v1_0-50262-simple or NATS-sss-v1_0-50262.pickle.pbz2"
 NB101 = "nasbench_only108.tfrecord or nasbench_full"
 
 IMPORTERS: dict[str, Importer] = {
@@ -80,9 +82,10 @@ IMPORTERS: dict[str, Importer] = {
     )
     for source, recipe in RECIPES.items()
 } | {
-    source: Importer(read, takes, first_line(read), name, unpickles=read is import_nats)
+    source: Importer(read, takes, first_line(read), name, unpickles=source in UNPICKLED)
     for source, name, read, takes in (
         ("nats-tss", "nb201", import_nats, NATS),
+        ("nats-sss", "nats_sss", import_nats_sizes, NATS_SIZES),
         ("nb201-pth", "nb201", import_nb201_pth, "NAS-Bench-201-v1_1-096897.pth"),
         ("nb101-tfrecord", "nb101", import_nb101_tfrecord, NB101),
         ("asr", "asr", import_asr, "folder of nb-asr-*.pickle"),

@@ -1,4 +1,4 @@
-"""NATS-Bench's topology archive and NAS-Bench-201's file, read by the package of their authors.
+"""NATS-Bench's two archives and NAS-Bench-201's file, read by the package of their authors.
 
 Dong & Yang 2020, arXiv:2001.00326; Dong et al. 2021, arXiv:2009.00437. For each cell, number of
 epochs, data set and seed, the archive contains the accuracies on the parts of the data set.
@@ -23,11 +23,10 @@ from foretell.tables.mapping import Columns, Labels, tabulate
 from foretell.tables.pth import load_pth, unreadable
 from foretell.tables.table import Table
 
-__all__ = ["import_nats", "import_nb201_pth"]
+__all__ = ["import_nats", "import_nats_sizes", "import_nb201_pth"]
 
 SUFFIX = ".pickle.pbz2"
 SOURCE = "Dong & Yang 2020, arXiv:2001.00326; Dong et al. 2021, arXiv:2009.00437"
-BUDGETS = ("200", "12")
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,22 @@ PARTS = (
     Part("cifar100_test", "cifar100", "x-test"),
     Part("imagenet16_test", "ImageNet16-120", "x-test"),
 )
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One of the archives: the space of its networks, and their budgets of training."""
+
+    kind: str
+    space: str
+    budgets: tuple[str, ...]
+    """Numbers of epochs, each of a training of its own; the largest first."""
+    form: str
+    """The name of the files."""
+
+
+TOPOLOGY = Archive("tss", "nb201", ("200", "12"), "NATS-tss-v1_0-3ffb9")
+SIZE = Archive("sss", "nats_sss", ("90", "12"), "NATS-sss-v1_0-50262")
 COSTS = {"params": "params_m_cifar10", "flops": "flops_m_cifar10"}
 Row = dict[str, Any]
 
@@ -61,10 +76,22 @@ def import_nats(path: Path, tally: Tally) -> Table:
 
     Raises ForetellError if the package is not installed or cannot read the archive.
     """
+    return _import(path, TOPOLOGY, tally)
+
+
+def import_nats_sizes(path: Path, tally: Tally) -> Table:
+    """NATS-Bench's size archive: the -simple folder, or the one .pickle.pbz2 file.
+
+    It is read like the topology archive, and raises the same errors.
+    """
+    return _import(path, SIZE, tally)
+
+
+def _import(path: Path, which: Archive, tally: Tally) -> Table:
     package = extra("nats_bench", "nats")
     if not os.path.exists(path):
         raise ForetellError(
-            f"there is no file or folder {path}; give NATS-tss-v1_0-3ffb9-simple or its file"
+            f"there is no file or folder {path}; give {which.form}-simple or its file"
         )
     if path.is_dir():
         numbers = sorted(
@@ -72,8 +99,12 @@ def import_nats(path: Path, tally: Tally) -> Table:
             for file in path.glob(f"*{SUFFIX}")
             if file.name.removesuffix(SUFFIX).isdecimal()
         )
-        return _table(path, lambda: package.create(str(path), "tss", True, False), numbers, tally)
-    return _table(path, lambda: package.create(str(path), "tss", False, False), None, tally)
+    else:
+        numbers = None
+    fast = numbers is not None
+    return _table(
+        path, which, lambda: package.create(str(path), which.kind, fast, False), numbers, tally
+    )
 
 
 def import_nb201_pth(path: Path, tally: Tally) -> Table:
@@ -93,15 +124,17 @@ def import_nb201_pth(path: Path, tally: Tally) -> Table:
         }
         return package.create(content, "tss", False, False)
 
-    return _table(path, opened, None, tally)
+    return _table(path, TOPOLOGY, opened, None, tally)
 
 
-def _table(path: Path, opened: Any, numbers: Iterable[int] | None, tally: Tally) -> Table:
+def _table(
+    path: Path, which: Archive, opened: Any, numbers: Iterable[int] | None, tally: Tally
+) -> Table:
     """The table of these networks of the archive, or of all that it contains."""
     try:
         archive = opened()
-        which = sorted(archive.evaluated_indexes if numbers is None else numbers)
-        rows = list(tally.over("import", _rows(archive, which), len(which)))
+        chosen = sorted(archive.evaluated_indexes if numbers is None else numbers)
+        rows = list(tally.over("import", _rows(archive, which, chosen), len(chosen)))
     except ForetellError:
         raise
     except Exception as error:  # unpickling a damaged file may raise anything
@@ -109,18 +142,19 @@ def _table(path: Path, opened: Any, numbers: Iterable[int] | None, tally: Tally)
     if not rows:
         raise ForetellError(f"{path} contains no networks; expected numbered files")
     frame = pd.DataFrame(rows)
-    return tabulate(frame, _columns(frame), Labels("nb201", "nb201", SOURCE, "not stated"))
+    labels = Labels(which.space, which.space, SOURCE, "not stated")
+    return tabulate(frame, _columns(frame, which), labels)
 
 
-def _rows(archive: Any, numbers: Iterable[int]) -> Iterator[Row]:
+def _rows(archive: Any, which: Archive, numbers: Iterable[int]) -> Iterator[Row]:
     for number in numbers:
         row: Row = {"arch": archive.arch(number), "index": number}
-        for budget in BUDGETS:
+        for budget in which.budgets:
             results = archive.query_meta_info_by_index(number, budget)
             for part in PARTS:
                 row |= _accuracies(results, part, budget)
             row |= _seconds(results, budget)
-        costs = archive.get_cost_info(number, "cifar10", BUDGETS[0])
+        costs = archive.get_cost_info(number, "cifar10", which.budgets[0])
         row |= {ours: float(costs[theirs]) for theirs, ours in COSTS.items()}
         if archive.fast_mode:  # a network takes 10 MB, and there are 15,625
             archive.arch2infos_dict.clear()
@@ -152,9 +186,9 @@ def _seconds(results: Any, budget: str) -> Row:
     return {f"cifar10valid_seconds_{budget}": float(np.mean(known))} if known else {}
 
 
-def _columns(frame: pd.DataFrame) -> Columns:
+def _columns(frame: pd.DataFrame, which: Archive) -> Columns:
     """The roles of the columns for which the archive has values."""
-    named = [(f"{part.column}_{budget}", part) for budget in BUDGETS for part in PARTS]
+    named = [(f"{part.column}_{budget}", part) for budget in which.budgets for part in PARTS]
     there = [(column, part) for column, part in named if column in frame]
     seeds = {
         column: tuple(
@@ -162,7 +196,7 @@ def _columns(frame: pd.DataFrame) -> Columns:
         )
         for column, _ in there
     }
-    costs = [*COSTS.values(), *(f"cifar10valid_seconds_{budget}" for budget in BUDGETS)]
+    costs = [*COSTS.values(), *(f"cifar10valid_seconds_{budget}" for budget in which.budgets)]
     return Columns(
         key="arch",
         choose=tuple(column for column, part in there if part.choosing),
