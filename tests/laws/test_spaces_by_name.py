@@ -31,6 +31,7 @@ SMALL = {
     "nb201": "channels=2,cells=1",
     "nb101": "channels=8,stacks=1,modules=1",
     "macro": "channels=2,features=8",
+    "darts": "channels=2,cells=3",
     "nats_sss": "",
     "tnb101_micro": "channels=4,blocks=1",
     "tnb101_macro": "channels=4,blocks=1",

@@ -12,7 +12,7 @@ from foretell.spaces import (
 from tests.support.searches import TOY
 
 
-@pytest.mark.parametrize("name", ["nb101", "nb201", "macro", "tnb101_micro"])
+@pytest.mark.parametrize("name", ["nb101", "nb201", "macro", "darts", "tnb101_micro"])
 def test_graphs_of_isomorphs_have_the_operations_of_the_architecture(name: str) -> None:
     space = make_space(name)
     rng = random.Random(0)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from foretell.errors import ForetellError
 from foretell.spaces import (
+    DARTS,
     SPACES,
     Arch,
     Choices,
@@ -77,6 +78,7 @@ SMALL: dict[str, tuple[Space, Tensor]] = {
     "nb201": (NASBench201(channels=4, cells=1), torch.ones(2, 3, 8, 8)),
     "nb101": (NASBench101(channels=4, stacks=2, modules=1), torch.ones(2, 3, 8, 8)),
     "macro": (NASBenchMacro(channels=4, features=8), torch.ones(2, 3, 16, 16)),
+    "darts": (DARTS(channels=2, cells=3), torch.ones(2, 3, 8, 8)),
     "nats_sss": (NATSSize(), torch.ones(2, 3, 8, 8)),
     "tnb101_micro": (TransNASMicro(channels=4, blocks=1), torch.ones(2, 3, 32, 32)),
     "tnb101_macro": (TransNASMacro(channels=4, blocks=1), torch.ones(2, 3, 32, 32)),

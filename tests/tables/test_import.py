@@ -21,6 +21,7 @@ PREPARED = {
     "nb201-latency": ("nb201_help_latency", 15_625),
     "nb101": ("nb101_20001", 20_001),
     "macro": ("nasbench_macro_cifar10", 6_561),
+    "nb301": ("nb301_zc_sample_725", 725),
     "tnb101_micro": ("tnb101_micro", 4_096),
     "nlp": ("nasbench_nlp_wikitext2_345", 265),
     "pytorchcv-cifar10": ("pytorchcv_models", 70),

@@ -16,6 +16,7 @@ from foretell.names import first_line
 from foretell.spaces.asr import NASBenchASR
 from foretell.spaces.choices import Choices, as_space, own_space
 from foretell.spaces.cnn import SmallCNNs
+from foretell.spaces.darts import DARTS
 from foretell.spaces.graph import Graph, Graphs, graph_of
 from foretell.spaces.limited import Within
 from foretell.spaces.macro import NASBenchMacro
@@ -43,6 +44,7 @@ from foretell.spaces.tnb101_macro import TransNASMacro
 from foretell.spaces.tnb101_micro import TransNASMicro
 
 __all__ = [
+    "DARTS",
     "SPACES",
     "Arch",
     "Choices",
@@ -106,6 +108,11 @@ SPACES: dict[str, SpaceEntry] = {
     "nb201": SpaceEntry(NASBench201, "Dong & Yang 2020, arXiv:2001.00326", "333013"),
     "nb101": SpaceEntry(NASBench101, "Ying et al. 2019, arXiv:1902.09635", "110011:01"),
     "macro": SpaceEntry(NASBenchMacro, "Su et al. 2021, arXiv:2103.11922", "02012100"),
+    "darts": SpaceEntry(
+        DARTS,
+        "Liu et al. 2019, arXiv:1806.09055",
+        "/".join(["|".join(["sep_conv_3x3~0+skip_connect~1"] * 4)] * 2),
+    ),
     "nats_sss": SpaceEntry(NATSSize, "Dong et al. 2021, arXiv:2009.00437", "8:64:32:8:16"),
     "tnb101_micro": SpaceEntry(TransNASMicro, "Duan et al. 2021, arXiv:2105.11871", "1_02_333"),
     "tnb101_macro": SpaceEntry(TransNASMacro, "Duan et al. 2021, arXiv:2105.11871", "1234"),

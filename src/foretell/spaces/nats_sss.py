@@ -11,8 +11,9 @@ from typing import ClassVar
 from torch import nn
 
 from foretell.errors import ForetellError
+from foretell.spaces.blocks import relu_conv_bn
 from foretell.spaces.initialise import Conv2d, initialise
-from foretell.spaces.nb201_network import EDGES, Cell, Reduction, head, relu_conv_bn
+from foretell.spaces.nb201_network import EDGES, Cell, Reduction, head
 from foretell.spaces.settings import require_integers
 from foretell.spaces.space import Arch, Json, is_chosen, require_valid
 

@@ -19,6 +19,7 @@ from typing import TypeAlias
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from foretell.spaces.blocks import relu_conv_bn
 from foretell.spaces.graph import Graph
 from foretell.spaces.initialise import Conv2d, Linear
 
@@ -32,7 +33,6 @@ __all__ = [
     "live_edges",
     "network",
     "operations_as_nodes",
-    "relu_conv_bn",
 ]
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
@@ -194,9 +194,3 @@ class Reduction(nn.Module):
         pooled = F.avg_pool2d(x, 2, ceil_mode=odd)
         total: Tensor = self.shortcut(pooled) + self.conv_b(self.conv_a(x))
         return total
-
-
-def relu_conv_bn(wide_in: int, wide_out: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    """ReLU, a convolution without bias that is padded to keep the size, and BatchNorm."""
-    convolution = Conv2d(wide_in, wide_out, kernel, stride, kernel // 2, bias=False)
-    return nn.Sequential(nn.ReLU(), convolution, nn.BatchNorm2d(wide_out))

@@ -7,12 +7,11 @@ the channels, halves the resolution, or does both; its first cell does so.
 
 from collections.abc import Callable, Sequence
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from foretell.spaces.blocks import FactorizedReduce, relu_conv_bn
 from foretell.spaces.initialise import Conv2d, initialise, normal_fan_out
-from foretell.spaces.nb201_network import EDGES, Cell, Edge, live_edges, relu_conv_bn
+from foretell.spaces.nb201_network import EDGES, Cell, Edge, live_edges
 from foretell.spaces.tnb101_tasks import with_head
 
 __all__ = ["MICRO", "MODULES", "OPERATIONS", "cell", "halvings", "network", "residual_block"]
@@ -99,7 +98,7 @@ def _operation(name: str, wide_in: int, wide_out: int, stride: int) -> nn.Module
         return relu_conv_bn(wide_in, wide_out, 3 if name == "conv_3x3" else 1, stride)
     if (wide_in, stride) == (wide_out, 1):
         return nn.Identity()
-    return _FactorizedReduce(wide_in, wide_out, stride)
+    return FactorizedReduce(wide_in, wide_out, stride)
 
 
 class _StridedCell(Cell):
@@ -114,23 +113,6 @@ class _StridedCell(Cell):
     def zero(self, x: Tensor) -> Tensor:
         """Zeros of the size of the nodes."""
         return x[:, :, :: self.stride, :: self.stride].repeat(1, self.wider, 1, 1) * 0
-
-
-class _FactorizedReduce(nn.Module):
-    """ReLU, two 1x1 convolutions side by side, the second shifted by one pixel, and BatchNorm."""
-
-    def __init__(self, wide_in: int, wide_out: int, stride: int) -> None:
-        super().__init__()
-        half = wide_out // 2
-        self.even = Conv2d(wide_in, half, 1, stride, bias=False)
-        self.odd = Conv2d(wide_in, wide_out - half, 1, stride, bias=False)
-        self.norm = nn.BatchNorm2d(wide_out)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.relu()
-        shifted = F.pad(x, (0, 1, 0, 1))[:, :, 1:, 1:]
-        out: Tensor = self.norm(torch.cat([self.even(x), self.odd(shifted)], 1))
-        return out
 
 
 class _Residual(nn.Module):

@@ -136,6 +136,12 @@ RECIPES: dict[str, Recipe] = {
             repeats={"mean_acc": ("test_acc_a", "test_acc_b", "test_acc_c")},
         ),
     ),
+    "nb301": Recipe(
+        "725 networks of the DARTS space: what NAS-Bench-301's surrogate model predicts",
+        Labels("nb301", "darts", "Siems et al. 2020, arXiv:2008.09777", "Apache-2.0"),
+        Columns(key="arch", choose=("surrogate_val_accuracy",), cost=("params", "flops")),
+        reshape.nb301,
+    ),
     "tnb101_micro": Recipe(
         "NASLib's copy of TransNAS-Bench-101: one metric of seven tasks, all 4,096 cells",
         Labels("tnb101_micro", "tnb101_micro", TNB101_SOURCE, "Apache-2.0"),
