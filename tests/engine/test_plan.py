@@ -139,6 +139,7 @@ def test_no_step_costs_more_than_it_declares(model: nn.Module) -> None:
         "patterns": measured(model, ["swap"]) * BATCH,
         "outputs_by_weights": measured(model, ["vkdnw"]) * 21 / (2 * CLASSES + 1),
         "samples": measured(model, ["gradsign"]),
+        "sample_outputs": measured(model, ["te_nas_ntk"]),
         "halves": measured(model, ["zico"]),
         "gaussian": measured(model, ["zen"]),
         "block_features": measured(Blocks(), ["az_expressivity"]),

@@ -35,6 +35,7 @@ UNDEFINED = {
     ("shared", "nwot"): "singular",
     ("two_inputs", "nwot"): "kink or a gate",
     ("two_inputs", "swap"): "kink or a gate",
+    ("two_inputs", "te_nas_regions"): "kink or a gate",
     ("two_inputs", "l_swag"): "kink or a gate",
     ("shared", "synflow_bn"): "one value per channel",
     ("one_by_one", "synflow_bn"): "one value per channel",
@@ -63,7 +64,7 @@ UNDEFINED |= {
 UNDEFINED |= {
     (name, proxy): "one value per channel"
     for name in ("shared", "one_by_one")
-    for proxy in ("gradsign", "zico_per_sample", "l_swag")
+    for proxy in ("gradsign", "zico_per_sample", "l_swag", "te_nas_ntk")
 }
 UNDEFINED |= {
     (name, "near"): "too few for full rank"

@@ -19,6 +19,7 @@ from tests.support.models import make
 TOLERANCES = {
     paths.GOLDEN / "meco.json": 1e-12,
     paths.GOLDEN / "near_swap.json": 1e-12,
+    paths.GOLDEN / "te_nas.json": 1e-12,
     paths.GOLDEN / "vkdnw.json": 1e-9,
 }
 ROWS: dict[Path, dict[str, dict[str, float]]] = {

@@ -90,7 +90,7 @@ def test_every_activation_that_bends_at_zero_has_the_same_codes(name: str) -> No
 @pytest.mark.parametrize("activation", [torch.tanh, torch.sigmoid, torch.sin])
 def test_a_model_that_bends_nowhere_has_no_codes(activation: Callable[[Tensor], Tensor]) -> None:
     _, batch = make("conv_bn_relu")
-    expected = "nwot needs activations with a kink or a gate; this model has none"
+    expected = "this model has no activation with a kink or a gate"
     assert why(Activated(activation), batch, "nwot") == (
         f"{expected} (found: {activation.__name__} × 1)"
     )

@@ -339,7 +339,7 @@ ODD: dict[str, Odd] = {
         {
             "synflow_bn": "in float64",
             "nwot": "kink or a gate",
-            **dict.fromkeys(("swap", "l_swag"), "kink or a gate"),
+            **dict.fromkeys(("swap", "l_swag", "te_nas_regions"), "kink or a gate"),
             **FEW,
             **dict.fromkeys(("rmin", "rd8"), "is an activation function"),
         },
@@ -368,7 +368,7 @@ ODD: dict[str, Odd] = {
         ("inner.weight", "inject.weight", "classify.weight"),
         {
             "nwot": "kink or a gate",
-            **dict.fromkeys(("swap", "l_swag"), "kink or a gate"),
+            **dict.fromkeys(("swap", "l_swag", "te_nas_regions"), "kink or a gate"),
             "grasp": "differences of the gradient",
             **FEW,
         },

@@ -41,6 +41,8 @@ from foretell.proxies import (
     synflow,
     synflow_bn,
     synflow_reference,
+    te_nas_ntk,
+    te_nas_regions,
     vkdnw,
     vkdnw_reference,
     zen,
@@ -143,6 +145,13 @@ PROXIES |= {
             bound="≤ log 9",
             draws=True,
         ),
+        Proxy(
+            te_nas_ntk.te_nas_ntk,
+            "Chen et al. 2021, arXiv:2102.11535",
+            higher_is_better=False,
+            bound="≥ 1",
+        ),
+        Proxy(te_nas_regions.te_nas_regions, "Chen et al. 2021, arXiv:2102.11535", bound="≤ N"),
         Proxy(meco.meco, "Jiang et al. 2023, NeurIPS", bound="≥ 0"),
         Proxy(meco_opt.meco_opt, "Jiang et al. 2023, NeurIPS", bound="≥ 0", draws=True),
     )

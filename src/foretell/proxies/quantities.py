@@ -64,6 +64,12 @@ STEPS: dict[str, Step] = {
     "normed_flow": Step("normed_flow", 3, "the same with all normalisations", per_sample=True),
     "halves": Step("halves", 3, "each half of the minibatch forward and back"),
     "samples": Step("samples", 3, "each sample of the minibatch forward and back by itself"),
+    "sample_outputs": Step(
+        "samples",
+        4,
+        "each sample forward by itself, its summed outputs back, and inner products of all pairs; "
+        "these grow with the batch",
+    ),
     "gaussian": Step("gaussian", 2, "two forward passes with weights and inputs from N(0, 1)"),
     "patterns": Step(
         "patterns", 16, "a forward pass of 16 samples with weights from N(0, 1)", per_sample=True
@@ -131,6 +137,9 @@ QUANTITIES: dict[str, Quantity] = {
     "sample_moments": Quantity(
         "samples",
         "name → [3, …]: over samples, the mean of |g| and the variances of g and |g|",
+    ),
+    "sample_kernel": Quantity(
+        "sample_outputs", "[N, N]: inner products of ∂(summed output of a sample)/∂(weights)"
     ),
     "feature_change": Quantity("gaussian", "mean over samples of ‖f(x) − f(x + 0.01ε)‖₁"),
     "activation_patterns": Quantity(

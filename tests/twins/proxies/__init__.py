@@ -30,8 +30,13 @@ from tests.twins.proxies.gradients import grad_norm, grasp, plain, snip, zico
 from tests.twins.proxies.layer_outputs import fisher, fisher_reference
 from tests.twins.proxies.outputs import near
 from tests.twins.proxies.running import Twin
-from tests.twins.proxies.sample_gradients import gradsign, l_swag, zico_per_sample
-from tests.twins.proxies.samples import epe_nas, jacob_cov, nwot, swap
+from tests.twins.proxies.sample_gradients import (
+    gradsign,
+    l_swag,
+    te_nas_ntk,
+    zico_per_sample,
+)
+from tests.twins.proxies.samples import epe_nas, jacob_cov, nwot, swap, te_nas_regions
 
 TWINS: dict[str, Twin] = {
     "grad_norm": grad_norm,
@@ -67,6 +72,8 @@ TWINS: dict[str, Twin] = {
     "gradsign": gradsign,
     "zico_per_sample": zico_per_sample,
     "l_swag": l_swag,
+    "te_nas_ntk": te_nas_ntk,
+    "te_nas_regions": te_nas_regions,
     "vkdnw": vkdnw,
     "vkdnw_reference": vkdnw_reference,
     "az_expressivity": az_expressivity,

@@ -14,7 +14,9 @@ from tests.twins.proxies.running import Row, copy_of, noted, weights_of
 from tests.twins.proxies.samples import swap
 
 
-def sample_gradients(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> list[Row] | None:
+def sample_gradients(
+    case: Case, model: nn.Module, inputs: Any, labels: Tensor, *, of_outputs: bool = False
+) -> list[Row] | None:
     """For each weight tensor, a row for each sample; None if a sample is too little."""
     rows: list[list[Row]] = []
     for n in range(len(labels)):
@@ -25,7 +27,7 @@ def sample_gradients(case: Case, model: nn.Module, inputs: Any, labels: Tensor) 
             logits, _ = noted(own, one, seed)
         except ValueError:  # of BatchNorm, for one value per channel
             return None
-        F.cross_entropy(logits, labels[part]).backward()
+        (logits.sum() if of_outputs else F.cross_entropy(logits, labels[part])).backward()
         weights = weights_of(case, own)
         rows.append([(w.grad if w.grad is not None else w.detach() * 0).numpy() for w in weights])
     return [np.stack(each).reshape(len(labels), -1) for each in zip(*rows, strict=True)]
@@ -63,3 +65,12 @@ def l_swag(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
         return math.nan
     sizes = [np.abs(rows) for rows in tensors]
     return of_tensors(sizes, lambda g: float(1 / g.std())) * swap(case, model, inputs, labels)
+
+
+def te_nas_ntk(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
+    """λ_max / λ_min of the inner products of the gradients of summed outputs."""
+    tensors = sample_gradients(case, model, inputs, labels, of_outputs=True)
+    if tensors is None:
+        return math.nan
+    values = np.linalg.svd(np.concatenate(tensors, axis=1), compute_uv=False) ** 2
+    return float(values.max() / values.min())

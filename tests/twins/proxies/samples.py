@@ -76,6 +76,13 @@ def nwot(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
     return float(np.log(np.prod(np.linalg.eigvalsh(k))))
 
 
+def te_nas_regions(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
+    """The number of samples that have different codes."""
+    _, notes = noted(copy_of(model), inputs, derived_seed(0, "loss", 0))
+    codes = [x.reshape(len(labels), -1) > 0 for name in SWITCHES for x in notes.given[name]]
+    return len({tuple(row) for row in torch.cat(codes, 1).tolist()}) if codes else math.nan
+
+
 def swap(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:
     """The number of different columns of the matrix of signs, for Gaussian weights."""
     model = copy_of(model)

@@ -113,7 +113,7 @@ class Codes(Observer):
             self._total = self._total + agreements(unpacked(note.bits for note in layer))
         if isinstance(self._total, Tensor):
             return self._total
-        return self._none("nwot")
+        return self._none()
 
     def patterns(self) -> int | Unavailable:
         """How many different codes the units have, each a bit for each of at most 16 samples.
@@ -127,7 +127,7 @@ class Codes(Observer):
             rows = unpacked(note.bits for note in layer).int()
             bits = 2 ** torch.arange(len(rows), dtype=torch.int32)
             seen.update(torch.unique((rows * bits.unsqueeze(1)).sum(0)).tolist())
-        return len(seen) if seen else self._none("swap")
+        return len(seen) if seen else self._none()
 
     def _why_unlike(self) -> str:
         """Why codes of different parts of the batch cannot be compared; empty if they can."""
@@ -138,11 +138,11 @@ class Codes(Observer):
             "cannot be compared"
         )
 
-    def _none(self, score: str) -> Unavailable:
+    def _none(self) -> Unavailable:
         """The reason why there are no codes."""
         found = ", ".join(f"{name} × {times}" for name, times in self._smooth.items())
         return Unavailable(
-            f"{score} needs activations with a kink or a gate; this model has none"
+            "this model has no activation with a kink or a gate"
             + (f" (found: {found})" if found else "")
         )
 

@@ -1,11 +1,14 @@
-"""The pass that computes the gradient of the loss of each sample by itself."""
+"""The pass that computes gradients of each sample by itself."""
 
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from foretell.engine.failures import TooFewValues
+from foretell.batch import main_output
+from foretell.engine.failures import LossFailed, TooFewValues
 from foretell.engine.passes.loss import loss_pass
 from foretell.engine.subject import Found, Seconds, Subject, Unavailable, timed
 from foretell.seeds import derived_seed
@@ -79,23 +82,60 @@ class Sums:
         return {name: both[name] for name in self.wanted}
 
 
+@dataclass
+class Rows:
+    """The gradients of all samples, for their inner products."""
+
+    rows: dict[str, list[Tensor]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, grads: dict[str, Tensor]) -> None:
+        """Keep the gradients of one sample."""
+        for name, grad in grads.items():
+            self.rows[name].append(grad.flatten())
+
+    def found(self) -> Found:
+        """`sample_kernel`, in float64."""
+        stacked = (torch.stack(rows).double() for rows in self.rows.values())
+        return {"sample_kernel": sum(rows @ rows.T for rows in stacked)}
+
+
 def samples_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
-    """`sample_signs` and `sample_moments`; each sample has its own loss, statistics and draws."""
-    sums = Sums(wanted)
-    with timed(seconds, "samples", subject.device):
-        for index in range(len(subject.batch)):
-            one = replace(
-                subject,
-                batch=subject.batch[index : index + 1],
-                seed=derived_seed(subject.seed, "sample", index),
-                micro_batch=None,
-            )
+    """What is wanted of single samples; each has its own loss, statistics and draws."""
+    found: Found = {}
+    of_loss = wanted - {"sample_kernel"}
+    if of_loss:
+        with timed(seconds, "samples", subject.device):
+            found |= of_each(subject, of_loss, Sums(of_loss))
+    if "sample_kernel" in wanted:
+        by_output = replace(subject, loss=summed_output)
+        with timed(seconds, "sample_outputs", subject.device):
             try:
-                grads = loss_pass(one, {"grads"}, {})["grads"]
-            except TooFewValues:
-                why = "a sample by itself has one value per channel, too few for BatchNorm"
-                return dict.fromkeys(wanted, Unavailable(why))
-            if isinstance(grads, Unavailable):
-                return dict.fromkeys(wanted, grads)
-            sums.add(grads)
-    return sums.found()
+                found |= of_each(by_output, {"sample_kernel"}, Rows())
+            except LossFailed as error:
+                found["sample_kernel"] = Unavailable(error.complaint)
+    return found
+
+
+def summed_output(outputs: Any, targets: Any) -> Tensor:
+    """In place of the loss: the sum of the main output."""
+    return main_output(outputs).sum()
+
+
+def of_each(subject: Subject, wanted: set[str], collected: Sums | Rows) -> Found:
+    """What the gradients of the samples give."""
+    for index in range(len(subject.batch)):
+        one = replace(
+            subject,
+            batch=subject.batch[index : index + 1],
+            seed=derived_seed(subject.seed, "sample", index),
+            micro_batch=None,
+        )
+        try:
+            grads = loss_pass(one, {"grads"}, {})["grads"]
+        except TooFewValues:
+            why = "a sample by itself has one value per channel, too few for BatchNorm"
+            return dict.fromkeys(wanted, Unavailable(why))
+        if isinstance(grads, Unavailable):
+            return dict.fromkeys(wanted, grads)
+        collected.add(grads)
+    return collected.found()
