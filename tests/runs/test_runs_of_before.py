@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from foretell import RunStateError, load_chosen, retrain, tell
+from foretell import RunStateError, TrainSettings, load_chosen, retrain, tell
 from foretell.cli import main
 from foretell.report import write_report
 from foretell.runs.config import COMMANDS
@@ -27,7 +27,7 @@ JOBS = ["search", "study", "simulated"]
 READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "read_search": ("search", read_search),
     "tell": ("search", lambda run: tell(run, {"333333": 90.0})),
-    "retrain": ("search", retrain),
+    "retrain": ("search", lambda run: retrain(run, TrainSettings())),
     "read_study": ("study", read_study),
     "read_simulations": ("simulated", read_simulations),
 }
