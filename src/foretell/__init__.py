@@ -14,10 +14,9 @@ if TYPE_CHECKING:
     from foretell.models import fit_batch, load_model
     from foretell.progress import Progress
     from foretell.proxies import register
-    from foretell.rankings.vote import vote
     from foretell.report import write_report
     from foretell.scoring.explain import explain
-    from foretell.scoring.many import score_many, summary
+    from foretell.scoring.many import score_many
     from foretell.scoring.rank import rank
     from foretell.scoring.score import Score, score
     from foretell.scoring.settings import ScoreSettings
@@ -58,9 +57,7 @@ __all__ = [
     "score",
     "score_many",
     "search",
-    "summary",
     "tell",
-    "vote",
     "write_report",
 ]
 
@@ -97,10 +94,8 @@ if not TYPE_CHECKING:  # or a type checker would accept any name
             "score": "scoring.score",
             "score_many": "scoring.many",
             "search": "searching.search",
-            "summary": "scoring.many",
             "tell": "calibration.tell",
             "testing": "testing",
-            "vote": "rankings.vote",
             "write_report": "report",
         },
     )

@@ -153,11 +153,6 @@ def table() -> Table:
     return Table("mine", "nb201", frame, reporting=("test",))
 
 
-def scores() -> pd.DataFrame:
-    """Scores of two models."""
-    return pd.DataFrame({"synflow": [1.0, 2], "jacob_cov": [3.0, 1], "snip": [5.0, 4]})
-
-
 RUNS: dict[str, Path] = {}
 """A finished search and a finished study."""
 
@@ -323,16 +318,10 @@ DOORS: dict[str, Door] = {
             "progress": "progress, or None",
         },
     ),
-    "summary": Door(foretell.summary, dict, {"runs": "instance"}),
     "tell": Door(
         foretell.tell,
         lambda: {"run": RUNS["search"], "results": {"333333": 50.0}, "space": space()},
         {"run": "path", "results": "dict", "space": "space, or None"},
-    ),
-    "vote": Door(
-        foretell.vote,
-        lambda: {"scores": scores()},
-        {"scores": "instance", "voters": "name"},
     ),
     "write_report": Door(
         foretell.write_report,

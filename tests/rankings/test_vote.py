@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foretell import ForetellError, vote
-from foretell.rankings.vote import VOTERS, prefers, wins
+from foretell import ForetellError
+from foretell.rankings.vote import VOTERS, prefers, vote, wins
 
 scores_of_networks = st.lists(
     st.tuples(*[st.sampled_from([0.0, 1.0, 2.0, 3.0, np.nan])] * 3), min_size=1, max_size=8

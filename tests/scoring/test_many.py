@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from foretell import Batch, ForetellError, rank, score, score_many, summary
+from foretell import Batch, ForetellError, rank, score, score_many
 from foretell.progress import Progress
+from foretell.scoring.many import summary
 
 
 def net(width: int) -> Callable[[int], nn.Module]:

@@ -5,11 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from foretell import ForetellError, rank, score, vote
+from foretell import ForetellError, rank, score
 from foretell.engine.plan import DEFAULT
 from foretell.proxies import PAPER, PROXIES
 from foretell.rankings import RANKINGS, places, scores_of
 from foretell.rankings.sizes import SIZES
+from foretell.rankings.vote import vote
 from foretell.scoring.rank import row_of
 
 
