@@ -203,16 +203,18 @@ def _collect(value: Any, found: list[Tensor]) -> None:
     """Append all tensors in a structure, in order."""
     if isinstance(value, Tensor):
         found.append(value)
+    elif type(value) in ATOMS:
+        return
     elif isinstance(value, tuple | list):
         for item in value:
             _collect(item, found)
-    elif not isinstance(value, ATOMS) and isinstance(value, Mapping):
+    elif isinstance(value, Mapping):
         for item in value.values():
             _collect(item, found)
 
 
-ATOMS = (int, float, str, type(None))
-"""Types that are not a Mapping; `isinstance` would be slow to find out."""
+ATOMS = {int, float, bool, str, type(None)}
+"""Types without tensors; `isinstance` would be slow to find out that they are no Mapping."""
 
 
 def as_batch(batch: Batch | Sequence[Any]) -> Batch:

@@ -6,7 +6,7 @@ He et al. 2015, arXiv:1502.01852: N(0, 2 / fan-in), which keeps the variance fro
 import torch
 from torch import Generator, Tensor, nn
 
-from foretell.engine.modules import named_modules_of
+from foretell.engine.modules import named_buffers_of, named_modules_of, named_parameters_of
 from foretell.engine.weights import Layers, roles
 
 __all__ = ["double_or_float", "kaiming_model", "normal_like"]
@@ -25,7 +25,7 @@ def kaiming_model(
     """
     drawn = {
         name: tensor.detach().to(dtype) if tensor.is_floating_point() else tensor.detach()
-        for name, tensor in (*model.named_buffers(), *model.named_parameters())
+        for name, tensor in (*named_buffers_of(model), *named_parameters_of(model))
     }
     kept = {
         f"{prefix}.weight" if prefix else "weight"

@@ -1,8 +1,10 @@
-"""The modules of a model, found by a loop instead of torch's nested generators."""
+"""The modules and tensors of a model, found by a loop instead of torch's nested generators."""
 
-from torch import nn
+from typing import Any
 
-__all__ = ["modules_of", "named_modules_of"]
+from torch import Tensor, nn
+
+__all__ = ["modules_of", "named_buffers_of", "named_modules_of", "named_parameters_of"]
 
 
 def named_modules_of(model: nn.Module) -> list[tuple[str, nn.Module]]:
@@ -14,25 +16,56 @@ def named_modules_of(model: nn.Module) -> list[tuple[str, nn.Module]]:
     """
     found: dict[nn.Module, str] = {}
     waiting: list[tuple[str, nn.Module]] = [("", model)]
+    usual = nn.Module.named_modules
     while waiting:
         name, module = waiting.pop()
         if module in found:
             continue
-        if type(module).named_modules is not nn.Module.named_modules:  # overridden by the model
+        if type(module).named_modules is not usual:  # overridden by the model
             for inner, one in module.named_modules(prefix=name):
                 found.setdefault(one, inner)
             continue
         found[module] = name
-        prefix = f"{name}." if name else ""
-        children = module._modules
-        if children:
-            parts = [
-                (prefix + leaf, child) for leaf, child in children.items() if child is not None
+        if children := module._modules:
+            prefix = f"{name}." if name else ""
+            waiting += [
+                (prefix + leaf, child)
+                for leaf in reversed(children)
+                if (child := children[leaf]) is not None
             ]
-            waiting.extend(reversed(parts))
     return [(name, module) for module, name in found.items()]
 
 
 def modules_of(model: nn.Module) -> list[nn.Module]:
     """`list(model.modules())`."""
     return [module for _, module in named_modules_of(model)]
+
+
+def named_parameters_of(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """`list(model.named_parameters())`: each parameter once, by its first name.
+
+    >>> layer = nn.Linear(2, 2, bias=False)
+    >>> [name for name, _ in named_parameters_of(nn.Sequential(layer, nn.PReLU(), layer))]
+    ['0.weight', '1.weight']
+    """
+    if type(model).named_parameters is not nn.Module.named_parameters:  # overridden by the model
+        return list(model.named_parameters())
+    return named_once(model, "_parameters")
+
+
+def named_buffers_of(model: nn.Module) -> list[tuple[str, Tensor]]:
+    """`list(model.named_buffers())`: each buffer once, by its first name."""
+    if type(model).named_buffers is not nn.Module.named_buffers:
+        return list(model.named_buffers())
+    return named_once(model, "_buffers")
+
+
+def named_once(model: nn.Module, kind: str) -> list[tuple[str, Any]]:
+    """The tensors in this attribute of all modules, each once, by its first name."""
+    found: dict[int, tuple[str, Any]] = {}
+    for prefix, module in named_modules_of(model):
+        if held := getattr(module, kind):
+            for leaf, tensor in held.items():
+                if tensor is not None:
+                    found.setdefault(id(tensor), (f"{prefix}.{leaf}" if prefix else leaf, tensor))
+    return list(found.values())

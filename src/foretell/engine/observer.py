@@ -31,6 +31,12 @@ class Observer(TorchFunctionMode):
     sum (3,)
     """
 
+    _looks = False
+    """Whether the class has a `look` of its own."""
+
+    def __init_subclass__(cls) -> None:
+        cls._looks = cls.look is not Observer.look
+
     def __torch_function__(
         self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
@@ -38,6 +44,8 @@ class Observer(TorchFunctionMode):
         name = operation_name(func)
         if not args and "input" in kwargs and name not in INPUT_LATER:
             args, kwargs = (kwargs["input"],), {k: v for k, v in kwargs.items() if k != "input"}
+        if not self._looks:
+            return self.run(func, name, args, kwargs)
         with torch._C.DisableTorchFunction():
             then = self.look(func, name, args, kwargs)
         out = self.run(func, name, args, kwargs)

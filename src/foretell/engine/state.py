@@ -274,7 +274,9 @@ def same(now: Collection[Any], before: Collection[Any]) -> bool:
 def changed(items: Items) -> bool:
     """Whether the items of a dict, or their order, have changed."""
     container, keys, values = items
-    return not (same(container, keys) and same(container.values(), values))
+    if len(container) != len(keys):
+        return True
+    return not (all(map(is_, container, keys)) and all(map(is_, container.values(), values)))
 
 
 def put_back_dict(items: Items) -> None:

@@ -72,6 +72,8 @@ class Subject:
     @cached_property
     def weights(self) -> dict[str, Tensor]:
         """The parameters that count as weights; the model's own `train` may freeze some."""
+        if self.batch_norm == "batch" and not sets_more_than_its_mode(self.model):
+            return counted_weights(self.model, self.layers)
         with own_randomness(self.seed, self.device), self._in_mode(training=True):
             return counted_weights(self.model, self.layers)
 
@@ -127,6 +129,22 @@ class Subject:
             mode(self.model, training=training, batch_norm=self.batch_norm),
         ):
             yield
+
+
+def sets_more_than_its_mode(model: nn.Module) -> bool:
+    """Whether `train` of a module is not torch's, so that it may do anything.
+
+    >>> sets_more_than_its_mode(nn.Sequential(nn.Linear(2, 2), nn.ReLU()))
+    False
+    """
+    modules = modules_of(model)
+    kinds: set[Any] = set(map(type, modules))
+    own = any(getattr(kind, name) is not USUAL[name] for kind in kinds for name in USUAL)
+    return own or any("train" in vars(module) for module in modules)
+
+
+USUAL = {name: getattr(nn.Module, name) for name in ("train", "__setattr__")}
+"""What sets the mode of a module."""
 
 
 def described(value: Any) -> str:

@@ -13,6 +13,7 @@ from foretell.batch import Batch
 from foretell.checks import as_integer
 from foretell.engine.isolate import call
 from foretell.engine.memory import saved_bytes, within_memory
+from foretell.engine.modules import named_buffers_of, named_parameters_of
 from foretell.engine.passes.count import count_pass, shape_only
 from foretell.engine.passes.hessian import curvature_path
 from foretell.engine.plan import DEFAULT, Plan, Request, make_plan
@@ -135,7 +136,7 @@ def bytes_of(tensor: Tensor) -> int:
 def activation_bytes(subject: Subject) -> int:
     """The bytes that one micro-batch saves for its backward pass."""
     part = subject.batch[: subject.micro_batch] if subject.micro_batch else subject.batch
-    own = dict(subject.model.named_parameters()) | dict(subject.model.named_buffers())
+    own = dict(named_parameters_of(subject.model)) | dict(named_buffers_of(subject.model))
     shapes = {
         name: shape_only(tensor).requires_grad_(tensor.requires_grad)
         for name, tensor in own.items()

@@ -13,6 +13,7 @@ from foretell.checks import as_seed
 from foretell.engine.arithmetic import arithmetic
 from foretell.engine.failures import ANY, complaint_of, is_out_of_memory
 from foretell.engine.memory import within_memory
+from foretell.engine.modules import named_buffers_of, named_parameters_of
 from foretell.engine.passes import found_by
 from foretell.engine.plan import DEFAULT, Plan, Request, make_plan
 from foretell.engine.subject import Seconds, Subject, Unavailable
@@ -114,9 +115,10 @@ def as_subject(
     """Check the model and the batch, and combine them with the settings into a `Subject`."""
     module = unwrapped(check_module(model))
     checked = as_batch(batch)
-    own = [*module.parameters(), *module.buffers()]
+    parameters = [parameter for _, parameter in named_parameters_of(module)]
+    own = [*parameters, *(buffer for _, buffer in named_buffers_of(module))]
     device = own[0].device if own else None
-    kinds = {tensor.dtype for tensor in module.parameters() if tensor.is_floating_point()}
+    kinds = {tensor.dtype for tensor in parameters if tensor.is_floating_point()}
     kind = kinds.pop() if len(kinds) == 1 else None
     checked = checked.each(lambda t: t.to(device, kind if t.is_floating_point() else None))
     return Subject(
@@ -154,7 +156,7 @@ def run(plan: Plan, subject: Subject) -> dict[str, Score]:
 
 def with_cause(scores: dict[str, Score], model: nn.Module) -> dict[str, Score]:
     """The scores, with a better reason for the undefined ones if a parameter is not finite."""
-    broken = [name for name, p in model.named_parameters() if not p.isfinite().all()]
+    broken = [name for name, p in named_parameters_of(model) if not p.isfinite().all()]
     if not broken:
         return scores
     why = f"the model's parameter {broken[0]} contains values that are NaN or infinite"

@@ -222,7 +222,7 @@ class Samples(Observer):
 
     def _note(self, call: Call, outs: list[Tensor]) -> None:
         """Note where the samples are in what an operation has returned, or written to."""
-        given = tensors([call.args, call.kwargs])
+        given = tensors((*call.args, *call.kwargs.values()))
         name = plain_name(call.name)
         if name in MADE:
             given = []

@@ -7,6 +7,7 @@ import torch
 from foretell.engine.failures import LossFailed, ModelFailed
 from foretell.engine.isolate import call
 from foretell.engine.memory import within_memory
+from foretell.engine.modules import named_parameters_of
 from foretell.engine.passes.blocks import blocks_pass
 from foretell.engine.passes.count import count_pass
 from foretell.engine.passes.flow import flow_pass, normed_flow_pass, reference_flow_pass
@@ -30,7 +31,7 @@ def read_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
     """`parameters` and `weights`, which share memory with the model's tensors, and `targets`."""
     with timed(seconds, "read", subject.device):
         weights = {name: weight.detach() for name, weight in subject.weights.items()}
-        parameters = {name: p.detach() for name, p in subject.model.named_parameters()}
+        parameters = {name: p.detach() for name, p in named_parameters_of(subject.model)}
         return {
             "weights": weights or NO_WEIGHTS,
             "parameters": parameters,

@@ -17,6 +17,7 @@ from foretell.engine.isolate import call, is_batch_norm
 from foretell.engine.kaiming import double_or_float, kaiming_model, normal_like
 from foretell.engine.memory import smaller, within_memory
 from foretell.engine.microbatch import check_exact, split
+from foretell.engine.modules import named_parameters_of
 from foretell.engine.subject import (
     Found,
     Seconds,
@@ -168,7 +169,7 @@ def add_part(
     training = in_training(subject.model)
     sums.skips = not training
     held = {name: tensor.clone() for name, tensor in drawn.items()}
-    for name, parameter in subject.model.named_parameters():
+    for name, parameter in named_parameters_of(subject.model):
         held[name].requires_grad_(parameter.is_floating_point())
     fed = part.each(lambda t: t.detach().clone().requires_grad_(t.is_floating_point()))
     with (

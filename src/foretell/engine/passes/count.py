@@ -15,6 +15,7 @@ from foretell.batch import Batch, tensors
 from foretell.engine.failures import ModelFailed
 from foretell.engine.faster.shapes import KnownShapes
 from foretell.engine.isolate import call
+from foretell.engine.modules import named_buffers_of, named_parameters_of
 from foretell.engine.observers.dataflow import Dataflow, Used
 from foretell.engine.observers.layer_outputs import differentiable_recurrence
 from foretell.engine.subject import Found, Seconds, Subject, Unavailable, timed
@@ -46,7 +47,7 @@ def of_use(subject: Subject, used: Used | None) -> Found:
     if used is None:
         why = "the model's output is neither a tensor nor a tuple, list or dict of tensors"
         return dict.fromkeys(FROM_USE, Unavailable(why))
-    own = dict(subject.model.named_parameters())
+    own = dict(named_parameters_of(subject.model))
     return {
         "used_parameters": {n: p.detach() for n, p in own.items() if n in used.parameters},
         "used_flops": used.flops,
@@ -60,7 +61,7 @@ def in_some_way(subject: Subject, count: Callable[[Subject, Batch, dict[str, Ten
     A model needs real samples if it reads values or creates tensors on a fixed device, and the
     whole batch if its samples are the nodes of one graph.
     """
-    own = dict(subject.model.named_parameters()) | dict(subject.model.named_buffers())
+    own = dict(named_parameters_of(subject.model)) | dict(named_buffers_of(subject.model))
     shapes = {name: shape_only(tensor) for name, tensor in own.items()}
     with suppress(ModelFailed):
         return count(subject, subject.batch.each(shape_only), shapes)
@@ -86,8 +87,8 @@ def flops_and_use_of(
 ) -> tuple[int, Used | None]:
     """FLOPs per sample, and what the outputs depend on; None if they cannot be read."""
     counter = FlopCounterMode(display=False, custom_mapping=MORE)  # decomposes what it knows not
-    parameters = dict(subject.model.named_parameters()) | replacements
-    names = [name for name, _ in subject.model.named_parameters()]
+    parameters = dict(named_parameters_of(subject.model)) | replacements
+    names = [name for name, _ in named_parameters_of(subject.model)]
     flow = Dataflow(
         {name: parameters[name] for name in names}, tensors(batch.inputs), counter.flop_registry
     )

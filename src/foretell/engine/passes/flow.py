@@ -15,6 +15,7 @@ from foretell.batch import main_output
 from foretell.engine.failures import ModelFailed, TooFewValues
 from foretell.engine.faster.onednn import SafeConvolutions
 from foretell.engine.isolate import call, is_batch_norm
+from foretell.engine.modules import modules_of, named_buffers_of, named_parameters_of
 from foretell.engine.operations import DROPOUTS, NORMS
 from foretell.engine.passes.linear_flow import LinearFlow, exponent_of
 from foretell.engine.subject import (
@@ -47,7 +48,7 @@ def reference_flow_pass(subject: Subject, wanted: set[str], seconds: Seconds) ->
         subject.undisturbed("reference_flow"),
         ExitStack() as hooks,
     ):
-        for module in subject.model.modules():
+        for module in modules_of(subject.model):
             kept = getattr(module, "kept_in_reference_synflow", False)
             if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and not kept:
                 hooks.callback(module.register_forward_pre_hook(flow.bypass_batch_norm).remove)
@@ -88,8 +89,8 @@ def flow_in(
         return tensor.to(dtype, copy=True) if tensor.is_floating_point() else tensor.clone()
 
     model = subject.model
-    held = {name: typed(tensor) for name, tensor in model.named_buffers()}
-    held |= {name: typed(tensor).abs_() for name, tensor in model.named_parameters()}
+    held = {name: typed(tensor) for name, tensor in named_buffers_of(model)}
+    held |= {name: typed(tensor).abs_() for name, tensor in named_parameters_of(model)}
     weights = {name: held[name].requires_grad_() for name in subject.weights}
     ones = subject.batch[:1].each_shared(
         lambda t: torch.ones_like(t, dtype=dtype) if t.is_floating_point() else t
@@ -130,7 +131,7 @@ def normed_flow_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Fo
         return dict.fromkeys(NAMES, NO_WEIGHTS)
     flow = LinearFlow(bypass=DROPS)
     with timed(seconds, "normed_flow", subject.device), subject.undisturbed("normed_flow"):
-        for module in subject.model.modules():  # only normalisations are in training mode
+        for module in modules_of(subject.model):  # only normalisations are in training mode
             module.training &= is_batch_norm(module)
         try:
             return dict(zip(NAMES, flow_in(subject, flow, torch.float64), strict=True))

@@ -11,6 +11,7 @@ from foretell.engine.isolate import call
 from foretell.engine.kaiming import double_or_float, normal_like
 from foretell.engine.memory import smaller, within_memory
 from foretell.engine.microbatch import check_exact, split
+from foretell.engine.modules import named_buffers_of, named_parameters_of
 from foretell.engine.observers.pooled_features import FeatureWatch
 from foretell.engine.observers.samples import Samples
 from foretell.engine.subject import Found, Seconds, Subject, Unavailable, timed
@@ -75,7 +76,7 @@ def gaussian_model(
     """The model's tensors, with weights from N(0, 1), scales 1, shifts 0, and others unchanged."""
     drawn = {
         name: tensor.detach().to(dtype) if tensor.is_floating_point() else tensor.detach()
-        for name, tensor in (*model.named_buffers(), *model.named_parameters())
+        for name, tensor in (*named_buffers_of(model), *named_parameters_of(model))
     }
     for name, role in roles(model, layers).items():
         if role == "weight":
@@ -111,7 +112,7 @@ def features_now(
     subject: Subject, drawn: dict[str, Tensor], part: Batch, index: int
 ) -> tuple[Tensor, list[Tensor]]:
     """The same, with or without gradients, as currently enabled."""
-    buffers = {name: drawn[name].clone() for name, _ in subject.model.named_buffers()}
+    buffers = {name: drawn[name].clone() for name, _ in named_buffers_of(subject.model)}
     held = {id(tensor) for tensor in (drawn | buffers).values()}
     samples = Samples(part, lambda: subject.held() | held)
     watch = FeatureWatch(samples)

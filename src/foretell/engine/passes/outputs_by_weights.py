@@ -9,6 +9,7 @@ from foretell.engine.faster.onednn import SafeConvolutions
 from foretell.engine.isolate import call
 from foretell.engine.kaiming import double_or_float, kaiming_model
 from foretell.engine.memory import smaller, within_memory
+from foretell.engine.modules import named_parameters_of
 from foretell.engine.subject import Found, Seconds, Subject, differentiated, timed
 from foretell.errors import Undefined
 from foretell.seeds import derived_seed
@@ -34,7 +35,7 @@ def by_samples(subject: Subject) -> Found:
     dtype = double_or_float(subject.model)
     drawn = kaiming_model(subject.model, subject.layers, generator, dtype)
     batch = subject.batch.each(lambda t: t.to(dtype) if t.is_floating_point() else t)
-    own = [name for name, p in subject.model.named_parameters() if p.is_floating_point()]
+    own = [name for name, p in named_parameters_of(subject.model) if p.is_floating_point()]
     if not own:
         raise Undefined("the model has no parameters")
     scores, grads = [], []
