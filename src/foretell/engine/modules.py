@@ -28,11 +28,8 @@ def named_modules_of(model: nn.Module) -> list[tuple[str, nn.Module]]:
         found[module] = name
         if children := module._modules:
             prefix = f"{name}." if name else ""
-            waiting += [
-                (prefix + leaf, child)
-                for leaf in reversed(children)
-                if (child := children[leaf]) is not None
-            ]
+            parts = [(prefix + leaf, one) for leaf, one in children.items() if one is not None]
+            waiting += reversed(parts)
     return [(name, module) for module, name in found.items()]
 
 
