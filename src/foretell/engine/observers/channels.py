@@ -1,4 +1,4 @@
-"""How far the channels of activations and layers are correlated within each sample.
+"""Measures how strongly the channels of activations and layers are correlated in each sample.
 
 Of what goes into an activation function, and of what comes out of a layer with a weight, only the
 correlations of its channels are kept, and of those in the end only the smallest eigenvalues.
@@ -32,16 +32,16 @@ from foretell.seeds import derived_seed
 __all__ = ["CHANNEL_QUANTITIES", "Channels"]
 
 CHANNELS, DRAWS = 8, 4
-"""So many channels of each layer are drawn at a time, and so many times."""
+"""The number of channels per draw, and the number of draws, for each layer."""
 
 MODULE_QUANTITIES = {"module_minima", "module_draws", "module_channels"}
-"""Of one sample, and of every module's output, whatever it is made of."""
+"""The quantities of one sample and of the output of every module."""
 
 CHANNEL_QUANTITIES = {"activation_minima", "activation_draws", "layer_draws"} | MODULE_QUANTITIES
 
 
 class Channels(Observer):
-    """Within the block, notes the correlations that the wanted quantities need.
+    """Within the block, records the correlations that the wanted quantities need.
 
     `samples` and `watch` look on as well, from outside. `modules` are those of the model by their
     names.
@@ -105,7 +105,7 @@ class Channels(Observer):
         return then
 
     def quantity(self, name: str) -> dict[str, Any] | Unavailable:
-        """A wanted quantity, or why it does not exist."""
+        """A wanted quantity, or why it is unavailable."""
         minima = self._minima[name]
         hidden = "" if name in MODULE_QUANTITIES else self._watch.why_unseen()
         if why := minima.lost or hidden:
@@ -133,7 +133,7 @@ class Channels(Observer):
         return f"{why} (found: {found})" if found else why
 
     def _module(self, name: str, module: nn.Module, given: Any, output: Any) -> None:
-        """Note the output of a module for the first sample."""
+        """Record the output of a module for the first sample."""
         with torch._C.DisableTorchFunction():
             x = next(iter(tensors(output)), None)
             axis = None if x is None else self._axes.of(x)
@@ -149,7 +149,7 @@ class Channels(Observer):
                     self._see(minima, f"the output of {layer}", x, [axis], take)
 
     def _activation(self, name: str, x: Tensor, axis: int) -> None:
-        """Note the input of an activation."""
+        """Record the input of an activation."""
         layer = self._unique("activation", name)
         if (minima := self._minima.get("activation_minima")) is not None:
             take = partial(minima.add, layer)
@@ -158,7 +158,7 @@ class Channels(Observer):
             self._draw(minima, layer, x, [axis], "activation")
 
     def _unique(self, kind: str, name: str) -> str:
-        """The name, numbered if it has been there before."""
+        """The name, with a number if it has been used before."""
         self._calls[kind, name] += 1
         calls = self._calls[kind, name]
         return name if calls == 1 else f"{name}#{calls}"
@@ -166,7 +166,7 @@ class Channels(Observer):
     def _draw(
         self, minima: "Minima", layer: str, x: Tensor, axes: Sequence[int], kind: str
     ) -> None:
-        """Note channels drawn at random by the seed and the layer's place."""
+        """Record random channels, drawn by the seed and the position of the layer."""
         one = kind == "module"  # one sample and one draw
         place, count = self._drawn[kind], prod(x.shape[axis] for axis in axes)
         self._drawn[kind] += 1
@@ -185,7 +185,7 @@ class Channels(Observer):
         take: Callable[[Tensor], None],
         needed: Tensor | None = None,
     ) -> None:
-        """Hand over `[N, positions, channels]` as soon as it is known where the samples are."""
+        """Pass on `[N, positions, channels]` as soon as it is known where the samples are."""
         asked = self._samples.ask(x, what, "channels")
         if self._samples.on_trial:
             return
@@ -220,7 +220,7 @@ def channels_drawn(
 ) -> tuple[Tensor, Tensor]:
     """The channels that are needed, and each draw as indices into those, `[draws, channels]`.
 
-    They depend on the seed and the layer's place among those of its kind alone.
+    They depend only on the seed and the position of the layer among those of its kind.
 
     >>> needed, draws = channels_drawn(0, "layer", 0, 100, 4)
     >>> len(needed) <= 32, draws.shape, int(draws.max()) == len(needed) - 1
@@ -239,17 +239,17 @@ class Minima:
         self.layers: list[str] = []
         self.channels: dict[str, int] = {}
         self.lost = ""
-        """Why the layers are not, or not all, known for each sample; else empty."""
+        """Why not all layers are known per sample; empty if they are."""
         self._products: dict[str, Products] = {}
         self._singular: dict[str, Tensor] = {}
 
     @property
     def all_singular(self) -> bool:
-        """Whether none has more positions than channels."""
+        """Whether no layer has more positions than channels."""
         return not self._products
 
     def add(self, layer: str, rows: Tensor, draws: Tensor | None = None) -> None:
-        """Take in a layer's values, `[N, positions, channels]`, and which channels go together."""
+        """Add the values of a layer, `[N, positions, channels]`, and its groups of channels."""
         self.layers.append(layer)
         self.channels[layer] = rows.shape[2]
         samples, positions, channels = rows.shape

@@ -1,4 +1,4 @@
-"""Watch the operations of a forward pass: tap layer outputs, and run what can be differentiated.
+"""Observes the layers of a forward pass by their operations, and taps their outputs.
 
 A layer is recognised by the operation it runs, not by its module, so weights used functionally
 (attention projections, `F.linear(x, self.w)`, `x @ self.w.T`) are seen as well.
@@ -30,7 +30,7 @@ __all__ = ["Watch"]
 
 @dataclass(eq=False)
 class Watch(Observer):
-    """Notes, during one forward pass, what later steps need to know.
+    """Records the layers of one forward pass for the steps that follow.
 
     `weights` names the tensors that count. Layers are known if `samples` follows the samples of
     the batch. What is computed from weights alone (`w.T`, a normalised weight) stands for them.
@@ -39,9 +39,9 @@ class Watch(Observer):
     weights: dict[str, Tensor]
     samples: Samples | None = None
     tapping: bool = True
-    """Whether to have the gradients of the layers' outputs brought."""
+    """Whether the gradients of the layers' outputs are recorded."""
     batch_statistics: bool = False
-    """True once an operation normalised by statistics of the minibatch."""
+    """Whether an operation has normalised by statistics of the minibatch."""
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class Watch(Observer):
         return then
 
     def _made_of(self, value: Tensor) -> Made | None:
-        """The weight that a tensor is, or is made of."""
+        """The weight that a tensor is, or is computed from."""
         made = self._names.get(id(value))
         if made is None and len(self._made):
             made = self._made.get(value)  # type: ignore[no-untyped-call]
@@ -98,7 +98,7 @@ class Watch(Observer):
     def _use(
         self, found: Layer | None, others: list[Tensor], outs: list[Tensor], used: dict[int, Made]
     ) -> bool:
-        """Tap the layer that weights are used in, or note what is made of them; else False."""
+        """Tap the layer that uses weights, or record what is made of them, or return False."""
         assert self.samples is not None
         fed = any(self.samples.of(value) is not Without.COMMON for value in others)
         tables: tuple[Question, ...] = ()
@@ -120,7 +120,7 @@ class Watch(Observer):
         return found is not None or not fed
 
     def _tap(self, output: Tensor, found: Layer, asked: Question, made: Made) -> None:
-        """Note the output, and have its gradient brought in the backward pass."""
+        """Tap an output: record its gradient in the backward pass."""
         assert self.samples is not None
         if self.samples.on_trial:
             return
@@ -140,9 +140,9 @@ class Watch(Observer):
         self._tapped[id(output)] = (tap, output)
 
     def _tap_states(self, found: Layer, output: Tensor, states: Tensor) -> None:
-        """Have the gradient brought of the last states, `[layers, N, channels]`.
+        """Tap the last states of a recurrent layer, `[layers, N, channels]`.
 
-        Those of the top layer are the last step of its output, handed on in another tensor.
+        Those of the top layer are the last step of its output in another tensor.
         """
         assert self.samples is not None
         asked = self.samples.ask(states, "states", "states")
@@ -158,7 +158,7 @@ class Watch(Observer):
         self._hooks.append(states.register_hook(hook))  # type: ignore[no-untyped-call]
 
     def layer_at(self, output: Tensor) -> tuple[Layer, str] | None:
-        """The layer that has just run and returned this, and the name of its weight; else None."""
+        """The layer that returned this, and the name of its weight; None if it is not a layer."""
         return self._last[1:] if self._last is not None and self._last[0] is output else None
 
     def _hook(
@@ -204,7 +204,7 @@ class Watch(Observer):
             hook.remove()
 
     def witness(self, loss: Tensor, grads: dict[str, Tensor]) -> None:
-        """Note what the loss depends on, while its graph is there."""
+        """Record what the loss depends on while its graph exists."""
         self._hidden = self._out_of_sight(loss, grads)
         if self._left_out:
             reached = set(nodes_of([loss]))
@@ -216,7 +216,7 @@ class Watch(Observer):
         return f"{unseen}, and may have activations or weights" if unseen else ""
 
     def why_lost(self) -> str:
-        """Why the outputs of the layers are not all known for each sample; empty if they are.
+        """Why the outputs of layers are not all known per sample; empty if they are.
 
         It is known once the questions are answered where samples are.
         """
@@ -226,7 +226,7 @@ class Watch(Observer):
         return why or ("" if counted else "no layer that counts has an output for each sample")
 
     def _multiplied(self) -> str:
-        """Which weight is used in no layer, but not only added; else empty."""
+        """A weight that is neither used in a layer nor only added; empty if there is none."""
         for _, name, used in self._left_out:
             for made in used:
                 if made.is_weight and not made.summary:
@@ -238,11 +238,11 @@ class Watch(Observer):
 
     @property
     def kinds(self) -> tuple[object, ...]:
-        """Of each layer, what is the same for each part of a batch that runs the same layers."""
+        """What all parts of a batch that run the same layers have in common, by layer."""
         return tuple(tap.kind for tap in self.taps if tap.counts)
 
     def _out_of_sight(self, loss: Tensor, grads: dict[str, Tensor]) -> str:
-        """What used a weight without being seen, so that its output is not tapped; else empty."""
+        """What used a weight unobserved, so that it is not tapped; empty if nothing did."""
         seen = set()
         for node in nodes_of([loss]):
             for child, _ in node.next_functions:
@@ -258,14 +258,14 @@ class Watch(Observer):
         return ""
 
     def _weight_at(self, node: Any) -> str | None:
-        """What a node of the graph has of weights: one, or what is made of weights alone."""
+        """The weight at a node of the graph, or what was computed from weights alone."""
         if not is_leaf(node):
             return "a weight in another form" if is_marked(node, self._made_mark) else None
         made = self._names.get(id(node.variable))
         return None if made is None else f"the weight {made.name}"
 
     def let_go(self) -> None:
-        """Take the hooks away and forget what was tapped."""
+        """Remove all hooks and forget all taps."""
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()
@@ -277,7 +277,7 @@ class Watch(Observer):
 
 
 def joint(used: list[Made]) -> Made:
-    """What is made of several: named after the first that is not only a norm."""
+    """What is computed from several weights; it is named after the first that is not a norm."""
     first = next((made for made in used if not made.summary), used[0])
     tables = tuple(asked for made in used for asked in made.tables)
     return Made(first.name, first.summary, tables)

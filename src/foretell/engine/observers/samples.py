@@ -1,7 +1,8 @@
-"""Follow where the samples of the batch are, from the inputs through all operations.
+"""Follows the samples of the batch from the inputs through all operations.
 
-Others ask where the samples are in a tensor: a layer's output, an activation's input. Where no
-rule says so, the question stays open; `engine/passes/trial.py` runs the model again to answer it.
+Other observers ask where the samples are in a tensor, such as the output of a layer or the input of
+an activation. If no rule gives the answer, the question stays open, and `engine/passes/trial.py`
+runs the model again to answer it.
 """
 
 from collections import defaultdict
@@ -25,27 +26,27 @@ from foretell.engine.samples.rules import ONTO_FIRST, moved
 __all__ = ["STRANGE", "Found", "Lost", "Number", "Question", "Samples", "Waiting"]
 
 Number = tuple[str, int]
-"""Of a question: who asks, and how often that one has asked before."""
+"""The identity of a question: who asks, and the number of earlier questions of the same asker."""
 
 SHAPED = words("type_as to view_as reshape_as expand_as")
-"""What they return is as their first argument, whatever the other one is."""
+"""Their result has the layout of their first argument."""
 
 ASKING = words("size dim numel stride is_floating_point is_contiguous __len__ element_size")
 """They return no tensor."""
 
 VIEWS = words("T H mT mH data real imag grad")
-"""Properties that are tensors."""
+"""Properties that return tensors."""
 
 STRANGE = "out of sight"
-"""Who asks whether numbers from out of sight are the same for all samples."""
+"""The asker of whether a tensor of unknown origin is the same for all samples."""
 
 MADE = words("new_zeros new_ones new_full new_empty new_tensor")
-"""They use the type alone of the tensor that they are given."""
+"""They use only the type of the given tensor."""
 
 
 @dataclass(frozen=True)
 class Lost:
-    """In place of a layout: the operation from which on the samples are not followed."""
+    """In place of a layout: the operation after which the samples can no longer be followed."""
 
     by: str
 
@@ -55,31 +56,31 @@ Found = Layout | Without | Lost
 
 @dataclass(eq=False)
 class Question:
-    """Where the samples are in one tensor, and the answer as far as it is known."""
+    """A question where the samples are in one tensor, with its answer if it is known."""
 
     about: str
     shape: tuple[int, ...]
     samples: int
     found: Found
     open: bool
-    """Whether the answer is not known from rules."""
+    """Whether the rules do not give the answer."""
     prints: dict[int, Tensor] = field(default_factory=dict)
-    """For each axis along which samples may lie, a few sums over all others, `[size, 4]`."""
+    """For each axis that may be that of the samples, four sums over all others, `[size, 4]`."""
 
     @property
     def layout(self) -> Layout | None:
-        """Where they are; None if there are none, or they are lost."""
+        """The layout; None if there are no samples or they are lost."""
         return self.found if isinstance(self.found, Layout) and not self.open else None
 
     @property
     def lost(self) -> str:
-        """From which operation on they are not known; empty if they are, or if there are none."""
+        """The operation after which the samples are lost; empty if they are not."""
         if isinstance(self.found, Lost):
             return self.found.by
         return "an operation on a table" if self.open else ""
 
     def why_not(self, what: str, channel_axes: Sequence[int]) -> str:
-        """Why the tensor does not have so many channels for each sample; empty if it does."""
+        """Why the tensor does not have this number of channels per sample; empty if it does."""
         tensor, layout = f"{what}, of shape {list(self.shape)},", self.layout
         if self.lost:
             return self.undivided(what, "layer")
@@ -95,7 +96,7 @@ class Question:
         return ""
 
     def undivided(self, what: str, each: str) -> str:
-        """Why the tensor has no part for each sample, if its samples are lost."""
+        """Why the samples of the tensor are lost; empty if they are not."""
         return (
             f"{what}, of shape {list(self.shape)}, cannot be divided among the {self.samples} "
             f"samples, which are not followed through {self.lost}; let each {each} have the "
@@ -109,27 +110,27 @@ class Question:
 
 
 class Waiting:
-    """Tensors that are kept until it is known where their samples are."""
+    """Keeps tensors until it is known where their samples are."""
 
     def __init__(self) -> None:
         self._kept: list[tuple[Callable[[Tensor], None], Tensor]] = []
 
     def take(self, asked: Question, x: Tensor, take: Callable[[Tensor], None]) -> None:
-        """Call `take` with the tensor: at once, or with a copy when the question is answered."""
+        """Call `take` with the tensor, or with a copy once the question is answered."""
         if asked.open:
             self._kept.append((take, x.clone()))
         else:
             take(x)
 
     def settle(self) -> None:
-        """Hand over what was kept."""
+        """Pass on the kept tensors."""
         for take, x in self._kept:
             take(x)
         self._kept.clear()
 
 
 class Samples(Observer):
-    """Within the block follows the samples of what the model is fed.
+    """Within the block, follows the samples of the inputs through the model.
 
     `held` gives the ids of the tensors that the model holds while it runs.
     """
@@ -137,16 +138,16 @@ class Samples(Observer):
     def __init__(
         self, fed: Batch, held: Callable[[], set[int]], printing: Collection[Number] | None = None
     ) -> None:
-        """`printing`: the numbers of the questions of which to keep prints, and nothing else."""
+        """`printing` has the numbers of the questions whose prints are kept; None keeps none."""
         super().__init__()
         self.samples = len(fed)
         self.questions: dict[str, list[Question]] = defaultdict(list)
-        """By who asks, in order, so that no answer depends on who else asks."""
+        """The questions by asker, in order, so that no answer depends on the other askers."""
         self.unseen = ""
-        """What was computed from the samples out of sight."""
+        """Why something may have been computed unobserved; empty if nothing was."""
         self.printing = printing
         self.route = 0
-        """A number that stands for the weights met so far, in their order."""
+        """A hash of the weights used so far, in order."""
         self._held = cache(held)
         self._found = WeakTensorKeyDictionary()
         shared = {id(tensor) for tensor in fed.shared}
@@ -164,7 +165,7 @@ class Samples(Observer):
         return {(who, n): one for who, all_ in self.questions.items() for n, one in enumerate(all_)}
 
     def ask(self, tensor: Tensor, about: str, who: str) -> Question:
-        """Where the samples are in a tensor; perhaps to be answered later."""
+        """The question where the samples are in a tensor, which may be answered later."""
         found, shape = self.of(tensor), tuple(tensor.shape)
         as_long = any(size % self.samples == 0 for size in shape)
         unsure = isinstance(found, Lost) or (found is Without.COMMON and as_long)
@@ -179,14 +180,14 @@ class Samples(Observer):
         return question
 
     def cut(self, part: Tensor, whole: Tensor) -> None:
-        """Note where the samples are in a part of a tensor that an observer has cut out itself."""
+        """Record where the samples are in a part of a tensor that an observer has cut out."""
         found = self.of(whole)
         if isinstance(found, Layout) and part.shape[found.axis] != whole.shape[found.axis]:
             found = Lost("a part of the samples")
         self._found[part] = found
 
     def of(self, tensor: Tensor) -> Found:
-        """Where the samples are in a tensor, as far as rules say."""
+        """Where the samples are in a tensor according to the rules."""
         found: Found | None = self._found.get(tensor)  # type: ignore[no-untyped-call]
         if found is not None:
             return found
@@ -199,7 +200,9 @@ class Samples(Observer):
         if tensor.grad_fn is not None:
             by = tensor.grad_fn.name()
             self.unseen = self.unseen or f"{by} works out of sight"
-            found = Lost(by) if self.samples > 1 else Layout(0)  # all of it is the sample's
+            found = (
+                Lost(by) if self.samples > 1 else Layout(0)
+            )  # all of it belongs to the one sample
         elif tensor.is_floating_point() and tensor.numel() > 1 and id(tensor) not in self._held():
             shape = tuple(tensor.shape)
             asked = Question("numbers", shape, self.samples, Lost(""), open=True)
@@ -221,7 +224,7 @@ class Samples(Observer):
         return then
 
     def _note(self, call: Call, outs: list[Tensor]) -> None:
-        """Note where the samples are in what an operation has returned, or written to."""
+        """Record where the samples are in the result of an operation, or in what it wrote to."""
         given = tensors((*call.args, *call.kwargs.values()))
         name = plain_name(call.name)
         if name in MADE:
@@ -242,7 +245,7 @@ class Samples(Observer):
             self._written_through(given[0]._base, places[0], call.name)
 
     def _written_through(self, base: Tensor, place: Found, name: str) -> None:
-        """What a view is a view of changes with it."""
+        """Record that writing to a view has changed its base."""
         before: Found | None = self._found.get(base)  # type: ignore[no-untyped-call]
         if before is Without.COMMON and place is not Without.COMMON:
             self._found[base] = Lost(f"`{name}`")
@@ -258,7 +261,7 @@ class Samples(Observer):
         if not placed:
             pooled = any(found is Without.POOLED for _, found in given)
             return [Without.POOLED if pooled else Without.COMMON] * len(outs)
-        if self.samples == 1:  # all of it is the sample's
+        if self.samples == 1:  # all of it belongs to the one sample
             return [Layout(0)] * len(outs)
         call.placed = placed
         found = moved(call)
@@ -267,7 +270,7 @@ class Samples(Observer):
 
 
 def written(places: list[Found], name: str) -> Found:
-    """Where the samples are in the first of some tensors once others were written into it."""
+    """Where the samples are in the first tensor after the others were written to it."""
     target, *others = places
     if target is Without.COMMON and any(found is not Without.COMMON for found in others):
         return Lost(f"`{name}`")
@@ -275,7 +278,7 @@ def written(places: list[Found], name: str) -> Found:
 
 
 def prints(tensor: Tensor, samples: int) -> dict[int, Tensor]:
-    """For each axis along which samples may lie, four sums over all others, `[size, 4]`."""
+    """For each axis that may be that of the samples, four sums over all others, `[size, 4]`."""
     found = {}
     for axis, size in enumerate(tensor.shape):
         if size and size % samples == 0:

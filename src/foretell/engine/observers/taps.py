@@ -1,4 +1,4 @@
-"""A layer's output, tapped: what the backward pass brings for each sample and channel."""
+"""The tapped output of a layer: its gradient for each sample and channel."""
 
 import math
 from dataclasses import dataclass
@@ -15,23 +15,23 @@ __all__ = ["Made", "Tap"]
 
 @dataclass(frozen=True)
 class Made:
-    """What a tensor is, or is made of: a weight, by its name."""
+    """The weight that a tensor is, or is computed from, by its name."""
 
     name: str
     summary: bool = False
-    """Whether it is a norm or a mean of a weight, which only scales."""
+    """Whether it is a norm or a mean of a weight, which only scales something."""
     tables: tuple[Question, ...] = ()
     """Of layers on its way that may have an output for each sample; then it is no weight."""
 
     @property
     def is_weight(self) -> bool:
-        """Whether it stands for its weight; known once the questions are answered."""
+        """Whether it counts as its weight; known once the questions are answered."""
         return not any(asked.layout or asked.lost for asked in self.tables)
 
 
 @dataclass(eq=False)
 class Tap:
-    """One layer output and, once the backward pass has come by, its Taylor terms."""
+    """The output of a layer and, after the backward pass, its Taylor terms."""
 
     name: str
     value: Tensor
@@ -41,11 +41,11 @@ class Tap:
     route: int
     weight: Made
     product: Tensor | None = None
-    """a · ∂L/∂a; of each sample and channel as soon as it is known where the samples are."""
+    """a · ∂L/∂a, summed for each sample and channel once it is known where the samples are."""
     reduced: bool = False
     overwritten: bool = False
     states: "Tap | None" = None
-    """Of a recurrent layer, its last output once more, as the states that it returns."""
+    """The last states that a recurrent layer returns, which are part of its output."""
 
     def receive(self, grad: Tensor) -> None:
         """Take ∂L/∂(output) and keep Σ over positions of a · ∂L/∂a, `[N, C]`, or at first all."""
@@ -73,21 +73,21 @@ class Tap:
 
     @property
     def fan_in(self) -> int:
-        """How many weights feed one channel."""
+        """The number of weights per channel."""
         return self.layer.fan_in
 
     @property
     def counts(self) -> bool:
-        """Whether it is a layer with an output for each sample; known once that is answered."""
+        """Whether the layer has an output per sample; known once the question is answered."""
         return self.weight.is_weight and self.asked.found is not Without.COMMON
 
     @property
     def kind(self) -> tuple[object, ...]:
-        """What is the same for each part of a batch that runs the same layers."""
+        """What all parts of a batch that run the same layers have in common."""
         return self.name, self.route, math.prod(self.asked.shape) // self.asked.samples
 
     def why_lost(self) -> str:
-        """Why its terms are not known for each sample; empty if they are."""
+        """Why its terms are not known per sample; empty if they are."""
         states = self.states
         used = states is not None and (states.overwritten or states.product is not None)
         if used and states is not None and (why := states.why_lost()):

@@ -1,4 +1,4 @@
-"""Everything that continues from one forward pass of the minibatch."""
+"""The loss pass: everything that starts from one forward pass of the minibatch."""
 
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -63,11 +63,11 @@ OTHER_LAYERS = Unavailable(
 
 
 TAPPED = {"taylor", "fan_in"}
-"""What the outputs of layers give."""
+"""The quantities that are computed from the outputs of layers."""
 
 
 FORWARD = CHANNEL_QUANTITIES | ROW_QUANTITIES
-"""What is known of a part of the batch once it has been run forward."""
+"""The quantities that are known after the forward pass."""
 
 
 WATCHED = TAPPED | FORWARD | {"codes_kernel"}
@@ -78,7 +78,7 @@ FROM_LOSS = {"grads", "taylor", "fan_in", "hessian_weights"}
 
 
 def loss_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
-    """The wanted ones of the quantities whose step belongs to this pass.
+    """The wanted quantities of this pass.
 
     Raises OutOfMemory where memory does not suffice, saying which micro-batch would fit.
     """
@@ -96,21 +96,21 @@ def loss_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
 
 @dataclass(frozen=True)
 class Job:
-    """What is wanted of each part of a batch."""
+    """The request, which is the same for each part of the batch."""
 
     subject: Subject
     wanted: set[str]
     seconds: Seconds = field(default_factory=dict)
     codes: Codes | None = None
     tables: Tables = field(default_factory=dict)
-    """Where the samples are in what is not computed from them, once that was tried out."""
+    """The layouts of tables that were found by a trial."""
     doubts: list[bool] = field(default_factory=list)
-    """For each part whether its `hessian_weights` are to be checked."""
+    """For each part, whether its `hessian_weights` must be checked."""
 
 
 @dataclass
 class Part:
-    """What one part of the batch gives; its loss is already weighted by its share."""
+    """The results of one part of the batch; its loss is weighted by its share."""
 
     found: Found
     outputs: Any
@@ -120,7 +120,7 @@ class Part:
 
 
 def in_parts(subject: Subject, wanted: set[str], seconds: Seconds, *, check: bool = True) -> Found:
-    """Run the batch in the parts asked for, and check what is doubtful."""
+    """Run the batch in the requested parts, and check doubtful results."""
     check &= "hessian_weights" in wanted
     parts = split(subject.batch, subject.micro_batch)
     if len(parts) > 1:
@@ -148,7 +148,7 @@ def checked(subject: Subject, product: Any, seconds: Seconds) -> Any:
 
 
 def in_any_layout(job: Job, index: int, part: Batch) -> Part:
-    """Run one part of the batch, its pictures channels-last unless the model can tell."""
+    """Run one part of the batch, channels-last unless the model depends on the layout."""
     if not job.subject.faster:
         return one_part(job, index, part)
     try:
@@ -162,7 +162,7 @@ def in_any_layout(job: Job, index: int, part: Batch) -> Part:
 
 @dataclass
 class Totals:
-    """What the parts add up to: sums over weights, rows over samples."""
+    """The combined results of several parts: sums over weights, rows of samples."""
 
     found: Found = field(default_factory=dict)
     outputs: list[Any] = field(default_factory=list)
@@ -170,7 +170,7 @@ class Totals:
     taps: set[tuple[object, ...]] = field(default_factory=set)
 
     def add(self, part: Part) -> None:
-        """Take in one more part."""
+        """Add one more part."""
         self.outputs.append(part.outputs)
         self.taps.add(part.taps)
         if len(self.taps) > 1:
@@ -202,14 +202,14 @@ def joined(name: str, so_far: Any, value: Any) -> Any:
 
 
 def rows_of_both(so_far: dict[str, Tensor], value: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Layer → one row for each sample of two parts of a batch."""
+    """Layer → one row for each sample of two parts of the batch."""
     if so_far.keys() != value.keys():
         raise Inexact("the model does not run the same layers for each sample")
     return {layer: torch.cat([so_far[layer], rows]) for layer, rows in value.items()}
 
 
 def one_part(job: Job, index: int, part: Batch, layout: ChannelsLast | None = None) -> Part:
-    """Run one part of the batch forward, and back as often as the wanted quantities need."""
+    """Run one part of the batch forward, and backward as often as the wanted quantities require."""
     subject, wanted = job.subject, job.wanted
     fed = as_fed(job, part)
     samples = Samples(fed, subject.held) if wanted & WATCHED else None
@@ -226,14 +226,14 @@ def one_part(job: Job, index: int, part: Batch, layout: ChannelsLast | None = No
             job.codes.settle()
         found = tapped(watch, wanted) | seen_by(job, lookers) | result.found
         return replace(result, found=found, taps=watch.kinds)
-    finally:  # their hold on the graph, which holds them, is beyond the garbage collector
+    finally:  # they and the graph refer to each other, which the garbage collector cannot resolve
         watch.let_go()
         if tangents is not None:
             tangents.let_go()
 
 
 def as_fed(job: Job, part: Batch) -> Batch:
-    """The batch as tensors of its own, which can be differentiated by if that is wanted."""
+    """A copy of the batch, which requires gradients if they are wanted."""
     by_input = "input_grads" in job.wanted
     return part.each(lambda t: t.detach().requires_grad_(by_input and t.is_floating_point()))
 
@@ -250,7 +250,7 @@ def in_training(job: Job, index: int) -> Iterator[None]:
 
 
 def on_trial(job: Job, index: int, part: Batch, printing: Collection[Number]) -> Samples:
-    """Run the model once more on other samples, for where they are in each tensor."""
+    """Run the model once more on other samples to find where they are in each tensor."""
     fed, subject = as_fed(job, part), job.subject
     samples = Samples(fed, subject.held, printing)
     watch = watch_of(job, samples)
@@ -263,17 +263,17 @@ def on_trial(job: Job, index: int, part: Batch, printing: Collection[Number]) ->
 
 
 Lookers = list[tuple[Channels | LayerRows, set[str]]]
-"""What looks on during a forward pass, and the quantities that it gives."""
+"""Further observers of a forward pass, with the quantities that each provides."""
 
 
 def watch_of(job: Job, samples: Samples | None) -> Watch:
-    """What notes the layers, if they are wanted."""
+    """The observer of layers."""
     layers = samples if job.wanted & (TAPPED | FORWARD) else None
     return Watch(job.subject.weights, layers, tapping=bool(job.wanted & TAPPED))
 
 
 def lookers_of(job: Job, fed: Batch, samples: Samples | None, watch: Watch, index: int) -> Lookers:
-    """What notes the wanted quantities of the forward pass of a part of the batch."""
+    """The observers that the wanted quantities require."""
     lookers: Lookers = []
     subject, inputs = job.subject, tensors(fed.inputs)
     if samples is None:
@@ -298,7 +298,7 @@ def forward(
     lookers: Lookers,
     layout: ChannelsLast | None,
 ) -> Any:
-    """The model's outputs, with whatever looks on."""
+    """The outputs of the model, with all observers active."""
     with (
         timed(job.seconds, "forward", job.subject.device),
         layout or SafeConvolutions(),
@@ -312,14 +312,14 @@ def forward(
         for looker, _ in lookers:
             looking.enter_context(looker)
         if layout:
-            looking.enter_context(LayoutGuard(layout))  # sees what the model itself asks for
+            looking.enter_context(LayoutGuard(layout))  # sees only the model's own calls
         # A copy of the inputs: the model may work in place on them.
         outputs = call(job.subject.model, {}, fed.each(torch.clone))
         return in_own_layout(outputs) if layout and layout.turned else outputs
 
 
 def seen_by(job: Job, lookers: Lookers) -> Found:
-    """What the lookers have noted."""
+    """The quantities that the further observers have recorded."""
     found: Found = {}
     for looker, names in lookers:
         looker.waiting.settle()
@@ -337,7 +337,7 @@ def back(
     watch: Watch,
     tangents: Tangents | None,
 ) -> Part:
-    """What follows from the outputs."""
+    """The quantities that follow from the outputs."""
     subject, wanted, seconds = job.subject, job.wanted, job.seconds
     found: Found = {}
     if "output_width" in wanted:
@@ -373,7 +373,7 @@ def not_finite(loss: Tensor, outputs: Any) -> str:
 
 
 def weights_written_to(subject: Subject) -> Found:
-    """The weights as the forward pass left them, if it wrote to any: the gradients are at these."""
+    """The weights as the forward pass left them, at which the gradients are taken."""
     assert subject.state is not None
     if not any(map(subject.state.wrote_to, subject.weights.values())):
         return {}
@@ -383,7 +383,7 @@ def weights_written_to(subject: Subject) -> Found:
 
 
 def output_width(outputs: Any) -> int | Unavailable:
-    """The length of the main output's last axis."""
+    """The length of the last axis of the main output."""
     try:
         output = main_output(outputs)
     except Undefined as error:
@@ -445,13 +445,13 @@ def backward(job: Job, loss: Tensor, watch: Watch, tangents: Tangents | None) ->
 
 
 def precise(tensors: Any) -> Any:
-    """Half-precision tensors as float32, in which their sums are formed; others as they are."""
+    """Half-precision tensors as float32, so that sums are precise; others unchanged."""
     halves = (torch.float16, torch.bfloat16)
     return change_all(tensors, lambda t: t.float() if t.dtype in halves else t)
 
 
 def tapped(watch: Watch, wanted: set[str]) -> Found:
-    """`taylor` and `fan_in` of the layers that were tapped."""
+    """`taylor` and `fan_in` of the tapped layers."""
     names = wanted & TAPPED
     if not names:
         return {}
@@ -466,5 +466,5 @@ def tapped(watch: Watch, wanted: set[str]) -> Found:
 
 
 def without_graph(outputs: Any) -> Any:
-    """The outputs, holding on to no graph."""
+    """The outputs without their graph."""
     return change_all(outputs, lambda tensor: tensor.detach())

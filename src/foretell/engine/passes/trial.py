@@ -1,4 +1,4 @@
-"""Where the samples are in a tensor, tried out: the model is run again on other batches.
+"""Finds where the samples are in a tensor by running the model again on other batches.
 
 Rules follow the samples through most operations (`engine/samples`). Where they do not, the model is
 run on the same samples, and on these in another order. The axis whose entries have then changed
@@ -24,10 +24,10 @@ from foretell.engine.samples.layout import Layout, Without
 __all__ = ["Still", "settle"]
 
 Run = Callable[[Batch, Collection[Number]], Samples]
-"""Runs the model on a batch; the numbers are of questions of which to keep prints."""
+"""Runs the model on a batch, and keeps the prints of the questions with these numbers."""
 
 Tables = dict[tuple[Number, str], Found | None]
-"""By the number of a question and what it is about, where the samples are in a table."""
+"""The layout of a table, by the number of the question and its subject."""
 
 CLOSE = 1e-3
 """So far may a sum be from where the order puts it, beside the change from the order before.
@@ -37,7 +37,7 @@ Rounding is some 1e-6 of that change in float32; along a wrong axis, the distanc
 
 
 def settle(samples: Samples, run: Run, batch: Batch, tables: Tables) -> None:
-    """Answer the questions that are open, as far as they can be; `tables` keeps what is found."""
+    """Answer the open questions if possible; what is found is kept in `tables`."""
     reorder(samples, run, batch)
     resize(samples, run, batch, tables)
     for question in samples.questions[STRANGE]:
@@ -46,7 +46,7 @@ def settle(samples: Samples, run: Run, batch: Batch, tables: Tables) -> None:
 
 
 def reorder(samples: Samples, run: Run, batch: Batch) -> None:
-    """Find samples that are lost by another order of them."""
+    """Find lost samples by running the batch in another order."""
     lost = {
         n: one for n, one in samples.numbered().items() if one.open and isinstance(one.found, Lost)
     }
@@ -72,7 +72,7 @@ def reorder(samples: Samples, run: Run, batch: Batch) -> None:
 
 
 def compare(samples: Samples, run: Run, batch: Batch, alike: dict[Number, Question]) -> None:
-    """Find what other samples do not change either: it is the same for all, or a table."""
+    """Find tensors that do not depend on the samples: constants and tables."""
     try:
         runs = run(batch, alike), run(in_order(batch, [0] * samples.samples), alike)
     except ModelFailed:
@@ -84,7 +84,7 @@ def compare(samples: Samples, run: Run, batch: Batch, alike: dict[Number, Questi
 
 
 def asked_again(samples: Samples, number: Number, other: Samples) -> Question | None:
-    """The same question in another run; None if it asks for something else there."""
+    """The same question in another run; None if it is about something else there."""
     who, place = number
     mine, theirs = samples.questions[who], other.questions[who]
     if len(mine) != len(theirs):
@@ -111,7 +111,7 @@ def followed(
 
 
 def unchanged(before: Question, after: Question) -> bool:
-    """Whether all is as it was, but for rounding."""
+    """Whether nothing has changed except for rounding."""
     pairs = [(prints, after.prints[axis]) for axis, prints in before.prints.items()]
     return bool(pairs) and all(
         float((then - now).abs().max()) <= 1e-5 * float(now.abs().max()) for now, then in pairs
@@ -119,7 +119,7 @@ def unchanged(before: Question, after: Question) -> bool:
 
 
 def resize(samples: Samples, run: Run, batch: Batch, tables: Tables) -> None:
-    """Find which tables are as long as the batch, by one of another length."""
+    """Find the tables that are as long as the batch, by a batch of another length."""
     asked = {n: one for n, one in samples.numbered().items() if one.open}
     asked = {n: one for n, one in asked.items() if isinstance(one.found, Without)}
     if any((n, one.about) not in tables for n, one in asked.items()):
@@ -178,15 +178,15 @@ def disorder(samples: int) -> list[int]:
 
 
 def in_order(batch: Batch, order: list[int]) -> Batch:
-    """The inputs of some of the samples, in an order."""
+    """The inputs of these samples, in this order."""
     return Batch(in_rows(batch.inputs, order))
 
 
 class Still(Observer):
-    """Within the block nothing is drawn at random, so that samples differ by their inputs alone."""
+    """Within the block, nothing is random, so that samples differ only by their inputs."""
 
     def run(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The operation without what it would drop; numbers that it would draw are equal."""
+        """Run the operation without dropout; random numbers are replaced by equal ones."""
         plain = name.removesuffix("_")
         if plain in DROPS and args:
             return args[0]
@@ -202,7 +202,7 @@ class Still(Observer):
 def undropped(
     name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments of an operation that drops some values on its way, so that it drops none."""
+    """The arguments of an operation with dropout, changed so that nothing is dropped."""
     place = PLACES[name]
     if name in RECURRENT and not isinstance(args[3], bool):  # of a packed sequence
         place += 1
@@ -225,4 +225,4 @@ PLACES = {
     "scaled_dot_product_attention": 4,
     **dict.fromkeys(RECURRENT, 5),
 }
-"""Where the share to drop is among the arguments."""
+"""The position of the dropout rate among the arguments."""

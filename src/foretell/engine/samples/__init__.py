@@ -1,1 +1,1 @@
-"""Where the samples of a batch are in each tensor that is computed from them."""
+"""The rules by which the samples of a batch are followed through operations."""

@@ -1,4 +1,4 @@
-"""Layers by their operations: products of a signal and a weight, and which axes are channels."""
+"""Recognises layers by their operations, and finds the channels of their outputs."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ __all__ = ["Layer", "layer_of", "multiplies"]
 CELLS = words("lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell")
 
 WEIGHT_LAST = words("linear bilinear embedding embedding_bag")
-"""Of their operands the last one is the weight, whatever the others are made of."""
+"""Their last operand is always the weight."""
 
 ADDED = (
     SUMS.keys()
@@ -27,12 +27,12 @@ ADDED = (
     | ONTO_FIRST
     | words("rsub __rsub__ __iadd__ __isub__ where masked_fill copy maximum minimum __setitem__")
 )
-"""They add a weight to a signal, or put it beside one: such a weight has no output of its own."""
+"""They add a weight to a signal or concatenate the two; such a weight has no output of its own."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer by its output: how many weights it has, and which axes are its channels."""
+    """A layer: its number of weights, and the axes of its output that are channels."""
 
     of: tuple[int, ...]
     """The ids of the tensors that are its weights."""
@@ -42,7 +42,7 @@ class Layer:
 
     @property
     def fan_in(self) -> int:
-        """How many weights feed one channel."""
+        """The number of weights per channel."""
         return self.weights // max(self.channels, 1)
 
 
@@ -53,7 +53,7 @@ def layer(output: Tensor, of: Collection[int], weight: Tensor, axes: tuple[int, 
 
 
 def own_axes(weight: Tensor) -> list[bool]:
-    """For each axis whether it has entries of its own, not the same one again (`expand`)."""
+    """For each axis, whether its entries are distinct in memory (not so after `expand`)."""
     if weight.layout != torch.strided:
         return [True] * weight.ndim
     return [stride != 0 for stride in weight.stride()]
@@ -91,7 +91,7 @@ def layer_of(
 def weight_factors(
     factors: list[Operand], used: Collection[int], *, explicit: bool
 ) -> list[Operand]:
-    """Those of the operands that are weights."""
+    """The operands that are weights."""
     weights = [factor for factor in factors if id(factor[0]) in used]
     if explicit and id(factors[-1][0]) in used:
         return factors[-1:]
@@ -117,7 +117,7 @@ def product_layer(output: Tensor, weights: list[Operand], factors: list[Operand]
 def looked_up(
     name: str, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor, used: Collection[int]
 ) -> Layer | None:
-    """Rows of a weight by their numbers, as an embedding has them."""
+    """The layer of a selection of rows of a weight, as in an embedding."""
     weight, *rest = (*args, *kwargs.values())
     if id(weight) not in used:
         return None
@@ -135,7 +135,7 @@ def looked_up(
 def multiplies(
     name: str, args: tuple[Any, ...], kwargs: dict[str, Any], used: Collection[int]
 ) -> bool:
-    """Whether an operation that is no layer does something else with a weight than to add it."""
+    """Whether an operation that is not a layer does anything but add a weight."""
     plain = name if name.startswith("__") else name.removesuffix("_")
     if plain in ADDED:
         return False

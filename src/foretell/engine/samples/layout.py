@@ -1,9 +1,9 @@
-"""Where a batch's samples lie in a tensor: the axis, and how they lie along it.
+"""Where the samples of a batch are in a tensor: their axis, and their order along it.
 
-A tensor's samples lie along one axis, of `outer` × samples × `inner` entries. Windows of pictures
-that are folded into the batch have those of a sample next to each other, `inner` of them. Of views
-that are joined one below the other, and of time steps folded into a batch that has the time first,
-there are `outer`.
+The samples are along one axis of `outer` × samples × `inner` entries. If windows of images are
+folded into the batch, those of a sample are adjacent, and there are `inner` of them. If several
+views are concatenated, or time steps are folded into a batch that has the time first, there are
+`outer` of them.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,24 +19,24 @@ __all__ = ["Call", "Layout", "Place", "Rule", "Without", "agreed", "refolded"]
 
 @dataclass(frozen=True)
 class Layout:
-    """The axis of the samples, and how many times all of them lie along it in turn."""
+    """The axis of the samples, and how often the whole sequence of them is repeated along it."""
 
     axis: int
     outer: int = 1
     joined: bool = False
-    """Whether tensors that had the samples each were put one below the other."""
+    """Whether tensors that each had all samples were concatenated."""
 
     def at(self, axis: int, outer: int | None = None) -> "Layout":
-        """The same samples elsewhere."""
+        """The same order of samples along another axis."""
         outer = self.outer if outer is None else outer
         return replace(self, axis=axis, outer=outer, joined=self.joined and outer > 1)
 
     def inner(self, tensor: Tensor, samples: int) -> int:
-        """How many entries in a row along the axis belong to one sample."""
+        """The number of adjacent entries along the axis that belong to one sample."""
         return tensor.shape[self.axis] // (self.outer * samples)
 
     def by_sample(self, tensor: Tensor, samples: int) -> Tensor:
-        """The tensor with the samples along its first axis, the rest in the order it had.
+        """The tensor with the samples along its first axis and everything else in the same order.
 
         >>> import torch
         >>> Layout(0, outer=2).by_sample(torch.tensor([10, 20, 11, 21]), 2)
@@ -68,10 +68,10 @@ class Layout:
 
 
 class Without(Enum):
-    """What has no axis of samples."""
+    """Why a tensor has no axis of samples."""
 
     COMMON = "the same for all samples"
-    """It is not computed from them."""
+    """It is not computed from the samples."""
     POOLED = "computed from all samples at once"
 
 
@@ -81,7 +81,7 @@ Place = Layout | Without | None
 
 @dataclass
 class Call:
-    """An operation that has run: its arguments, its result, and where its inputs' samples lie."""
+    """A finished operation: its arguments, its result, and the layouts of its inputs."""
 
     func: Any
     name: str
@@ -90,16 +90,16 @@ class Call:
     out: Any
     samples: int
     placed: Sequence[tuple[Tensor, Layout]] = ()
-    """The tensors among the arguments that have samples."""
+    """The tensors among the arguments that have samples, with their layouts."""
 
     def arg(self, place: int, *names: str, default: Any = None) -> Any:
-        """An argument by its place or by one of its names."""
+        """An argument by its position or by one of its names."""
         if place < len(self.args):
             return self.args[place]
         return next((self.kwargs[name] for name in names if name in self.kwargs), default)
 
     def rest(self, *names: str) -> list[int]:
-        """Numbers given one by one or as one sequence, after the first argument."""
+        """The numbers after the first argument, given one by one or as a sequence."""
         given: Any = self.args[1:] or tuple(self.kwargs[n] for n in names if n in self.kwargs)
         if len(given) == 1 and isinstance(given[0], Sequence):
             given = given[0]
@@ -107,11 +107,11 @@ class Call:
 
 
 Rule = Callable[[Call], "Place | list[Place]"]
-"""Says where the samples are in an operation's result, or in each of its results."""
+"""Returns where the samples are in the result of an operation, or in each of its results."""
 
 
 def agreed(places: Sequence[Place]) -> Place:
-    """What all say, if they say the same."""
+    """The common value of all places, or None if they differ."""
     first = places[0] if places else None
     return first if len(places) == 1 or all(place == first for place in places) else None
 
@@ -119,7 +119,7 @@ def agreed(places: Sequence[Place]) -> Place:
 def refolded(
     before: tuple[int, ...], layout: Layout, after: tuple[int, ...], samples: int
 ) -> Place:
-    """Where the samples are when the same entries, in the same order, have another shape.
+    """Where the samples are after a reshape that keeps the order of the entries.
 
     >>> refolded((7, 8, 3), Layout(1), (56, 3), 8), refolded((8, 7, 3), Layout(0), (56, 3), 8)
     (Layout(axis=0, outer=7, joined=False), Layout(axis=0, outer=1, joined=False))

@@ -1,4 +1,4 @@
-"""Where the samples lie in what is moved: axes in another order, other shapes, parts, joins."""
+"""Where the samples are after operations that move entries, such as reshapes."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ __all__ = [
 
 
 def transposed(call: Call) -> Place:
-    """Two axes change places; the last two of a matrix if none are given."""
+    """After two axes are swapped, the last two by default."""
     ((tensor, layout),) = call.placed
     first, second = call.rest("dim0", "dim1", "axis0", "axis1") or (-2, -1)
     pair = [first % tensor.ndim, second % tensor.ndim]
@@ -24,7 +24,7 @@ def transposed(call: Call) -> Place:
 
 
 def permuted(call: Call) -> Place:
-    """All axes in another order."""
+    """After a permutation of all axes."""
     ((tensor, layout),) = call.placed
     order = [axis % tensor.ndim for axis in call.rest("dims")]
     return layout.at(order.index(layout.axis))
@@ -37,7 +37,7 @@ def reversed_axes(call: Call) -> Place:
 
 
 def axes_moved(call: Call) -> Place:
-    """Some axes to other places."""
+    """After some axes are moved."""
     ((tensor, layout),) = call.placed
     source, target = call.arg(1, "source"), call.arg(2, "destination")
     pairs = [[axis] if isinstance(axis, int) else list(axis) for axis in (source, target)]
@@ -49,13 +49,13 @@ def axes_moved(call: Call) -> Place:
 
 
 def reshaped(call: Call) -> Place:
-    """The axis in which the samples' stride lies, if they fill it evenly."""
+    """After a reshape or view."""
     ((tensor, layout),) = call.placed
     return refolded(tuple(tensor.shape), layout, tuple(call.out.shape), call.samples)
 
 
 def repeated(call: Call) -> Place:
-    """The whole tensor several times along each axis, new ones in front."""
+    """After the tensor is tiled along each axis; new axes come first."""
     ((tensor, layout),) = call.placed
     times = call.rest("repeats", "dims", "sizes")
     times = [1] * (tensor.ndim - len(times)) + times
@@ -64,7 +64,7 @@ def repeated(call: Call) -> Place:
 
 
 def interleaved(call: Call) -> Place:
-    """Each entry along an axis several times in a row."""
+    """After each entry along an axis is repeated."""
     ((tensor, layout),) = call.placed
     times, axis = call.arg(1, "repeats"), call.arg(2, "dim")
     if axis is None or (axis % tensor.ndim == layout.axis and not isinstance(times, int)):
@@ -73,13 +73,13 @@ def interleaved(call: Call) -> Place:
 
 
 def windows(call: Call) -> Place:
-    """Tensor.unfold: windows along an axis, their entries along a new last one."""
+    """After Tensor.unfold: windows along an axis, with their entries along a new last axis."""
     ((tensor, layout),) = call.placed
     return layout if call.arg(1, "dimension") % tensor.ndim != layout.axis else None
 
 
 def indexed(call: Call) -> Place:
-    """`x[...]` by numbers, slices, dots and None; along the samples, whole rounds of them."""
+    """After `x[...]` with integers, slices, an ellipsis and None; all samples must be kept."""
     tensor, layout = call.placed[0]
     key = call.args[1] if isinstance(call.args[1], tuple) else (call.args[1],)
     if tensor is call.args[1] and tensor.dtype != torch.bool:  # rows of a table
@@ -102,7 +102,7 @@ def indexed(call: Call) -> Place:
 
 
 def cut(tensor: Tensor, axis: int, key: Any, layout: Layout, samples: int) -> Place:
-    """What a slice along the samples leaves of them, in the axis that it becomes."""
+    """After a slice along the axis of the samples, which becomes the given axis."""
     if not isinstance(key, slice):
         return None
     start, stop, step = key.indices(tensor.shape[layout.axis])
@@ -113,7 +113,7 @@ def cut(tensor: Tensor, axis: int, key: Any, layout: Layout, samples: int) -> Pl
 
 
 def narrowed(call: Call) -> Place:
-    """A piece along one axis."""
+    """After `narrow`."""
     ((tensor, layout),) = call.placed
     axis, start, length = call.arg(1, "dim"), call.arg(2, "start"), call.arg(3, "length")
     if axis % tensor.ndim != layout.axis:
@@ -122,7 +122,7 @@ def narrowed(call: Call) -> Place:
 
 
 def pieces(call: Call) -> list[Place]:
-    """Pieces along one axis, the first one unless another is given."""
+    """After a split along one axis, the first by default."""
     ((tensor, layout),) = call.placed
     axis = call.arg(2, "dim", "axis", default=0) % tensor.ndim
     if axis != layout.axis:
@@ -136,21 +136,21 @@ def pieces(call: Call) -> list[Place]:
 
 
 def without_axis(call: Call) -> Place:
-    """One entry of an axis, or each entry of it."""
+    """After one entry of an axis is selected, or after `unbind`."""
     ((tensor, layout),) = call.placed
     axis = call.arg(1, "dim", "axis", default=0) % tensor.ndim
     return None if axis == layout.axis else layout.at(layout.axis - (axis < layout.axis))
 
 
 def with_axis(call: Call) -> Place:
-    """A new axis of one entry."""
+    """After `unsqueeze`."""
     ((_, layout),) = call.placed
     axis = call.arg(1, "dim") % call.out.ndim
     return layout.at(layout.axis + (axis <= layout.axis))
 
 
 def squeezed(call: Call) -> Place:
-    """Without axes of one entry: all of them, or those that are given."""
+    """After `squeeze` of all axes with one entry, or of the given ones."""
     ((tensor, layout),) = call.placed
     given = [axis % tensor.ndim for axis in call.rest("dim")] or range(tensor.ndim)
     gone = sum(axis < layout.axis and tensor.shape[axis] == 1 for axis in given)
@@ -158,7 +158,7 @@ def squeezed(call: Call) -> Place:
 
 
 def joined(call: Call) -> Place:
-    """Tensors side by side; along the samples, the rounds of one after those of the other."""
+    """After a concatenation, which may be along the axis of the samples."""
     parts = call.arg(0, "tensors")
     axis = call.arg(1, "dim", "axis", default=0) % call.out.ndim
     if any(layout.axis != axis for _, layout in call.placed):
@@ -171,7 +171,7 @@ def joined(call: Call) -> Place:
 
 
 def stacked(call: Call) -> Place:
-    """Tensors along a new axis."""
+    """After `stack`."""
     axis = call.arg(1, "dim", default=0) % call.out.ndim
     place = agreed([layout for _, layout in call.placed])
     return place.at(place.axis + (axis <= place.axis)) if isinstance(place, Layout) else None

@@ -1,6 +1,6 @@
-"""Products of two tensors: which axis of each operand becomes which axis of the result.
+"""Products of tensors: which axis of each operand becomes which axis of the result.
 
-Both what a layer's channels are and where the samples go follow from it:
+The channels of a layer and the place of the samples in its output follow from it:
 
     >>> from torch import ones
     >>> operands = ones(8, 5, 3), ones(3, 4)
@@ -19,7 +19,7 @@ from foretell.engine.operations import CONVOLUTIONS
 __all__ = ["Operand", "product_of"]
 
 Axes = tuple[int | None, ...]
-"""For each axis of an operand the axis of the result that runs along it; None if it is summed."""
+"""For each axis of an operand, the corresponding axis of the result; None if it is summed over."""
 
 Operand = tuple[Tensor, Axes]
 
@@ -29,7 +29,7 @@ def product_of(
 ) -> list[Operand] | None:
     """The operands of a product that sums over some of their axes; None for another operation.
 
-    What is added to the product, such as a bias, is no operand.
+    A term that is added to the product, such as a bias, is not an operand.
     """
     if not isinstance(out, Tensor):
         return None
@@ -40,14 +40,14 @@ def product_of(
 
 
 def operands(args: Sequence[Any], kwargs: dict[str, Any], *names: str) -> list[Any]:
-    """The arguments of these names, which are the first ones where they are not given by name."""
+    """The arguments with these names, or else the positional ones in this order."""
     return [
         args[place] if place < len(args) else kwargs.get(name) for place, name in enumerate(names)
     ]
 
 
 def convolution(x: Tensor, weight: Tensor) -> list[Operand]:
-    """Of samples [N, C, ...], or of a single one, [C, ...]."""
+    """A convolution of samples [N, C, ...], or of a single one, [C, ...]."""
     unknown = (None,) * (weight.ndim - 1)
     if x.ndim < weight.ndim:
         return [(x, unknown), (weight, (0, *unknown))]
@@ -69,13 +69,13 @@ def bilinear(args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor) -> list
 
 
 def embedding(args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor) -> list[Operand]:
-    """Numbers [...], weight [rows, C]: the product with rows of zeros and a one."""
+    """An embedding of indices [...] by a weight [rows, C]: a product with one-hot rows."""
     numbers, weight = operands(args, kwargs, "input", "weight")
     return [(numbers, tuple(range(numbers.ndim))), (weight, (None, out.ndim - 1))]
 
 
 def bags(args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor) -> list[Operand] | None:
-    """Numbers [bags, length], weight [rows, C]; None for bags in one row of numbers."""
+    """Indices [bags, length], weight [rows, C]; None if the indices are one-dimensional."""
     numbers, weight = operands(args, kwargs, "input", "weight")
     if numbers.ndim != 2:
         return None
@@ -83,7 +83,7 @@ def bags(args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor) -> list[Ope
 
 
 def matmul(first: Tensor, second: Tensor, out: Tensor) -> list[Operand]:
-    """As torch.matmul has it: the last two axes are a matrix, those before are broadcast."""
+    """torch.matmul: the last two axes are a matrix, and those before are broadcast."""
     many = max(first.ndim, second.ndim, 2) - 2
     before_first, before_second = (
         batches(one, many, out) if one.ndim > 1 else () for one in (first, second)
@@ -94,7 +94,7 @@ def matmul(first: Tensor, second: Tensor, out: Tensor) -> list[Operand]:
 
 
 def batches(tensor: Tensor, many: int, out: Tensor) -> Axes:
-    """Where the axes before an operand's matrix go; None for one that is broadcast."""
+    """The result axes of the axes before an operand's matrix; None for one that is broadcast."""
     shift = many - (tensor.ndim - 2)
     return tuple(
         shift + axis if size == out.shape[shift + axis] else None
@@ -103,25 +103,25 @@ def batches(tensor: Tensor, many: int, out: Tensor) -> Axes:
 
 
 def matrices(args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor) -> list[Operand] | None:
-    """The two factors of `a @ b`, however it is called."""
+    """`a @ b`, however it is called."""
     first, second = args[0], next(iter((*args[1:], *kwargs.values())))
     return matmul(first, second, out)
 
 
 def reflected(args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor) -> list[Operand]:
-    """Of `b.__rmatmul__(a)`, which is a @ b."""
+    """`b.__rmatmul__(a)`, which is a @ b."""
     return matmul(args[1], args[0], out)
 
 
 def added(args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor) -> list[Operand] | None:
-    """Of addmm(c, a, b) and the like, c + a @ b."""
+    """addmm(c, a, b) and the like, which are c + a @ b."""
     rest = [*args[1:], *kwargs.values()]
     factors = [value for value in rest if isinstance(value, Tensor)]
     return matmul(factors[0], factors[1], out) if len(factors) == 2 else None
 
 
 def inner(args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor) -> list[Operand] | None:
-    """The last axes of both are summed."""
+    """torch.inner: the last axes of both are summed over."""
     first, second = operands(args, kwargs, "input", "other")
     if not first.ndim or not second.ndim:
         return None
@@ -133,7 +133,7 @@ def inner(args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor) -> list[Op
 
 
 def tensordot(args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor) -> list[Operand] | None:
-    """`dims` says which axes are summed, by number or by a pair of lists."""
+    """torch.tensordot: `dims` gives the axes to sum over, as a number or as a pair of lists."""
     first, second, dims = operands(args, kwargs, "a", "b", "dims")
     number = 2 if dims is None else dims
     summed: Any = dims
@@ -151,7 +151,7 @@ def tensordot(args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor) -> lis
 
 
 def einsum(args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor) -> list[Operand] | None:
-    """By the letters of the equation; None if it is given by lists of numbers."""
+    """torch.einsum by its equation; None if it is given by lists of integers."""
     equation, *rest = args
     if not isinstance(equation, str):
         return None
@@ -175,7 +175,7 @@ def einsum(args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor) -> list[O
 
 
 def spelled_out(letters: str, ndim: int) -> str:
-    """Letters for axes, with digits in the place of dots, counted from the last one.
+    """The letters of axes, with an ellipsis replaced by digits that count from the last axis.
 
     >>> spelled_out("...ij", 4), spelled_out("ij", 2)
     ('10ij', 'ij')
@@ -203,4 +203,4 @@ PRODUCTS: dict[str, Read] = {
     ),
     **dict.fromkeys(("addmm", "addmv", "baddbmm", "addmm_", "baddbmm_"), added),
 }
-"""By the operation's name, what reads its operands."""
+"""The function that reads the operands, by the name of the operation."""

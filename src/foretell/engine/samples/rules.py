@@ -1,7 +1,7 @@
-"""Where the samples lie in an operation's result: a rule for each operation that has one.
+"""The rules by operation: where the samples are in the result.
 
-A rule follows from shapes and arguments alone. Where there is none, or it has no answer, the
-samples are lost, and nothing is guessed.
+A rule depends on shapes and arguments only. If there is none, or if it has no answer, the samples
+are lost; nothing is guessed.
 """
 
 from typing import Any
@@ -49,19 +49,19 @@ __all__ = ["ONTO_FIRST", "moved"]
 
 
 def moved(call: Call) -> Place | list[Place]:
-    """Where the samples lie in the operation's result, or in each of its results."""
+    """Where the samples are in the result of an operation, or in each of its results."""
     name = plain(call.func, call.name)
     if call.func in CONVOLUTIONS:
         return contracted(call)
     rule = F_RULES.get(call.func) or RULES.get(name)
     try:
         return None if rule is None else rule(call)
-    except (AttributeError, IndexError, TypeError, ValueError):  # called in a way not foreseen
+    except (AttributeError, IndexError, TypeError, ValueError):  # an unexpected form of the call
         return None
 
 
 def plain(func: Any, name: str) -> str:
-    """An operation's name without what says that it overwrites; a property's as `.T`."""
+    """The name of an operation without an in-place suffix; that of a property is `.T`."""
     if name == "__get__":
         return f".{func.__self__.__name__}"
     return name if name.endswith("__") else name.rstrip("_")
@@ -86,7 +86,7 @@ ENTRY_BY_ENTRY = ARITHMETIC | words(
     "bitwise_and bitwise_or bitwise_not softmax2d .data .real .imag square_ "
     "add sub subtract multiply divide true_divide"
 )
-"""Each entry by itself, or along an axis that stays as long as it was."""
+"""They are computed entry by entry, or along an axis whose length does not change."""
 
 REDUCTIONS = words(
     "mean sum nansum nanmean amax amin max min argmax argmin prod all any var std var_mean "
@@ -97,7 +97,7 @@ ONTO_FIRST = words(
     "index_add index_copy index_fill index_put scatter scatter_add scatter_reduce masked_scatter "
     "slice_scatter select_scatter diagonal_scatter"
 )
-"""They write into a copy of their first argument, which keeps its axes."""
+"""They write to a copy of their first argument, so its axes are kept."""
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(ENTRY_BY_ENTRY, same_place),
@@ -143,7 +143,7 @@ RULES: dict[str, Rule] = {
     "where": either,
     **dict.fromkeys(words("gather take_along_dim index_select"), chosen),
 }
-"""By the operation's name, where the samples go."""
+"""The rule by the name of the operation."""
 
 F_RULES: dict[Any, Rule] = {F.unfold: first_axis}
-"""Where a function of torch.nn.functional has the name of another operation."""
+"""The rules for functions of torch.nn.functional that share their name with another operation."""

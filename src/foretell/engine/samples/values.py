@@ -1,4 +1,4 @@
-"""Where the samples lie in what is computed: entry by entry, by products, by sums over axes."""
+"""Where the samples are in computed values: elementwise operations, products, reductions."""
 
 from collections.abc import Sequence
 
@@ -15,11 +15,11 @@ __all__ = [
 ]
 
 NORMS = words("norm linalg_vector_norm linalg_norm")
-"""They are given which norm before the axes."""
+"""Their first argument after the input is the order of the norm, not the axes."""
 
 
 def same_place(call: Call) -> Place:
-    """Inputs are broadcast to the result: their axes are counted from the last one."""
+    """An elementwise operation, whose inputs are broadcast: axes are counted from the last one."""
     out = call.out[0] if isinstance(call.out, tuple | list) else call.out
     places: list[Place] = []
     for tensor, layout in call.placed:
@@ -30,13 +30,13 @@ def same_place(call: Call) -> Place:
 
 
 def first_alone(call: Call) -> Place:
-    """As the first argument, whose shape the result has; the others give values or places."""
+    """The result has the shape of the first argument; the others are values or indices."""
     tensor, layout = call.placed[0]
     return layout if tensor is call.args[0] else None
 
 
 def leading(axes: int) -> Rule:
-    """A rule for what works on the last few axes, whatever is before them."""
+    """A rule for operations on the last few axes, such as pooling."""
 
     def rule(call: Call) -> Place:
         ((tensor, layout),) = call.placed
@@ -46,20 +46,20 @@ def leading(axes: int) -> Rule:
 
 
 def first_axis(call: Call) -> Place:
-    """For what takes samples along its first axis."""
+    """An operation that expects the samples along the first axis."""
     places: list[Place] = [layout if layout.axis == 0 else None for _, layout in call.placed]
     return agreed(places)
 
 
 def padded(call: Call) -> Place:
-    """F.pad: two numbers for each axis, from the last one."""
+    """F.pad, which is given two numbers for each axis, beginning with the last."""
     ((tensor, layout),) = call.placed
     untouched = tensor.ndim - len(call.arg(1, "pad")) // 2
     return layout if layout.axis < untouched else None
 
 
 def contracted(call: Call) -> Place:
-    """Along the axis of the result that the samples' axis becomes."""
+    """A product: the axis of the result that corresponds to the axis of the samples."""
     factors = product_of(call.func, call.name, call.args, call.kwargs, call.out)
     if factors is None:
         return None
@@ -77,7 +77,7 @@ def contracted(call: Call) -> Place:
 
 
 def mixed(factors: Sequence[Operand], tensor: Tensor, layout: Layout, samples: int) -> int | None:
-    """Where a square matrix that mixes the samples has them: a graph's, of which each is a node."""
+    """The result of a square matrix that mixes the samples, as the nodes of a graph."""
     others = [(factor, axes) for factor, axes in factors if factor is not tensor]
     if len(others) != 1 or layout.outer > 1 or tensor.shape[layout.axis] != samples:
         return None
@@ -87,7 +87,7 @@ def mixed(factors: Sequence[Operand], tensor: Tensor, layout: Layout, samples: i
 
 
 def attended(call: Call) -> Place:
-    """Scaled dot-product attention: [..., length, channels], the result as long as the query."""
+    """Scaled dot-product attention: [..., length, channels], with the length of the query."""
     query = call.args[0]
     places: list[Place] = []
     for tensor, layout in call.placed:
@@ -110,7 +110,7 @@ def attended_by_heads(call: Call) -> list[Place]:
 
 
 def recurred(call: Call) -> list[Place]:
-    """nn.LSTM and the like: the outputs as the inputs, then states [layers, samples, channels]."""
+    """nn.LSTM and the like: outputs like the inputs, and states [layers, samples, channels]."""
     tensor, layout = call.placed[0]
     packed = not isinstance(call.args[3], bool)
     if tensor is not call.args[0] or tensor.ndim != 3 or packed:
@@ -122,7 +122,7 @@ def recurred(call: Call) -> list[Place]:
 
 
 def reduced(call: Call) -> Place:
-    """A number for each place along the axes that are left."""
+    """A reduction over some axes."""
     tensor, layout = call.placed[0]
     if isinstance(call.arg(1, "other"), Tensor):  # the larger of two
         return same_place(call)
@@ -140,7 +140,7 @@ def reduced(call: Call) -> Place:
 
 
 def chosen(call: Call) -> Place:
-    """Entries along one axis that each sample, or all of them together, choose."""
+    """Entries selected along one axis, by indices per sample or common to all."""
     tensor, layout = call.placed[0]
     axis = call.arg(1, "dim") % call.out.ndim
     if tensor is not call.args[0]:  # from a table, by what the samples are
@@ -151,12 +151,12 @@ def chosen(call: Call) -> Place:
 
 
 def either(call: Call) -> Place:
-    """torch.where; None where it says at which places a condition holds."""
+    """torch.where; None for the form that returns indices."""
     return same_place(call) if len(call.args) + len(call.kwargs) == 3 else None
 
 
 def rolled(call: Call) -> Place:
-    """Entries in another order along the axes that are given."""
+    """`roll` along the given axes."""
     ((tensor, layout),) = call.placed
     given = call.arg(2 if call.name == "roll" else 1, "dims")
     if given is None:
@@ -166,7 +166,7 @@ def rolled(call: Call) -> Place:
 
 
 def sorted_along(call: Call) -> Place:
-    """Another order along one axis, the last one unless another is given."""
+    """A sort along one axis, the last by default."""
     ((tensor, layout),) = call.placed
     place = 2 if call.name in ("topk", "kthvalue") else 1
     axis = call.arg(place, "dim", default=-1)
