@@ -132,7 +132,7 @@ def test_equal_results_say_nothing(k: int) -> None:
     scores, truth = pool(0.5)
     found = calibrate(scores, 0 * some(truth, k))
     assert set(found.scores["verdict"]) == {"no evidence yet"}
-    assert found.statement[-1] == "All results are equal, so that they say nothing about any score."
+    assert found.statement[-1] == "All results are equal, so they say nothing about any score."
 
 
 def test_no_more_trainings_are_asked_for_when_all_are_trained() -> None:

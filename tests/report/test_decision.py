@@ -66,7 +66,7 @@ def test_a_manager_reads_what_to_train_and_how_sure_it_is(page: Page) -> None:
     blocks = dict(page.sections)["What to train next"]
     text = " ".join(block.text for block in blocks if isinstance(block, Prose))
     assert "Choose by ensemble: of two candidates, it names the better one in" in text
-    assert "are expected among the best 10 % of all that were scored; of 5 drawn at random" in text
+    assert "are expected to be among the best 10 % of all scored networks; of 5 random ones" in text
     (proposed,) = [block.frame for block in blocks if isinstance(block, TableBlock)]
     trained = read_search_names(page)
     assert len(proposed) == 5

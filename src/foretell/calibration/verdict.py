@@ -1,4 +1,4 @@
-"""What was found, in words."""
+"""The verdicts of a calibration in words."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from foretell.statistics.representative import Weighted
 __all__ = ["in_words", "verdict"]
 
 SURE = 0.9
-"""The probability from which something is said to be so."""
+"""The probability above which a statement is made."""
 
 HELPS, NOTHING, MISLEADS, UNKNOWN = (
     "helps",
@@ -58,7 +58,7 @@ def in_words(
     said = [f"{k} of {pool} candidates are trained."]
     if found.left_out:
         said.append(
-            f"{found.left_out} results are left out: without a value, or of an earlier epoch."
+            f"{found.left_out} results without a value or of an earlier epoch are left out."
         )
     said += map(so_far, early)
     if not math.isnan(found.noise):
@@ -70,17 +70,17 @@ def in_words(
         )
         return tuple(said)
     if found.values.nunique() == 1:
-        return (*said, "All results are equal, so that they say nothing about any score.")
+        return (*said, "All results are equal, so they say nothing about any score.")
     if not by.covered:
         said.append(
-            f"The trained ones come from a part of the range of {by.axis} alone, and say nothing "
-            "about the rest: train those proposed, which are spread over the pool."
+            f"The trained candidates cover only a part of the range of {by.axis}, and say nothing "
+            "about the rest: train the proposed ones, which are spread over the pool."
         )
         return tuple(said)
     if by.axis:
         said.append(
-            f"The trained ones were selected by {by.axis}; weighted by their share of the pool, "
-            f"they say as much as {by.count:.1f} networks drawn at random."
+            f"The trained candidates were selected by {by.axis}; weighted by their share of the "
+            f"pool, they are worth {by.count:.1f} candidates drawn at random."
         )
     return (*said, worth(table, leader, pool - k))
 

@@ -193,8 +193,7 @@ def scoring_options(precision: str = "--precision") -> Callable[[Function], Func
             "--no-shortcuts",
             section=section,
             is_flag=True,
-            help="Turn off the optimisations that give the same scores sooner, to check a doubtful "
-            "score.",
+            help="Turn off all optimisations, to check a doubtful score.",
         ),
         collected(
             "scoring",

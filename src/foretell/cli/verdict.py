@@ -91,12 +91,15 @@ def limits(lesson: Lesson) -> str:
 
 
 def told(lesson: Lesson) -> str:
-    """The best result that was told, if it is better than all that the search trained."""
+    """The best result from elsewhere, if it is better than all that the search trained."""
     best = lesson.best_told
     if best is None:
         return ""
     value = best[lesson.outcome.measure.name]
-    return f"The best told is {best['arch']}: {value:g}; its weights are where it was trained."
+    return (
+        f"The best result from elsewhere is that of {best['arch']}, {value:g}; its weights are "
+        "where it was trained."
+    )
 
 
 def seconds(lesson: Lesson) -> str:

@@ -24,7 +24,7 @@ SHARE = 0.10
 
 
 def decision(found: Found) -> list[Block]:
-    """What to train next, what it is expected to buy, and what each score is worth."""
+    """What to train next, what can be expected of it, and what each score is worth."""
     try:
         scores = run_scores(found.folder)
     except ForetellError as error:  # a proxy that is not registered here
@@ -79,25 +79,25 @@ def counts_of(last: int) -> list[int]:
 
 
 def expected_of(judged: Calibration, best: list[str]) -> str:
-    """What the proposed networks are expected to buy, and what else to train."""
+    """What can be expected of the proposed networks, and what else to train."""
     text = ""
     sure = judged.candidates["p_top_10"].reindex(best)
     if not sure.isna().any():
         text = (
-            f"Of these {len(best)}, {sure.sum():.1f} are expected among the best 10 % of all that "
-            f"were scored; of {len(best)} drawn at random, {SHARE * len(best):.1f}. "
+            f"Of these {len(best)}, {sure.sum():.1f} are expected to be among the best 10 % of all "
+            f"scored networks; of {len(best)} random ones, {SHARE * len(best):.1f}. "
         )
     elif judged.trained >= FEWEST:
-        text = "How probable it is that they are among the best cannot be said yet. "
+        text = "There is not enough evidence yet for a probability that they are among the best. "
     if others := [name for name in judged.next if name not in best]:
-        text += f"To learn what the scores are worth here, train {', '.join(others)}, too."
+        text += f"To find out what the scores are worth here, also train {', '.join(others)}."
     return text
 
 
 def caption_of(judged: Calibration) -> str:
     """What the table of proposed networks shows."""
     if judged.trained < FEWEST:
-        return "Train these next: they are spread over the pool, so that they show what scores say."
+        return "Train these next: they are spread over the pool, which shows how good scores are."
     text = "Train these next. The rank is that in the whole pool by the expected result"
     if judged.candidates["p_top_10"].isna().all():
         return f"{text}."
@@ -113,7 +113,7 @@ def next_table(judged: Calibration, best: list[str], pool: pd.DataFrame) -> pd.D
 def figures(
     found: Found, judged: Mapping[int, Calibration], results: Mapping[str, float]
 ) -> list[Block]:
-    """What each score is worth after some results, and how well results were foretold."""
+    """What each score is worth after some results, and how accurate the predictions were."""
     blocks: list[Block] = []
     sure = {count: one for count, one in judged.items() if one.scores["low"].notna().any()}
     if sure:
@@ -129,8 +129,8 @@ def figures(
     if len(points) >= FEWEST:
         points["value"] = found.measure.signed(points["value"])
         caption = (
-            "The place that was expected of a network in the pool before it was trained, in % from "
-            f"the top, and its {found.measure.title}."
+            "The rank that was expected of each network in the pool before it was trained, in % "
+            f"from the top, and its {found.measure.title}."
         )
         blocks.append(Figure("foretold", caption, foretold_chart(points, found.measure.title)))
     return blocks

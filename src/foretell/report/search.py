@@ -76,7 +76,7 @@ def networks(found: Found) -> list[Block]:
     ]
     if len(found.told):
         own = found.measure.shown(found.told).set_index("arch")
-        blocks.append(TableBlock("told", "Results from elsewhere that the search was told", own))
+        blocks.append(TableBlock("told", "Results of trainings elsewhere", own))
     return blocks
 
 

@@ -1,4 +1,4 @@
-"""The arms of a search: with scores, and what it can be compared with."""
+"""The arms of a search: with scores, and the comparisons."""
 
 __all__ = ["LARGEST", "SCORED", "SIZE", "TOLD", "UNSCORED", "arms_of"]
 

@@ -26,12 +26,12 @@ SHOWN = 10
     "with the columns name and value, and seed and epoch if there are several.",
 )
 @option("--lower-is-better", is_flag=True, help="The values are losses or errors.")
-@option("--next", "count", type=MANY, default=5, help="How many candidates to propose next.")
+@option("--next", "count", type=MANY, default=5, help="The number of candidates to propose.")
 @form_options
 def calibrate(
     scores: str, results: str | None, lower_is_better: bool, count: int, form: Form
 ) -> None:
-    """Find out what the scores are worth here, and what to train next.
+    """Estimate what the scores are worth on your task, and propose what to train next.
 
     SCORES is what `foretell rank` prints with --csv or --json, a Parquet file of it, or the folder
     of a search or study. Train some of the candidates as you like, and give their accuracies.
@@ -50,12 +50,12 @@ def calibrate(
     }
     shown = ["rho", "low", "high", "verdict", "p_above_0.3", "p_beats_params"]
     table = found.scores.round(3) if form.kind == "text" else found.scores
-    title = f"What the scores are worth, after {found.trained} trainings"
+    title = f"What the scores are worth after {found.trained} trainings"
     show(table, form, title, shown, about)
     if form.kind == "text":
         best = found.candidates.head(max(count, SHOWN)).round(2)
         few = Form(form.kind)
-        show(best, few, f"Expected of the {len(found.candidates)} untrained candidates, best first")
+        show(best, few, f"The {len(found.candidates)} untrained candidates, best first")
         for line in found.statement:
             say(click.wrap_text(line, 80))
         if found.next:

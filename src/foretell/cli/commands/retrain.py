@@ -1,4 +1,4 @@
-"""`foretell retrain`: train the network that a search chose in full."""
+"""`foretell retrain`: fully train the network that a search chose."""
 
 from dataclasses import replace
 
@@ -45,7 +45,7 @@ def retrain(
     training: TrainSettings,
     form: Form,
 ) -> None:
-    """Train the network that a search chose in full.
+    """Fully train the network that a search chose.
 
     RUN is the folder of a finished `foretell search`. The network is trained from scratch and saved
     there as retrained.pt. If the command is stopped, run it again to continue.

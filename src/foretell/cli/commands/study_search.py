@@ -40,7 +40,7 @@ foretell study search runs/study --strategies 'random random?warmup=1000' --trai
     default="",
     show_default="the first choosing column",
     metavar="COLUMNS",
-    help="The columns that searchers are told as the results of trainings, separated by commas.",
+    help="The columns that searchers receive as the results of trainings, separated by commas.",
 )
 @option(
     "--seconds",

@@ -1,4 +1,4 @@
-"""`foretell tell`: make the results of trainings that were done elsewhere known to a search."""
+"""`foretell tell`: add the results of trainings that were done elsewhere to a search."""
 
 import click
 
@@ -17,13 +17,13 @@ foretell tell runs/mine --results more.json --space nets.py:mlp"""
     "--results",
     metavar="FILE",
     required=True,
-    help="What was trained elsewhere: a .csv, .json or .parquet file with the columns name (an "
+    help="The results: a .csv, .json or .parquet file with the columns name (an "
     "architecture) and value, and seed and epoch if there are several. The unit and the direction "
     "are those of the search.",
 )
 @option("--space", metavar="FILE.py:NAME", help="The space of the search, if it is your own.")
 def tell(run: str, results: str, space: str | None) -> None:
-    """Make the results of trainings that were done elsewhere known to a search.
+    """Add the results of trainings that were done elsewhere to a search.
 
     RUN is the folder of a `foretell search`. Run the search again, with the same options or with
     more --trainings, and it learns from these results and trains other networks.
