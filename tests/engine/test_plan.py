@@ -135,6 +135,8 @@ def test_no_step_costs_more_than_it_declares(model: nn.Module) -> None:
         "correlations": measured(model, ["rmin"]) - 1,
         "module_correlations": (measured(model, ["meco", "meco_opt"]) - 1) * BATCH,
         "few_correlations": measured(model, ["d8", "rd8"]) - 1,
+        "moments": measured(model, ["intrain"]) - first_order,
+        "responses": measured(model, ["wrcor"]) - 1,
         "rows": 0.0,  # no arithmetic: near decomposes them
         "patterns": measured(model, ["swap"]) * BATCH,
         "outputs_by_weights": measured(model, ["vkdnw"]) * 21 / (2 * CLASSES + 1),

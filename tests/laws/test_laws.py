@@ -24,6 +24,8 @@ ALL = list(PROXIES)
 COUNTS = {"params", "flops", "params_used", "flops_used"}
 COUNTS |= {"layers", "depth", "parameter_tensors", "convs_3x3"}
 """Proxies that count."""
+WHOLE = COUNTS | {"swap", "gradsign", "te_nas_regions"}
+"""Proxies whose values are whole numbers."""
 FIXED = COUNTS | {"synflow", "synflow_bn", "l2_norm"}
 """Proxies that dropout does not affect."""
 
@@ -255,7 +257,7 @@ def test_a_float64_model_is_scored_in_float64(name: str) -> None:
     """The values have digits that float32 does not have, and agree with those of float32 to 1 %."""
     model, batch = make(name, torch.float64)
     for proxy, one in score(model, batch, ALL).items():
-        if one.why or proxy in COUNTS | {"swap", "gradsign"} or (name, proxy) in ZERO:
+        if one.why or proxy in WHOLE or (name, proxy) in ZERO:
             assert together(name)[proxy].value == pytest.approx(one.value, rel=0, nan_ok=True)
             continue
         assert float(np.float32(one.value)) != one.value, proxy

@@ -31,7 +31,7 @@ SHORT = {"rmin", "d8", "rd8", "meco", "meco_opt"}
 VKDNW = {"vkdnw", "vkdnw_reference"}
 """They need one score for each class, not one for each token and each class."""
 
-SAMPLEWISE = {"gradsign", "zico_per_sample", "l_swag"}
+SAMPLEWISE = {"gradsign", "zico_per_sample", "l_swag", "te_nas_ntk"}
 """A sample by itself has too little for the BatchNorm of a vector."""
 
 NETWORKS: dict[str, set[str]] = {

@@ -305,10 +305,11 @@ def parametrised() -> nn.Module:
 
 ON_ONE = "absolute weights on one sample of ones"
 FLOWS = ("synflow", "synflow_bn", "synflow_reference")
-SAMPLEWISE = ("gradsign", "zico_per_sample", "l_swag")
+SAMPLEWISE = ("gradsign", "zico_per_sample", "l_swag", "te_nas_ntk")
 NO_GRADIENT = (
     *("grad_norm", "snip", "plain", "grasp", "fisher", "fisher_reference", "zico"),
     *("jacob_cov", "epe_nas", "vkdnw", "vkdnw_reference", *SAMPLEWISE, *FLOWS),
+    "intrain",
 )
 
 
@@ -341,7 +342,7 @@ ODD: dict[str, Odd] = {
             "nwot": "kink or a gate",
             **dict.fromkeys(("swap", "l_swag", "te_nas_regions"), "kink or a gate"),
             **FEW,
-            **dict.fromkeys(("rmin", "rd8"), "is an activation function"),
+            **dict.fromkeys(("rmin", "rd8", "intrain", "wrcor"), "is an activation function"),
         },
         double=False,
     ),

@@ -22,7 +22,10 @@ from foretell.errors import ForetellError, Undefined
 from foretell.losses import Loss, loss_name
 from foretell.seeds import derived_seed, own_randomness
 
-__all__ = ["NO_WEIGHTS", "Found", "Seconds", "Subject", "Unavailable", "gradient", "timed"]
+__all__ = [
+    *("NO_WEIGHTS", "Found", "Seconds", "Subject", "Unavailable"),
+    *("edge_gradients", "gradient", "timed"),
+]
 
 Found = dict[str, Any]
 """Quantities by name; `Unavailable` for one that is undefined."""
@@ -181,6 +184,14 @@ def gradient(
     return dict(zip(weights, grads, strict=True))
 
 
+def edge_gradients(
+    value: Tensor, edges: list[GradientEdge], keep_graph: bool
+) -> tuple[Tensor | None, ...]:
+    """The gradient that arrives at each edge, None where none does. Raises Undefined."""
+    with differentiable():
+        return torch.autograd.grad(value, edges, retain_graph=keep_graph, allow_unused=True)
+
+
 def differentiated(
     value: Tensor | list[Tensor] | list[GradientEdge],
     sources: list[Tensor],
@@ -193,7 +204,7 @@ def differentiated(
     If the model itself runs a backward pass within this one, that pass adds to the `grad` of its
     leaves, as it does in training. This is part of the gradient; the previous `grad` is unchanged.
     """
-    try:
+    with differentiable():
         with ExitStack() as back:
             for leaf in sources:
                 if leaf.is_leaf:
@@ -218,6 +229,13 @@ def differentiated(
             grad if own is None else grad + own for grad, own in zip(found, added, strict=True)
         )
         return tuple(grad.to_dense() if grad.is_sparse else grad for grad in found)
+
+
+@contextmanager
+def differentiable() -> Iterator[None]:
+    """Within the block, a backward pass that fails raises Undefined, with the reason."""
+    try:
+        yield
     except (ForetellError, Undefined):
         raise
     except ANY as error:

@@ -48,6 +48,19 @@ STEPS: dict[str, Step] = {
     "few_correlations": Step(
         "loss", 0.2, "the same of eight channels drawn at random, four times", after=("forward",)
     ),
+    "moments": Step(
+        "loss",
+        0.2,
+        "covariances of the channels of each activation's output; grows with the channels",
+        after=("forward",),
+    ),
+    "responses": Step(
+        "loss",
+        2,
+        "summed outputs back to the activations, and correlations of all pairs of samples; these "
+        "grow with the batch",
+        after=("forward",),
+    ),
     "module_correlations": Step(
         "loss",
         1,
@@ -106,6 +119,15 @@ QUANTITIES: dict[str, Quantity] = {
     ),
     "activation_draws": Quantity(
         "few_correlations", "activation → [N, 4]: the same of eight channels drawn at random"
+    ),
+    "activation_moments": Quantity(
+        "moments",
+        "activation → [1 + C, 1 + C]: Σ (1, x)(1, x)ᵀ over samples and positions of its output x",
+    ),
+    "response_correlations": Quantity(
+        "responses",
+        "for each activation, [2, N, N]: correlations between samples of its input, and of "
+        "∂(summed output)/∂(its input)",
     ),
     "layer_draws": Quantity(
         "few_correlations", "layer with a weight → [N, 4]: the same of its output's channels"

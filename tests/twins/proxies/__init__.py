@@ -6,6 +6,7 @@ activations and poolings are recorded by a mode that compares the names of funct
 one function (case, model, inputs, labels) -> float per registered proxy.
 """
 
+from tests.twins.proxies.activations import intrain, wrcor
 from tests.twins.proxies.blocks import (
     az_expressivity,
     az_progressivity,
@@ -72,6 +73,8 @@ TWINS: dict[str, Twin] = {
     "gradsign": gradsign,
     "zico_per_sample": zico_per_sample,
     "l_swag": l_swag,
+    "intrain": intrain,
+    "wrcor": wrcor,
     "te_nas_ntk": te_nas_ntk,
     "te_nas_regions": te_nas_regions,
     "vkdnw": vkdnw,

@@ -24,6 +24,7 @@ from foretell.engine.observers.correlations import (
     stacked,
 )
 from foretell.engine.observers.layer_outputs import Watch
+from foretell.engine.observers.moments import Moments
 from foretell.engine.observers.samples import Samples, Waiting
 from foretell.engine.samples.layout import Without
 from foretell.engine.subject import Unavailable
@@ -37,7 +38,10 @@ CHANNELS, DRAWS = 8, 4
 MODULE_QUANTITIES = {"module_minima", "module_draws", "module_channels"}
 """The quantities of one sample and of the output of every module."""
 
-CHANNEL_QUANTITIES = {"activation_minima", "activation_draws", "layer_draws"} | MODULE_QUANTITIES
+MINIMA = {"activation_minima", "activation_draws", "layer_draws"} | MODULE_QUANTITIES
+"""The quantities that are smallest eigenvalues."""
+
+CHANNEL_QUANTITIES = MINIMA | {"activation_moments"}
 
 
 class Channels(Observer):
@@ -60,7 +64,8 @@ class Channels(Observer):
         super().__init__()
         self._samples, self._watch, self._seed = samples, watch, seed
         self._axes = ChannelAxes(inputs)
-        self._minima = {name: Minima() for name in sorted(wanted & CHANNEL_QUANTITIES)}
+        self._minima = {name: Minima() for name in sorted(wanted & MINIMA)}
+        self._moments = Moments() if "activation_moments" in wanted else None
         self._calls: Counter[tuple[str, str]] = Counter()
         self._smooth: Counter[str] = Counter()
         self._modules = list(modules) if wanted & MODULE_QUANTITIES else []
@@ -97,6 +102,8 @@ class Channels(Observer):
             layer = self._watch.layer_at(output) if isinstance(output, Tensor) else None
             self._axes.note(func, name, args, kwargs, out, layer and layer[0])
             drawn = layer is not None and "layer_draws" in self._minima
+            if x is not None and axis is not None and self._moments is not None:
+                self._bent(self._moments, plain_name(name), output)
             if layer is not None and drawn and self._axes.of(output) is not None:
                 called = self._unique("layer", layer[1])
                 axes = layer[0].channel_axes
@@ -106,6 +113,8 @@ class Channels(Observer):
 
     def quantity(self, name: str) -> dict[str, Any] | Unavailable:
         """A wanted quantity, or why it is unavailable."""
+        if self._moments is not None and name == "activation_moments":
+            return self._of_moments(self._moments)
         minima = self._minima[name]
         hidden = "" if name in MODULE_QUANTITIES else self._watch.why_unseen()
         if why := minima.lost or hidden:
@@ -121,6 +130,12 @@ class Channels(Observer):
                 "eigenvalue of their correlations is 0 whatever the values"
             )
         return Unavailable(self._nothing(name))
+
+    def _of_moments(self, moments: Moments) -> dict[str, Tensor] | Unavailable:
+        """`activation_moments`, or why they are unavailable."""
+        if why := moments.lost or self._watch.why_unseen():
+            return Unavailable(why)
+        return moments.layers or Unavailable(self._nothing("activation_moments"))
 
     def _nothing(self, name: str) -> str:
         """Why a quantity has no layer."""
@@ -157,6 +172,14 @@ class Channels(Observer):
         if (minima := self._minima.get("activation_draws")) is not None:
             self._draw(minima, layer, x, [axis], "activation")
 
+    def _bent(self, moments: Moments, name: str, output: Any) -> None:
+        """Record the output of an activation."""
+        axis = self._axes.of(output)
+        if axis is not None:
+            layer = self._unique("output", name)
+            take = partial(moments.add, layer)
+            self._see(moments, f"the output of {layer}", output, [axis], take)
+
     def _unique(self, kind: str, name: str) -> str:
         """The name, with a number if it has been used before."""
         self._calls[kind, name] += 1
@@ -178,7 +201,7 @@ class Channels(Observer):
 
     def _see(
         self,
-        minima: "Minima",
+        minima: "Minima | Moments",
         what: str,
         x: Tensor,
         axes: Sequence[int],

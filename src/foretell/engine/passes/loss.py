@@ -1,6 +1,6 @@
 """The loss pass: everything that starts from one forward pass of the minibatch."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -33,6 +33,7 @@ from foretell.engine.observers.channels import (
 )
 from foretell.engine.observers.layer_outputs import Watch
 from foretell.engine.observers.layer_rows import ROW_QUANTITIES, LayerRows
+from foretell.engine.observers.responses import RESPONSE_QUANTITIES, Responses
 from foretell.engine.observers.samples import Number, Samples
 from foretell.engine.passes.differences import disagreement
 from foretell.engine.passes.hessian import doubtful, hessian_product, tangents_of
@@ -66,12 +67,21 @@ TAPPED = {"taylor", "fan_in"}
 """The quantities that are computed from the outputs of layers."""
 
 
+ONE_PART = Unavailable(
+    "the responses of all samples are compared, so all must run together; use micro_batch=None"
+)
+
+
 FORWARD = CHANNEL_QUANTITIES | ROW_QUANTITIES
 """The quantities that are known after the forward pass."""
 
 
-WATCHED = TAPPED | FORWARD | {"codes_kernel"}
+WATCHED = TAPPED | FORWARD | RESPONSE_QUANTITIES | {"codes_kernel"}
 """What is noted of each operation that passes by."""
+
+
+BY_OUTPUT = {"input_grads"} | RESPONSE_QUANTITIES
+"""What the summed output is differentiated for."""
 
 
 FROM_LOSS = {"grads", "taylor", "fan_in", "hessian_weights"}
@@ -194,18 +204,24 @@ def joined(name: str, so_far: Any, value: Any) -> Any:
         return so_far
     if isinstance(value, Unavailable):
         return value
+    if name in RESPONSE_QUANTITIES:
+        return ONE_PART
     if name == "input_grads":
         return torch.cat([so_far, value])
+    if name == "activation_moments":
+        return of_both(so_far, value, torch.add)
     if name == "taylor" or name in FORWARD:
-        return rows_of_both(so_far, value)
+        return of_both(so_far, value, lambda one, other: torch.cat([one, other]))
     return {weight: so_far[weight] + tensor for weight, tensor in value.items()}
 
 
-def rows_of_both(so_far: dict[str, Tensor], value: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Layer → one row for each sample of two parts of the batch."""
+def of_both(
+    so_far: dict[str, Tensor], value: dict[str, Tensor], join: Callable[[Tensor, Tensor], Tensor]
+) -> dict[str, Tensor]:
+    """Layer → what two parts of a batch give together."""
     if so_far.keys() != value.keys():
         raise Inexact("the model does not run the same layers for each sample")
-    return {layer: torch.cat([so_far[layer], rows]) for layer, rows in value.items()}
+    return {layer: join(so_far[layer], tensor) for layer, tensor in value.items()}
 
 
 def one_part(job: Job, index: int, part: Batch, layout: ChannelsLast | None = None) -> Part:
@@ -219,6 +235,7 @@ def one_part(job: Job, index: int, part: Batch, layout: ChannelsLast | None = No
     try:
         with in_training(job, index):
             outputs = forward(job, fed, samples, watch, tangents, lookers, layout)
+            respond(job, outputs, lookers)
             result = back(job, fed, part.targets, outputs, watch, tangents)
         if samples is not None:
             settle(samples, partial(on_trial, job, index), part, job.tables)
@@ -234,7 +251,7 @@ def one_part(job: Job, index: int, part: Batch, layout: ChannelsLast | None = No
 
 def as_fed(job: Job, part: Batch) -> Batch:
     """A copy of the batch, which requires gradients if they are wanted."""
-    by_input = "input_grads" in job.wanted
+    by_input = bool(BY_OUTPUT & job.wanted)
     return part.each(lambda t: t.detach().requires_grad_(by_input and t.is_floating_point()))
 
 
@@ -262,7 +279,7 @@ def on_trial(job: Job, index: int, part: Batch, printing: Collection[Number]) ->
     return samples
 
 
-Lookers = list[tuple[Channels | LayerRows, set[str]]]
+Lookers = list[tuple[Channels | LayerRows | Responses, set[str]]]
 """Further observers of a forward pass, with the quantities that each provides."""
 
 
@@ -286,7 +303,18 @@ def lookers_of(job: Job, fed: Batch, samples: Samples | None, watch: Watch, inde
         start, total = index * (subject.micro_batch or 0), len(subject.batch)
         rows = LayerRows(inputs, samples, watch, subject.seed, start=start, total=total)
         lookers.append((rows, of_rows))
+    if of_responses := job.wanted & RESPONSE_QUANTITIES:
+        lookers.append((Responses(samples), of_responses))
     return lookers
+
+
+def respond(job: Job, outputs: Any, lookers: Lookers) -> None:
+    """Bring the gradients by what goes into the activations, if they are wanted."""
+    for looker, _ in lookers:
+        if isinstance(looker, Responses):
+            more = job.wanted & (FROM_LOSS | {"input_grads"})
+            with timed(job.seconds, "responses", job.subject.device):
+                looker.differentiate(outputs, keep_graph=bool(more))
 
 
 def forward(
