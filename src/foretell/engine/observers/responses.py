@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from foretell.batch import main_output
+from foretell.engine.failures import Inexact
 from foretell.engine.observer import Observer, Then
 from foretell.engine.observers.activations import activation_input, plain_name
 from foretell.engine.observers.samples import Question, Samples, Waiting
@@ -15,33 +16,38 @@ from foretell.engine.operations import in_place, origin
 from foretell.engine.subject import Unavailable, edge_gradients
 from foretell.errors import Undefined
 
-__all__ = ["RESPONSE_QUANTITIES", "Responses"]
+__all__ = ["RESPONSE_QUANTITIES", "Responses", "correlated", "rows_of_both"]
 
 RESPONSE_QUANTITIES = {"response_correlations"}
 
 
 @dataclass(eq=False)
 class Response:
-    """What goes into one activation, and the correlations between samples."""
+    """What goes into one activation, centred and scaled to length 1 for each sample."""
 
     asked: Question
     edge: GradientEdge | None
     """Where its gradient arrives; None if it has none."""
     of_input: Tensor | None = None
+    """`[N, units]`, or the correlations of the rows, `[N, N]`."""
     of_gradient: Tensor | None = None
 
     def both(self) -> Tensor:
-        """`[2, N, N]`; zeros for a gradient that does not arrive."""
+        """Both together; zeros for a gradient that does not arrive."""
         assert self.of_input is not None
         none = torch.zeros_like(self.of_input)
         return torch.stack([self.of_input, none if self.of_gradient is None else self.of_gradient])
 
 
 class Responses(Observer):
-    """Within the block, records the correlations between samples of each activation's input."""
+    """Within the block, records how the samples respond in each activation's input.
 
-    def __init__(self, samples: Samples) -> None:
+    The rows themselves are kept only if the batch is run in parts, to be correlated in the end.
+    """
+
+    def __init__(self, samples: Samples, *, in_parts: bool) -> None:
         super().__init__()
+        self._in_parts = in_parts
         self._samples = samples
         self._responses: list[Response] = []
         self._why = ""
@@ -79,7 +85,8 @@ class Responses(Observer):
                 self._why = self._why or asked.undivided(name, "activation")
             elif asked.layout is not None:
                 rows = asked.layout.by_sample(x, asked.samples).flatten(1)
-                setattr(response, which, correlations(rows.double()))
+                unit = unit_rows(rows)
+                setattr(response, which, unit if self._in_parts else unit @ unit.T)
 
         self.waiting.take(asked, x, take)
 
@@ -98,21 +105,35 @@ class Responses(Observer):
                 self._take(one, "of_gradient", grad.reshape(one.asked.shape))
 
     def quantity(self, name: str) -> list[Tensor] | Unavailable:
-        """`response_correlations`, or why they are unavailable."""
+        """`response_correlations`, or of a part the rows; or why they are unavailable."""
         if why := self._why or self._samples.unseen:
             return Unavailable(why)
         seen = [one.both() for one in self._responses if one.of_input is not None]
         return seen or Unavailable("no operation of this model is an activation function")
 
 
-def correlations(rows: Tensor) -> Tensor:
-    """Pearson's correlations of the rows; nan for those of a row that is constant.
+def unit_rows(rows: Tensor) -> Tensor:
+    """The rows, centred and of length 1, in float64; their products are Pearson's correlations.
 
-    >>> correlations(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])).round()
+    A row that is constant becomes nan.
+
+    >>> rows = unit_rows(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]))
+    >>> (rows @ rows.T).round()
     tensor([[ 1., -1.],
-            [-1.,  1.]])
+            [-1.,  1.]], dtype=torch.float64)
     """
-    centred = rows - rows.mean(1, keepdim=True)
-    unit = centred / centred.norm(dim=1, keepdim=True)
-    similar: Tensor = unit @ unit.T
-    return similar.cpu()
+    centred = rows.double() - rows.double().mean(1, keepdim=True)
+    unit: Tensor = centred / centred.norm(dim=1, keepdim=True)
+    return unit.cpu()
+
+
+def rows_of_both(so_far: list[Tensor], value: list[Tensor]) -> list[Tensor]:
+    """The rows of two parts of a batch. Raises Inexact if they run other activations."""
+    if [x.shape[2] for x in so_far] != [x.shape[2] for x in value]:
+        raise Inexact("the model does not run the same activations for each sample")
+    return [torch.cat(pair, dim=1) for pair in zip(so_far, value, strict=True)]
+
+
+def correlated(rows: list[Tensor]) -> list[Tensor]:
+    """`response_correlations` from the rows of all parts."""
+    return [both @ both.mT for both in rows]

@@ -33,7 +33,12 @@ from foretell.engine.observers.channels import (
 )
 from foretell.engine.observers.layer_outputs import Watch
 from foretell.engine.observers.layer_rows import ROW_QUANTITIES, LayerRows
-from foretell.engine.observers.responses import RESPONSE_QUANTITIES, Responses
+from foretell.engine.observers.responses import (
+    RESPONSE_QUANTITIES,
+    Responses,
+    correlated,
+    rows_of_both,
+)
 from foretell.engine.observers.samples import Number, Samples
 from foretell.engine.passes.differences import disagreement
 from foretell.engine.passes.hessian import doubtful, hessian_product, tangents_of
@@ -65,11 +70,6 @@ OTHER_LAYERS = Unavailable(
 
 TAPPED = {"taylor", "fan_in"}
 """The quantities that are computed from the outputs of layers."""
-
-
-ONE_PART = Unavailable(
-    "the responses of all samples are compared, so all must run together; use micro_batch=None"
-)
 
 
 FORWARD = CHANNEL_QUANTITIES | ROW_QUANTITIES
@@ -143,6 +143,9 @@ def in_parts(subject: Subject, wanted: set[str], seconds: Seconds, *, check: boo
     if len(parts) > 1 and totals.loss is not None:
         check_loss_is_a_mean(subject, totals.outputs, totals.loss)
     found = totals.found | ({"codes_kernel": codes.kernel()} if codes else {})
+    responses = found.get("response_correlations")
+    if len(parts) > 1 and isinstance(responses, list):
+        found["response_correlations"] = correlated(responses)
     if check and (subject.verify or any(job.doubts)):
         found["hessian_weights"] = checked(subject, found["hessian_weights"], seconds)
     return found
@@ -205,7 +208,7 @@ def joined(name: str, so_far: Any, value: Any) -> Any:
     if isinstance(value, Unavailable):
         return value
     if name in RESPONSE_QUANTITIES:
-        return ONE_PART
+        return rows_of_both(so_far, value)
     if name == "input_grads":
         return torch.cat([so_far, value])
     if name == "activation_moments":
@@ -304,7 +307,8 @@ def lookers_of(job: Job, fed: Batch, samples: Samples | None, watch: Watch, inde
         rows = LayerRows(inputs, samples, watch, subject.seed, start=start, total=total)
         lookers.append((rows, of_rows))
     if of_responses := job.wanted & RESPONSE_QUANTITIES:
-        lookers.append((Responses(samples), of_responses))
+        in_parts = len(fed) < len(subject.batch)
+        lookers.append((Responses(samples, in_parts=in_parts), of_responses))
     return lookers
 
 
