@@ -287,3 +287,44 @@ def test_the_width_of_an_output_is_its_last_axis() -> None:
         Words(), Batch(torch.rand(4, 3), None), lambda out, _: out.mean(), 0, "all", "batch", None
     )
     assert loss_pass(subject, {"output_width"}, {}) == {"output_width": 7}
+
+
+class Field(nn.Module):
+    """A network that differentiates while it runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.energy, self.classify = nn.Linear(6, 9), nn.Linear(6, CLASSES)
+
+    def forward(self, x: Tensor) -> Any:
+        """Logits of the force."""
+        x = x.detach().requires_grad_()
+        energy = torch.tanh(self.energy(x)).sum()
+        return self.classify(torch.autograd.grad(energy, x, create_graph=True)[0])
+
+
+def test_a_model_or_a_loss_that_differentiates_is_exact_in_parts() -> None:
+    def smooth(outputs: Tensor, targets: Tensor) -> Tensor:
+        loss = F.cross_entropy(outputs, targets)
+        return loss + torch.autograd.grad(loss, outputs, create_graph=True)[0].sum()
+
+    generator = torch.Generator().manual_seed(0)
+    batch = torch.randn(8, 6, generator=generator).double(), torch.arange(8) % CLASSES
+    names, model = ["snip", "grasp", "fisher", "zen"], Field().double()
+    for loss in ("cross_entropy", smooth):
+        whole = score(model, batch, names, loss=loss)
+        parts = score(model, batch, names, loss=loss, micro_batch=3)
+        assert values(parts) == pytest.approx(values(whole), rel=1e-8, nan_ok=False)
+
+
+def test_numbers_of_the_whole_batch_among_the_outputs_are_refused() -> None:
+    class Penalised(nn.Linear):
+        def forward(self, x: Tensor) -> Any:
+            return {"logits": super().forward(x), "penalty": self.weight.square().sum()}
+
+    def loss(outputs: Any, targets: Tensor) -> Tensor:
+        return F.cross_entropy(outputs["logits"], targets) + outputs["penalty"]
+
+    batch = torch.ones(8, 6), torch.arange(8) % CLASSES
+    with pytest.raises(ForetellError, match="a number for the whole batch"):
+        score(Penalised(6, CLASSES), batch, "snip", loss=loss, micro_batch=3)

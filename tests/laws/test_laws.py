@@ -3,7 +3,8 @@
 import json
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from foretell import Score, explain, score
+from foretell import ForetellError, Score, explain, rank, score
 from foretell.batch import tensors
 from foretell.proxies import PROXIES
 from tests.support.models import AT_BLOCKS, MODELS, SAMPLES, make
@@ -173,8 +174,45 @@ def test_nor_on_the_callers_generators_or_the_models_mode(name: str) -> None:
         assert bits(score(model.eval(), batch, ALL)) == bits(together(name))
     with torch.no_grad():
         assert bits(score(model.train(), batch, ALL)) == bits(together(name))
-    with torch.inference_mode(False):
-        assert bits(score(model, batch, ALL)) == bits(together(name))
+
+
+@contextmanager
+def by_default(set_default: Callable[[Any], None], value: Any, before: Any) -> Iterator[None]:
+    """Within the block, a global default of torch is another."""
+    set_default(value)
+    try:
+        yield
+    finally:
+        set_default(before)
+
+
+CALLERS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
+    "inference_mode": torch.inference_mode,
+    "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+    "default dtype": lambda: by_default(torch.set_default_dtype, torch.float64, torch.float32),
+    "default device": lambda: by_default(torch.set_default_device, "meta", None),
+}
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize("name", ["conv_bn_relu", "dropout", "patches", "lstm", "tokens", "wide"])
+def test_nor_on_what_the_caller_has_set(name: str, caller: str) -> None:
+    model, batch = make(name)
+    scores, explained = together(name), explain(ALL, model, batch)
+    with CALLERS[caller]():
+        assert bits(score(model, batch, ALL)) == bits(scores)
+        assert explain(ALL, model, batch) == explained
+
+
+def test_a_batch_may_be_made_in_inference_mode_but_no_model() -> None:
+    model, (inputs, labels) = make("mlp")
+    with torch.inference_mode():
+        assert bits(score(model, (inputs * 1, labels), ALL)) == bits(together("mlp"))
+        frozen, batch = make("mlp")
+        with pytest.raises(ForetellError, match=r"built within torch.inference_mode.*no_grad"):
+            score(frozen, batch, "snip")
+        built = rank({"a": lambda: make("mlp")[0]}, batch, "snip")
+    assert built.loc["a", "snip"] == together("mlp")["snip"].value
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -67,6 +67,35 @@ with warnings.catch_warnings():
     scripted = torch.jit.script(relu)
 
 
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    traced = torch.jit.trace(lambda x: torch.relu(x) * 1.0, torch.ones(2))
+
+
+class Recomputed(torch.autograd.Function):
+    """A checkpoint of the user's own, whose backward pass runs a part of the network again."""
+
+    @staticmethod
+    def forward(ctx: Any, run: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        ctx.run = run
+        ctx.save_for_backward(x)
+        return run(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor | None]:
+        x = ctx.saved_tensors[0].detach().requires_grad_()
+        with torch.enable_grad():
+            again = ctx.run(x)
+        torch.autograd.backward(again, grads[0])
+        return None, x.grad
+
+
+def by_index(x: Tensor) -> Tensor:
+    """The mean token of each sample, by the numbers of the samples."""
+    places = torch.arange(len(x)).repeat_interleave(x.shape[1])
+    return x.new_zeros(len(x), 5).index_add(0, places, x.flatten(0, 1)) / x.shape[1]
+
+
 class Network(nn.Module):
     """Layers that `how` uses in its own way."""
 
@@ -122,6 +151,9 @@ KEPT: dict[str, Way] = {
             input=net.second(torch.relu(input=net.norm(net.first(x))))).mean(1)
     ),
     "checkpoint": lambda net, x: checkpoint(net.body, x, use_reentrant=False).mean(1),
+    "with the shape of a number": (
+        lambda net, x: (lambda h: h if h.sum().shape else h.mean(1))(net.body(x))
+    ),
     "out of sight": lambda net, x: net.body(Unchanged.apply(x)).mean(1),
     "out of sight, sequence first": (
         lambda net, x: net.body(Unchanged.apply(x.transpose(0, 1))).mean(0)
@@ -140,7 +172,12 @@ LOST: dict[str, Way] = {
     "scripted activation": lambda net, x: scripted(
         net.second(scripted(net.norm(net.first(x))))
     ).mean(1),
+    "traced activation": lambda net, x: traced(net.second(traced(net.norm(net.first(x))))).mean(1),
     "vmap": lambda net, x: torch.func.vmap(net.body)(x).mean(1),
+    "recomputed": lambda net, x: Recomputed.apply(
+        lambda h: torch.relu(net.second(torch.relu(net.norm(h)))), net.first(x)
+    ).mean(1),
+    "mean by index": lambda net, x: by_index(net.body(x)),
 }
 """Ways in which some scores may have no answer."""
 
@@ -296,6 +333,8 @@ PRODUCTS: dict[str, Product] = {
     "einsum by numbers": lambda x, w: torch.einsum(x, [0, 1], w, [2, 1], [0, 2]),
     "tensordot": lambda x, w: torch.tensordot(x, w, ([1], [1])),
     "inner": lambda x, w: torch.inner(x, w),
+    "multi_dot": lambda x, w: torch.linalg.multi_dot([x, torch.eye(6, dtype=x.dtype), w.t()]),
+    "chain_matmul": lambda x, w: torch.chain_matmul(x, torch.eye(6, dtype=x.dtype), w.t()),
     "computed weight": lambda x, w: F.linear(x, w * 1.0),
     "cloned weight": lambda x, w: F.linear(x, w.clone()),
     "contiguous weight": lambda x, w: x @ w.t().contiguous(),
@@ -319,10 +358,6 @@ OTHER_PRODUCTS: dict[str, tuple[Product, str]] = {
     "columns": (
         lambda x, w: torch.stack([(x * row).sum(-1) for row in w], -1),
         "`mul` uses the weight product.weight",
-    ),
-    "multi_dot": (
-        lambda x, w: torch.linalg.multi_dot([x, torch.eye(6, dtype=x.dtype), w.t()]),
-        "`linalg_multi_dot` uses the weight product.weight",
     ),
     "distance": (
         lambda x, w: (x.square().sum(1)[:, None] + w.square().sum(1) - torch.cdist(x, w) ** 2) / 2,
@@ -377,6 +412,30 @@ def test_a_weight_counts_in_whatever_product_it_is(name: str) -> None:
         assert {n for n, one in found.items() if one.why} == {
             n for n, one in expected.items() if one.why
         }
+
+
+BIASED: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "after": lambda x, w, b: x @ w.T + b,
+    "before": lambda x, w, b: b + x @ w.T,
+    "in place": lambda x, w, b: (x @ w.T).add_(b),
+    "for each sample": lambda x, w, b: F.linear(x, w) + b[None],
+    "with the product": lambda x, w, b: torch.addmm(b, x, w.t()),
+    "of channels": lambda x, w, b: (F.conv1d(x[..., None], w[..., None]) + b[:, None])[..., 0],
+}
+"""Ways to add a bias to the outputs of a layer."""
+
+
+@pytest.mark.parametrize("way", BIASED)
+def test_the_output_of_a_layer_has_its_bias_however_it_is_added(way: str) -> None:
+    found = []
+    for add in (BIASED[way], F.linear):
+        torch.manual_seed(0)
+        layers = nn.Linear(CHANNELS, 9), nn.ReLU(), nn.Linear(9, CLASSES)
+        model = nn.Sequential(*layers).double()
+        model[0].forward = lambda x, first=model[0], add=add: add(x, first.weight, first.bias)
+        found.append(score(model, (normal(N, CHANNELS), LABELS), ["fisher", "snip", "nwot"]))
+    assert found[0]["fisher"].why is None
+    check_same(*found, but=set())
 
 
 PARAMETRIZED: dict[str, Callable[[nn.Module], nn.Module]] = {

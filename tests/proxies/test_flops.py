@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from foretell import score
+from foretell import explain, score
 
 N, T, C, K = 4, 5, 6, 3
 BATCH = (torch.randn(N, T, C, generator=torch.Generator().manual_seed(0)), torch.arange(N) % K)
@@ -93,3 +93,63 @@ def test_a_layer_counts_by_the_products_it_is_made_of(kind: str, shapes: bool) -
     build, expected = INNER[kind]
     model = build() if shapes else OnItsDevice(build())
     assert score(model, BATCH, "flops")["flops"].value == expected
+
+
+@torch.library.custom_op("foretell_tests::times", mutates_args=())
+def times(x: Tensor, weight: Tensor) -> Tensor:
+    """A product that no counter knows."""
+    return x @ weight.T
+
+
+@torch.library.custom_op("foretell_tests::cubed", mutates_args=())
+def cubed(x: Tensor) -> Tensor:
+    """An operator without a product."""
+    return x**3
+
+
+def back(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradients of `times`."""
+    x, weight = ctx.saved_tensors
+    return grad @ weight, grad.flatten(0, 1).T @ x.flatten(0, 1)
+
+
+times.register_autograd(
+    back, setup_context=lambda ctx, inputs, output: ctx.save_for_backward(*inputs)
+)
+
+
+def test_operators_without_a_formula_leave_the_flops_undefined() -> None:
+    names = ["flops", "flops_used", "depth", "params_used", "snip"]
+    found = score(Product(MATRIX, times), BATCH, names)
+    for name in ("flops", "flops_used", "depth"):
+        assert "`foretell_tests.times` are not known" in str(found[name].why)
+    assert found["params_used"].value == MATRIX.numel()
+    assert found["snip"].why is None
+    assert explain("snip", Product(MATRIX, times), BATCH).forward_flops is None
+    one = score(Product(MATRIX, lambda x, w: F.linear(cubed(x), w)), BATCH, "flops")["flops"]
+    assert one.value == 2 * T * C * K
+
+
+TABLE = torch.ones(9, C)
+LOOKUPS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "embedding": F.embedding,
+    "bag": lambda x, w: F.embedding_bag(x.flatten(1), w),
+    "index": lambda x, w: w[x],
+    "index_select": lambda x, w: w.index_select(0, x.flatten()).unflatten(0, x.shape),
+    "gather": lambda x, w: w.gather(0, x.reshape(-1, 1).expand(-1, C)).unflatten(0, x.shape),
+}
+
+
+@pytest.mark.parametrize("way", LOOKUPS)
+def test_a_table_is_a_layer_however_it_is_read(way: str) -> None:
+    numbers = torch.arange(N * T).view(N, T) % len(TABLE)
+    found = score(Product(TABLE, LOOKUPS[way]), (numbers, BATCH[1]), ["depth", "flops"])
+    assert (found["depth"].value, found["flops"].value) == (1, 0)
+
+
+def test_an_inner_gradient_counts() -> None:
+    def product(x: Tensor, weight: Tensor) -> Tensor:
+        x = x.detach().requires_grad_()
+        return torch.autograd.grad(F.linear(x, weight).sum(), x, create_graph=True)[0]
+
+    assert score(Product(MATRIX, product), BATCH, "flops")["flops"].value == 4 * T * C * K

@@ -25,6 +25,9 @@ POOLED: dict[str, Callable[[Tensor], Tensor]] = {
     "mean, kept": lambda x: torch.mean(x, dim=[-2, -1], keepdim=True).flatten(1),
     "tokens": lambda x: x.flatten(2).transpose(1, 2).mean(1),
     "tokens of a channel": lambda x: x.flatten(2).mean(-1),
+    "one axis after the other": lambda x: x.mean(3).mean(2),
+    "one axis after the other, kept": lambda x: x.mean(3, True).mean(2, True).flatten(1),
+    "channels last": lambda x: x.permute(0, 2, 3, 1).mean((1, 2)),
 }
 
 
@@ -60,6 +63,79 @@ def test_the_last_maps_are_found_by_operation(pool: str) -> None:
     assert not variances
     spread = {score(Pooled(p), batch, "zen")["zen"].value for p in POOLED.values()}
     assert max(spread) - min(spread) < 1e-4
+
+
+def centred(x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """A normalisation over some axes, written out."""
+    apart = x - x.mean(axes, keepdim=True)
+    return apart * (apart.square().mean(axes, keepdim=True) + 1e-5).rsqrt()
+
+
+def in_groups(x: Tensor) -> Tensor:
+    """Group normalisation, written out."""
+    return centred(x.unflatten(1, (2, 3)), (2, 3, 4)).flatten(1, 2)
+
+
+def gated(x: Tensor) -> Tensor:
+    """Maps times the sigmoid of their means."""
+    return x * torch.sigmoid(x.mean((2, 3)))[:, :, None, None].expand_as(x)
+
+
+WRITTEN_OUT: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
+    "instances": (lambda x: F.instance_norm(x), lambda x: centred(x, (2, 3))),
+    "groups": (lambda x: F.group_norm(x, 2), in_groups),
+    "tokens": (
+        lambda x: F.layer_norm(x.flatten(2).mT, (6,)),
+        lambda x: centred(x.flatten(2).mT, (-1,)),
+    ),
+    "vectors": (
+        lambda x: F.layer_norm(x.flatten(1), (150,)),
+        lambda x: centred(x.flatten(1), (1,)),
+    ),
+    "pooled": (
+        lambda x: F.layer_norm(x.mean((2, 3)), (6,)).repeat(1, 25),
+        lambda x: centred(x.mean((2, 3)), (-1,)).repeat(1, 25),
+    ),
+    "gate": (lambda x: x * torch.sigmoid(x.sum((2, 3), keepdim=True) / 25), gated),
+}
+"""Normalisations and a gate, and the same written with means."""
+
+
+@pytest.mark.parametrize("way", WRITTEN_OUT)
+def test_the_means_of_a_normalisation_or_a_gate_are_no_pooling(way: str) -> None:
+    found = []
+    for change in WRITTEN_OUT[way]:
+        model = Pooled(nn.Identity())
+        model.classify = nn.Linear(150, 4)
+        model.forward = lambda x, m=model, f=change: m.classify(f(m.conv(x)).flatten(1))
+        found.append(score(model.double(), make("residual", torch.float64)[1], "zen")["zen"])
+    assert found[0].why is found[1].why is None
+    assert found[1].value == pytest.approx(found[0].value, rel=1e-9)
+
+
+class Averaging(nn.Module):
+    """A network with a moving average of its first weight, which it updates as it runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter, self.follow = nn.Linear(12, 9), nn.Linear(12, 9).requires_grad_(False)
+        self.classify = nn.Linear(9, 4)
+
+    def forward(self, x: Tensor) -> Any:
+        """Logits."""
+        with torch.no_grad():
+            self.follow.weight.mul_(0.5)
+        x = x.flatten(1)
+        return self.classify(torch.tanh(self.enter(x) + self.follow(x)))
+
+
+def test_what_the_model_writes_to_its_weights_is_no_change_of_the_features() -> None:
+    model, (_, batch) = Averaging(), make("mlp")
+    subject = subject_of(model, batch)
+    drawn = gaussian_model(model, "all", Generator().manual_seed(0), torch.float32)
+    first, _ = pooled_features(subject, drawn, subject.batch, 0)
+    again, _ = pooled_features(subject, drawn, subject.batch, 0)
+    assert torch.equal(first, again)
 
 
 def test_without_a_pooling_it_is_the_output() -> None:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 CLASSES = 4
@@ -147,6 +148,70 @@ class FailsGoingBack(nn.Module):
     def forward(self, x: Tensor) -> Any:
         """Logits."""
         return self.classify(torch.relu(Raises.apply(self.enter(x), self.error)))
+
+
+class NoGradient(torch.autograd.Function):
+    """The identity, with None for a gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        """A copy."""
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *_: Tensor) -> None:
+        """None."""
+
+
+class StopsGradient(nn.Module):
+    """A network that uses a layer twice, once without its gradient, and asks a number's shape."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter, self.classify = nn.Linear(6, 40), nn.Linear(40, CLASSES)
+
+    def forward(self, x: Tensor) -> Any:
+        """Logits."""
+        stopped = NoGradient.apply(self.enter(x))
+        size = stopped.abs().mean()
+        stopped = stopped / size.expand(size.shape)
+        return self.classify(torch.relu(self.enter(x)) + torch.relu(stopped))
+
+
+class InnerGradient(nn.Module):
+    """A network that takes a step along the gradient of a loss of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter, self.classify = nn.Linear(6, 40), nn.Linear(40, CLASSES)
+
+    def forward(self, x: Tensor) -> Any:
+        """Logits after the step."""
+        weights = list(self.enter.parameters())
+        inner = F.linear(x.flip(1), *weights).square().mean()
+        steps = torch.autograd.grad(inner, weights, create_graph=True)
+        weight, bias = (w - 0.1 * step for w, step in zip(weights, steps, strict=True))
+        return self.classify(torch.relu(F.linear(x, weight, bias)))
+
+
+class OfFunctions(nn.Module):
+    """An ensemble by vmap, times the Laplacian of an energy by torch.func."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(nn.Linear(6, 40) for _ in range(2))
+        self.energy, self.classify = nn.Linear(6, 40), nn.Linear(40, CLASSES)
+
+    def forward(self, x: Tensor) -> Any:
+        """Logits."""
+        weights = torch.stack([torch.relu(member.weight) for member in self.members])
+        members = torch.func.vmap(lambda w: torch.tanh(F.linear(x, w)))(weights).mean(0)
+
+        def laplacian(row: Tensor) -> Tensor:
+            slope = torch.func.grad(lambda r: self.energy(r).tanh().sum())
+            return torch.func.jacrev(slope)(row).trace()
+
+        return self.classify(members) * torch.func.vmap(laplacian)(x)[:, None]
 
 
 class NeedsAll(nn.Module):
@@ -404,6 +469,30 @@ ODD: dict[str, Odd] = {
             "6.parametrizations.weight.original",
         ),
         VECTORS,
+    ),
+    "stops_gradient": Odd(
+        StopsGradient,
+        normal(SAMPLES, 6),
+        TWO,
+        {**VECTORS, "grasp": "differences of the gradient"},
+    ),
+    "inner_gradient": Odd(
+        InnerGradient,
+        normal(SAMPLES, 6),
+        TWO,
+        {**VECTORS, **dict.fromkeys(("fisher", "fisher_reference"), "`grad` uses the weight")},
+    ),
+    "of_functions": Odd(
+        OfFunctions,
+        normal(SAMPLES, 6),
+        ("members.0.weight", "members.1.weight", "energy.weight", "classify.weight"),
+        {
+            **FEW,
+            **dict.fromkeys(("fisher", "fisher_reference", *FLOWS), "a function of torch.func"),
+            **dict.fromkeys(("nwot", "swap", "l_swag", "rmin", "rd8"), "a function of torch.func"),
+            **dict.fromkeys(("d8", "near"), "a function of torch.func"),
+            "zen": "what is out of sight",
+        },
     ),
     "needs_all": Odd(
         NeedsAll,

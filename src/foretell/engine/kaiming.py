@@ -45,7 +45,8 @@ def normal_like(tensor: Tensor, generator: Generator, dtype: torch.dtype) -> Ten
     """N(0, 1) of a floating-point tensor's shape; any other tensor is returned as it is."""
     if not tensor.is_floating_point():
         return tensor
-    return torch.randn(tensor.shape, generator=generator).to(tensor.device, dtype)
+    drawn = torch.randn(tensor.shape, generator=generator, dtype=torch.float32, device="cpu")
+    return drawn.to(tensor.device, dtype)
 
 
 def double_or_float(model: nn.Module) -> torch.dtype:

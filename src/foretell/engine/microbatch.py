@@ -51,7 +51,7 @@ def check_exact(subject: Subject) -> None:
         raise Inexact("the model draws random numbers (dropout?) over the whole batch")
     if outputs.ndim == 0:
         raise Inexact("the model returns one loss for the whole batch")
-    with subject.undisturbed("probe"), torch.no_grad():
+    with subject.undisturbed("probe"), torch.enable_grad():
         # far from the second, to detect a coupling by a maximum as well
         far = second.each(lambda t: 16 * t + 1) if is_floating(second) else first
         beside_another = output_of(call(subject.model, {}, joined(first, far)))
@@ -89,13 +89,16 @@ def random_state() -> tuple[object, ...]:
 
 def check_loss_is_a_mean(subject: Subject, outputs: list[Any], summed: float) -> None:
     """Raise Inexact unless the loss of all outputs is the weighted sum over the parts."""
+    if any(tensor.ndim == 0 for tensor in tensors(outputs)):
+        raise Inexact("the model returns a number for the whole batch")
     if isinstance(outputs[0], Tensor):
         whole: Any = torch.cat(outputs)
     else:
         pieces = iter(zip(*(tensors(output) for output in outputs), strict=True))
         whole = change_all(outputs[0], lambda _: torch.cat(next(pieces)))
-    with torch.no_grad():
-        at_once = float(subject.loss_of(whole, subject.batch.targets))
+    with torch.enable_grad():  # for losses that differentiate
+        leaves = change_all(whole, lambda t: t.detach().requires_grad_(t.is_floating_point()))
+        at_once = subject.loss_of(change_all(leaves, torch.clone), subject.batch.targets).item()
     both_nan = math.isnan(at_once) and math.isnan(summed)
     if not both_nan and not math.isclose(at_once, summed, rel_tol=1e-4, abs_tol=1e-6):
         raise Inexact(

@@ -11,13 +11,16 @@ from torch import Tensor, nn
 
 from foretell.batch import Batch
 from foretell.checks import as_integer
+from foretell.engine.caller import default_device, own_settings
+from foretell.engine.failures import ModelFailed
 from foretell.engine.isolate import call
 from foretell.engine.memory import saved_bytes, within_memory
 from foretell.engine.modules import named_buffers_of, named_parameters_of
+from foretell.engine.passes import check_runs
 from foretell.engine.passes.count import count_pass, shape_only
 from foretell.engine.passes.hessian import curvature_path
 from foretell.engine.plan import DEFAULT, Plan, Request, make_plan
-from foretell.engine.subject import Subject
+from foretell.engine.subject import Subject, Unavailable
 from foretell.errors import ForetellError
 from foretell.proxies.quantities import STEPS
 from foretell.scoring.score import as_subject, too_large
@@ -33,9 +36,9 @@ class Explanation:
     plan: Plan
     batch_size: int
     forward_flops: int | None = None
-    """FLOPs of one forward pass of the whole batch; None without a model."""
+    """FLOPs of one forward pass of the whole batch; None if unknown, as without a model."""
     memory: int | None = None
-    """Estimated peak memory in bytes (parameters, activations, gradients); None without a model."""
+    """Estimated peak memory in bytes (parameters, activations, gradients); None if unknown."""
     curvature: str = ""
     """How the curvature is computed for this model, and why; empty if no proxy needs it."""
 
@@ -72,6 +75,7 @@ class Explanation:
         return pd.DataFrame(rows).set_index("step")
 
 
+@own_settings()
 def explain(
     proxies: Request = DEFAULT,
     model: nn.Module | None = None,
@@ -101,26 +105,37 @@ def explain(
             has, lacks = ("batch", "model") if model is None else ("model", "batch")
             raise ForetellError(f"explain has a {has} but no {lacks}; give both, or neither")
         return Explanation(plan, batch_size)
-    return within_memory(lambda: explained(plan, as_subject(model, batch, 0, settings)), too_large)
+    return within_memory(lambda: explained(plan, model, batch, settings), too_large)
 
 
-def explained(plan: Plan, subject: Subject) -> Explanation:
+def explained(
+    plan: Plan, model: nn.Module, batch: Batch | Sequence[Any], settings: ScoreSettings
+) -> Explanation:
     """The plan with its FLOPs and memory for this model and batch."""
-    flops = count_pass(subject, {"forward_flops"}, {})["forward_flops"]
-    return Explanation(
-        plan,
-        len(subject.batch),
-        flops * len(subject.batch),
-        peak_memory(subject, plan),
-        curvature_path(subject) if "curvature" in plan.steps else "",
-    )
+    subject = as_subject(model, batch, 0, settings)
+    with default_device(subject.device):
+        flops = count_pass(subject, {"forward_flops"}, {})["forward_flops"]
+        return Explanation(
+            plan,
+            len(subject.batch),
+            None if isinstance(flops, Unavailable) else flops * len(subject.batch),
+            peak_memory(subject, plan),
+            curvature_path(subject) if "curvature" in plan.steps else "",
+        )
 
 
-def peak_memory(subject: Subject, plan: Plan) -> int:
-    """The estimated peak memory of the plan in bytes."""
+def peak_memory(subject: Subject, plan: Plan) -> int | None:
+    """The estimated peak memory of the plan in bytes.
+
+    None if the model runs, but not with hooks on what it saves, as with functions of torch.func.
+    """
     own = sum(bytes_of(p) for p in (*subject.model.parameters(), *subject.model.buffers()))
     gradients = sum(bytes_of(weight) for weight in subject.weights.values())
-    kept = activation_bytes(subject)
+    try:
+        kept = activation_bytes(subject)
+    except ModelFailed:
+        check_runs(subject, with_loss=False)
+        return None
     if "curvature" in plan.steps:  # activations and their tangents; g, Hw and their sum
         return own + 2 * kept + 3 * gradients
     if "forward" in plan.steps:

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from foretell.batch import check_module
+from foretell.engine.caller import own_settings
 from foretell.engine.failures import ANY, complaint_of
 from foretell.errors import ForetellError, shown
 
@@ -98,7 +99,8 @@ def built(build: Build, seed: int) -> nn.Module:
     Raises ForetellError if the function raises anything, including SystemExit, or returns no model.
     """
     try:
-        model = build(seed)
+        with own_settings():
+            model = build(seed)
     except ForetellError:
         raise
     except ANY as error:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from foretell.batch import Batch, as_batch, check_module
 from foretell.checks import as_seed
 from foretell.engine.arithmetic import arithmetic
+from foretell.engine.caller import default_device, own_settings
 from foretell.engine.failures import ANY, complaint_of, is_out_of_memory
 from foretell.engine.memory import within_memory
 from foretell.engine.modules import named_parameters_of
@@ -38,6 +39,7 @@ class Score:
     """Why the value is undefined; None if it is defined."""
 
 
+@own_settings()
 def score(
     model: nn.Module,
     batch: Batch | Sequence[Any],
@@ -77,7 +79,7 @@ def score(
         subject = as_subject(model, batch, seed, settings)
         if subject.device.type == "meta" and not plan.wanted() <= OF_SHAPES:
             raise ForetellError(NO_VALUES)
-        with arithmetic(subject.device, tf32=subject.tf32):
+        with arithmetic(subject.device, tf32=subject.tf32), default_device(subject.device):
             return run(plan, subject)
 
     try:
@@ -95,6 +97,12 @@ OF_SHAPES = {"parameters", "forward_flops"}
 NO_VALUES = (
     "the model is on the meta device, so its weights have no values: only params and flops are "
     "defined; build it on the CPU or a GPU"
+)
+
+
+NO_GRADIENTS = (
+    "the model was built within torch.inference_mode, so its weights can have no gradients; build "
+    "it outside, or within torch.no_grad"
 )
 
 
@@ -120,6 +128,9 @@ def as_subject(
     device = own[0].device if own else None
     kinds = {tensor.dtype for tensor in parameters if tensor.is_floating_point()}
     kind = kinds.pop() if len(kinds) == 1 else None
+    if any(tensor.is_inference() for tensor in own):
+        raise ForetellError(NO_GRADIENTS)
+    checked = checked.each(lambda t: t.clone() if t.is_inference() else t)
     checked = checked.each(lambda t: t.to(device, kind if t.is_floating_point() else None))
     return Subject(
         module,

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from foretell.checks import as_instance, as_path, as_seed
+from foretell.engine.caller import own_settings
 from foretell.engine.device import device_for
 from foretell.errors import ForetellError, RunStateError
 from foretell.progress import Progress, ProgressCallback, as_progress
@@ -39,6 +40,7 @@ class Retrained:
     """The file of its weights: a state_dict, as `torch.save` writes it."""
 
 
+@own_settings()
 def retrain(
     run: str | os.PathLike[str],
     training: TrainSettings,

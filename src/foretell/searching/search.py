@@ -20,6 +20,7 @@ from foretell.checks import (
     optional,
 )
 from foretell.data import Splits
+from foretell.engine.caller import own_settings
 from foretell.engine.device import device_for
 from foretell.engine.plan import DEFAULT, Request, make_plan, plain_name
 from foretell.errors import ForetellError
@@ -56,6 +57,7 @@ __all__ = ["search"]
 USUAL = ScoreSettings()
 
 
+@own_settings()
 def search(
     space: str | Sequence[str] | Space = DEMO.space,
     data: str | Splits = DEMO.data,

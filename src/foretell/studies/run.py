@@ -19,6 +19,7 @@ from foretell.checks import (
     optional,
 )
 from foretell.data import Splits
+from foretell.engine.caller import own_settings
 from foretell.engine.device import device_for
 from foretell.engine.plan import Request, make_plan
 from foretell.errors import ForetellError
@@ -51,6 +52,7 @@ STUDIED = (*PAPER, "plain", "l2_norm", "nwot", *BASELINES)
 """The six proxies of the paper, some that cost little in addition, and the baselines."""
 
 
+@own_settings()
 def run_study(
     table: str | os.PathLike[str] | Table,
     data: Data,

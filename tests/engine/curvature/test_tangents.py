@@ -249,3 +249,31 @@ def test_grasp_is_that_of_a_double_backward_and_the_others_do_not_notice(name: s
 def test_these_need_no_double_backward(name: str) -> None:
     model, batch = net(name)
     assert "tangents" in str(explain("grasp", model, batch))
+
+
+@pytest.mark.parametrize("faster", [True, False])
+def test_a_hook_that_changes_a_gradient_is_noticed_by_any_way(faster: bool) -> None:
+    class Clipped(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            out = super().forward(x)
+            if out.requires_grad:
+                out.register_hook(lambda grad: 2 * grad)
+            return out
+
+    torch.manual_seed(0)
+    model = nn.Sequential(Clipped(6, 9), nn.Tanh(), nn.Linear(9, 4)).double()
+    batch = torch.randn(8, 6).double(), torch.arange(8) % 4
+    assert "differences" in str(score(model, batch, "grasp", faster=faster)["grasp"].why)
+
+
+def test_where_tangents_overflow_a_double_backward_is_taken() -> None:
+    class Sums(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.logcumsumexp(super().forward(x), 1)[:, -1]
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 9), nn.Tanh(), Sums(9, 4)).double()
+    batch = torch.randn(8, 7, 6).double(), torch.arange(8) % 4
+    found = [score(model, batch, "grasp", faster=faster)["grasp"] for faster in (True, False)]
+    assert found[0].why is None
+    assert found[0].value == pytest.approx(found[1].value)

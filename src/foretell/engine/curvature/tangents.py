@@ -181,7 +181,7 @@ class Tangents(Observer):
 
     def run(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the operation; observe whether a hook on a tensor changes the gradient."""
-        if func is not Tensor.register_hook or self.failed:
+        if func is not Tensor.register_hook:
             return func(*args, **kwargs)
         tensor, hook = (*args, *kwargs.values())
         return tensor.register_hook(lambda grad: self._watched(hook, grad))

@@ -125,7 +125,7 @@ class Codes(Observer):
         seen: set[int] = set()
         for layer in zip(*self._parts, strict=True):
             rows = unpacked(note.bits for note in layer).int()
-            bits = 2 ** torch.arange(len(rows), dtype=torch.int32)
+            bits = 2 ** torch.arange(len(rows), dtype=torch.int32, device=rows.device)
             seen.update(torch.unique((rows * bits.unsqueeze(1)).sum(0)).tolist())
         return len(seen) if seen else self._none()
 

@@ -78,7 +78,7 @@ class ChannelAxes:
         layer: Layer | None = None,
     ) -> None:
         """Note what an operation, perhaps a layer, returned, or wrote to its first argument."""
-        given = [t for t in tensors([args, kwargs]) if t in self._axes]
+        given = [t for t in tensors([args, kwargs]) if t in self._axes or self._is_strange(t)]
         made = [args[0]] if name == "__setitem__" else tensors(out)
         if not given:
             self._apart.update((t, True) for t in made if t not in self._axes)
@@ -89,6 +89,13 @@ class ChannelAxes:
             self._axes[tensor] = self._axis(func, name, args, given[0], tensor)
         if layer is not None and len(layer.channel_axes) == 1:
             self._axes[made[0]] = layer.channel_axes[0]
+
+    def _is_strange(self, x: Tensor) -> bool:
+        """Whether this was computed out of sight; then it is noted with the axis that is usual."""
+        strange = x.grad_fn is not None and x not in self._apart
+        if strange:
+            self._axes[x] = self.of(x)
+        return strange
 
     def _axis(
         self, func: Any, name: str, args: tuple[Any, ...], first: Tensor, out: Tensor

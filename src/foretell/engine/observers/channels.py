@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
+from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.utils.hooks import RemovableHandle
 
 from foretell.batch import tensors
@@ -98,13 +99,16 @@ class Channels(Observer):
             self._smooth[plain_name(name)] += 1
 
         def then(out: Any) -> None:
-            output = out[0] if isinstance(out, tuple) else out
-            layer = self._watch.layer_at(output) if isinstance(output, Tensor) else None
+            output = next(iter(tensors(out)), None)
+            layer = None if output is None else self._watch.layer_at(output)
             self._axes.note(func, name, args, kwargs, out, layer and layer[0])
-            drawn = layer is not None and "layer_draws" in self._minima
+            if output is None:
+                return
             if x is not None and axis is not None and self._moments is not None:
                 self._bent(self._moments, plain_name(name), output)
-            if layer is not None and drawn and self._axes.of(output) is not None:
+            if layer is None or "layer_draws" not in self._minima:
+                return
+            if self._axes.of(output) is not None:
                 called = self._unique("layer", layer[1])
                 axes = layer[0].channel_axes
                 self._draw(self._minima["layer_draws"], called, output, axes, "layer")
@@ -190,12 +194,15 @@ class Channels(Observer):
         self, minima: "Minima", layer: str, x: Tensor, axes: Sequence[int], kind: str
     ) -> None:
         """Record random channels, drawn by the seed and the position of the layer."""
+        side = "input" if kind == "activation" else "output"
+        if is_functorch_wrapped_tensor(x):  # where nothing may be drawn
+            self._see(minima, f"the {side} of {layer}", x, axes, partial(minima.add, layer))
+            return
         one = kind == "module"  # one sample and one draw
         place, count = self._drawn[kind], prod(x.shape[axis] for axis in axes)
         self._drawn[kind] += 1
         needed, draws = channels_drawn(self._seed, kind, place, count, 1 if one else DRAWS)
         add = minima.add_first if one else minima.add
-        side = "input" if kind == "activation" else "output"
         take = partial(add, layer, draws=draws)
         self._see(minima, f"the {side} of {layer}", x, axes, take, needed.to(x.device))
 
@@ -250,8 +257,9 @@ def channels_drawn(
     (True, torch.Size([4, 8]), True)
     """
     generator = Generator().manual_seed(derived_seed(seed, kind, place))
-    drawn = [torch.randperm(count, generator=generator)[:CHANNELS].sort()[0] for _ in range(times)]
-    needed, draws = torch.unique(torch.stack(drawn), return_inverse=True)
+    orders = [torch.randperm(count, generator=generator, device="cpu") for _ in range(times)]
+    drawn = torch.stack([order[:CHANNELS].sort()[0] for order in orders])
+    needed, draws = torch.unique(drawn, return_inverse=True)
     return needed, draws
 
 
@@ -278,7 +286,7 @@ class Minima:
         samples, positions, channels = rows.shape
         if positions <= (channels if draws is None else draws.shape[1]):
             shape = (samples,) if draws is None else (samples, len(draws))
-            self._singular[layer] = torch.zeros(shape, dtype=torch.float64)
+            self._singular[layer] = torch.zeros(shape, dtype=torch.float64, device="cpu")
             return
         products = products_of(rows)
         self._products[layer] = products if draws is None else products.among(draws)

@@ -50,7 +50,7 @@ class Products:
         """
         matrices = self.correlations()
         finite = matrices.isfinite().all(-1).all(-1)
-        found = torch.full(finite.shape, torch.nan, dtype=torch.float64)
+        found = torch.full_like(finite, torch.nan, dtype=torch.float64)
         values = torch.linalg.eigvalsh(matrices[finite])
         least, largest = values[..., 0], values[..., -1]
         found[finite] = least.masked_fill(least <= 16 * self.eps * largest, 0.0)

@@ -23,8 +23,11 @@ ADDED = {aten.addmm, aten.addmv, aten.addbmm, aten.baddbmm, aten._sparse_addmm}
 
 ZEROING = {aten.mul, aten.mul_}
 
-LOOKUPS = {aten.embedding, aten._embedding_bag}
+LOOKUPS = {aten.embedding, aten._embedding_bag, aten._embedding_bag_forward_only}
 """They select rows of their first argument."""
+
+CHOICES = {aten.index, aten.index_select, aten.gather}
+"""They do if that is a table; of what is computed, they select a part."""
 
 
 @dataclass(eq=False)
@@ -126,7 +129,8 @@ class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._flops[packet](*args, **kwargs, out_val=out) if product else 0,
             fed=fed,
             own=not fed and any(node.own for node in sources),
-            layer=(product or packet in LOOKUPS) and self._is_layer(factors(packet, args)),
+            layer=((product or packet in LOOKUPS) and self._is_layer(factors(packet, args)))
+            or (packet in CHOICES and self._is_table(*args)),
         )
 
     def _is_layer(self, given: Iterable[Any]) -> bool:
@@ -134,6 +138,11 @@ class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
         nodes = [self._made_by(t) for t in given if isinstance(t, Tensor)]
         made = [node for node in nodes if node is not None]
         return any(node.fed for node in made) and any(node.own for node in made)
+
+    def _is_table(self, table: Tensor, *chosen: Any) -> bool:
+        """Whether something made of parameters alone is read by numbers that depend on an input."""
+        held, fed = self._made_by(table), map(self._made_by, tensors(chosen))
+        return held is not None and held.own and any(node is not None and node.fed for node in fed)
 
     def _made_by(self, tensor: Tensor) -> Node | None:
         return self._last.get(place(tensor))

@@ -21,7 +21,7 @@ from foretell.engine.graph import Given, inside, is_leaf, is_marked, nodes_of
 from foretell.engine.observer import Observer, Then
 from foretell.engine.observers.samples import SHAPED, Question, Samples
 from foretell.engine.observers.taps import Made, Tap
-from foretell.engine.operations import RECURRENT, NormCall, in_place, origin
+from foretell.engine.operations import RECURRENT, NormCall, in_place, origin, words
 from foretell.engine.samples.layers import Layer, layer_of, multiplies
 from foretell.engine.samples.layout import Without
 
@@ -48,6 +48,9 @@ class Watch(Observer):
         self.taps: list[Tap] = []
         self._names = {id(weight): Made(name) for name, weight in self.weights.items()}
         self._made = WeakTensorKeyDictionary()
+        self._with_gradient: set[str] = set()
+        self._without_gradient: set[str] = set()
+        """The weights of layers that ran under `torch.no_grad`."""
         self._last: tuple[Tensor, Layer, str] | None = None
         # The outputs themselves are held: the number of one that is gone would be given to another.
         self._tapped: dict[int, tuple[Tap, Tensor]] = {}
@@ -62,31 +65,58 @@ class Watch(Observer):
         self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Then | None:
         self._last = None
+        values = tensors([args[:1] if name in SHAPED else args, kwargs])
+        tapped = self._biased(name, values) if self._tapped else None
         if self._tapped and args and id(args[0]) in self._tapped:
             self._save_before_overwriting(name, args, kwargs)
         if func is F.batch_norm and NormCall(*args, **kwargs).training:
             self.batch_statistics = True
         if self.samples is None:
             return None
-        values = tensors([args[:1] if name in SHAPED else args, kwargs])
         used = {id(value): made for value in values if (made := self._made_of(value)) is not None}
-        if not used:
+        if not used and tapped is None:
             return None
         given = Given(values)
 
         def then(out: Any) -> None:
+            if tapped is not None and tapped.shift(out):
+                self._tapped[id(out)] = (tapped, out)
             outs = [tensor for tensor in tensors(out) if tensor.requires_grad]
-            if outs:
+            if outs and used:
                 inside(outs, given, self._mark)
-                others = [value for value in values if id(value) not in used]
                 found = layer_of(func, name, args, kwargs, out, used)
-                accounted = self._use(found, others, outs, used)
+                accounted = self._use(found, values, outs, used)
                 if found is not None and name in RECURRENT:
                     self._tap_states(found, *outs[:2])
                 if not accounted and multiplies(name, args, kwargs, used):
                     self._left_out.append((outs[0].grad_fn, name, list(used.values())))
+            elif used and not torch.is_grad_enabled() and self._fed(values, used):
+                self._note_hidden(func, name, args, kwargs, out, used)
 
         return then
+
+    def _note_hidden(
+        self,
+        func: Any,
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        out: Any,
+        used: dict[int, Made],
+    ) -> None:
+        """Note the weight of a layer that runs without gradients."""
+        if tensors(out) and layer_of(func, name, args, kwargs, out, used) is not None:
+            self._without_gradient.add(joint(list(used.values())).name)
+
+    def _biased(self, name: str, values: list[Tensor]) -> Tap | None:
+        """The tap of a layer's output to which a bias is being added; None for anything else."""
+        if name not in BIASED or len(values) != 2:
+            return None
+        for one, other in (values, values[::-1]):
+            tap, output = self._tapped.get(id(one), (None, None))
+            if tap is not None and output is one and tap.takes(other):
+                return tap
+        return None
 
     def _made_of(self, value: Tensor) -> Made | None:
         """The weight that a tensor is, or is computed from."""
@@ -96,16 +126,17 @@ class Watch(Observer):
         return made
 
     def _use(
-        self, found: Layer | None, others: list[Tensor], outs: list[Tensor], used: dict[int, Made]
+        self, found: Layer | None, values: list[Tensor], outs: list[Tensor], used: dict[int, Made]
     ) -> bool:
         """Tap the layer that uses weights, or record what is made of them, or return False."""
         assert self.samples is not None
-        fed = any(self.samples.of(value) is not Without.COMMON for value in others)
+        fed = self._fed(values, used)
         tables: tuple[Question, ...] = ()
         if found is not None:
             weight = joint([used[one] for one in found.of])
             asked = self.samples.ask(outs[0], weight.name, "layers")
             self._last = outs[0], found, weight.name
+            self._with_gradient.add(weight.name)
             if self.tapping and (asked.found is not Without.COMMON or asked.open):
                 self._tap(outs[0], found, asked, weight)
             tables = (asked,) if asked.open else ()
@@ -118,6 +149,12 @@ class Watch(Observer):
                 if node is not None and not summary:
                     node.metadata[self._made_mark] = True
         return found is not None or not fed
+
+    def _fed(self, values: list[Tensor], used: dict[int, Made]) -> bool:
+        """Whether an operation on these is given something that depends on the samples."""
+        assert self.samples is not None
+        others = [value for value in values if id(value) not in used]
+        return any(self.samples.of(value) is not Without.COMMON for value in others)
 
     def _tap(self, output: Tensor, found: Layer, asked: Question, made: Made) -> None:
         """Tap an output: record its gradient in the backward pass."""
@@ -164,8 +201,8 @@ class Watch(Observer):
     def _hook(
         self, tap: Tap, shape: torch.Size, part: slice = slice(None)
     ) -> Callable[[Tensor], None]:
-        def hook(grad: Tensor) -> None:
-            if self._armed_for == torch._C._current_graph_task_id():
+        def hook(grad: Tensor | None) -> None:
+            if grad is not None and self._armed_for == torch._C._current_graph_task_id():
                 tap.receive(grad.reshape(shape)[part])
 
         return hook
@@ -213,7 +250,10 @@ class Watch(Observer):
     def why_unseen(self) -> str:
         """Why layers or activations may be missing; empty if all operations are seen."""
         unseen = "" if self.samples is None else self.samples.unseen
-        return f"{unseen}, and may have activations or weights" if unseen else ""
+        if unseen:
+            return f"{unseen}, and may have activations or weights"
+        hidden = min(self._without_gradient - self._with_gradient, default="")
+        return f"the layer of {hidden} runs without gradients, out of sight" if hidden else ""
 
     def why_lost(self) -> str:
         """Why the outputs of layers are not all known per sample; empty if they are.
@@ -274,6 +314,10 @@ class Watch(Observer):
         self._last = None
         self._left_out.clear()
         self.taps.clear()
+
+
+BIASED = words("add __add__ __radd__ add_ __iadd__")
+"""Sums, in place or not."""
 
 
 def joint(used: list[Made]) -> Made:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from foretell.batch import tensors
 from foretell.engine.observer import Observer, Then
 from foretell.engine.observers.activations import activation_input, plain_name
 from foretell.engine.observers.channel_axes import ChannelAxes
@@ -70,10 +71,10 @@ class LayerRows(Observer):
         bends = activation_input(name, args, kwargs) is not None
 
         def then(out: Any) -> None:
-            output = out[0] if isinstance(out, tuple) else out
-            found = self._watch.layer_at(output) if isinstance(output, Tensor) else None
+            output = next(iter(tensors(out)), None)
+            found = None if output is None else self._watch.layer_at(output)
             self._axes.note(func, name, args, kwargs, out, found and found[0])
-            if found is None and not bends and func not in WITH_WEIGHTS:
+            if output is None or (found is None and not bends and func not in WITH_WEIGHTS):
                 return
             axis = self._axes.of(output)
             if axis is not None and found is None:
@@ -140,4 +141,4 @@ def drawn(seed: int, place: int, count: int) -> int:
     0
     """
     generator = Generator().manual_seed(derived_seed(seed, "rows", place))
-    return int(torch.randint(count, (1,), generator=generator))
+    return int(torch.randint(count, (1,), generator=generator, device="cpu"))

@@ -1,82 +1,161 @@
 """Records the last features before they are pooled, and the variances that BatchNorm uses."""
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
+from foretell.batch import tensors
 from foretell.engine.observer import Observer, Then
-from foretell.engine.observers.samples import Samples
-from foretell.engine.operations import MAPS_TO_ONE, MEANS, POOLS, NormCall
-from foretell.engine.samples.layout import Layout
+from foretell.engine.observers.activations import plain_name
+from foretell.engine.observers.samples import STRANGE, Lost, Samples
+from foretell.engine.operations import ARITHMETIC, JOINS, MAPS_TO_ONE, MEANS, POOLS, NormCall
+from foretell.engine.samples.layout import Layout, Without
+from foretell.errors import Undefined
 
 __all__ = ["FeatureWatch"]
+
+
+@dataclass(eq=False)
+class Pooling:
+    """A pooling of maps: a copy of them, the axes that it is over, and the means."""
+
+    features: Tensor
+    axes: set[int]
+    means: Tensor
+    left: list[int]
+    """For each axis of the means, the axis of the maps that it is."""
+    depending: Any = field(default_factory=WeakTensorKeyDictionary)
+    """What is computed from the means."""
+
+    def __post_init__(self) -> None:
+        self.depending[self.means] = True
+
+    def returns_to(self, given: list[Tensor]) -> bool:
+        """Whether something computed from the means meets what is still a map, in an operation."""
+        shape = self.features.shape
+        return any(tensor in self.depending for tensor in given) and any(
+            tensor.ndim == len(shape) and all(tensor.shape[a] == shape[a] for a in self.axes)
+            for tensor in given
+            if tensor not in self.depending
+        )
 
 
 class FeatureWatch(Observer):
     """Records the input of the last pooling of whole maps, and the variances of each BatchNorm.
 
     A pooling is an adaptive average pooling, an average pooling to a single value, or a mean over
-    all axes except those of samples and channels; `samples` looks on as well, from outside.
+    all axes except those of samples and channels, in one step or several. The means of a
+    normalisation or a gate, which return to the maps, are none. `samples` looks on as well, from
+    outside.
     """
 
     def __init__(self, samples: Samples) -> None:
         super().__init__()
-        self.features: Tensor | None = None
         self.variances: list[Tensor] = []
         self._samples = samples
+        self._poolings: list[Pooling] = []
+        self._mean: Pooling | None = None
+        self._maps = False
         self.why = ""
         """Why it is not known which features are the last; else empty."""
+
+    @property
+    def features(self) -> Tensor | None:
+        """The last features before they are pooled; None if none are."""
+        return self._poolings[-1].features if self._poolings else None
+
+    def output(self, output: Tensor) -> Tensor:
+        """The last features, which are the output if none are pooled. Raises Undefined."""
+        if not self._poolings and self._maps and (by := self._lost(output)):
+            self.why = (
+                f"the samples are not followed to the output, but to {by}, so whether that "
+                "pools the last features is not known"
+            )
+        if self.why:
+            raise Undefined(self.why)
+        return output if self.features is None else self.features
 
     def look(
         self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Then | None:
         if func is F.batch_norm:
             self.variances.append(variances(NormCall(*args, **kwargs)))
-        elif func in MAPS_TO_ONE or (func in MEANS and self._averages_maps(args, kwargs)):
-            self._keep(args, kwargs)
-        elif func in POOLS:
-            return lambda out: self._keep(args, kwargs) if set(out.shape[2:]) == {1} else None
-        return None
+        given = tensors([args, kwargs])
+        self._maps |= any(tensor.ndim > 2 for tensor in given)
+        if plain_name(name) in MEETINGS:
+            self._poolings = [one for one in self._poolings if not one.returns_to(given)]
+        depends = [p for p in self._poolings if any(tensor in p.depending for tensor in given)]
+        pools = func in MAPS_TO_ONE or func in POOLS
+        axes = averaged(*args, **kwargs) if func in MEANS else set()
+        features = args[0].clone() if pools or axes else None
 
-    def _averages_maps(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        """Whether a mean is over all axes except those of samples and channels."""
-        axes = averaged(*args, **kwargs)
-        if len(axes) != args[0].ndim - 2:
+        def then(out: Any) -> None:
+            for pooling in depends:
+                for tensor in tensors(out):
+                    pooling.depending[tensor] = True
+            if features is not None and axes:
+                self._averaged(args[0], features, axes, out)
+            elif features is not None and (func in MAPS_TO_ONE or set(out.shape[2:]) == {1}):
+                spread = set(range(2, features.ndim))
+                self._keep(Pooling(features, spread, out, list(range(out.ndim))))
+
+        return then
+
+    def _averaged(self, x: Tensor, features: Tensor, axes: set[int], means: Tensor) -> None:
+        """Take in a mean over some axes, perhaps of means over others."""
+        left = [axis for axis in range(x.ndim) if means.ndim == x.ndim or axis not in axes]
+        last = self._mean
+        if last is not None and last.means is x:
+            features, axes = last.features, last.axes | {last.left[axis] for axis in axes}
+            left = [last.left[axis] for axis in left]
+        self._mean = Pooling(features, axes, means, left)
+        if self._are_maps(x, features, axes):
+            self._keep(self._mean)
+
+    def _are_maps(self, x: Tensor, features: Tensor, axes: set[int]) -> bool:
+        """Whether a mean over the axes is over all except those of samples and channels."""
+        if len(axes) != features.ndim - 2:
             return False
-        samples = self._sample_axis(args[0])
-        if samples is None and args[0].ndim == 3:
+        if by := self._lost(x):
             self.why = (
-                f"the samples are not followed to the input of a mean, of shape "
-                f"{list(args[0].shape)}, so whether it pools the last features is not known"
+                f"the samples are not followed through {by} to the input of a mean, of shape "
+                f"{list(features.shape)}, so whether it pools the last features is not known"
             )
-        return samples not in axes if samples is not None else 0 not in axes
-
-    def _sample_axis(self, x: Tensor) -> int | None:
-        """The axis along which the samples lie; None if it is not known."""
-        if self._samples.samples == 1:
-            return list(x.shape).index(1) if 1 in x.shape else None
         found = self._samples.of(x)
-        return found.axis if isinstance(found, Layout) else None
+        return isinstance(found, Layout) and found.axis not in axes
 
-    def _keep(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Keep a copy of the input of a pooling, which may be overwritten."""
-        self.features, self.why = (args[0] if args else kwargs["input"]).clone(), ""
+    def _lost(self, x: Tensor) -> str:
+        """Through what the samples are not followed to a tensor; empty if they are."""
+        found = self._samples.of(x)
+        if isinstance(found, Lost):
+            return found.by
+        strange = found is Without.COMMON and self._samples.questions[STRANGE]
+        return "what is out of sight" if strange else ""
+
+    def _keep(self, pooling: Pooling) -> None:
+        """Keep a pooling, and the one before, should this one turn out to be none."""
+        self._poolings = [*self._poolings[-1:], pooling]
+        self.why = ""
+
+
+MEETINGS = ARITHMETIC | JOINS | {"where", "lerp", "addcmul", "addcdiv"}
+"""Operations in which means return to the maps that they are of."""
 
 
 def averaged(
     input: Tensor, dim: Any = None, keepdim: bool = False, *, axis: Any = None, **_: Any
 ) -> set[int]:
-    """The axes that a mean is over; none for a mean of everything.
+    """The axes that a mean is over; none for a mean of everything, or of vectors.
 
-    Over a sequence `[N, T, C]`, a mean that keeps its axis belongs to a normalisation.
-
-    >>> averaged(torch.ones(2, 3, 4, 4), (2, 3)), averaged(torch.ones(2, 5, 3), -1, True)
+    >>> averaged(torch.ones(2, 3, 4, 4), (2, -1)), averaged(torch.ones(2, 3), -1)
     ({2, 3}, set())
     """
     dim = axis if dim is None else dim
-    if dim is None or input.ndim < 3 or (keepdim and input.ndim == 3):
+    if dim is None or input.ndim < 3:
         return set()
     return {axis % input.ndim for axis in ([dim] if isinstance(dim, int) else dim)}
 

@@ -47,6 +47,26 @@ class Tap:
     states: "Tap | None" = None
     """The last states that a recurrent layer returns, which are part of its output."""
 
+    def takes(self, bias: Tensor) -> bool:
+        """Whether this may be the bias of the layer: a trained number for each channel."""
+        axes = self.layer.channel_axes
+        size = self.asked.shape
+        shape = [size[a] if a in axes else 1 for a in range(min(axes, default=0), len(size))]
+        own = [n for n in bias.shape if n > 1]
+        return (
+            bias.requires_grad
+            and len(axes) == 1
+            and list(bias.shape) in (shape, [1] * (len(size) - len(shape)) + shape)
+            and own == [self.layer.channels]
+        )
+
+    def shift(self, output: Tensor) -> bool:
+        """Take the output with its bias, which has the same gradient; whether it has its shape."""
+        fits = output.shape == self.value.shape
+        if fits:
+            self.value, self.version, self.overwritten = output.detach(), output._version, False
+        return fits
+
     def receive(self, grad: Tensor) -> None:
         """Take ∂L/∂(output) and keep Σ over positions of a · ∂L/∂a, `[N, C]`, or at first all."""
         self.overwritten |= self.value._version != self.version

@@ -21,7 +21,7 @@ from foretell.engine.subject import NO_WEIGHTS, Found, Seconds, Subject, Unavail
 from foretell.engine.wrappers import check_seen
 from foretell.errors import OutOfMemory, Undefined
 
-__all__ = ["PASSES", "Pass", "found_by"]
+__all__ = ["PASSES", "Pass", "check_runs", "found_by"]
 
 
 Pass = Callable[[Subject, set[str], Seconds], Found]

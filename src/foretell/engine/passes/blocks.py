@@ -3,6 +3,7 @@
 Lee and Ham 2024, "AZ-NAS", arXiv:2403.19232.
 """
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -144,7 +145,7 @@ class Sums:
         """A sign for each number, with equal chances; the same for a sample in whichever part."""
         start = Generator().manual_seed(derived_seed(self.seed, "blocks", "signs", block))
         generator = self.signs_of.setdefault(block, start)
-        drawn = torch.randint(2, like.shape, generator=generator)
+        drawn = torch.randint(2, like.shape, generator=generator, device="cpu")
         return (2 * drawn - 1).to(like.device, like.dtype)
 
 
@@ -172,22 +173,28 @@ def add_part(
     for name, parameter in named_parameters_of(subject.model):
         held[name].requires_grad_(parameter.is_floating_point())
     fed = part.each(lambda t: t.detach().clone().requires_grad_(t.is_floating_point()))
-    with (
-        subject.undisturbed("blocks", index, training=training),
-        sdpa_kernel(SDPBackend.MATH),
-        torch.enable_grad(),
-    ):
-        with timed(seconds, "block_features", subject.device):
-            with BlockWatch(subject.model) as watch:
-                call(subject.model, held, fed.each(torch.clone))
-            blocks = watch.blocks()
-            add_scatters(subject.model, blocks, sums)
+    watch, features = BlockWatch(subject.model), ExitStack()
+
+    def add(_: Any) -> None:
+        blocks = watch.blocks()
+        add_scatters(subject.model, blocks, sums)
+        features.close()  # what runs in the backward pass is no further block
         if back and not sums.why:
             with timed(seconds, "block_gradients", subject.device):
                 try:
                     add_products(subject.model, blocks, sums)
                 except Undefined as error:
                     sums.why = str(error)
+
+    with (
+        subject.undisturbed("blocks", index, training=training),
+        sdpa_kernel(SDPBackend.MATH),
+        torch.enable_grad(),
+        features,
+    ):
+        features.enter_context(timed(seconds, "block_features", subject.device))
+        features.enter_context(watch)
+        call(subject.model, held, fed.each(torch.clone), add)
 
 
 def add_scatters(model: nn.Module, blocks: Blocks, sums: Sums) -> None:

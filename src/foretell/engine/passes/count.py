@@ -18,6 +18,7 @@ from foretell.engine.isolate import call
 from foretell.engine.modules import named_buffers_of, named_parameters_of
 from foretell.engine.observers.dataflow import Dataflow, Used
 from foretell.engine.observers.layer_outputs import differentiable_recurrence
+from foretell.engine.operations import words
 from foretell.engine.subject import Found, Seconds, Subject, Unavailable, timed
 
 __all__ = ["count_pass", "shape_only"]
@@ -36,7 +37,9 @@ def count_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
             flops = in_some_way(subject, flops_of)  # fails too if the model does not run at all
             why = f"the operations of the model cannot be followed ({error.complaint})"
             return {"forward_flops": flops} | dict.fromkeys(FROM_USE, Unavailable(why))
-        return {"forward_flops": flops} | of_use(subject, used)
+        found = {"forward_flops": flops} | of_use(subject, used)
+        unknown = ("used_flops", "longest_path") if isinstance(flops, Unavailable) else ()
+        return found | dict.fromkeys(unknown, flops)
 
 
 FROM_USE = {"used_parameters", "used_flops", "longest_path"}
@@ -75,25 +78,82 @@ def shape_only(tensor: Tensor) -> Tensor:
     return tensor.detach().to("meta")
 
 
-def flops_of(subject: Subject, batch: Batch, replacements: dict[str, Tensor]) -> int:
+class Whole:
+    """In place of what tells modules apart: it hooks all graphs, also those of inner gradients."""
+
+    parents = frozenset({"Global"})
+
+    def __enter__(self) -> None:
+        """Nothing."""
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing."""
+
+
+class Counter(FlopCounterMode):
+    """Counts the operations of the whole model; it decomposes those that it does not know.
+
+    `unknown` is an operator of the user's, or of a package, that may multiply and has no formula.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(display=False, custom_mapping=MORE)
+        self.mod_tracker = Whole()  # type: ignore[assignment]
+        self.unknown = ""
+
+    def _count_flops(self, func_packet: Any, out: Any, args: Any, kwargs: Any) -> Any:
+        if func_packet not in self.flop_registry and may_multiply(func_packet, (args, kwargs)):
+            self.unknown = self.unknown or str(func_packet)
+        count: Any = super()._count_flops
+        return count(func_packet, out, args, kwargs)
+
+    def flops(self, samples: int) -> int | Unavailable:
+        """FLOPs per sample, or why they are not known."""
+        if self.unknown:
+            return Unavailable(
+                f"the operations of `{self.unknown}` are not known; tell their number by "
+                "torch.utils.flop_counter.register_flop_formula"
+            )
+        return int(self.get_total_flops()) // samples
+
+
+def may_multiply(packet: Any, given: Any) -> bool:
+    """Whether an operator that is not torch's own is given two floating-point matrices or more."""
+    name = str(packet)
+    if name.partition(".")[0] in TORCHS or name in WITHOUT_PRODUCTS:
+        return False
+    return sum(tensor.is_floating_point() and tensor.ndim > 1 for tensor in tensors(given)) > 1
+
+
+TORCHS = words("aten prims prim profiler")
+"""The namespaces of torch's operators."""
+
+WITHOUT_PRODUCTS = words(
+    "torchvision.nms torchvision.roi_align torchvision.roi_pool torchvision.ps_roi_align "
+    "torchvision.ps_roi_pool"
+)
+"""Operators that read and interpolate."""
+
+
+def flops_of(subject: Subject, batch: Batch, replacements: dict[str, Tensor]) -> int | Unavailable:
     """FLOPs per sample of one forward pass."""
-    counter = FlopCounterMode(display=False, custom_mapping=MORE)
+    counter = Counter()
     run(subject, batch, replacements, counter)
-    return int(counter.get_total_flops()) // len(batch)
+    return counter.flops(len(batch))
 
 
 def flops_and_use_of(
     subject: Subject, batch: Batch, replacements: dict[str, Tensor]
-) -> tuple[int, Used | None]:
+) -> tuple[int | Unavailable, Used | None]:
     """FLOPs per sample, and what the outputs depend on; None if they cannot be read."""
-    counter = FlopCounterMode(display=False, custom_mapping=MORE)  # decomposes what it knows not
+    counter = Counter()
     parameters = dict(named_parameters_of(subject.model)) | replacements
     names = [name for name, _ in named_parameters_of(subject.model)]
     flow = Dataflow(
         {name: parameters[name] for name in names}, tensors(batch.inputs), counter.flop_registry
     )
     outputs = tensors(run(subject, batch, replacements, counter, flow))
-    flops = int(counter.get_total_flops()) // len(batch)
+    flops = counter.flops(len(batch))
     if not outputs:
         return flops, None
     used = flow.used_by(outputs)

@@ -91,6 +91,8 @@ def flow_in(
     model = subject.model
     held = {name: typed(tensor) for name, tensor in named_buffers_of(model)}
     held |= {name: typed(tensor).abs_() for name, tensor in named_parameters_of(model)}
+    for name, parameter in named_parameters_of(model):  # a model's own derivative may ask for any
+        held[name].requires_grad_(parameter.requires_grad)
     weights = {name: held[name].requires_grad_() for name in subject.weights}
     ones = subject.batch[:1].each_shared(
         lambda t: torch.ones_like(t, dtype=dtype) if t.is_floating_point() else t

@@ -16,10 +16,9 @@ from foretell.engine.observers.pooled_features import FeatureWatch
 from foretell.engine.observers.samples import Samples
 from foretell.engine.subject import Found, Seconds, Subject, Unavailable, timed
 from foretell.engine.weights import Layers, roles
-from foretell.errors import Undefined
 from foretell.seeds import derived_seed
 
-__all__ = ["gaussian_model", "gaussian_pass", "pooled_features"]
+__all__ = ["gaussian_model", "gaussian_pass", "pooled_features", "with_gradients"]
 
 DISTURBANCE = 0.01
 """α of arXiv:2102.01063, Algorithm 1."""
@@ -86,6 +85,14 @@ def gaussian_model(
     return drawn
 
 
+def with_gradients(model: nn.Module, drawn: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copies of a model's tensors, to be differentiated by as the model's own."""
+    held = {name: tensor.clone() for name, tensor in drawn.items()}
+    for name, parameter in named_parameters_of(model):
+        held[name].requires_grad_(parameter.requires_grad)
+    return held
+
+
 def disturbed(tensor: Tensor, generator: Generator) -> Tensor:
     """The tensor plus 0.01 times N(0, 1)."""
     if not tensor.is_floating_point():
@@ -112,12 +119,10 @@ def features_now(
     subject: Subject, drawn: dict[str, Tensor], part: Batch, index: int
 ) -> tuple[Tensor, list[Tensor]]:
     """The same, with or without gradients, as currently enabled."""
-    buffers = {name: drawn[name].clone() for name, _ in named_buffers_of(subject.model)}
-    held = {id(tensor) for tensor in (drawn | buffers).values()}
-    samples = Samples(part, lambda: subject.held() | held)
+    held = with_gradients(subject.model, drawn)
+    own = {id(tensor) for tensor in held.values()}
+    samples = Samples(part, lambda: subject.held() | own)
     watch = FeatureWatch(samples)
     with subject.undisturbed("gaussian", index), samples, watch:
-        output = main_output(call(subject.model, drawn | buffers, part.each(torch.clone)))
-    if watch.why:
-        raise Undefined(watch.why)
-    return output if watch.features is None else watch.features, watch.variances
+        output = main_output(call(subject.model, held, part.each(torch.clone)))
+    return watch.output(output), watch.variances

@@ -60,7 +60,10 @@ def hessian_product(
     """Hw, by the tangents if they were computed, otherwise by a double backward."""
     if not tangents.failed:
         try:
-            return tangents.curvature.product(grads, weights)
+            product = tangents.curvature.product(grads, weights)
+            if all(tensor.isfinite().all() for tensor in product.values()):
+                return product
+            tangents.failed = "the tangents are not finite"
         except Undefined as error:  # an operation cannot be differentiated often enough
             tangents.failed = str(error)
     try:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor
 
 from foretell.batch import tensors
 from foretell.engine.graph import Given, inside, is_foreign, unmarked
@@ -98,6 +99,8 @@ class LinearFlow(Observer):
         self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Then | None:
         given = Given(tensors([args, kwargs]))
+        if any(map(is_functorch_wrapped_tensor, given.tensors.values())):
+            raise Undefined("the flow passes through a function of torch.func, out of sight")
         return lambda out: mark_between(given, out, self._mark)
 
     def check(self, output: Tensor) -> None:

@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from foretell.batch import Batch, change_all, main_output, tensors
 from foretell.engine.curvature.tangents import Tangents
-from foretell.engine.failures import Inexact
+from foretell.engine.failures import Inexact, LossFailed, ModelFailed
 from foretell.engine.faster.channels_last import (
     ChannelsLast,
     LayoutGuard,
@@ -99,8 +99,23 @@ def loss_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
         found = dict.fromkeys(wanted & WATCHED, Unavailable(str(error)))
     seen = wanted - set(found)
     return found | within_memory(
-        lambda: in_parts(subject, seen, seconds),
+        lambda: observed_or_not(subject, seen, seconds),
         lambda: smaller(subject, lambda part: in_parts(part, seen, {})),
+    )
+
+
+def observed_or_not(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
+    """The wanted quantities; without those of observers if the model fails when it is observed."""
+    try:
+        return in_parts(subject, wanted, seconds)
+    except LossFailed:
+        raise
+    except ModelFailed as error:
+        if not wanted & WATCHED or wanted <= WATCHED:
+            raise
+        why = f"the model does not run while its operations are observed ({error.complaint})"
+    return dict.fromkeys(wanted & WATCHED, Unavailable(why)) | in_parts(
+        subject, wanted - WATCHED, seconds
     )
 
 

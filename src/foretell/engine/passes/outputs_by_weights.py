@@ -1,5 +1,8 @@
 """The pass that differentiates each output of each sample by one entry of each parameter."""
 
+from functools import partial
+from typing import Any
+
 import torch
 from torch import Generator, Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -48,17 +51,24 @@ def by_samples(subject: Subject) -> Found:
             torch.enable_grad(),
             SafeConvolutions(),
         ):
-            output = main_output(
-                call(subject.model, held, batch[index : index + 1].each(torch.clone))
+            fed = batch[index : index + 1].each(torch.clone)
+            its_scores, its_grads = call(
+                subject.model, held, fed, partial(scores_and_grads, sources=sources)
             )
-            if output.ndim != 2 or len(output) != 1:
-                raise Undefined(
-                    f"the main output of one sample has shape {list(output.shape)}; a score for "
-                    "each class, [1, classes], is needed"
-                )
-            scores.append(output[0].detach())
-            grads.append(by_first_entries(output[0], sources))
+            scores.append(its_scores)
+            grads.append(its_grads)
     return {"class_scores": torch.stack(scores), "class_score_grads": torch.stack(grads)}
+
+
+def scores_and_grads(outputs: Any, sources: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """The scores of one sample, and their derivatives."""
+    output = main_output(outputs)
+    if output.ndim != 2 or len(output) != 1:
+        raise Undefined(
+            f"the main output of one sample has shape {list(output.shape)}; a score for "
+            "each class, [1, classes], is needed"
+        )
+    return output[0].detach(), by_first_entries(output[0], sources)
 
 
 def by_first_entries(scores: Tensor, sources: list[Tensor]) -> Tensor:

@@ -15,7 +15,7 @@ from foretell.engine.memory import smaller, within_memory
 from foretell.engine.microbatch import check_exact, split
 from foretell.engine.observers.activation_codes import Codes
 from foretell.engine.observers.samples import Number, Samples
-from foretell.engine.passes.gaussian import gaussian_model
+from foretell.engine.passes.gaussian import gaussian_model, with_gradients
 from foretell.engine.passes.trial import Still, Tables, settle
 from foretell.engine.subject import Found, Seconds, Subject, Unavailable, timed
 from foretell.errors import Undefined
@@ -71,12 +71,12 @@ def run(
     printing: Collection[Number] | None = None,
 ) -> tuple[Samples, Tensor]:
     """Where the samples of a part of the batch are, and the output for them."""
-    held = {name: tensor.clone() for name, tensor in drawn.items()}
+    held = with_gradients(subject.model, drawn)
     own = {id(tensor) for tensor in held.values()}
     samples = Samples(part, lambda: subject.held() | own, printing)
     with (
         subject.undisturbed("patterns", index),
-        torch.enable_grad(),  # for models that differentiate while they run
+        torch.enable_grad(),  # to see what works out of sight, by the graph
         Still() if printing is not None else nullcontext(),
         samples,
         codes.of(samples),

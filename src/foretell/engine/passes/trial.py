@@ -168,7 +168,8 @@ def disorder(samples: int) -> list[int]:
         lambda n: samples - 1 - n,
     ]
     for seed in count():
-        ring = torch.randperm(samples, generator=torch.Generator().manual_seed(seed)).tolist()
+        dice = torch.Generator().manual_seed(seed)
+        ring = torch.randperm(samples, generator=dice, device="cpu").tolist()
         order = [0] * samples
         for place, then in zip(ring, ring[1:] + ring[:1], strict=True):
             order[place] = then

@@ -120,6 +120,15 @@ def added(args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor) -> list[Op
     return matmul(factors[0], factors[1], out) if len(factors) == 2 else None
 
 
+def chain(args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor) -> list[Operand] | None:
+    """Of multi_dot and chain_matmul; None if what is between the first and the last is trained."""
+    first, *between, last = args[0] if isinstance(args[0], list | tuple) else args
+    if any(matrix.requires_grad for matrix in between):
+        return None
+    kept = matmul(first, last, out)
+    return [kept[0], *((matrix, (None, None)) for matrix in between), kept[1]]
+
+
 def inner(args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor) -> list[Operand] | None:
     """torch.inner: the last axes of both are summed over."""
     first, second = operands(args, kwargs, "input", "other")
@@ -197,6 +206,8 @@ PRODUCTS: dict[str, Read] = {
     "einsum": einsum,
     "tensordot": tensordot,
     "inner": inner,
+    "linalg_multi_dot": chain,
+    "chain_matmul": chain,
     "__rmatmul__": reflected,
     **dict.fromkeys(
         ("matmul", "__matmul__", "linalg_matmul", "mm", "bmm", "mv", "_sparse_mm"), matrices

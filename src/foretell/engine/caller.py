@@ -1,0 +1,35 @@
+"""Keeps what callers have set for their own computations from changing a score."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+
+__all__ = ["default_device", "own_settings"]
+
+AUTOCAST = ("cpu", "cuda", "mps", "xpu")
+"""The kinds of devices for which a caller may have switched autocast on."""
+
+
+@contextmanager
+def own_settings() -> Iterator[None]:
+    """Within the block, neither the caller's autocast nor their inference mode applies.
+
+    >>> with torch.inference_mode(), torch.autocast("cpu"), own_settings():
+    ...     torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu")
+    (False, False)
+    """
+    with torch.inference_mode(False), ExitStack() as off:
+        for kind in filter(torch.is_autocast_enabled, AUTOCAST):
+            off.enter_context(torch.autocast(kind, enabled=False))
+        yield
+
+
+@contextmanager
+def default_device(device: torch.device) -> Iterator[None]:
+    """Within the block, a default device that the caller has set is this one instead."""
+    if torch.get_default_device().type == "cpu":
+        yield
+        return
+    with device:
+        yield
