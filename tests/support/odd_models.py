@@ -35,6 +35,8 @@ class Odd:
     """The scores that are undefined for it, with a part of the reason."""
     double: bool = True
     """Whether it also runs in float64."""
+    hooked: bool = True
+    """Whether it runs with hooks on what it saves for the backward pass."""
 
 
 def normal(*shape: int) -> Callable[[], Tensor]:
@@ -493,6 +495,7 @@ ODD: dict[str, Odd] = {
             **dict.fromkeys(("d8", "near"), "a function of torch.func"),
             "zen": "what is out of sight",
         },
+        hooked=False,
     ),
     "needs_all": Odd(
         NeedsAll,

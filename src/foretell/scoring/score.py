@@ -128,7 +128,7 @@ def as_subject(
     device = own[0].device if own else None
     kinds = {tensor.dtype for tensor in parameters if tensor.is_floating_point()}
     kind = kinds.pop() if len(kinds) == 1 else None
-    if any(tensor.is_inference() for tensor in own):
+    if any(tensor.is_inference() for tensor in own if not nn.parameter.is_lazy(tensor)):
         raise ForetellError(NO_GRADIENTS)
     checked = checked.each(lambda t: t.clone() if t.is_inference() else t)
     checked = checked.each(lambda t: t.to(device, kind if t.is_floating_point() else None))
