@@ -114,8 +114,7 @@ class Watch(Observer):
             return None
         for one, other in (values, values[::-1]):
             tap, output = self._tapped.get(id(one), (None, None))
-            is_made = self._made_of(other) is not None  # such as a table of positions
-            if tap is not None and output is one and not is_made and tap.takes(other):
+            if tap is not None and output is one and tap.takes(other):
                 return tap
         return None
 

@@ -48,13 +48,15 @@ class Tap:
     """The last states that a recurrent layer returns, which are part of its output."""
 
     def takes(self, bias: Tensor) -> bool:
-        """Whether this may be the bias of the layer: a trained number for each channel."""
+        """Whether this may be the bias of the layer: a parameter, a number for each channel."""
+        parameter = bias if bias._base is None else bias._base
         axes = self.layer.channel_axes
         size = self.asked.shape
         shape = [size[a] if a in axes else 1 for a in range(min(axes, default=0), len(size))]
         own = [n for n in bias.shape if n > 1]
         return (
-            bias.requires_grad
+            parameter.is_leaf
+            and parameter.requires_grad
             and len(axes) == 1
             and list(bias.shape) in (shape, [1] * (len(size) - len(shape)) + shape)
             and own == [self.layer.channels]
