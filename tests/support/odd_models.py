@@ -493,6 +493,7 @@ ODD: dict[str, Odd] = {
             **dict.fromkeys(("fisher", "fisher_reference", *FLOWS), "a function of torch.func"),
             **dict.fromkeys(("nwot", "swap", "l_swag", "rmin", "rd8"), "a function of torch.func"),
             **dict.fromkeys(("d8", "near"), "a function of torch.func"),
+            **dict.fromkeys(("wrcor", "te_nas_regions", "intrain"), "a function of torch.func"),
             "zen": "what is out of sight",
         },
         hooked=False,

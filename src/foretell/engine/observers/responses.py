@@ -71,6 +71,8 @@ class Responses(Observer):
         tapped = origin(x) if overwritten else x
         if overwritten and tapped is x and x._is_view():
             self._why = self._why or f"the input of `{name}` is a view that it overwrites"
+        if not torch.is_grad_enabled():  # perhaps in a function with a derivative of its own
+            self._why = self._why or f"the gradient by the input of `{name}` is out of sight"
         response = Response(asked, get_gradient_edge(tapped) if x.requires_grad else None)
         self._responses.append(response)
         self._take(response, "of_input", x.detach())
