@@ -438,6 +438,7 @@ ODD: dict[str, Odd] = {
             "nwot": "kink or a gate",
             **dict.fromkeys(("swap", "l_swag", "te_nas_regions"), "kink or a gate"),
             "grasp": "differences of the gradient",
+            "wrcor": "out of sight",
             **FEW,
         },
     ),
