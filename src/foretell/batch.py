@@ -4,18 +4,19 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from inspect import signature
 from numbers import Real
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from foretell.checks import keep, wrong
-from foretell.errors import ANY, ForetellError, Undefined, shown
+from foretell.errors import ANY, ForetellError, Undefined, complaint_of, shown
 
-__all__ = ["Batch", "Inputs", "Kind", "as_batch", "in_rows", "main_output"]
+__all__ = ["Batch", "Given", "Inputs", "Kind", "as_batch", "in_rows", "main_output"]
 
 Inputs = Tensor | tuple[Any, ...] | list[Any] | dict[str, Any]
 
@@ -24,7 +25,7 @@ Kind = Literal["image", "tokens", "audio", "table"]
 [N, time, features], or rows of a table [N, columns]."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Batch:
     """Inputs and targets whose first dimension runs over the samples.
 
@@ -47,6 +48,13 @@ class Batch:
             keep(self, "inputs", as_inputs)
         if not isinstance(self.targets, Tensor | None):
             keep(self, "targets", as_targets)
+
+    def __repr__(self) -> str:
+        """
+        >>> Batch({"image": torch.zeros(4, 3)}, torch.zeros(4, dtype=torch.long))
+        Batch(inputs={'image': float32 [4, 3]}, targets=int64 [4])
+        """
+        return f"Batch(inputs={outlined(self.inputs)}, targets={outlined(self.targets)})"
 
     def __len__(self) -> int:
         return len(next(columns(self.inputs)))
@@ -75,6 +83,8 @@ class Batch:
             return model(self.inputs)
         if isinstance(self.inputs, tuple):
             return model(*self.inputs)
+        if len(self.inputs) == 1 and not accepts(model, *self.inputs):
+            return model(*self.inputs.values())
         return model(**self.inputs)
 
     @property
@@ -91,6 +101,31 @@ class Batch:
                 tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
             )
         return digest.hexdigest()[:16]
+
+
+Given = Batch | Sequence[Any] | Mapping[str, Any] | DataLoader[Any] | Dataset[Any]
+"""What can be given for a batch, as `as_batch` takes it."""
+
+
+def accepts(model: Callable[..., Any], name: str) -> bool:
+    """Whether a model has an argument of this name.
+
+    >>> accepts(nn.Linear(2, 2), "input"), accepts(nn.Linear(2, 2), "pixel_values")
+    (True, False)
+    """
+    parameters = signature(getattr(model, "forward", model)).parameters
+    return name in parameters or any(p.kind == p.VAR_KEYWORD for p in parameters.values())
+
+
+def outlined(value: Any) -> str:
+    """One line for inputs or targets, with the types and shapes of tensors instead of numbers."""
+    if isinstance(value, Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key!r}: {outlined(item)}' for key, item in value.items())}}}"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(outlined, value))})"
+    return f"a list of {len(value)}" if isinstance(value, list) else shown(value)
 
 
 @runtime_checkable
@@ -217,8 +252,12 @@ ATOMS = {int, float, bool, str, type(None)}
 """Types without tensors; `isinstance` would be slow to find out that they are no Mapping."""
 
 
-def as_batch(batch: Batch | Sequence[Any]) -> Batch:
-    """Check a `Batch` or a pair (inputs, targets) and return it as a `Batch`.
+def as_batch(batch: Given, *, own_loss: bool = False) -> Batch:
+    """Check what was given for a batch, and return it as a `Batch`.
+
+    It is a `Batch`, a pair (inputs, targets), a dict whose "labels" or the like are the targets, a
+    DataLoader, of which the first batch is taken, or a Dataset, of which the first 64 samples are.
+    For a model that returns its loss, the targets of a dict remain among the inputs.
 
     Raises ForetellError for an empty batch, differing numbers of samples, NaN or infinity.
 
@@ -226,6 +265,12 @@ def as_batch(batch: Batch | Sequence[Any]) -> Batch:
     Traceback (most recent call last):
     foretell.errors.ForetellError: the batch is empty; give at least one sample
     """
+    if isinstance(batch, Dataset):
+        batch = DataLoader(batch, SAMPLES)
+    if isinstance(batch, DataLoader):
+        return as_batch(first_of(batch), own_loss=own_loss)
+    if isinstance(batch, Mapping):
+        batch = Batch(dict(batch)) if own_loss else from_dict(batch)
     if not isinstance(batch, Batch):
         if isinstance(batch, tuple | list) and len(batch) != 2:
             raise ForetellError(
@@ -252,16 +297,41 @@ def as_batch(batch: Batch | Sequence[Any]) -> Batch:
     return batch
 
 
+SAMPLES = 64
+"""How many samples of a Dataset make a batch."""
+
+TARGETS = ("labels", "label", "targets", "target")
+"""The names that targets have in a dict."""
+
+
+def first_of(loader: DataLoader[Any]) -> Any:
+    """The first batch of a loader; the global generator is left as it was. Raises ForetellError."""
+    try:
+        with torch.random.fork_rng(devices=[]):
+            return next(iter(loader))
+    except StopIteration:
+        raise ForetellError("the DataLoader yields no batch; give one with samples") from None
+    except ANY as error:
+        raise ForetellError(f"the DataLoader raised {complaint_of(error)}") from error
+
+
+def from_dict(batch: Mapping[str, Any]) -> Batch:
+    """The batch of a dict, of which one entry may be the targets.
+
+    >>> from_dict({"pixel_values": torch.zeros(2, 3), "labels": torch.zeros(2)})
+    Batch(inputs={'pixel_values': float32 [2, 3]}, targets=float32 [2])
+    """
+    name = next((name for name in TARGETS if name in batch), None)
+    inputs = {key: value for key, value in batch.items() if key != name}
+    return Batch(inputs, None if name is None else batch[name])
+
+
 def way_to(batch: object) -> str:
     """The end of an error message: how to make a batch from the wrong value."""
     if isinstance(batch, str):
         return ", such as Batch(*minibatch(load_data(name).train, 64, seed=0))"
     if hasattr(batch, "train"):
         return ", such as Batch(*minibatch(data.train, 64, seed=0))"
-    if isinstance(batch, Dataset):
-        return ", such as first_batch(DataLoader(data, 64), 64)"
-    if isinstance(batch, Mapping):
-        return ", such as Batch(inputs, targets)"
     if isinstance(batch, Iterable) and not isinstance(batch, HasArray):
         return ", such as first_batch(loader, 64)"
     return ""

@@ -204,8 +204,8 @@ DOORS: dict[str, Door] = {
         foretell.explain,
         lambda: of_scoring(proxies="snip", model=net(), batch=batch()),
         {
-            "proxies": "name", "model": "model", "batch": "instance", "batch_size": "integer",
-            "scoring": "instance", **SCORING,
+            "proxies": "name", "model": "model", "batch": "instance",
+            "batch_size": "integer, or None", "scoring": "instance", **SCORING,
         },
     ),
     "first_batch": Door(

@@ -16,7 +16,6 @@ __all__ = ["first_batch"]
 
 LOOK_AHEAD = 4
 """A balanced batch of n samples is chosen from the first `LOOK_AHEAD * n` samples."""
-TARGETS = ("labels", "label", "targets", "target")
 
 
 def first_batch(loader: Iterable[Any], size: int, balanced: bool = True) -> Batch:
@@ -81,11 +80,7 @@ def one_batch(item: Any) -> Batch:
             f"the loader yields samples, not batches: a target is {shown(item[1])}; give "
             "DataLoader(data, batch_size=64)"
         )
-    if isinstance(item, Mapping):
-        name = next((name for name in TARGETS if name in item), None)
-        inputs = {key: value for key, value in item.items() if key != name}
-        return as_batch(Batch(inputs, item[name] if name else None))
-    if not isinstance(item, tuple | list | Batch):
+    if not isinstance(item, tuple | list | Batch | Mapping):
         raise wrong("an item of the loader", item, "a pair (inputs, targets), a Batch or a dict")
     return as_batch(item)
 

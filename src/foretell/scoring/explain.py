@@ -1,6 +1,5 @@
 """Explain what scoring would run and what it would cost, before anything is scored."""
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Unpack
@@ -9,7 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from foretell.batch import Batch
+from foretell.batch import Given
 from foretell.checks import as_integer
 from foretell.engine.caller import default_device, own_settings
 from foretell.engine.failures import ModelFailed
@@ -75,22 +74,27 @@ class Explanation:
         return pd.DataFrame(rows).set_index("step")
 
 
+SIZE = 64
+"""The number of samples if neither a number nor a batch is given."""
+
+
 @own_settings()
 def explain(
     proxies: Request = DEFAULT,
     model: nn.Module | None = None,
-    batch: Batch | Sequence[Any] | None = None,
+    batch: Given | None = None,
     *,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     scoring: ScoreSettings = ScoreSettings(),
     **choices: Unpack[ScoreChoices],
 ) -> Explanation:
     """The steps that would run for these proxies, and their cost in forward-equivalents.
 
-    With a model and a batch, the explanation also has the FLOPs, the expected memory, and how the
-    curvature would be computed. These come from tensor shapes alone, or from running the model on
-    two samples or the batch where shapes do not suffice. `scoring` and the fields of
-    `ScoreSettings` by name are those of `foretell.score`. Raises ForetellError like
+    They are those for `batch_size` samples, 64 unless another number is given. With a model and a
+    batch, they are those for this batch, and the explanation also has the FLOPs, the expected
+    memory, and how the curvature would be computed. These come from tensor shapes alone, or from
+    running the model on two samples or the batch where shapes do not suffice. `scoring` and the
+    fields of `ScoreSettings` by name are those of `foretell.score`. Raises ForetellError like
     `foretell.score`.
 
     >>> round(explain(["grad_norm", "snip", "fisher"]).cost, 2)
@@ -99,18 +103,18 @@ def explain(
     8.05
     """
     plan, settings = make_plan(proxies), settings_of(scoring, choices)
-    batch_size = as_integer("batch_size", batch_size)
+    size = SIZE if batch_size is None else as_integer("batch_size", batch_size)
     if model is None or batch is None:
         if (model is None) != (batch is None):
             has, lacks = ("batch", "model") if model is None else ("model", "batch")
             raise ForetellError(f"explain has a {has} but no {lacks}; give both, or neither")
-        return Explanation(plan, batch_size)
+        return Explanation(plan, size)
+    if batch_size is not None:
+        raise ForetellError("batch_size has no effect with a batch; leave one of the two out")
     return within_memory(lambda: explained(plan, model, batch, settings), too_large)
 
 
-def explained(
-    plan: Plan, model: nn.Module, batch: Batch | Sequence[Any], settings: ScoreSettings
-) -> Explanation:
+def explained(plan: Plan, model: nn.Module, batch: Given, settings: ScoreSettings) -> Explanation:
     """The plan with its FLOPs and memory for this model and batch."""
     subject = as_subject(model, batch, 0, settings)
     with default_device(subject.device):

@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 import pandas as pd
 
-from foretell.batch import Batch, as_batch
+from foretell.batch import Batch, Given, as_batch
 from foretell.checks import as_instance, as_seed, wrong
 from foretell.engine.plan import DEFAULT, Request
 from foretell.errors import ForetellError, shown
@@ -19,8 +19,8 @@ from foretell.scoring.settings import ScoreChoices, ScoreSettings, settings_of
 
 __all__ = ["Batches", "as_batches", "as_seeds", "score_many", "summary"]
 
-Pair = Batch | Sequence[Any]
-"""A `Batch`, or a pair (inputs, targets)."""
+Pair = Given
+"""A `Batch`, a pair (inputs, targets), or what else a batch can be given as."""
 
 Batches = Pair | Sequence[Pair]
 """One batch, or a list of them."""
@@ -52,7 +52,8 @@ def score_many(
     >>> runs[["seed", "proxy", "value"]].values.tolist()
     [[0, 'params', 10.0], [1, 'params', 10.0]]
     """
-    settings, checked, drawn = settings_of(scoring, choices), as_batches(batches), as_seeds(seeds)
+    settings, drawn = settings_of(scoring, choices), as_seeds(seeds)
+    checked = as_batches(batches, own_loss=settings.loss == "own")
     build = builder(model, drawn)
     tally = Tally(progress, {"score": len(drawn) * len(checked)})
     rows: list[dict[str, Any]] = []
@@ -79,7 +80,7 @@ def score_many(
     return pd.DataFrame(rows)
 
 
-def as_batches(batches: Batches) -> list[Batch]:
+def as_batches(batches: Batches, *, own_loss: bool = False) -> list[Batch]:
     """The list of batches, each checked by `as_batch`.
 
     A list is taken for several batches if each entry is a `Batch` or has two entries itself, and
@@ -90,14 +91,14 @@ def as_batches(batches: Batches) -> list[Batch]:
     >>> len(as_batches(pair)), len(as_batches([pair])), len(as_batches([pair, Batch(*pair)]))
     (1, 1, 2)
     """
-    if isinstance(batches, Batch) or not isinstance(batches, list | tuple):
-        return [as_batch(batches)]
+    if not isinstance(batches, list | tuple):
+        return [as_batch(batches, own_loss=own_loss)]
     if not batches:
         raise ForetellError("the list of batches is empty; give at least one batch to score on")
     pairs = (list, tuple) if isinstance(batches, list) else ()
     if all(isinstance(one, Batch) or (isinstance(one, pairs) and len(one) == 2) for one in batches):
         return [as_batch(one) for one in batches]
-    return [as_batch(batches)]
+    return [as_batch(batches, own_loss=own_loss)]
 
 
 def as_seeds(seeds: Iterable[int]) -> list[int]:

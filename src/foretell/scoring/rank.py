@@ -104,7 +104,8 @@ def rank(
     names = [proxy.name for proxy in make_plan(asked).proxies]
     chosen, settings, drawn = chosen_by(by, names), settings_of(scoring, choices), as_seeds(seeds)
     require_size(at_equal, names)
-    given = batches if callable(batches) else as_batches(batches)
+    own_loss = settings.loss == "own"
+    given = batches if callable(batches) else as_batches(batches, own_loss=own_loss)
     tally = Tally(progress, {"score": len(models) if isinstance(models, Sized) else None})
     rows, without_loss = [], []
     for name, build in named(models, drawn):

@@ -2,13 +2,12 @@
 
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
 from torch import Tensor, nn
 
-from foretell.batch import Batch, as_batch, check_module
+from foretell.batch import Given, as_batch, check_module
 from foretell.checks import as_seed
 from foretell.engine.arithmetic import arithmetic
 from foretell.engine.caller import default_device, own_settings
@@ -38,11 +37,39 @@ class Score:
     why: str | None = None
     """Why the value is undefined; None if it is defined."""
 
+    def __float__(self) -> float:
+        return self.value
+
+    def __round__(self, digits: int | None = None) -> float:
+        return round(self.value, digits)
+
+    def __format__(self, form: str) -> str:
+        """
+        >>> f"{Score(0.5, 0.1):.2f}"
+        '0.50'
+        """
+        return format(self.value, form) if form else str(self)
+
+    def __lt__(self, other: "Score | float") -> bool:
+        """By value; what is undefined is below all values.
+
+        >>> max(Score(0.5, 0), Score(math.nan, 0, "no weights"), Score(-1.0, 0)).value
+        0.5
+        """
+        return self._place() < Score(float(other), 0.0)._place()
+
+    def __gt__(self, other: "Score | float") -> bool:
+        return Score(float(other), 0.0)._place() < self._place()
+
+    def _place(self) -> tuple[bool, float]:
+        defined = not math.isnan(self.value)
+        return defined, self.value if defined else 0.0
+
 
 @own_settings()
 def score(
     model: nn.Module,
-    batch: Batch | Sequence[Any],
+    batch: Given,
     proxies: Request = DEFAULT,
     *,
     seed: int = 0,
@@ -51,9 +78,10 @@ def score(
 ) -> dict[str, Score]:
     """The scores of a model by the name of the proxy; for most proxies, higher is better.
 
-    `batch` is a pair (inputs, targets) or a `Batch`. It is moved to the model's device, and its
-    floating-point tensors are converted to the model's data type. The model is run in training
-    mode, as it would be trained, and afterwards is bit for bit what it was before.
+    `batch` is a pair (inputs, targets), a `Batch`, a dict of inputs and "labels", a DataLoader, of
+    which the first batch is taken, or a Dataset (its first 64 samples). It is moved to the model's
+    device, and its floating-point tensors are converted to the model's data type. The model is run
+    in training mode, as it would be trained, and afterwards is bit for bit what it was before.
 
     `seed` determines what the model draws at random, such as the masks of dropout; the same seed
     gives the same score. `scoring` has the settings; each field of `ScoreSettings` (`loss`,
@@ -116,13 +144,13 @@ def too_large() -> OutOfMemory:
 
 def as_subject(
     model: object,
-    batch: Batch | Sequence[Any],
+    batch: Given,
     seed: int = 0,
     scoring: ScoreSettings = ScoreSettings(),
 ) -> Subject:
     """Check the model and the batch, and combine them with the settings into a `Subject`."""
     module = unwrapped(check_module(model))
-    checked = as_batch(batch)
+    checked = as_batch(batch, own_loss=scoring.loss == "own")
     parameters = list(module.parameters())
     own = [*parameters, *module.buffers()]
     device = own[0].device if own else None
