@@ -135,6 +135,11 @@ class HasArray(Protocol):
     def __array__(self) -> Any: ...
 
 
+def is_array(value: object) -> bool:
+    """Whether NumPy can read this as an array."""
+    return isinstance(value, HasArray)
+
+
 def as_inputs(name: str, value: object) -> Inputs:
     """The inputs with arrays converted to tensors. Raises ForetellError if there is no tensor."""
     found = change_all(value, partial(as_tensor, name), HasArray)
@@ -269,7 +274,7 @@ def as_batch(batch: Given, *, own_loss: bool = False) -> Batch:
         batch = DataLoader(batch, SAMPLES)
     if isinstance(batch, DataLoader):
         return as_batch(first_of(batch), own_loss=own_loss)
-    if isinstance(batch, Mapping):
+    if isinstance(batch, Mapping) and (tensors(batch) or any(map(is_array, batch.values()))):
         batch = Batch(dict(batch)) if own_loss else from_dict(batch)
     if not isinstance(batch, Batch):
         if isinstance(batch, tuple | list) and len(batch) != 2:
@@ -330,6 +335,8 @@ def way_to(batch: object) -> str:
     """The end of an error message: how to make a batch from the wrong value."""
     if isinstance(batch, str):
         return ", such as Batch(*minibatch(load_data(name).train, 64, seed=0))"
+    if isinstance(batch, Mapping):
+        return ", or a dict of tensors"
     if hasattr(batch, "train"):
         return ", such as Batch(*minibatch(data.train, 64, seed=0))"
     if isinstance(batch, Iterable) and not isinstance(batch, HasArray):
