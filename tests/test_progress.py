@@ -23,6 +23,14 @@ def test_a_tally_counts_each_kind_of_work_alone() -> None:
     assert sorted(event.seconds for event in events) == [event.seconds for event in events]
 
 
+def test_a_unit_that_is_asked_for_twice_counts_once() -> None:
+    events: list[Progress] = []
+    tally = Tally(events.append, {"score": 2})
+    for unit in ("a", "b", "a"):
+        tally.add_once(unit, "score", unit, cached=False)
+    assert [(event.done, event.total) for event in events] == [(1, 2), (2, 2)]
+
+
 def test_a_fast_loop_is_counted_now_and_then_and_to_its_end() -> None:
     events: list[Progress] = []
     assert list(Tally(events.append).over("import", range(10_000))) == list(range(10_000))

@@ -2,7 +2,7 @@
 
 import importlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -109,7 +109,14 @@ class Tally:
         self._callback = as_progress(callback)
         self._totals = dict(totals or {})
         self._done: dict[str, int] = {}
+        self._counted: set[Hashable] = set()
         self._start = time.perf_counter()
+
+    def add_once(self, unit: Hashable, what: str, name: str, *, cached: bool) -> None:
+        """Count a finished unit, unless it has been counted before."""
+        if unit not in self._counted:
+            self._counted.add(unit)
+            self.add(what, name, cached=cached)
 
     def add(self, what: str, name: str = "", *, cached: bool = False, count: int = 1) -> None:
         """Count a finished unit; a total that turns out to be too small is increased."""

@@ -389,6 +389,18 @@ calibrate scores.csv --next 0
 calibrate scores.csv --next {BIG}
 calibrate scores.csv --lower-is-better
 calibrate scores.csv --columns nope
+score nb201:333333 --columns nope
+score nb201:333333 --columns mean
+score nowhere.py:x --columns nope
+rank nb201:333333 nb201:111111 --columns snip,nope
+rank nb201:333333 nb201:111111 --columns stratum
+rank nowhere.py:x nb201:111111 --proxies snip --columns params
+explain --columns nope
+explain nb201:333333 --columns nope
+list --columns nope
+list proxies --columns nope --json
+data list --columns nope
+data check nowhere --columns nope
 calibrate scores.csv --json --csv
 calibrate scores.csv --results nowhere.csv
 calibrate scores.csv --results ''

@@ -110,3 +110,16 @@ def test_did_you_mean_is_said_by_unknown_name_alone() -> None:
         if isinstance(node, ast.Name) and node.id == "did_you_mean"
     }
     assert saying == {"errors.py", "scoring/settings.py", "cli/command.py", "cli/values.py"}
+
+
+def test_no_reason_repeats_the_name_that_is_written_before_it() -> None:
+    """A table says `nwot: a kernel needs ...`, and the name of the file is that of the proxy."""
+    own = [
+        f"{path.name}: {node.value}"
+        for path in (ROOT / "src" / "foretell" / "proxies").glob("*.py")
+        for raised in ast.walk(ast.parse(path.read_text()))
+        if isinstance(raised, ast.Raise)
+        for node in ast.walk(raised)
+        if isinstance(node, ast.Constant) and str(node.value).split(" ")[0] == path.stem
+    ]
+    assert not own

@@ -49,7 +49,7 @@ def test_epe_nas_needs_classes_of_two() -> None:
     for targets in (None, torch.rand(SAMPLES, 4)):
         own_loss = {"loss": lambda outputs, _: outputs.mean()}
         assert why(model, (images, targets), "epe_nas", **own_loss) == (
-            "epe_nas needs one class label per sample"
+            "one class label per sample is needed"
         )
     constant = nn.Sequential(nn.Flatten(), nn.Linear(75, 4))
     with torch.no_grad():

@@ -174,7 +174,7 @@ def test_samples_that_nothing_tells_apart() -> None:
     assert why(model, (twice, labels), "nwot") == (
         "the kernel is singular: two samples have the same codes"
     )
-    assert why(model, (images[:1], labels[:1]), "nwot") == "nwot needs at least two samples"
+    assert why(model, (images[:1], labels[:1]), "nwot") == "a kernel needs at least two samples"
     narrow = nn.Sequential(nn.Linear(1, 2, bias=False), nn.ReLU(), nn.Linear(2, 4))
     points = torch.arange(-3.0, 3.0)[:, None]
     assert "singular" in why(narrow, (points, labels), "nwot")

@@ -105,7 +105,10 @@ def test_a_search_is_compared_only_if_asked_to_and_also_later(
 
 def test_the_largest_of_the_pool_are_trained_for_comparison(done: Outcome, tmp_path: Path) -> None:
     """They are those that a search by #params trains, and the other results stay the same."""
-    both = search(run=tmp_path / "both", compare_size=True, **TINY)
+    events: list[Progress] = []
+    both = search(run=tmp_path / "both", compare_size=True, progress=events.append, **TINY)
+    scored = [(event.done, event.total) for event in events if event.what == "score"]
+    assert scored[-1] == (TINY["pool"], TINY["pool"])  # each network once, though two arms ask
     by_size = search(run=tmp_path / "size", by="params", **TINY | {"compare": False})
     columns = ["synflow", "params", "val_accuracy", "test_accuracy"]
     assert both.table.loc["largest", columns].equals(by_size.table.loc["scored", columns])

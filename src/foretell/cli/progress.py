@@ -1,4 +1,5 @@
-"""Shows the progress of a command: a bar on a terminal, otherwise a line every half minute."""
+"""Shows the progress of a command: a bar on a terminal, otherwise an estimate after five seconds,
+and a line every half minute."""
 
 import threading
 import time
@@ -17,8 +18,8 @@ from foretell.progress import Progress
 
 __all__ = ["Pace", "ShownProgress"]
 
-EVERY = 30.0
-"""Seconds between two lines if there is no terminal."""
+FIRST, EVERY = 5.0, 30.0
+"""Seconds until the first estimate, and between two lines, if there is no terminal."""
 
 DOING = {
     "score": "scoring",
@@ -141,6 +142,8 @@ class ShownProgress:
         return self
 
     def _lines(self) -> None:
+        if not self._over.wait(FIRST) and self._pace.left >= EVERY:
+            note(self._pace.line)
         while not self._over.wait(EVERY):
             note(self._pace.line)
 

@@ -33,7 +33,7 @@ def epe_nas(
     tensor(23.0258, dtype=torch.float64)
     """
     if not isinstance(targets, Tensor) or targets.is_floating_point() or targets.ndim != 1:
-        raise ArithmeticError("epe_nas needs one class label per sample")
+        raise ArithmeticError("one class label per sample is needed")
     classes = [input_grads[targets == label].double() for label in torch.unique(targets)]
     classes = [rows for rows in classes if len(rows) > 1]
     many = output_width > MANY_CLASSES

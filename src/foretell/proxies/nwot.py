@@ -28,7 +28,7 @@ def nwot(codes_kernel: Tensor) -> Tensor:
     """
     kernel = codes_kernel.double()
     if len(kernel) < 2:
-        raise ArithmeticError("nwot needs at least two samples")
+        raise ArithmeticError("a kernel needs at least two samples")
     if torch.linalg.matrix_rank(kernel, hermitian=True) < len(kernel):
         alike = (kernel == kernel[0, 0]).sum() > len(kernel)
         why = "two samples have the same codes" if alike else "there are too few units"

@@ -29,7 +29,7 @@ def te_nas_ntk(sample_kernel: Tensor) -> Tensor:
     """
     kernel = sample_kernel.double()
     if len(kernel) < 2:
-        raise ArithmeticError("te_nas_ntk needs at least two samples")
+        raise ArithmeticError("a kernel needs at least two samples")
     if not kernel.isfinite().all():
         raise ArithmeticError("the gradients exceed the range of floats")
     if torch.linalg.matrix_rank(kernel, hermitian=True) < len(kernel):

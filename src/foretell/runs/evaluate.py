@@ -212,7 +212,12 @@ class Evaluator:
         self._checkpoint(arch).unlink(missing_ok=True)
 
     def _tick(self, question: Question, *, cached: bool) -> None:
-        self.tally.add(question.kind, self.network(question.arch).arch, cached=cached)
+        """Count an answer; the scores of a network count once, whoever asks for them."""
+        network = self.network(question.arch)
+        if question.kind == "score":
+            self.tally.add_once((network.arch, network.seed), "score", network.arch, cached=cached)
+        else:
+            self.tally.add(question.kind, network.arch, cached=cached)
 
     def _stored(self, asked: Row) -> Row:
         row = find(self.store, asked)

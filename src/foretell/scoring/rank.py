@@ -250,6 +250,28 @@ def in_columns(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     return table[[*names, *spread, "seconds", "why"]]
 
 
+def ranked_columns(
+    proxies: Request | None, by: str | None, at_equal: str | None, *, several: bool
+) -> list[str]:
+    """The columns that `rank` returns for these arguments, without scoring anything.
+
+    `several` tells whether there is more than one run for each model.
+
+    >>> ranked_columns(["params"], None, None, several=True)
+    ['params', 'params_std', 'rank', 'seconds', 'why']
+    """
+    by = plain_name(by) if isinstance(by, str) else by
+    plan = make_plan(request_for(by) if proxies is None else proxies)
+    names = [proxy.name for proxy in plan.proxies]
+    chosen = chosen_by(by, names)
+    require_size(at_equal, names)
+    spread = [f"{name}_std" for name in names] if several else []
+    row = {**dict.fromkeys([*names, *spread, "seconds"], 0.0), "why": ""}
+    table = in_columns(pd.DataFrame([row, row]), names)
+    made = in_order(table, chosen) if at_equal is None else at_equal_size(table, chosen, at_equal)
+    return list(map(str, made))
+
+
 def in_order(table: pd.DataFrame, by: Ranking | str) -> pd.DataFrame:
     """The table with `wins`, `rank` and `agreement`, and the columns of a ranking, sorted."""
     scores = [name for name in table if name in PROXIES]

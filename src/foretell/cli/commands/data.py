@@ -38,9 +38,11 @@ def list_(form: Form) -> None:
     """List the tables that have been imported."""
     import pandas as pd
 
-    from foretell.cli.show import show
+    from foretell.cli.show import require_columns, show
     from foretell.tables import data_folder, read_about, stored
 
+    columns = ["name", "space", "rows", "choose by", "report", "licence", "source"]
+    require_columns(form, columns[1:])
     rows = []
     for name, path in stored().items():
         try:
@@ -59,7 +61,6 @@ def list_(form: Form) -> None:
                 "source": said["source"],
             }
         )
-    columns = ["name", "space", "rows", "choose by", "report", "licence", "source"]
     folder = str(data_folder())
     if not rows and form.kind == "text":
         say(f"no tables in {folder}; `foretell list tables` shows what can be imported")
@@ -198,9 +199,10 @@ def check(name: str, form: Form) -> None:
 
     NAME is an imported table, or the path of a table.
     """
-    from foretell.cli.show import show
+    from foretell.cli.show import require_columns, show
     from foretell.tables import check_table, read_table, summary
 
+    require_columns(form, ["role", "values", "best", "arch"])
     table = read_table(name)
     findings = check_table(table)
     about = {

@@ -44,14 +44,14 @@ def explain(
     the expected memory are shown as well.
     """
     from foretell.cli.inputs import read_inputs
-    from foretell.cli.show import show
+    from foretell.cli.show import require_columns, show
     from foretell.engine.plan import DEFAULT
     from foretell.scoring.explain import explain
 
     asked = DEFAULT if proxies is None else proxies
-    if model is None:
-        found = explain(asked, batch_size=given.batch_size)
-    else:
+    found = explain(asked, batch_size=given.batch_size)
+    require_columns(form, [*map(str, found.table()), *(["flops"] if model else [])])
+    if model is not None:
         inputs = read_inputs([model], given)
         name = inputs.models[0]
         built, batch = inputs.build(name, given.seed), inputs.batches(name)[0]

@@ -1,5 +1,7 @@
 """`foretell list`: show the available proxies, spaces, data, models and so on."""
 
+from dataclasses import replace
+
 import click
 
 from foretell.cli.command import Command
@@ -32,11 +34,13 @@ def list_(what: str | None, form: Form) -> None:
     import pandas as pd
 
     from foretell.cli.catalogue import catalogue
-    from foretell.cli.show import show
+    from foretell.cli.show import require_columns, show
 
     tables = {kind: catalogue(kind) for kind in ([what] if what else KINDS)}
+    require_columns(form, sorted({str(name) for table in tables.values() for name in table}))
     if form.kind == "text":
         for kind, table in tables.items():
-            show(table, form, kind, ["what", "source"])
+            own = replace(form, columns=tuple(name for name in form.columns if name in table))
+            show(table, own, kind, ["what", "source"])
     else:
         show(pd.concat(tables, names=["kind", "name"]), form)

@@ -67,11 +67,13 @@ def rank(
     """
     from foretell.cli.inputs import read_inputs
     from foretell.cli.progress import ShownProgress
-    from foretell.cli.show import show
+    from foretell.cli.show import require_columns, show
     from foretell.proxies import PROXIES
     from foretell.rankings.sizes import SIZES, like_sizes
-    from foretell.scoring.rank import rank
+    from foretell.scoring.rank import rank, ranked_columns
 
+    several = batches * seeds > 1
+    require_columns(form, ranked_columns(proxies, by, at_equal, several=several))
     inputs = read_inputs(models, given, batches, seeds)
     with ShownProgress() as progress:
         table = rank(

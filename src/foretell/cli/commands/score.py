@@ -38,11 +38,13 @@ def score(
     together in as few passes as possible.
     """
     from foretell.cli.inputs import read_inputs
-    from foretell.cli.show import show
+    from foretell.cli.show import require_columns, show
     from foretell.engine.plan import DEFAULT
     from foretell.proxies import PROXIES
     from foretell.scoring.many import score_many, summary
 
+    values = ["value"] if batches * seeds == 1 else ["mean", "std", "runs", "undefined"]
+    require_columns(form, [*values, "better", "bound", "seconds", "why"])
     inputs = read_inputs([model], given, batches, seeds)
     name, *others = inputs.models
     if others:
