@@ -199,7 +199,22 @@ def differentiated(
     create_graph: bool = False,
     grads: list[Tensor] | None = None,
 ) -> tuple[Tensor, ...]:
-    """The dense result of `torch.autograd.grad`, with zeros. Raises Undefined if it fails.
+    """The dense result of `torch.autograd.grad`, with zeros. Raises Undefined if it fails."""
+    found = differentiated_if_used(value, sources, keep_graph, create_graph, grads)
+    return tuple(
+        torch.zeros_like(source, requires_grad=create_graph) if grad is None else grad
+        for source, grad in zip(sources, found, strict=True)
+    )
+
+
+def differentiated_if_used(
+    value: Tensor | list[Tensor] | list[GradientEdge],
+    sources: list[Tensor],
+    keep_graph: bool = False,
+    create_graph: bool = False,
+    grads: list[Tensor] | None = None,
+) -> tuple[Tensor | None, ...]:
+    """The same, with None for a source that `value` does not depend on.
 
     If the model itself runs a backward pass within this one, that pass adds to the `grad` of its
     leaves, as it does in training. This is part of the gradient; the previous `grad` is unchanged.
@@ -217,7 +232,6 @@ def differentiated(
                 retain_graph=keep_graph,
                 create_graph=create_graph,
                 allow_unused=True,
-                materialize_grads=True,
             )
             added = [leaf.grad if leaf.is_leaf else None for leaf in sources]
         if create_graph and any(grad is not None for grad in added):
@@ -226,9 +240,10 @@ def differentiated(
                 "differentiated"
             )
         found = tuple(
-            grad if own is None else grad + own for grad, own in zip(found, added, strict=True)
+            own if grad is None else grad if own is None else grad + own
+            for grad, own in zip(found, added, strict=True)
         )
-        return tuple(grad.to_dense() if grad.is_sparse else grad for grad in found)
+        return tuple(g.to_dense() if g is not None and g.is_sparse else g for g in found)
 
 
 @contextmanager

@@ -111,7 +111,9 @@ def training_of(
     named = models[0] if len(models) == 1 and models[0].startswith("@") else "@FILE"
     chosen = by or usual_by([name for name in table if name in PROXIES])
     command = as_typed("search", "--space", named, "--data", given.data, "--by", chosen)
-    return f": {command}" if named != "@FILE" else f", from a FILE with one name a line: {command}"
+    return (
+        f": {command}" if named != "@FILE" else f", from a FILE with one name per line: {command}"
+    )
 
 
 def beside_sizes(alike: dict[str, float]) -> str:

@@ -32,7 +32,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from foretell.engine.faster.batch_norm import made_here
 from foretell.engine.faster.onednn import safe
 from foretell.engine.operations import origin
-from foretell.engine.subject import differentiated
+from foretell.engine.subject import differentiated_if_used
 
 __all__ = ["Apart", "Curvature"]
 
@@ -58,11 +58,14 @@ class Roots:
         self.edges.append(edge)
         self.grads.append(grad)
 
-    def by(self, sources: list[Tensor]) -> tuple[Tensor, ...]:
-        """The total gradient with respect to each source. Raises Undefined if there is none."""
+    def by(self, sources: list[Tensor]) -> tuple[Tensor | None, ...]:
+        """The total gradient with respect to each source; None if nothing depends on it.
+
+        Raises Undefined if torch cannot differentiate something.
+        """
         if not self.edges:
-            return tuple(torch.zeros_like(source) for source in sources)
-        return differentiated(self.edges, sources, keep_graph=True, grads=self.grads)
+            return (None,) * len(sources)
+        return differentiated_if_used(self.edges, sources, keep_graph=True, grads=self.grads)
 
 
 class Curvature:
@@ -181,12 +184,17 @@ class Curvature:
         leaves = [leaf for leaf, _ in self._leaves.values()]
         edges = [edge for _, edge in self._leaves.values()]
         for edge, grad in zip(edges, self._apart.by(leaves), strict=True):
-            self._whole.add(edge, grad)
+            if grad is not None:  # most tangents are constants there
+                self._whole.add(edge, grad)
         both = self._whole.by(list(weights.values()))
         found = {}
         for (name, weight), total in zip(weights.items(), both, strict=True):
             by_weight = self._by_weight.get(id(weight))
-            found[name] = (total if by_weight is None else total + by_weight) - grads[name]
+            if total is None or by_weight is None:
+                total = by_weight if total is None else total
+            else:
+                total = total + by_weight
+            found[name] = -grads[name] if total is None else total - grads[name]
         return found
 
     def let_go(self) -> None:
