@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from foretell import Batch, ForetellError, Score, explain, rank, score, score_many
+from foretell import Batch, ForetellError, Score, explain, load_data, rank, score, score_many
 
 INPUTS = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(6) % 3
@@ -105,7 +105,10 @@ def test_a_score_is_used_as_a_number() -> None:
     assert math.isnan(float(undefined))
 
 
-def test_a_batch_is_shown_on_one_line() -> None:
+def test_a_batch_and_a_data_set_are_shown_on_one_line() -> None:
+    splits = load_data("random:1x8x8x3?images=30")
+    assert "\n" not in repr(splits)
+    assert repr(splits).startswith("Splits(")
     assert repr(Batch((INPUTS, [INPUTS] * 6), LABELS)) == (
         "Batch(inputs=(float32 [6, 5], a list of 6), targets=int64 [6])"
     )

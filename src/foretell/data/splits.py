@@ -49,7 +49,7 @@ LABELLED_FRAMES = 4
 """One label per this number of audio frames: the output rate of NAS-Bench-ASR's networks."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Splits:
     """The training, validation and test samples of a data set.
 
@@ -73,6 +73,12 @@ class Splits:
             keep(self, name, as_part)
         keep(self, "vocabulary", optional(as_instance), Vocabulary)
         keep(self, "note", as_text, empty=True)
+
+    def __repr__(self) -> str:
+        train, val, test = (len(part[1]) for part in (self.train, self.val, self.test))
+        return (
+            f"Splits({self.name!r}, classes={self.classes}, train={train}, val={val}, test={test})"
+        )
 
     @cached_property
     def fingerprint(self) -> str:
