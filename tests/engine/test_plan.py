@@ -67,6 +67,23 @@ class Blocks(nn.Module):
         return self.head(x)
 
 
+class Attends(nn.Module):
+    """Patches as tokens, PyTorch's own attention, and a feed-forward network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(3, 32, 2, stride=2)
+        self.attend = nn.MultiheadAttention(32, 4, batch_first=True)
+        self.feed = nn.Sequential(nn.Linear(32, 128), nn.ReLU(), nn.Linear(128, 32))
+        self.classify = nn.Linear(32, CLASSES)
+
+    def forward(self, x: Tensor) -> Any:
+        """Classify the mean token."""
+        x = self.embed(x).flatten(2).transpose(1, 2)
+        x = x + self.attend(x, x, x, need_weights=False)[0]
+        return self.classify((x + self.feed(x)).mean(1))
+
+
 NETS: dict[str, Callable[[], nn.Module]] = {"plain": plain, "skips": Skips}
 
 
@@ -137,6 +154,8 @@ def test_no_step_costs_more_than_it_declares(model: nn.Module) -> None:
         "few_correlations": measured(model, ["d8", "rd8"]) - 1,
         "moments": measured(model, ["intrain"]) - first_order,
         "responses": measured(model, ["wrcor"]) - 1,
+        "attention": measured(Attends(), ["attention_confidence", "head_confidence"]) - 1,
+        "feed_forward": measured(Attends(), ["w_pca"]) - 1,
         "rows": 0.0,  # no arithmetic: near decomposes them
         "patterns": measured(model, ["swap"]) * BATCH,
         "outputs_by_weights": measured(model, ["vkdnw"]) * 21 / (2 * CLASSES + 1),

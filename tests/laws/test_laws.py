@@ -16,7 +16,7 @@ from torch import nn
 from foretell import ForetellError, Score, explain, rank, score
 from foretell.batch import tensors
 from foretell.proxies import PROXIES
-from tests.support.models import AT_BLOCKS, MODELS, SAMPLES, make
+from tests.support.models import AT_BLOCKS, MODELS, OF_ATTENTION, SAMPLES, make
 from tests.support.paths import ROOT
 from tests.support.portraits import picture, portrait, streams
 from tests.support.processes import environment, python
@@ -25,7 +25,7 @@ ALL = list(PROXIES)
 COUNTS = {"params", "flops", "params_used", "flops_used"}
 COUNTS |= {"layers", "depth", "parameter_tensors", "convs_3x3"}
 """Proxies that count."""
-WHOLE = COUNTS | {"swap", "gradsign", "te_nas_regions"}
+WHOLE = COUNTS | {"swap", "gradsign", "te_nas_regions", "w_pca"}
 """Proxies whose values are whole numbers."""
 FIXED = COUNTS | {"synflow", "synflow_bn", "l2_norm"}
 """Proxies that dropout does not affect."""
@@ -50,6 +50,15 @@ UNDEFINED |= {
     for proxy in AT_BLOCKS
 }
 """The scores that are undefined for these models, and a part of the reason."""
+UNDEFINED |= {
+    (name, proxy): "no attention is seen"
+    for name in MODELS.keys() - {"attention", "transformer", "functional_attention", "patches"}
+    for proxy in OF_ATTENTION
+}
+UNDEFINED |= {
+    (name, "w_pca"): "no feed-forward layer is seen"
+    for name in MODELS.keys() - {"attention", "transformer", "convnext", "patches"}
+}
 CHANNELS = ("rmin", "d8", "rd8", "meco", "meco_opt")
 FEW_POSITIONS = {
     **dict.fromkeys(("mlp", "tied", "shared", "one_by_one", "two_inputs"), CHANNELS),

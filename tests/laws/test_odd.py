@@ -8,7 +8,7 @@ import torch
 
 from foretell import Score, explain, score
 from foretell.proxies import PROXIES
-from tests.support.models import AT_BLOCKS
+from tests.support.models import AT_BLOCKS, OF_ATTENTION
 from tests.support.odd_models import ODD, make_odd
 from tests.support.portraits import portrait, streams
 from tests.twins.gradients import grad_norm, plain, snip
@@ -26,7 +26,12 @@ def together(name: str) -> dict[str, Score]:
 @pytest.mark.parametrize("name", ODD)
 def test_each_score_is_undefined_by_itself_with_its_own_reason(name: str) -> None:
     found = {proxy: one.why for proxy, one in together(name).items() if one.why}
-    expected = {**dict.fromkeys(AT_BLOCKS, "no repeated blocks found"), **ODD[name].undefined}
+    expected = {
+        **dict.fromkeys(AT_BLOCKS, "no repeated blocks found"),
+        **dict.fromkeys(OF_ATTENTION, "no attention is seen"),
+        "w_pca": "no feed-forward layer is seen",
+        **ODD[name].undefined,
+    }
     assert set(found) == set(expected)
     for proxy, words in expected.items():
         assert words in str(found[proxy]), proxy

@@ -34,18 +34,22 @@ VKDNW = {"vkdnw", "vkdnw_reference"}
 SAMPLEWISE = {"gradsign", "zico_per_sample", "l_swag", "te_nas_ntk"}
 """A sample by itself has too little for the BatchNorm of a vector."""
 
+ATTENTION = {"head_confidence", "attention_confidence", "head_importance", "dss"}
+TRANSFORMER = ATTENTION | {"w_pca"}
+"""Convolutional networks have neither attention nor, mostly, feed-forward layers."""
+
 NETWORKS: dict[str, set[str]] = {
-    "torchvision:resnet18?image_size=64": set(),
-    "torchvision:squeezenet1_1?image_size=32": {"az_trainability"},
-    "torchvision:mobilenet_v3_small?image_size=64": set(),
-    "torchvision:shufflenet_v2_x0_5?image_size=64": set(),
-    "torchvision:mnasnet0_5?image_size=64": set(),
-    "timm:convnext_atto?image_size=32": {"rmin"},
+    "torchvision:resnet18?image_size=64": TRANSFORMER,
+    "torchvision:squeezenet1_1?image_size=32": {"az_trainability"} | TRANSFORMER,
+    "torchvision:mobilenet_v3_small?image_size=64": TRANSFORMER,
+    "torchvision:shufflenet_v2_x0_5?image_size=64": TRANSFORMER,
+    "torchvision:mnasnet0_5?image_size=64": TRANSFORMER,
+    "timm:convnext_atto?image_size=32": {"rmin"} | ATTENTION,
     "timm:vit_tiny_patch16_224?image_size=32": SHORT - {"meco", "meco_opt"},  # heads
-    "timm:lcnet_050?image_size=64": set(),
+    "timm:lcnet_050?image_size=64": TRANSFORMER,
     # its last BatchNorm makes the sum of the outputs a constant
     "timm:levit_128s?image_size=64": {"synflow_bn", "wrcor"} | SAMPLEWISE,
-    "pytorchcv:resnet20_cifar10": set(),
+    "pytorchcv:resnet20_cifar10": TRANSFORMER,
     "hf:gpt2?n_layer=2": WITHOUT_IMAGES | SHORT | VKDNW,
     "hf:bert": WITHOUT_IMAGES | SHORT | VKDNW,
 }

@@ -12,6 +12,8 @@ CLASSES = 4
 SAMPLES = 6
 AT_BLOCKS = ("az_expressivity", "az_progressivity", "az_trainability", "pr")
 """The proxies of the features and gradients between repeated blocks."""
+OF_ATTENTION = ("head_confidence", "attention_confidence", "head_importance", "dss")
+"""The proxies of attention."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tests.support.models import OF_ATTENTION
+
 CLASSES = 4
 SAMPLES = 8
 
@@ -495,6 +497,7 @@ ODD: dict[str, Odd] = {
             **dict.fromkeys(("nwot", "swap", "l_swag", "rmin", "rd8"), "a function of torch.func"),
             **dict.fromkeys(("d8", "near"), "a function of torch.func"),
             **dict.fromkeys(("wrcor", "te_nas_regions", "intrain"), "a function of torch.func"),
+            **dict.fromkeys((*OF_ATTENTION, "w_pca"), "a function of torch.func"),
             "zen": "what is out of sight",
         },
         hooked=False,

@@ -7,12 +7,14 @@ here, add an entry to `PROXIES`, and add its golden values.
 """
 
 from foretell.proxies import (
+    attention_confidence,
     az_expressivity,
     az_progressivity,
     az_trainability,
     convs_3x3,
     d8,
     depth,
+    dss,
     epe_nas,
     fisher,
     fisher_reference,
@@ -21,6 +23,8 @@ from foretell.proxies import (
     grad_norm,
     gradsign,
     grasp,
+    head_confidence,
+    head_importance,
     intrain,
     jacob_cov,
     l2_norm,
@@ -46,6 +50,7 @@ from foretell.proxies import (
     te_nas_regions,
     vkdnw,
     vkdnw_reference,
+    w_pca,
     wrcor,
     zen,
     zico,
@@ -156,6 +161,19 @@ PROXIES |= {
         Proxy(te_nas_regions.te_nas_regions, "Chen et al. 2021, arXiv:2102.11535", bound="≤ N"),
         Proxy(intrain.intrain, "Zhou et al. 2026, arXiv:2606.18676", bound="≥ 0"),
         Proxy(wrcor.wrcor, "Jing et al. 2025, arXiv:2507.08841"),
+        Proxy(head_confidence.head_confidence, "Serianni and Kalita 2023, arXiv:2306.00288"),
+        Proxy(
+            attention_confidence.attention_confidence,
+            "Serianni and Kalita 2023, arXiv:2306.00288",
+            bound="≤ 1",
+        ),
+        Proxy(
+            head_importance.head_importance,
+            "Serianni and Kalita 2023, arXiv:2306.00288",
+            bound="≥ 0",
+        ),
+        Proxy(dss.dss, "Zhou et al. 2022, arXiv:2203.12217", bound="≥ 0"),
+        Proxy(w_pca.w_pca, "Wang 2025, arXiv:2504.15983", bound="≥ 0"),
         Proxy(meco.meco, "Jiang et al. 2023, NeurIPS", bound="≥ 0"),
         Proxy(meco_opt.meco_opt, "Jiang et al. 2023, NeurIPS", bound="≥ 0", draws=True),
     )

@@ -61,6 +61,19 @@ STEPS: dict[str, Step] = {
         "grow with the batch",
         after=("forward",),
     ),
+    "attention": Step(
+        "loss",
+        1,
+        "attention's projections and probabilities, where they are not seen; less without "
+        "nn.MultiheadAttention",
+        after=("forward",),
+    ),
+    "feed_forward": Step(
+        "loss",
+        3,
+        "covariances of the outputs of layers that widen; none in most convolutional networks",
+        after=("forward",),
+    ),
     "module_correlations": Step(
         "loss",
         1,
@@ -128,6 +141,19 @@ QUANTITIES: dict[str, Quantity] = {
         "responses",
         "for each activation, [2, N, N]: correlations between samples of its input, and of "
         "∂(summed output)/∂(its input)",
+    ),
+    "attention_peaks": Quantity(
+        "attention", "attention → the sum of the largest probabilities of queries, and their number"
+    ),
+    "attention_maxima": Quantity(
+        "attention",
+        "layer of queries, keys or values → [N]: mean over channels of the largest output",
+    ),
+    "layer_roles": Quantity(
+        "attention", "name of a weight → projection or output of an attention, or feed-forward"
+    ),
+    "feed_forward_moments": Quantity(
+        "feed_forward", "feed-forward layer → Σ (1, x)(1, x)ᵀ of the output of its first layer"
     ),
     "layer_draws": Quantity(
         "few_correlations", "layer with a weight → [N, 4]: the same of its output's channels"

@@ -7,6 +7,13 @@ one function (case, model, inputs, labels) -> float per registered proxy.
 """
 
 from tests.twins.proxies.activations import intrain, wrcor
+from tests.twins.proxies.attention import (
+    attention_confidence,
+    dss,
+    head_confidence,
+    head_importance,
+    w_pca,
+)
 from tests.twins.proxies.blocks import (
     az_expressivity,
     az_progressivity,
@@ -75,6 +82,11 @@ TWINS: dict[str, Twin] = {
     "l_swag": l_swag,
     "intrain": intrain,
     "wrcor": wrcor,
+    "head_confidence": head_confidence,
+    "attention_confidence": attention_confidence,
+    "head_importance": head_importance,
+    "dss": dss,
+    "w_pca": w_pca,
     "te_nas_ntk": te_nas_ntk,
     "te_nas_regions": te_nas_regions,
     "vkdnw": vkdnw,

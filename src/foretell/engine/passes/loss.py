@@ -26,6 +26,7 @@ from foretell.engine.memory import smaller, within_memory
 from foretell.engine.microbatch import check_exact, check_loss_is_a_mean, split
 from foretell.engine.modules import named_modules_of
 from foretell.engine.observers.activation_codes import Codes
+from foretell.engine.observers.attention import ATTENTION_QUANTITIES, Attention
 from foretell.engine.observers.channels import (
     CHANNEL_QUANTITIES,
     MODULE_QUANTITIES,
@@ -72,7 +73,7 @@ TAPPED = {"taylor", "fan_in"}
 """The quantities that are computed from the outputs of layers."""
 
 
-FORWARD = CHANNEL_QUANTITIES | ROW_QUANTITIES
+FORWARD = CHANNEL_QUANTITIES | ROW_QUANTITIES | ATTENTION_QUANTITIES
 """The quantities that are known after the forward pass."""
 
 
@@ -212,7 +213,11 @@ class Totals:
             )
 
 
-OF_THE_FIRST = {"fan_in", "output_width"} | MODULE_QUANTITIES
+ADDED_UP = {"activation_moments", "attention_peaks", "feed_forward_moments"}
+"""Sums over the samples by the name of a layer."""
+
+
+OF_THE_FIRST = {"fan_in", "output_width", "layer_roles"} | MODULE_QUANTITIES
 """Of one sample, or the same for all."""
 
 
@@ -226,7 +231,7 @@ def joined(name: str, so_far: Any, value: Any) -> Any:
         return rows_of_both(so_far, value)
     if name == "input_grads":
         return torch.cat([so_far, value])
-    if name == "activation_moments":
+    if name in ADDED_UP:
         return of_both(so_far, value, torch.add)
     if name == "taylor" or name in FORWARD:
         return of_both(so_far, value, lambda one, other: torch.cat([one, other]))
@@ -297,7 +302,7 @@ def on_trial(job: Job, index: int, part: Batch, printing: Collection[Number]) ->
     return samples
 
 
-Lookers = list[tuple[Channels | LayerRows | Responses, set[str]]]
+Lookers = list[tuple[Channels | LayerRows | Responses | Attention, set[str]]]
 """Further observers of a forward pass, with the quantities that each provides."""
 
 
@@ -324,6 +329,8 @@ def lookers_of(job: Job, fed: Batch, samples: Samples | None, watch: Watch, inde
     if of_responses := job.wanted & RESPONSE_QUANTITIES:
         in_parts = len(fed) < len(subject.batch)
         lookers.append((Responses(samples, in_parts=in_parts), of_responses))
+    if of_attention := job.wanted & ATTENTION_QUANTITIES:
+        lookers.append((Attention(of_attention, inputs, samples, watch), of_attention))
     return lookers
 
 

@@ -1,0 +1,46 @@
+"""W-PCA: how many directions do the hidden layers of a transformer use?
+
+Wang 2025, "W-PCA Based Gradient-Free Proxy for Efficient Search of Lightweight Language Models",
+arXiv:2504.15983.
+"""
+
+import torch
+from torch import Tensor
+
+
+def w_pca(
+    parameters: dict[str, Tensor], feed_forward_moments: dict[str, Tensor], share: float = 0.99
+) -> Tensor:
+    """Number of parameters · Σ over feed-forward layers of their number of principal components.
+
+    These are the fewest principal components, over samples and positions, whose variance is more
+    than `share` of that of the first layer's output, before the activation function. A feed-forward
+    layer is one that widens, followed by an activation function and a layer back to the width
+    before; of a gated one, what goes into the activation counts. Undefined where there is
+    none.
+
+    Limitations: it is mostly size: compare it with `params`. With fewer positions in the minibatch
+    than channels, the number of components is bounded by that of positions.
+
+    >>> moments = torch.diag(torch.tensor([4.0, 4.0, 4.0]))  # two channels alike
+    >>> w_pca({"w": torch.ones(5)}, {"dense": moments})
+    tensor(10., dtype=torch.float64)
+    """
+    size = sum(parameter.numel() for parameter in parameters.values())
+    counts = [components(moments, share) for moments in feed_forward_moments.values()]
+    return torch.tensor(float(size * sum(counts)), dtype=torch.float64)
+
+
+def components(moments: Tensor, share: float) -> int:
+    """How many principal components have more than a share of the variance.
+
+    `moments` is Σ (1, x)(1, x)ᵀ.
+    """
+    second = moments.double() / moments[0, 0]
+    mean = second[0, 1:]
+    covariance = second[1:, 1:] - torch.outer(mean, mean)
+    if not covariance.isfinite().all():
+        raise ArithmeticError("the output of a feed-forward layer exceeds the range of floats")
+    values = torch.linalg.eigvalsh(covariance).clamp(min=0).flip(0)
+    enough = values.cumsum(0) > share * values.sum()
+    return int(enough.int().argmax()) + 1
