@@ -9,15 +9,19 @@ the tests that concern the module run, nearest first, until one fails: the examp
 the test files that have its name or import it, those of its folder and, for modules that compute
 scores, the laws. A mutant that makes a test hang counts as noticed. The survivors are printed as a
 table for docs/mutants.md, which explains those that no test can notice.
+
+The tests run in forks of this process, which has imported all libraries already.
 """
 
 import argparse
 import ast
 import copy
+import importlib
+import multiprocessing
 import os
 import random
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 import time
@@ -28,7 +32,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 EXPLAINED = ROOT / "docs" / "mutants.md"
-ROOMS = ("engine", "proxies", "runs", "searchers", "spaces", "statistics", "tables", "training")
+ROOMS = ("calibration", "engine", "proxies", "rankings", "runs", "searchers", "spaces")
+ROOMS += ("statistics", "tables", "training")
+LIBRARIES = ("torch", "torch.utils.flop_counter", "pandas", "scipy.stats", "sklearn.datasets")
+LIBRARIES += ("sklearn.ensemble", "pyarrow.parquet", "pytest", "rich.live", "click")
 SCORES = ("engine", "proxies", "scoring")
 """The packages that the laws of scores cover."""
 GUARDS = ("strict", "frozen", "eq", "slots", "stacklevel")
@@ -160,13 +167,13 @@ def reached(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def drawn(only: list[str], count: int, seed: int) -> list[Mutant]:
-    """`count` random mutants, equally many of each kind as long as there are enough."""
+    """`count` random mutants, equally many of each package and kind as far as there are enough."""
     package = ROOT / "src" / "foretell"
     files = [path for name in only for path in sorted(package.glob(f"{name}/**/*.py"))]
     files += [package / name for name in only if name.endswith(".py")]
     dice, kinds = random.Random(seed), {}
     for mutant in (mutant for path in files for mutant in mutants_of(path)):
-        kinds.setdefault(mutant.kind, []).append(mutant)
+        kinds.setdefault((mutant.kind, mutant.file.partition("/")[0]), []).append(mutant)
     for mutants in kinds.values():
         dice.shuffle(mutants)
     found: list[Mutant] = []
@@ -208,11 +215,11 @@ def noticed(mutant: Mutant, folder: Path, limit: float, failing: set[str]) -> st
     source = target.read_text(encoding="utf-8")
     groups = tests_of(mutant.file)
     while groups:
-        target.write_text(mutant.of(source), encoding="utf-8")
+        replace(target, mutant.of(source))
         try:
             said = failure(groups[0], folder, limit, failing)
         finally:
-            target.write_text(source, encoding="utf-8")
+            replace(target, source)
         if not said:
             groups.pop(0)
         elif "::" in said and said not in failing and failure([said], folder, limit, failing):
@@ -222,24 +229,49 @@ def noticed(mutant: Mutant, folder: Path, limit: float, failing: set[str]) -> st
     return ""
 
 
+def replace(target: Path, source: str) -> None:
+    """Write the source with a time of its own, since Python knows changed sources by their time."""
+    when = target.stat().st_mtime + 2
+    target.write_text(source, encoding="utf-8")
+    os.utime(target, (when, when))
+
+
 def failure(tests: list[str], folder: Path, limit: float, failing: set[str]) -> str:
     """The first test that fails in the copy; empty if none does."""
-    environment = os.environ | {"PYTHONPATH": str(folder / "src"), "OMP_NUM_THREADS": "1"}
-    environment.setdefault("FORETELL_SHARED", str(ROOT.parent / "shared"))
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
-    command += ["--timeout", str(limit), *(f"--deselect={test}" for test in failing), *tests]
-    try:
-        done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=20 * limit
-        )
-    except subprocess.TimeoutExpired:
-        return "it hangs"
-    if done.returncode in (0, 5):  # 5: there are no tests
-        return ""
-    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    command = ["-x", "-q", "-p", "no:cacheprovider", "--timeout", str(limit)]
+    command += [f"--session-timeout={limit}", *(f"--deselect={test}" for test in failing)]
+    with tempfile.TemporaryFile("w+") as output:
+        arguments = ([*command, *tests], folder, output.fileno())
+        fork = multiprocessing.get_context("fork").Process(target=tested, args=arguments)
+        fork.start()
+        fork.join(3 * limit)
+        if fork.is_alive():
+            os.killpg(fork.pid or 0, signal.SIGKILL)
+            return "it hangs"
+        output.seek(0)
+        lines = output.read().splitlines()
+    failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
     if failed:
         return failed[0].split(" - ")[0].split(" ", 1)[1]
-    return f"pytest ended with {done.returncode}"
+    over = any("session-timeout: " in line for line in lines)
+    done = over or fork.exitcode in (0, 5)  # 5: there are no tests
+    return "" if done else f"pytest ended with {fork.exitcode}"
+
+
+def tested(command: list[str], folder: Path, output: int) -> None:
+    """Run pytest in the copy; the last thing that this process does."""
+    os.setsid()
+    os.chdir(folder)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.environ |= {"PYTHONPATH": str(folder / "src"), "OMP_NUM_THREADS": "1"}
+    os.environ.setdefault("FORETELL_SHARED", str(ROOT.parent / "shared"))
+    sys.path.insert(0, str(folder / "src"))
+    import pytest
+
+    code = pytest.main(command)
+    sys.stdout.flush()
+    os._exit(code)
 
 
 def explained(mutant: Mutant) -> bool:
@@ -259,11 +291,13 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=20, help="number of mutants (20)")
     parser.add_argument("--seed", type=int, default=0, help="selects the mutants (0)")
     parser.add_argument("--only", default=",".join(ROOMS), help="folders or files of src/foretell")
-    parser.add_argument("--limit", type=float, default=180, help="seconds for each test (180)")
+    parser.add_argument("--limit", type=float, default=180, help="seconds for a group of tests")
     given = parser.parse_args()
     ends: Counter[str] = Counter()
     survivors: list[Mutant] = []
     failing: set[str] = set()
+    for name in LIBRARIES:
+        importlib.import_module(name)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "foretell"
         copied(folder)

@@ -2,6 +2,8 @@
 
 import ast
 import importlib.util
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,19 +111,33 @@ def test_what_is_explained_is_known_by_its_code(
     assert not mutants.explained(mutant)
 
 
+def in_a_process(code: str, folder: Path) -> str:
+    """What the code prints in a process of its own, which has not imported foretell."""
+    start = (
+        "import mutants\nfrom pathlib import Path\nfrom sys import argv\nfolder = Path(argv[1])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", start + code, folder],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "bench")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
 def test_a_mutant_is_noticed_and_the_copy_is_as_it_was(mutants: ModuleType, tmp_path: Path) -> None:
     folder = tmp_path / "copy"
     mutants.copied(folder)
     source = (folder / "src" / "foretell" / "seeds.py").read_text()
     start = source.index(">> 1")
-    wrong = mutants.Mutant("seeds.py", 1, "sign", ">> 1", "- 'a'", start, start + 4)
-    assert "derived_seed" in mutants.noticed(wrong, folder, 60, set())
+    wrong = f"mutants.Mutant('seeds.py', 1, 'sign', '>> 1', '- \"a\"', {start}, {start + 4})"
+    said = in_a_process(f"print(mutants.noticed({wrong}, folder, 60, set()))", folder)
+    assert "derived_seed" in said
     assert (folder / "src" / "foretell" / "seeds.py").read_text() == source
 
 
-def test_a_test_that_fails_anyway_notices_nothing(
-    mutants: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_test_that_fails_anyway_notices_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "copy"
     (folder / "src" / "foretell").mkdir(parents=True)
     (folder / "src" / "foretell" / "version.py").write_text("a = 1\nassert a\n")
@@ -129,8 +145,10 @@ def test_a_test_that_fails_anyway_notices_nothing(
     (folder / "pyproject.toml").write_text("[tool.pytest.ini_options]\n")
     test = folder / "tests" / "test_architecture.py"
     test.write_text("def test_one():\n    assert 0\n")
-    same = mutants.Mutant("version.py", 1, "constant", "1", "2", 4, 5)
-    failing: set[str] = set()
-    monkeypatch.setattr(mutants, "tests_of", lambda _: [["tests"]])
-    assert mutants.noticed(same, folder, 60, failing) == ""
-    assert failing == {"tests/test_architecture.py::test_one"}
+    code = """
+same = mutants.Mutant("version.py", 1, "constant", "1", "2", 4, 5)
+failing = set()
+mutants.tests_of = lambda _: [["tests"]]
+print(repr(mutants.noticed(same, folder, 60, failing)), failing)
+"""
+    assert in_a_process(code, folder) == "'' {'tests/test_architecture.py::test_one'}"

@@ -8,13 +8,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 import pandas as pd
 import pytest
 import torch
 
 from foretell import load_chosen, search
-from foretell.errors import ForetellError, RunStateError
+from foretell.errors import ForetellError, ForetellWarning, RunStateError
 from foretell.files import write_atomically
 from foretell.runs.config import read_config
 from foretell.runs.kept import KEPT, keep, keep_pair, kept, parsed, read_record, written
@@ -201,23 +202,40 @@ def test_the_same_command_mends_it(pattern: str, lost: str, runs: Runs, tmp_path
 
 
 @pytest.mark.parametrize("job", ["search", "study", "simulated"])
-def test_the_configuration_of_a_run_of_before_is_complete_or_damaged(
+def test_no_damage_of_the_configuration_of_a_run_of_before_is_unsaid(
     job: str, tmp_path: Path
 ) -> None:
-    """It has no digest; a setting whose name is damaged is missing, and others are only said."""
+    """It has no digest: reading warns of that, or refuses what is incomplete."""
     mine = Runs(shutil.copytree(BEFORE, tmp_path / "before"), tmp_path)
-    read = {"search": read_search, "study": read_study, "simulated": read_simulations}[job]
     path = mine.root / job / "run.json"
     whole, refusals = path.read_bytes(), 0
     for content in damages(whole, 5 * FLIPS, 0):
         path.write_bytes(content)
-        with suppress(ForetellError):
-            read(path.parent)
-            refusals -= 1
-        refusals += 1
+        with catch_warnings(record=True) as warned:
+            simplefilter("always")
+            damage = refused(lambda: read_config(path.parent))
+        refusals += bool(damage)
+        assert damage or "recorded no digests" in str(warned[0].message)
     assert refusals > 2 * FLIPS
 
 
+def test_a_run_of_before_is_recorded_once_its_command_is_repeated(tmp_path: Path) -> None:
+    """The settings of the command are compared with run.json; from then on nothing is unseen."""
+    folder = shutil.copytree(BEFORE / "search", tmp_path / "before")
+    with pytest.warns(ForetellWarning, match="recorded no digests"):
+        config = read_config(folder)
+    damaged = (folder / "run.json").read_bytes()
+    with pytest.raises(RunStateError, match="seed was 0, now 1"):
+        Store.open(folder, config | {"seed": 1})
+    assert read_record(folder).files == {}
+    Store.open(folder, config).close()
+    assert {"run.json", "chosen.pt", "chosen.json"} <= read_record(folder).files.keys()
+    for content in damages(damaged, FLIPS, CUTS):
+        (folder / "run.json").write_bytes(content)
+        assert refused(lambda: read_config(folder))
+
+
+@pytest.mark.filterwarnings("ignore:.* recorded no digests")
 @pytest.mark.parametrize("lost", ["bit", "end"])
 @pytest.mark.parametrize("name", ["chosen.pt", "chosen.json"])
 def test_a_damaged_network_of_a_run_of_before_is_refused(
@@ -234,6 +252,7 @@ def test_a_damaged_network_of_a_run_of_before_is_refused(
             assert same(list(found.values()), list(expected.values()))
 
 
+@pytest.mark.filterwarnings("ignore:.* recorded no digests")
 @pytest.mark.parametrize("name", ["table.parquet", "scores.parquet", "run.json", "rows.jsonl"])
 def test_damage_of_a_run_of_before_changes_no_values(name: str, tmp_path: Path) -> None:
     """Its files have no digests, but table and scores have fingerprints of their content."""

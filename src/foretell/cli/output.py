@@ -34,14 +34,15 @@ def note(text: str) -> None:
 
 @contextmanager
 def warnings_noted() -> Iterator[None]:
-    """Within the block, what foretell warns of is printed as a note."""
-    usual = warnings.showwarning
+    """Within the block, what foretell warns of is printed as a note, each text once."""
+    usual, noted = warnings.showwarning, set[str]()
 
     def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
-        if issubclass(category, ForetellWarning):
-            note(str(message))
-        else:
+        if not issubclass(category, ForetellWarning):
             usual(message, category, *place)
+        elif str(message) not in noted:
+            noted.add(str(message))
+            note(str(message))
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", ForetellWarning)

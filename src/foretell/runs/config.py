@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import filelock
 
-from foretell.errors import RunStateError
+from foretell.errors import ForetellWarning, RunStateError
 from foretell.files import delete_drafts, os_errors_told
 from foretell.runs.kept import (
     KEPT,
@@ -42,11 +43,24 @@ MEND = "repeat the command that made it, or give another --run folder"
 
 
 def read_config(folder: str | os.PathLike[str], job: str = "") -> dict[str, Any]:
-    """The configuration that made the run.
+    """The configuration that made the run. Warns if the folder records no digests.
 
     Raises RunStateError if this is not a run, or if a `job` is given and it is a run of another.
     """
-    folder, wanted = Path(folder), f" of `{COMMANDS[job]}`" if job else ""
+    config = unwarned(folder := Path(folder), job)
+    if RUN not in read_record(folder).files:
+        warnings.warn(
+            f"{folder} was made by an earlier version, which recorded no digests, so damage to "
+            "its files may go unnoticed; repeat the command that made it to record them",
+            ForetellWarning,
+            stacklevel=2,
+        )
+    return config
+
+
+def unwarned(folder: Path, job: str = "") -> dict[str, Any]:
+    """What `read_config` returns, without a warning if the files cannot be checked."""
+    wanted = f" of `{COMMANDS[job]}`" if job else ""
     try:
         config = configuration(kept(folder, RUN, MEND), folder)
     except FileNotFoundError:
@@ -102,12 +116,22 @@ digest shows only if there is one."""
 def settle(path: Path, config: Mapping[str, Any], growing: Sequence[str] = ()) -> str:
     """Write run.json, or compare it if it exists. Returns a notice if a file was damaged.
 
+    The files of a run of an earlier version, which recorded no digests, are recorded as they are.
     If only settings among `growing` differ and are larger now, they are changed. A run without a
     result, such as one that was stopped at once, gets the new configuration. Raises RunStateError
     if the run was made with another one and has results.
     """
     for below in (path, path / "networks"):
         delete_drafts(below, ".tmp")  # the suffix of drafts in earlier versions
+    earlier = (path / RUN).exists() and not (path / KEPT).exists()
+    notice = settled(path, config, growing)
+    if earlier:
+        record_anew(path)
+    return notice
+
+
+def settled(path: Path, config: Mapping[str, Any], growing: Sequence[str]) -> str:
+    """What `settle` does with run.json and with the record of the files."""
     text = json.dumps({"format": FORMAT, "config": config}, indent=2, allow_nan=False)
     content = f"{text}\n".encode()
     try:
@@ -121,7 +145,7 @@ def settle(path: Path, config: Mapping[str, Any], growing: Sequence[str] = ()) -
         keep(path, RUN, content)
         return ""
     try:
-        before = read_config(path)
+        before = unwarned(path)
         if has_grown(before, config, growing):
             keep(path, RUN, content)
             return ""

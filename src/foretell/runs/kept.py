@@ -5,8 +5,8 @@ number of rows when the run was last closed, so that neither a changed byte nor 
 end go unnoticed. Before a file is changed, its new digest is recorded in addition to the old one,
 so that the record is valid at any instant, even if the process is killed.
 
-A file that is not recorded is read without a check, as in run folders written before `kept.json`
-existed.
+Run folders written before `kept.json` existed have no digests: they are read without this check and
+with a warning, until a command that writes to the folder records its files as they are.
 """
 
 import hashlib
