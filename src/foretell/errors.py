@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import re
 import reprlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,8 +28,14 @@ class ForetellError(ValueError):
     """A request that cannot be carried out.
 
     The message is one line: what was given, what was expected, and the next step. The library
-    raises it; the command line prints it and exits with code 2.
+    raises it; the command line prints it and exits with code 2. Words of more than 500 characters,
+    which only a mistake contains, are shortened in it.
     """
+
+    def __str__(self) -> str:
+        return re.sub(
+            r"\S{500,}", lambda word: f"{word[0][:40]}...{word[0][-20:]}", super().__str__()
+        )
 
 
 class ForetellWarning(UserWarning):

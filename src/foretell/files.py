@@ -41,6 +41,17 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
         sync_folder(path.parent)
 
 
+def read_text(path: str | os.PathLike[str]) -> str:
+    """The content of a UTF-8 file, or of a pipe as in `@<(ls)`; a pipe without a writer is empty.
+
+    Raises OSError if it cannot be read, and UnicodeDecodeError if it is not UTF-8.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # do not wait until a pipe has a writer
+    os.set_blocking(handle, True)
+    with open(handle, encoding="utf-8-sig") as file:
+        return file.read()
+
+
 @contextmanager
 def new_folder(path: Path) -> Iterator[None]:
     """Make the folder and its parents; if the block fails, remove those that are still empty.

@@ -87,5 +87,5 @@ def parse_spec(text: str) -> tuple[str, dict[str, Any]]:
 def _read(value: str) -> Any:
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {"True": True, "False": False, "None": None}.get(value, value)

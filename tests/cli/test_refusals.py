@@ -1,5 +1,6 @@
 """Wrong command lines are refused in one line, with exit code 2, before any file is created."""
 
+import os
 import shlex
 from pathlib import Path
 
@@ -11,6 +12,9 @@ NETS = """
 from torch import nn
 
 def fit(arch):
+    return 1.0
+
+def blind(seed, budget):
     return 1.0
 
 def small(width=4):
@@ -43,8 +47,12 @@ FILES = {
     "nan.toml": "lr = nan",
     "empty.toml": "proxies = []",
     "cut.toml": "pool = ",
+    "bomb.toml": f"pool = {'[' * 5_000}",
+    "digits.toml": f"pool = {'9' * 5_000}",
+    "both.toml": "batch-size = 4\nbatch_size = 8",
+    "long.txt": "a" * 100_000,
 }
-STAND_FOR = {"{NUL}": "\0", "{LONG}": "a" * 300, "{BIG}": "9" * 5_000}
+STAND_FOR = {"{DEEP}": "[" * 20_000, "{NUL}": "\0", "{LONG}": "a" * 300, "{BIG}": "9" * 5_000}
 
 WRONG = r"""
 rnk
@@ -340,6 +348,21 @@ search --evaluate nowhere.py:fit
 search --evaluate nets.py:nothing
 search --evaluate nets.py
 search --evaluate ''
+search --evaluate nets.py:blind
+search --evaluate-command 'echo {arch} {nope}'
+search --searcher guided --by synflow
+search --by synflow+
+search --by synflow+synflow
+search --space @pipe
+search --config bomb.toml
+search --config digits.toml
+search --config both.toml
+search --run loop
+rank @pipe
+rank @long.txt
+rank 'nb201:333333?channels={DEEP}'
+rank 'nb201:333333?channels={BIG}'
+rank nb201:333333 --by snip+
 search --evaluate-command ''
 search --evaluate-command '"x {arch}'
 search --evaluate-command 'no-such-program {arch}'
@@ -424,6 +447,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).write_text(content)
     (folder / "junk").write_bytes(b"\0\1junk")
     (folder / "folder").mkdir()
+    os.mkfifo(folder / "pipe")  # which nobody writes to
+    (folder / "loop").symlink_to("loop")
     return folder
 
 

@@ -436,6 +436,62 @@ def test_what_an_argument_does_not_take_is_refused(
     assert not list(tmp_path.iterdir())
 
 
+UNFIT: dict[str, tuple[Callable[[], object], str]] = {
+    "mismatched lengths": (
+        lambda: foretell.minibatch((batch()[0], torch.tensor([1])), 1, 0),
+        "part has 2 samples and 1 labels",
+    ),
+    "a seed of noise": (lambda: foretell.load_data("random:1x8x8x3?seed=x"), "seed is 'x'"),
+    "True noise": (lambda: foretell.load_data("random:1x8x8x3?images=true"), "images is True"),
+    "nan as an option": (lambda: Choices(net, {"width": [float("nan")]}), "the option nan"),
+    "complex scores": (
+        lambda: foretell.vote(scores() * 1j),
+        "the column 'synflow' of scores contains a value that is not a number",
+    ),
+    "a column twice": (
+        lambda: foretell.vote(scores().rename(columns={"snip": "synflow"}), ["synflow"]),
+        "several columns 'synflow'",
+    ),
+    "results that are true": (
+        lambda: foretell.calibrate(
+            pd.DataFrame({"name": ["a", "b", "c"], "snip": [1.0, 2.0, 3.0]}), {"a": True}
+        ),
+        "not of numbers",
+    ),
+    "no searcher": (lambda: check_searcher(lambda space, seed: 3), "ask and tell"),
+    "two sizes of a batch": (
+        lambda: foretell.explain("snip", net(), batch(), batch_size=3),
+        "batch_size has no effect with a batch",
+    ),
+    "a parameter of SGD": (
+        lambda: TrainSettings(optimizer="adamw", momentum=0.5),
+        "no effect on adamw",
+    ),
+    "a score where all count": (
+        lambda: foretell.search(space(), DATA, run="run", searcher="guided", by="snip"),
+        "no effect on the searcher guided",
+    ),
+}
+"""Values of the right types that do not fit together, and what is said of them."""
+
+
+@pytest.mark.parametrize("what", UNFIT)
+def test_what_does_not_fit_together_is_refused(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    call, said = UNFIT[what]
+    with pytest.raises(ForetellError, match=re.escape(said)) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_texts_of_numbers_are_ordered_as_numbers() -> None:
+    texts = pd.DataFrame({"snip": ["9.0", "10.0", "nan"]})
+    assert foretell.vote(texts, ["snip"]).tolist() == [2, 1, 3]
+
+
 def names(said: str, argument: str, value: str) -> bool:
     """Whether a message names the argument, in the singular or plural, or shows the text given."""
     word = {"proxies": "prox(y|ies)", "batches": "batch(es)?"}.get(argument, f"{argument}")

@@ -176,6 +176,8 @@ def test_a_ranking_says_what_it_ranks_without() -> None:
         ("log_rank:snip,zen", "without zen"),
         ("log_rank:", "names no score"),
         ("log_rank:,", "names no score"),
+        ("snip+", "lacks a score beside a comma"),
+        ("snip+params+snip", "names a score twice"),
     ],
 )
 def test_what_cannot_be_ranked_by(by: str, message: str) -> None:

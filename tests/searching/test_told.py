@@ -9,6 +9,7 @@ import pytest
 from torch import nn
 
 from foretell import ForetellError, search, tell
+from foretell.runs.kept import record_rows
 from foretell.runs.rows import PickRow, ToldRow, TrainRow, rows_of
 from foretell.runs.store import read_rows
 from foretell.searching.outcome import Outcome
@@ -42,7 +43,8 @@ def value_of(arch: str, seed: int) -> float:
 
 def searched(run: Path, trainings: int = 6, **changed: Any) -> Outcome:
     """A search that evaluates by `value_of`."""
-    how: dict[str, Any] = {"pool": 12, "by": "synflow", "proxies": ["synflow", "params"]}
+    how: dict[str, Any] = {"pool": 12, "proxies": ["synflow", "params"]}
+    how |= {} if "guided" in changed.get("searcher", "") else {"by": "synflow"}
     how |= {"batch_size": 8, "evaluate": value_of, "training": TrainSettings(epochs=1)}
     return search(SPACE, "digits", run=run, trainings=trainings, **how | changed)
 
@@ -71,7 +73,7 @@ def cut(run: Path, keep: int) -> None:
     kinds = [json.loads(line)["key"]["kind"] for line in lines]
     places = [place for place, kind in enumerate(kinds) if kind == "train"]
     (run / "rows.jsonl").write_bytes(b"".join(lines[: places[keep]]))
-    (run / "kept.json").unlink()
+    record_rows(run, 0)
 
 
 @pytest.mark.parametrize("searcher", SEARCHERS)

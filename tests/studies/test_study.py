@@ -10,6 +10,7 @@ import pytest
 
 from foretell.cli import main
 from foretell.errors import ForetellError
+from foretell.runs.kept import record_rows
 from foretell.runs.store import read_rows
 from foretell.spaces import make_space
 from foretell.studies.judging import early_columns, judge, truth_columns
@@ -112,7 +113,7 @@ def test_an_unfinished_study_can_be_read(tmp_path: Path) -> None:
     folder = study(tmp_path / "run")
     lines = (folder / "rows.jsonl").read_bytes().splitlines(keepends=True)
     (folder / "rows.jsonl").write_bytes(b"".join(lines[:-2]))
-    (folder / "kept.json").unlink()  # a killed writer has not recorded the number of rows
+    record_rows(folder, 0)  # a killed writer has not recorded the number of rows
     rows = read_study(folder)
     assert len(rows.runs[0]) == 7  # the last cell lacks two scores
     assert comparable(study(folder)) == comparable(study(tmp_path / "calm"))

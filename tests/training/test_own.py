@@ -142,6 +142,12 @@ def test_a_training_that_fails_is_a_row_with_the_reason(
     [
         ({"evaluate": 3}, "expected a function"),
         ({"evaluate": lambda model: 1.0}, "wants 'model'"),
+        ({"evaluate": lambda arch, /: 1.0}, "wants 'arch'"),
+        ({"evaluate": lambda seed, budget: 1.0}, "neither of the parameters network and arch"),
+        ({"evaluate": lambda: 1.0}, "neither of the parameters network and arch"),
+        ({"evaluate": dict}, "whose parameters are unknown"),
+        ({"evaluate_command": "echo {arch} {nope}"}, "has {nope}, which would not be replaced"),
+        ({"evaluate_command": "echo {arch} ${HOME} {nope}"}, "has {nope}, which"),
         ({"evaluate": "nowhere.py:fit"}, "there is no file"),
         ({"evaluate_command": "python train.py"}, "must contain {arch}"),
         ({"evaluate_command": "no-such-program {arch}"}, "no program"),

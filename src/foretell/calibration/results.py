@@ -107,6 +107,8 @@ def value_column(frame: pd.DataFrame) -> str:
 def numbers(values: "pd.Series[float]", name: str) -> "pd.Series[float]":
     """The values as numbers; what is empty is nan."""
     try:
+        if any(isinstance(value, bool | np.bool_) for value in values):
+            raise TypeError("True and False are none")
         return values.astype(float)
     except (TypeError, ValueError) as error:
         raise ForetellError(

@@ -10,6 +10,7 @@ import click
 from foretell.cli.command import option
 from foretell.cli.values import Limits, Names, Number, OneOf, Whole, quoted
 from foretell.errors import ForetellError, unknown_name
+from foretell.files import read_text
 
 __all__ = ["config_option"]
 
@@ -43,27 +44,30 @@ def configured(ctx: click.Context, param: click.Parameter, path: str | None) -> 
         for name in one.opts
         if name.startswith("--") and name.removeprefix("--") not in LEFT_OUT
     }
-    values = {}
+    values: dict[str, Any] = {}
     for name, value in read_toml(Path(path)).items():
         one = known.get(name.replace("_", "-"))
         if one is None:
             said = f"{path} has the unknown option {name!r}"
             raise unknown_name("option", name, known, said)
+        option_name = str(one.name)
+        if option_name in values:
+            raise ForetellError(f"{path} gives {name} twice; give one value")
         if not fits(one, value):
             raise ForetellError(f"{path}: {name} is {quoted(value)}; give {wanted(one)}")
         if getattr(one, "is_flag", False):
             value = getattr(one, "flag_value", True) if value else None
-        values[one.name] = value
+        values[option_name] = value
     ctx.default_map = values
 
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The content of the file. Raises ForetellError if it cannot be read."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_text(path))
     except OSError as error:
         raise ForetellError(f"cannot read {path}: {error.strerror}; give a TOML file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also for integers of more than 4,300 digits
         raise ForetellError(f"{path} is not TOML ({error}); correct it") from None
 
 

@@ -6,6 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from foretell.checks import as_integer, as_seed
 from foretell.data.lazy import LazyImages
 from foretell.data.splits import LABELLED_FRAMES, Part, Splits
 from foretell.errors import ForetellError
@@ -34,8 +35,7 @@ def random(
     torch.Size([1000, 16])
     """
     size, count = read_form(form, classes)
-    if images < 1:
-        raise ForetellError(f"images is {images}; expected at least 1")
+    images, seed = as_integer("images", images), as_seed("seed", seed)
 
     def part(start: int, stop: int) -> Part:
         rows = torch.arange(start, stop)

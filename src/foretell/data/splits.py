@@ -156,6 +156,10 @@ def minibatch(part: Part, size: int, seed: int) -> Split:
     """
     images, labels = as_part("part", part)
     size, seed = as_integer("size", size), as_seed("seed", seed)
+    if images.shape[0] != len(labels):
+        raise ForetellError(
+            f"part has {images.shape[0]} samples and {len(labels)} labels; expected as many labels"
+        )
     if size > len(labels):
         raise ForetellError(
             f"the size of the minibatch is {size}; expected 1 to {len(labels)}, the number of "

@@ -3,9 +3,9 @@
 import fnmatch
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 from foretell.errors import ForetellError, unknown_name
+from foretell.files import read_text
 from foretell.models.sources import resolved, understood
 
 __all__ = ["expand_models"]
@@ -32,7 +32,7 @@ def expand_models(texts: Iterable[str]) -> list[str]:
 def listed(file: str) -> Iterator[str]:
     """The models that a file lists."""
     try:
-        lines = Path(file).read_text(encoding="utf-8").splitlines()
+        lines = read_text(file).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = "it is not UTF-8 text" if isinstance(error, ValueError) else error.strerror
         raise ForetellError(

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from foretell.errors import ForetellError, unknown_name
+from foretell.errors import ForetellError, shown, unknown_name
 from foretell.names import first_line
 from foretell.proxies import PROXIES
 from foretell.rankings import anchored, first_then, log_rank, mean_rank, vote
@@ -105,7 +105,7 @@ def is_ranking(name: str) -> bool:
 def find_ranking(name: str, scores: Sequence[str]) -> Ranking:
     """The ranking of this name; `log_rank` by itself is of all the scores given.
 
-    Raises UnknownName if there is none, and ForetellError if `log_rank:` is followed by no score.
+    Raises UnknownName if there is none, and ForetellError if a score is empty or named twice.
 
     >>> find_ranking("log_rank:snip,flops", []).members, find_ranking("snip+flops", []).name
     (('snip', 'flops'), 'mean_rank')
@@ -121,11 +121,12 @@ def find_ranking(name: str, scores: Sequence[str]) -> Ranking:
     if family not in FAMILIES:
         raise unknown_name("ranking", name, [*RANKINGS, *FAMILIES])
     chosen = [part.strip() for part in listed.split(",")] if colon else list(scores)
-    members = tuple(dict.fromkeys(filter(None, chosen)))
-    if colon and not members:
-        raise ForetellError(f"{name!r} names no score; give some, such as {family}:snip,flops")
+    if (colon and not any(chosen)) or "" in chosen or len(set(chosen)) < len(chosen):
+        fault = "names a score twice" if all(chosen) else "lacks a score beside a comma"
+        fault = fault if any(chosen) else "names no score"
+        raise ForetellError(f"{shown(name)} {fault}; write scores such as {family}:snip,flops")
     function, source = FAMILIES[family]
-    return Ranking(family, first_line(function), source, members, function)
+    return Ranking(family, first_line(function), source, tuple(chosen), function)
 
 
 def scores_of(ranking: Ranking) -> tuple[str, ...]:

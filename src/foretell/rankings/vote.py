@@ -9,6 +9,7 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_complex_dtype, is_numeric_dtype
 
 from foretell.checks import as_instance, as_texts
 from foretell.errors import ForetellError
@@ -82,24 +83,29 @@ def vote(scores: pd.DataFrame, voters: Sequence[str] = VOTERS) -> pd.Series:
 
 
 def numbers(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The table itself. Raises ForetellError, with the table's `name`, for a value that is not a
-    number.
+    """The table with numbers for texts of numbers. Raises ForetellError, with the table's `name`,
+    for any other value, and for two columns with the same name.
 
     >>> numbers(pd.DataFrame({"snip": ["high"]}), "scores")
     Traceback (most recent call last):
     foretell.errors.ForetellError: the column 'snip' of scores contains a value that is not a number
     (could not convert string to float: 'high'); use nan for undefined scores
     """
+    if table.columns.duplicated().any():
+        twice = table.columns[table.columns.duplicated()][0]
+        raise ForetellError(f"{name} has several columns {twice!r}; leave all but one out")
+    found = table.copy()
     for column in table:
         try:
-            table[column].astype(float)
+            if not is_numeric_dtype(table[column]) or is_complex_dtype(table[column]):
+                found[column] = [float(value) for value in table[column]]
         except (TypeError, ValueError) as error:
             reason = str(error).partition("\n")[0]
             raise ForetellError(
                 f"the column {column!r} of {name} contains a value that is not a number "
                 f"({reason}); use nan for undefined scores"
             ) from error
-    return table
+    return found
 
 
 def undefined_last(scores: pd.DataFrame) -> pd.DataFrame:

@@ -200,19 +200,30 @@ def has_grown(before: Mapping[str, Any], now: Mapping[str, Any], growing: Sequen
 
 def require_equal(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Raise RunStateError that names the differences, unless the configurations are equal."""
+    if before.get("job") != now.get("job"):
+        raise RunStateError(
+            f"{path} is a run of another kind ({before.get('job')}); give another --run folder",
+            path,
+            "other settings",
+        )
     old, new = flat(before), flat(now)
     differing = [
         f"{name} was {short(old.get(name))}, now {short(new.get(name))}"
         for name in sorted(old.keys() | new.keys())
         if old.get(name) != new.get(name)
     ]
+    more = f"; and {len(differing) - MOST} more" if len(differing) > MOST else ""
     if differing:
         raise RunStateError(
-            f"{path} was made with other settings ({'; '.join(differing)}); "
+            f"{path} was made with other settings ({'; '.join(differing[:MOST])}{more}); "
             "give another --run folder, or the same settings as before",
             path,
             "other settings",
         )
+
+
+MOST = 4
+"""The most settings that an error message names."""
 
 
 def flat(config: Mapping[str, Any], above: str = "") -> dict[str, str]:

@@ -282,9 +282,10 @@ def in_order(table: pd.DataFrame, by: Ranking | str) -> pd.DataFrame:
         columns = {"rank": by_points(oriented(table[[by]])[by])}
     else:
         columns = columns_of(by, table)
+        scored = table[scores].notna().any(axis=1)
         table["why"] = [
             "; ".join(filter(None, pair))
-            for pair in zip(table["why"], dropped(by, table), strict=True)
+            for pair in zip(table["why"], dropped(by, table).where(scored, ""), strict=True)
         ]
     judging = [name for name in scores if PROXIES[name].source.partition(",")[0] != "baseline"]
     if len(judging) > 1:

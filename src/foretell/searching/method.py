@@ -58,6 +58,11 @@ class Method:
         """The number of concurrent trainings."""
         return SEARCHERS[self.name].at_once
 
+    @property
+    def learns_from_all(self) -> bool:
+        """Whether the searcher uses all scores, so that there is none to choose by."""
+        return self.name in SEARCHERS and SEARCHERS[self.name].scores
+
     def searcher(self, space: Space, seed: int, warmup: int, book: CostBook | None) -> Searcher:
         """A new searcher; with `warmup` 0 it uses no scores, and without `book` all costs are 0."""
         settings = {k: v for k, v in self.settings.items() if warmup or k != "moves"}

@@ -23,7 +23,7 @@ from foretell.data import Splits
 from foretell.engine.caller import own_settings
 from foretell.engine.device import device_for
 from foretell.engine.plan import DEFAULT, Request, make_plan, plain_name
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, shown
 from foretell.executors.processes import pool as workers_pool
 from foretell.executors.processes import require_workers
 from foretell.models.zoo import ModelZoo, as_searched
@@ -159,12 +159,18 @@ def search(
     device = device_for(device, executor)
     splits = loaded(data)
     built = as_searched(space, splits)
+    asked = by
     by = usual_proxy(built.name) if by is None else plain_name(as_text("by", by, "a proxy"))
     how = suited(scoring, splits)
     needed = scores_for(by) if is_ranking(by) or by in PROXIES else ()
     plan = make_plan((*DEFAULT, *needed) if proxies is DEFAULT else proxies)
     work = Work(built, data, plan, by, batch_size, training, seed, device, how)
     method = Method.of(searcher, against, limits, built)
+    if asked is not None and method.learns_from_all:
+        raise ForetellError(
+            f"by is {shown(asked)}, which has no effect on the searcher {method.name}, since it "
+            "learns from all scores; leave it out"
+        )
     work = replace(work, code=work.code.and_also({**method.code, **of_candidates(built)}))
     job = Job(work, method, pool, trainings, staged(first_stage, work), first_stage, arms)
     job.check()

@@ -77,6 +77,8 @@ class Choices:
                     f"choice {name!r} has the options {list(options)}; "
                     "give at least one, and each once"
                 )
+            if any(option != option for option in options):  # nan
+                raise ForetellError(f"choice {name!r} has the option nan; give None in its place")
             if any("," in text or "=" in text for text in [*texts, name]):
                 raise ForetellError(
                     f"choice {name!r} contains a comma or an equals sign; leave them out"

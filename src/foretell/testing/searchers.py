@@ -76,6 +76,8 @@ def check_searcher(make: Make, spaces: Sequence[Space] = (Letters(), NASBench201
     if not isinstance(spaces, Iterable) or isinstance(spaces, str | bytes | Mapping):
         raise wrong("spaces", spaces, "a list of spaces")
     for space in [as_space(space, "an entry of spaces") for space in spaces]:
+        if not callable(getattr(made := make(space, 0), "ask", None)):
+            raise wrong("what make returns", made, "a searcher, which has the methods ask and tell")
         check_asks(make, space)
         check_asking_changes_nothing(make, space)
         check_seeds(make, space)

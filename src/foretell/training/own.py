@@ -13,6 +13,7 @@ or lines of JSON such as `{"epoch": 1, "value": 0.5}`.
 import inspect
 import json
 import math
+import re
 import shlex
 import shutil
 import subprocess
@@ -38,6 +39,8 @@ from foretell.user_source import source_digest
 __all__ = ["OwnTraining", "own_training"]
 
 WANTED = ("network", "arch", "seed", "budget", "report")
+FILLED = ("arch", "seed", "budget", "out")
+"""What is replaced in a command."""
 FORM = 'a number, or lines such as {"epoch": 1, "value": 0.5}'
 
 
@@ -63,12 +66,7 @@ class OwnTraining(TrainSettings):
         if self.command is not None:
             words_of(as_text("evaluate_command", self.command, "a command"))
             return
-        parameters = inspect.signature(self.function).parameters.values()
-        unknown = [p.name for p in parameters if p.default is p.empty and p.name not in WANTED]
-        if unknown:
-            raise ForetellError(
-                f"evaluate wants {unknown[0]!r}; expected parameters among {', '.join(WANTED)}"
-            )
+        require_parameters(self.function)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the function of a file, which another process finds by its name."""
@@ -159,6 +157,29 @@ class OwnTraining(TrainSettings):
             return readings(out.read_text("utf-8") if "{out}" in command else done.stdout)
 
 
+def require_parameters(function: Callable[..., object]) -> None:
+    """Raise ForetellError if the function cannot be called with what it is given, by name, or takes
+    nothing that tells networks apart."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # some are written in C
+        raise ForetellError(
+            f"evaluate is {shown(function)} whose parameters are unknown; give a function of some "
+            f"of {', '.join(WANTED)}"
+        ) from None
+    named = [p.name for p in parameters if p.name in WANTED and p.kind is not p.POSITIONAL_ONLY]
+    unknown = [p.name for p in parameters if p.default is p.empty and p.name not in named]
+    if unknown:
+        raise ForetellError(
+            f"evaluate wants {unknown[0]!r}; expected parameters among {', '.join(WANTED)}"
+        )
+    if not {"network", "arch"} & set(named):
+        raise ForetellError(
+            f"evaluate is {shown(function)} with neither of the parameters network and arch, so "
+            "that it cannot tell networks apart; add one of them"
+        )
+
+
 class Log:
     """The values of a training so far, higher is better."""
 
@@ -241,6 +262,11 @@ def words_of(command: str) -> list[str]:
         raise ForetellError(f"evaluate_command is {command!r}: {error}; correct it") from None
     if "{arch}" not in command:
         raise ForetellError(f"evaluate_command is {command!r}; it must contain {{arch}}")
+    if unknown := set(re.findall(r"(?<!\$)\{(\w+)\}", command)) - {*FILLED}:
+        raise ForetellError(
+            f"evaluate_command has {{{min(unknown)}}}, which would not be replaced; known: "
+            f"{', '.join(f'{{{name}}}' for name in FILLED)}"
+        )
     if shutil.which(words[0]) is None:
         raise ForetellError(f"evaluate_command: there is no program {words[0]!r}")
     return words

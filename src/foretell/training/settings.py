@@ -79,3 +79,9 @@ class TrainSettings:
         if self.nesterov and self.momentum == 0:
             raise ForetellError("nesterov requires momentum, and momentum is 0; use nesterov=False")
         keep(self, "weight_decay", as_number, 0)
+        usual = (TrainSettings.momentum, TrainSettings.nesterov)
+        if self.optimizer == "adamw" and (self.momentum, self.nesterov) != usual:
+            raise ForetellError(
+                f"momentum is {self.momentum} and nesterov is {self.nesterov}, which have no "
+                "effect on adamw; leave them out"
+            )
