@@ -11,7 +11,11 @@ import pytest
 from scipy import stats
 
 from foretell import ForetellError, UnknownName, calibrate
+from foretell.calibration.calibrate import ENSEMBLE, leading
+from foretell.calibration.verdict import verdict
 from foretell.cli import main
+from foretell.statistics.posterior import Measured, Posterior
+from foretell.statistics.representative import Weighted
 
 POOL = 120
 
@@ -292,3 +296,32 @@ def test_the_command_refuses_wrong_input_with_code_2(
 ) -> None:
     assert main(["calibrate", files[0], "--results", "nowhere.csv"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_row_without_a_name_is_counted_from_one() -> None:
+    frame = pd.DataFrame({"name": ["a", None, "c"], "snip": [1.0, 2.0, 3.0]})
+    with pytest.raises(ForetellError, match="no name in row 2"):
+        calibrate(frame)
+
+
+def test_another_score_leads_only_if_the_ensemble_fails() -> None:
+    def led_by(verdict: str) -> str:
+        table = pd.DataFrame(
+            {"verdict": [verdict, "helps"], "rho": [0.4, 0.6]}, index=[ENSEMBLE, "snip"]
+        )
+        return leading(table)
+
+    assert led_by("misleads") == led_by("no signal at all") == "snip"
+    assert led_by("helps") == led_by("unknown") == ENSEMBLE
+
+
+def test_an_interval_that_ends_at_zero_does_not_mislead() -> None:
+    seen, by = Measured(-0.3, 20), Weighted(np.ones(1))
+    assert verdict(Posterior(-0.3, 0.2), (-0.6, -0.01), seen, by) == "misleads"
+    assert verdict(Posterior(-0.3, 0.2), (-0.6, 0.0), seen, by) != "misleads"
+
+
+def test_five_candidates_are_proposed_by_default() -> None:
+    few = pd.DataFrame({"name": list("abcdefgh"), "snip": range(8)}, dtype=object)
+    found = calibrate(few.astype({"snip": float}))
+    assert len(found.next) == 5

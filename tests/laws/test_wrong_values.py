@@ -25,6 +25,7 @@ import foretell
 from foretell import Batch, Choices, ForetellError, ScoreSettings, TrainSettings
 from foretell.executors import Processes, RayExecutor
 from foretell.integrations.optuna import ZeroCostSampler
+from foretell.rankings.vote import vote
 from foretell.searchers import RandomSearch
 from foretell.spaces import NASBench201
 from foretell.tables import Table
@@ -445,12 +446,12 @@ UNFIT: dict[str, tuple[Callable[[], object], str]] = {
     "True noise": (lambda: foretell.load_data("random:1x8x8x3?images=true"), "images is True"),
     "nan as an option": (lambda: Choices(net, {"width": [float("nan")]}), "the option nan"),
     "complex scores": (
-        lambda: foretell.vote(scores() * 1j),
+        lambda: vote(pd.DataFrame({"synflow": [1j, 2]}), ["synflow"]),
         "the column 'synflow' of scores contains a value that is not a number",
     ),
     "a column twice": (
-        lambda: foretell.vote(scores().rename(columns={"snip": "synflow"}), ["synflow"]),
-        "several columns 'synflow'",
+        lambda: vote(pd.DataFrame([[1.0, 2]], columns=["snip", "snip"]), ["snip"]),
+        "several columns 'snip'",
     ),
     "results that are true": (
         lambda: foretell.calibrate(
@@ -489,7 +490,7 @@ def test_what_does_not_fit_together_is_refused(
 
 def test_texts_of_numbers_are_ordered_as_numbers() -> None:
     texts = pd.DataFrame({"snip": ["9.0", "10.0", "nan"]})
-    assert foretell.vote(texts, ["snip"]).tolist() == [2, 1, 3]
+    assert vote(texts, ["snip"]).tolist() == [2, 1, 3]
 
 
 def names(said: str, argument: str, value: str) -> bool:

@@ -20,6 +20,7 @@ from foretell.files import write_atomically
 from foretell.runs.config import read_config
 from foretell.runs.kept import KEPT, keep, keep_pair, kept, parsed, read_record, written
 from foretell.runs.store import Store, read_rows
+from foretell.runs.tasks import Trials
 from foretell.searching import chosen
 from foretell.searching.read import read_search
 from foretell.searching.retrain import retrain
@@ -332,3 +333,19 @@ def test_a_report_of_a_run_that_goes_on_is_no_false_alarm(tmp_path: Path) -> Non
     with Store.open(tmp_path, {}) as store:
         store.add({"key": {"n": 1}})
         assert len(read_rows(tmp_path)) == 2
+
+
+def test_a_run_without_results_begins_anew_also_if_a_file_is_gone(tmp_path: Path) -> None:
+    Store.open(tmp_path, {"seed": 0}).close()
+    keep(tmp_path, "table.parquet", b"a table")
+    (tmp_path / "table.parquet").unlink()
+    Store.open(tmp_path, {"seed": 1}).close()
+    assert read_config(tmp_path) == {"seed": 1}
+
+
+def test_the_reason_of_a_single_candidate_is_its_own() -> None:
+    def failing() -> None:
+        raise ForetellError("too wide")
+
+    with pytest.raises(ForetellError, match=r"^too wide$"):
+        Trials((failing,))()  # type: ignore[arg-type]

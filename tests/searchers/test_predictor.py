@@ -1,6 +1,10 @@
 """The predictor: what it learns from trainings and from scores."""
 
+import numpy as np
+import torch
+
 from foretell.searchers import make_searcher
+from foretell.searchers.predictor import GraphNetwork
 from tests.support.searches import NB201, accuracies, trained
 
 
@@ -33,3 +37,13 @@ def test_a_warmup_is_as_long_as_was_set_however_it_is_asked() -> None:
     rest = search.ask(100)
     assert (len(first), len(rest)) == (3, 2)
     assert not {question.arch for question in first} & {question.arch for question in rest}
+
+
+def test_dropout_needs_random_numbers_and_scales_what_it_keeps() -> None:
+    network = GraphNetwork(labels=3, layers=1, hidden=400)
+    nodes, edges = torch.eye(3)[None], torch.triu(torch.ones(1, 3, 3), 1)
+    whole = network(nodes, edges)
+    assert torch.equal(network(nodes, edges, keep=0.5), whole)
+    dropped = network(nodes, edges, keep=0.5, rng=np.random.default_rng(0))
+    assert not torch.equal(dropped, whole)
+    assert torch.allclose(dropped, whole, atol=0.3)

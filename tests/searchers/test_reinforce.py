@@ -3,7 +3,9 @@
 from foretell.searchers import (
     make_searcher,
 )
+from foretell.searchers.reinforce import Unknown
 from foretell.spaces import (
+    Arch,
     Subset,
     enumerate_space,
 )
@@ -39,3 +41,12 @@ def test_known_scores_count_as_rewards_of_the_warmup() -> None:
         scored.append(TOY.canonical(question.arch))
         search.tell(question, answer(question))
     assert 5 < len(scored) == len(set(scored)) < 15
+
+
+def test_a_random_architecture_is_unknown_until_there_is_none() -> None:
+    draw, known = Unknown(TOY, 0), dict[Arch, float]()
+    while found := draw.first(known):
+        assert not found.keys() & known.keys()
+        assert draw.first(known) == found
+        known |= dict.fromkeys(found, 0.0)
+    assert known.keys() == {TOY.canonical(arch) for arch in enumerate_space(TOY)}

@@ -201,3 +201,8 @@ def test_each_space_counts_the_same_in_a_prior() -> None:
 def test_a_prior_is_normal() -> None:
     with pytest.raises(ForetellError, match=r"a prior has mean 0\.3 and sd 0\.0"):
         Prior(0.3, 0.0)
+
+
+def test_a_correlation_that_is_undefined_decides_nothing() -> None:
+    same = Prior(0.4, 0.3), Prior(0.4, 0.3)
+    assert probability_ahead(same, (Measured(math.nan, 20), Measured(0.2, 20)), 0.5) == 0.5
