@@ -19,6 +19,7 @@ import torch
 from foretell import ForetellError, search
 from foretell.cli import main
 from foretell.report import write_report
+from foretell.runs.kept import keep
 from foretell.scoring.settings import ScoreSettings
 from foretell.searching.retrain import retrain
 from foretell.spaces import Choices
@@ -228,7 +229,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     once: dict[str, Any] = {"by": "snip", "strategies": ["random"], "trainings": 2, "seeds": 1}
     run_simulations(folder / "scored", run=folder / "simulated", **once)
     (folder / "stopped").mkdir()
-    (folder / "stopped" / "run.json").write_bytes((folder / "searched" / "run.json").read_bytes())
+    keep(folder / "stopped", "run.json", (folder / "searched" / "run.json").read_bytes())
     return folder
 
 

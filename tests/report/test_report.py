@@ -25,6 +25,7 @@ from foretell.report import (
 from foretell.report.charts import ceiling_of, cost, scatter, sparse_labels
 from foretell.report.search import search_page
 from foretell.report.study import command_of, words
+from foretell.runs.kept import keep
 from foretell.searching.read import read_search
 from foretell.searching.search import search
 from foretell.spaces import make_space
@@ -201,7 +202,7 @@ def test_wrong_requests_are_refused_in_one_line(
 ) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "run.json").write_text('{"format": 1, "config": {"job": "zoo"}}')
+    keep(tmp_path / "other", "run.json", b'{"format": 1, "config": {"job": "zoo"}}')
     for arguments in (
         ["report", str(tmp_path / "nowhere")],
         ["report", str(tmp_path)],
