@@ -121,6 +121,7 @@ def in_a_process(code: str, folder: Path) -> str:
         env=os.environ | {"PYTHONPATH": str(ROOT / "bench")},
         capture_output=True,
         text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

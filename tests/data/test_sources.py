@@ -479,7 +479,7 @@ def test_an_absent_extra_says_what_to_install(
         ("random:1x8x8x4?classes=5", "already gives 4 classes; leave out classes=5"),
         ("random:8x4?classes=0", "classes is 0; expected at least 1"),
         ("random:0x3x3", "does not give a shape"),
-        ("random?images=few", "cannot be loaded: TypeError"),
+        ("random?images=few", "images is 'few'; expected an integer"),
     ],
 )
 def test_an_invalid_name_of_data_is_one_line(text: str, message: str) -> None:

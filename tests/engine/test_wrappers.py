@@ -119,7 +119,8 @@ def test_others_are_refused_with_what_to_give_instead(wrapper: str) -> None:
 
 HIDDEN = {"fisher", "fisher_reference", "nwot", "synflow", "synflow_bn", "synflow_reference", "zen"}
 HIDDEN |= {"rmin", "d8", "rd8", "meco", "meco_opt", "near", "swap"}
-HIDDEN |= {"vkdnw", "vkdnw_reference", "l_swag"}
+HIDDEN |= {"vkdnw", "vkdnw_reference", "l_swag", "te_nas_regions", "intrain", "wrcor"}
+HIDDEN |= {"head_confidence", "attention_confidence", "head_importance", "dss", "w_pca"}
 HIDDEN |= {"az_expressivity", "az_progressivity", "az_trainability", "pr"}
 
 

@@ -41,6 +41,8 @@ TAKEN: dict[str, Any] = {
     "labels in bytes": (X, Y.to(torch.uint8)),
     "a list": [X, Y],
     "a Batch of arrays": Batch(X.numpy(), Y.numpy()),
+    "a loader": DataLoader(TensorDataset(X, Y), batch_size=4),
+    "a data set": TensorDataset(X, Y),
 }
 
 
@@ -55,13 +57,9 @@ def test_whole_numbers_are_targets_of_losses_of_numbers() -> None:
         assert snip((X, ones.long()), loss=loss) == snip((X, ones), loss=loss)
 
 
-LOADER: Any = DataLoader(TensorDataset(X, Y), batch_size=4)
 MISTAKEN: dict[str, tuple[Any, str]] = {
-    "a loader": (LOADER, r"batch is a DataLoader; .* first_batch\(loader, 64\)"),
-    "a data set of PyTorch": (LOADER.dataset, r"a TensorDataset; .* first_batch\(DataLoader"),
     "a name of data": ("digits", r"batch is 'digits'; .*minibatch\(load_data\(name\).train"),
     "a data set": (load_data("digits"), r"batch is a Splits; .*minibatch\(data.train"),
-    "a dict": ({"x": X, "y": Y}, r"batch is a dict; .* Batch\(inputs, targets\)"),
     "two inputs": ((X, X, Y), r"batch has 3 entries; .* \(\(first, second\), targets\)"),
     "inputs alone": (X, "batch is a Tensor; expected a pair"),
     "lists of numbers": ((X.tolist(), Y), r"inputs is a list without a tensor; .* torch.tensor"),

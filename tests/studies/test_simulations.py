@@ -195,7 +195,7 @@ def test_wrong_requests_are_refused_in_one_line(
         assert error.startswith("foretell: ")
         assert error.count("\n") == 1
     searched(scored, tmp_path / "a")
-    with pytest.raises(ForetellError, match="other settings"):
+    with pytest.raises(ForetellError, match=r"other settings|another kind"):
         run_simulations(scored, run=scored, by="params", seeds=1)
 
 

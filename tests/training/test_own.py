@@ -226,7 +226,7 @@ def test_a_file_runs_once_however_many_rows_there_are_and_again_in_another_proce
     file.write_text(
         f"with open({str(log)!r}, 'a') as log:\n"
         "    log.write('run ')\n"
-        "def evaluate(seed):\n"
+        "def evaluate(arch, seed):\n"
         "    return seed\n"
     )
     training = OwnTraining(evaluate=f"{file}:evaluate")

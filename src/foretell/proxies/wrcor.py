@@ -30,7 +30,7 @@ def wrcor(response_correlations: list[Tensor]) -> Tensor:
     """
     layers, samples = len(response_correlations), len(response_correlations[0][0])
     if samples < 2:
-        raise ArithmeticError("wrcor needs at least two samples")
+        raise ArithmeticError("the correlations of samples need at least two of them")
     scaled = [
         both.abs().sum(0) * 2.0 ** (place - layers)
         for place, both in enumerate(response_correlations)
