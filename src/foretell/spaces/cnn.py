@@ -12,7 +12,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from foretell.spaces.choices import Choices
-from foretell.spaces.settings import require_integers
+from foretell.spaces.settings import IntegerSettings
 from foretell.spaces.space import Arch, Json
 
 __all__ = ["OPTIONS", "SmallCNNs", "network"]
@@ -77,7 +77,7 @@ def same(**options: Json) -> dict[str, Json]:
 
 
 @dataclass(frozen=True)
-class SmallCNNs:
+class SmallCNNs(IntegerSettings):
     """Small CNNs: 2,160 networks (1,944 unique) of seven choices, many of which learn slowly.
 
     The choices are depth, width, kernel size, activation, normalisation, skips around every
@@ -98,17 +98,10 @@ class SmallCNNs:
         tuple(map(str, options)) for options in OPTIONS.values()
     )
 
-    def __post_init__(self) -> None:
-        require_integers(self.name, asdict(self))
-
     @cached_property
     def _choices(self) -> Choices:
         """The same space for this data, as users define theirs."""
         return Choices(partial(network, **asdict(self)), OPTIONS, same=same, name=self.name)
-
-    def settings(self) -> dict[str, Json]:
-        """The value of every field, by name."""
-        return asdict(self)
 
     def is_valid(self, arch: Arch) -> bool:
         """True for a tuple of seven integers within their ranges."""

@@ -17,8 +17,8 @@ from foretell.errors import ForetellError
 from foretell.spaces.darts_network import NODES, OPERATIONS, CellPlan, Network
 from foretell.spaces.graph import Graph
 from foretell.spaces.initialise import initialise
-from foretell.spaces.settings import require_integers
-from foretell.spaces.space import Arch, Json, is_chosen, require_valid
+from foretell.spaces.settings import IntegerSettings
+from foretell.spaces.space import Arch, is_chosen, require_valid
 
 __all__ = ["DARTS"]
 
@@ -36,7 +36,7 @@ EXPECTED = (
 
 
 @dataclass(frozen=True)
-class DARTS:
+class DARTS(IntegerSettings):
     """DARTS: about 10^18 pairs of cells, four nodes with two inputs each, seven operations.
 
     An architecture consists, for each of the eight nodes, of the pair of its inputs and of the
@@ -60,13 +60,6 @@ class DARTS:
 
     name: ClassVar[str] = "darts"
     choices: ClassVar[tuple[tuple[str, ...], ...]] = CHOICES * 2
-
-    def __post_init__(self) -> None:
-        require_integers(self.name, asdict(self))
-
-    def settings(self) -> dict[str, Json]:
-        """The value of every field, by name."""
-        return asdict(self)
 
     def is_valid(self, arch: Arch) -> bool:
         """True for a tuple of 24 integers within their ranges."""

@@ -5,7 +5,7 @@ Su et al. 2021, arXiv:2103.11922. This file defines the architectures and their 
 """
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import nn
@@ -13,14 +13,14 @@ from torch import nn
 from foretell.errors import ForetellError
 from foretell.spaces.initialise import initialise
 from foretell.spaces.macro_network import BLOCKS, STAGES, network
-from foretell.spaces.settings import require_integers
-from foretell.spaces.space import Arch, Json, is_chosen, require_valid
+from foretell.spaces.settings import IntegerSettings
+from foretell.spaces.space import Arch, is_chosen, require_valid
 
 __all__ = ["NASBenchMacro"]
 
 
 @dataclass(frozen=True)
-class NASBenchMacro:
+class NASBenchMacro(IntegerSettings):
     """NAS-Bench-Macro: 6,561 networks (3,969 unique), eight layers of three choices.
 
     An architecture consists of the block of each layer, as an index into identity, mb3_k3, mb6_k5.
@@ -45,13 +45,6 @@ class NASBenchMacro:
 
     name: ClassVar[str] = "macro"
     choices: ClassVar[tuple[tuple[str, ...], ...]] = (BLOCKS,) * sum(STAGES)
-
-    def __post_init__(self) -> None:
-        require_integers(self.name, asdict(self))
-
-    def settings(self) -> dict[str, Json]:
-        """The value of every field, by name."""
-        return asdict(self)
 
     def is_valid(self, arch: Arch) -> bool:
         """True for a tuple of eight integers within 0..2."""

@@ -4,7 +4,7 @@ Dong et al. 2021, arXiv:2009.00437. The network has a stem, the cell, a residual
 two, the cell, another block, the cell, and a linear classifier; each of the five has a width.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar
 
@@ -14,8 +14,8 @@ from foretell.errors import ForetellError
 from foretell.spaces.blocks import relu_conv_bn
 from foretell.spaces.initialise import Conv2d, initialise
 from foretell.spaces.nb201_network import EDGES, Cell, Reduction, head
-from foretell.spaces.settings import require_integers
-from foretell.spaces.space import Arch, Json, is_chosen, require_valid
+from foretell.spaces.settings import IntegerSettings
+from foretell.spaces.space import Arch, is_chosen, require_valid
 
 __all__ = ["NATSSize"]
 
@@ -26,7 +26,7 @@ KERNELS = {(1, 0): 3, (2, 0): 3, (2, 1): 3, (3, 0): 0, (3, 1): 3, (3, 2): 3}
 
 
 @dataclass(frozen=True)
-class NATSSize:
+class NATSSize(IntegerSettings):
     """NATS-Bench's sizes: 32,768 networks that differ in the widths of five layers.
 
     An architecture consists of the width of each layer, as an index into 8, 16, 24, ..., 64. The
@@ -44,13 +44,6 @@ class NATSSize:
 
     name: ClassVar[str] = "nats_sss"
     choices: ClassVar[tuple[tuple[str, ...], ...]] = (tuple(map(str, WIDTHS)),) * LAYERS
-
-    def __post_init__(self) -> None:
-        require_integers(self.name, asdict(self))
-
-    def settings(self) -> dict[str, Json]:
-        """The value of every field, by name."""
-        return asdict(self)
 
     def is_valid(self, arch: Arch) -> bool:
         """True for a tuple of five integers within 0..7."""

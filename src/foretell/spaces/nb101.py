@@ -8,7 +8,7 @@ import functools
 import itertools
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import nn
@@ -29,8 +29,8 @@ from foretell.spaces.nb101_cells import (
     smallest,
 )
 from foretell.spaces.nb101_network import LEAST_CHANNELS, network
-from foretell.spaces.settings import require_integers
-from foretell.spaces.space import Arch, Json, is_chosen, require_valid
+from foretell.spaces.settings import IntegerSettings, require_integers
+from foretell.spaces.space import Arch, is_chosen, require_valid
 
 __all__ = ["NASBench101"]
 
@@ -44,7 +44,7 @@ _EXPECTED = (
 
 
 @dataclass(frozen=True)
-class NASBench101:
+class NASBench101(IntegerSettings):
     """NAS-Bench-101: 423,624 unique cells, up to seven nodes and nine edges, three operations.
 
     An architecture consists of the operations of nodes 1 to 5, as indices into conv3x3-bn-relu,
@@ -78,11 +78,7 @@ class NASBench101:
 
     def __post_init__(self) -> None:
         require_integers(self.name, {"channels": self.channels}, least=LEAST_CHANNELS)
-        require_integers(self.name, asdict(self))
-
-    def settings(self) -> dict[str, Json]:
-        """The value of every field, by name."""
-        return asdict(self)
+        super().__post_init__()
 
     def is_valid(self, arch: Arch) -> bool:
         """True if there is a path from input to output and at most nine edges are on such paths."""

@@ -1,10 +1,13 @@
-"""Checks of the settings of spaces."""
+"""The settings of spaces, and their checks."""
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import ClassVar
 
 from foretell.errors import ForetellError
+from foretell.spaces.space import Json
 
-__all__ = ["require_integers", "require_rate"]
+__all__ = ["IntegerSettings", "require_integers", "require_rate"]
 
 
 DEPTHS = ("cells", "stacks", "modules", "layers", "nodes")
@@ -32,3 +35,17 @@ def require_rate(space: str, name: str, value: object) -> None:
     """Raise ForetellError for a rate that is not a number from 0 to below 1."""
     if not (type(value) in (int, float) and 0 <= value < 1):  # type: ignore[operator]
         raise ForetellError(f"{space}: {name} is {value!r}; give a rate in 0 <= rate < 1")
+
+
+@dataclass(frozen=True)
+class IntegerSettings:
+    """The base class of spaces whose settings are positive integers."""
+
+    name: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        require_integers(self.name, asdict(self))
+
+    def settings(self) -> dict[str, Json]:
+        """The value of every field, by name."""
+        return asdict(self)
