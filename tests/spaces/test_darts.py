@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from foretell.errors import ForetellError
 from foretell.spaces import DARTS, Arch, graph_of, sample
 from foretell.spaces.darts_network import OPERATIONS
+from tests.support.twins import norm
 
 SPACE = DARTS()
 SMALL = DARTS(channels=2, cells=4, classes=3, in_channels=2, resolution=9)
@@ -102,11 +103,6 @@ def test_the_graph_has_every_operation_once(arch: Arch) -> None:
 
 
 # --- the forward pass ----------------------------------------------------------------------------
-
-
-def norm(x: Tensor) -> Tensor:
-    mean, variance = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), keepdim=True, correction=0)
-    return (x - mean) / (variance + 1e-5) ** 0.5
 
 
 def reduced(x: Tensor, weights: Iterator[Tensor]) -> Tensor:

@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from foretell.errors import ForetellError
 from foretell.spaces import Arch, NASBenchMacro, enumerate_space, neighbours, sample
 from tests.support.optimising import losses_of
+from tests.support.twins import norm
 
 SPACE = NASBenchMacro()
 SMALL = NASBenchMacro(channels=4, features=16, classes=3, resolution=16)
@@ -127,11 +128,6 @@ def test_networks_have_the_costs_counted_by_hand() -> None:
 
 
 # --- the forward pass ------------------------------------------------------------------------
-
-
-def norm(x: Tensor) -> Tensor:
-    mean, variance = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), keepdim=True, correction=0)
-    return (x - mean) / (variance + 1e-5) ** 0.5
 
 
 def run_twin(model: nn.Module, arch: Arch, x: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 from foretell.errors import ForetellError
 from foretell.spaces import Arch, NATSSize, enumerate_space
 from foretell.spaces.nats_sss import WIDTHS
+from tests.support.twins import norm
 
 SPACE = NATSSize()
 SMALL = NATSSize(classes=3, in_channels=2, resolution=9)
@@ -38,11 +39,6 @@ def test_an_invalid_text_is_refused_with_the_reason(text: str) -> None:
 def test_networks_have_the_benchmarks_parameters(text: str, parameters: int) -> None:
     model = SPACE.build(SPACE.parse(text), 0)
     assert sum(p.numel() for p in model.parameters()) == parameters
-
-
-def norm(x: Tensor) -> Tensor:
-    mean, variance = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), keepdim=True, correction=0)
-    return (x - mean) / (variance + 1e-5) ** 0.5
 
 
 @settings(max_examples=20, deadline=None)

@@ -18,6 +18,7 @@ from foretell.errors import ForetellError
 from foretell.spaces import Arch, TransNASMacro, TransNASMicro, enumerate_space, sample
 from foretell.spaces.tnb101_tasks import TASKS
 from tests.support.optimising import losses_of
+from tests.support.twins import norm
 
 MICRO, MACRO = TransNASMicro(), TransNASMacro()
 SMALL = TransNASMicro(channels=4, blocks=2, classes=3, in_channels=2, resolution=64)
@@ -115,11 +116,6 @@ def test_canonical_joins_cells_whose_results_differ_as_two_trainings_do(
 
 
 # --- the forward pass ----------------------------------------------------------------------------
-
-
-def norm(x: Tensor) -> Tensor:
-    mean, variance = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), keepdim=True, correction=0)
-    return (x - mean) / (variance + 1e-5) ** 0.5
 
 
 def stem_of(x: Tensor, weights: Iterator[Tensor]) -> Tensor:
