@@ -9,7 +9,7 @@ from torch import Generator, Tensor, nn
 from foretell.engine.modules import named_buffers_of, named_modules_of, named_parameters_of
 from foretell.engine.weights import Layers, roles
 
-__all__ = ["double_or_float", "kaiming_model", "normal_like"]
+__all__ = ["double_or_float", "kaiming_model", "normal_like", "own_tensors"]
 
 TABLES = (nn.Embedding, nn.EmbeddingBag)
 """They are read, not multiplied, and keep their values."""
@@ -23,10 +23,7 @@ def kaiming_model(
     The fan-in is the number of weights of one output. Tables of embeddings, buffers (the running
     statistics) and parameters that are neither weights, scales nor shifts keep their values.
     """
-    drawn = {
-        name: tensor.detach().to(dtype) if tensor.is_floating_point() else tensor.detach()
-        for name, tensor in (*named_buffers_of(model), *named_parameters_of(model))
-    }
+    drawn = own_tensors(model, dtype)
     kept = {
         f"{prefix}.weight" if prefix else "weight"
         for prefix, module in named_modules_of(model)
@@ -39,6 +36,14 @@ def kaiming_model(
         elif role in ("scale", "shift"):
             drawn[name] = torch.full_like(drawn[name], 1.0 if role == "scale" else 0.0)
     return drawn
+
+
+def own_tensors(model: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
+    """The model's buffers and parameters by name, those of floating-point numbers in this type."""
+    return {
+        name: tensor.detach().to(dtype) if tensor.is_floating_point() else tensor.detach()
+        for name, tensor in (*named_buffers_of(model), *named_parameters_of(model))
+    }
 
 
 def normal_like(tensor: Tensor, generator: Generator, dtype: torch.dtype) -> Tensor:

@@ -43,13 +43,22 @@ def intrain(
     return capacity * (1 + health) / math.log(len(ratios) + 1)
 
 
-def participation(moments: Tensor, ridge: float) -> Tensor:
-    """(tr C)² / tr C² of the covariance that follows from Σ (1, x)(1, x)ᵀ."""
+def covariance(moments: Tensor) -> Tensor:
+    """The covariance of x that follows from Σ (1, x)(1, x)ᵀ, in float64.
+
+    >>> covariance(torch.tensor([[2.0, 4.0], [4.0, 10.0]]))  # x is 1 and 3
+    tensor([[1.]], dtype=torch.float64)
+    """
     second = moments.double() / moments[0, 0]
     mean = second[0, 1:]
-    covariance = second[1:, 1:] - torch.outer(mean, mean)
-    covariance.diagonal().add_(ridge)
-    ratio: Tensor = covariance.trace() ** 2 / covariance.square().sum()
+    return second[1:, 1:] - torch.outer(mean, mean)
+
+
+def participation(moments: Tensor, ridge: float) -> Tensor:
+    """(tr C)² / tr C² of the covariance, with a ridge added to its diagonal."""
+    c = covariance(moments)
+    c.diagonal().add_(ridge)
+    ratio: Tensor = c.trace() ** 2 / c.square().sum()
     return ratio
 
 

@@ -7,6 +7,8 @@ arXiv:2504.15983.
 import torch
 from torch import Tensor
 
+from foretell.proxies.intrain import covariance
+
 
 def w_pca(
     parameters: dict[str, Tensor], feed_forward_moments: dict[str, Tensor], share: float = 0.99
@@ -36,11 +38,9 @@ def components(moments: Tensor, share: float) -> int:
 
     `moments` is Σ (1, x)(1, x)ᵀ.
     """
-    second = moments.double() / moments[0, 0]
-    mean = second[0, 1:]
-    covariance = second[1:, 1:] - torch.outer(mean, mean)
-    if not covariance.isfinite().all():
+    spread = covariance(moments)
+    if not spread.isfinite().all():
         raise ArithmeticError("the output of a feed-forward layer exceeds the range of floats")
-    values = torch.linalg.eigvalsh(covariance).clamp(min=0).flip(0)
+    values = torch.linalg.eigvalsh(spread).clamp(min=0).flip(0)
     enough = values.cumsum(0) > share * values.sum()
     return int(enough.int().argmax()) + 1

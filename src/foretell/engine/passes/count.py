@@ -147,11 +147,8 @@ def flops_and_use_of(
 ) -> tuple[int | Unavailable, Used | None]:
     """FLOPs per sample, and what the outputs depend on; None if they cannot be read."""
     counter = Counter()
-    parameters = dict(named_parameters_of(subject.model)) | replacements
-    names = [name for name, _ in named_parameters_of(subject.model)]
-    flow = Dataflow(
-        {name: parameters[name] for name in names}, tensors(batch.inputs), counter.flop_registry
-    )
+    own = {n: replacements.get(n, p) for n, p in named_parameters_of(subject.model)}
+    flow = Dataflow(own, tensors(batch.inputs), counter.flop_registry)
     outputs = tensors(run(subject, batch, replacements, counter, flow))
     flops = counter.flops(len(batch))
     if not outputs:

@@ -8,10 +8,10 @@ from torch import Generator, Tensor, nn
 from foretell.batch import Batch, main_output, tensors
 from foretell.engine.failures import ModelFailed
 from foretell.engine.isolate import call
-from foretell.engine.kaiming import double_or_float, normal_like
+from foretell.engine.kaiming import double_or_float, normal_like, own_tensors
 from foretell.engine.memory import smaller, within_memory
 from foretell.engine.microbatch import check_exact, split
-from foretell.engine.modules import named_buffers_of, named_parameters_of
+from foretell.engine.modules import named_parameters_of
 from foretell.engine.observers.pooled_features import FeatureWatch
 from foretell.engine.observers.samples import Samples
 from foretell.engine.subject import Found, Seconds, Subject, Unavailable, timed
@@ -73,10 +73,7 @@ def gaussian_model(
     model: nn.Module, layers: Layers, generator: Generator, dtype: torch.dtype
 ) -> dict[str, Tensor]:
     """The model's tensors, with weights from N(0, 1), scales 1, shifts 0, and others unchanged."""
-    drawn = {
-        name: tensor.detach().to(dtype) if tensor.is_floating_point() else tensor.detach()
-        for name, tensor in (*named_buffers_of(model), *named_parameters_of(model))
-    }
+    drawn = own_tensors(model, dtype)
     for name, role in roles(model, layers).items():
         if role == "weight":
             drawn[name] = normal_like(drawn[name], generator, dtype)
