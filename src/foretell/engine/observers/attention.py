@@ -30,8 +30,9 @@ from foretell.engine.subject import Unavailable
 
 __all__ = ["ATTENTION_QUANTITIES", "Attention"]
 
-ATTENTION_QUANTITIES = {"attention_peaks", "attention_maxima", "layer_roles"} | {
-    "feed_forward_moments"
+ATTENTION_QUANTITIES = {
+    *("attention_peaks", "attention_maxima", "layer_roles"),
+    "feed_forward_moments",
 }
 
 NO_ATTENTION = Unavailable(
@@ -39,7 +40,7 @@ NO_ATTENTION = Unavailable(
 )
 
 NO_FEED_FORWARD = Unavailable(
-    "no feed-forward layer is seen: a layer that widens, an activation function, and a layer back "
+    "no feed-forward layer is seen: no layer that widens, an activation function and a layer back "
     "to the width before"
 )
 
@@ -108,10 +109,7 @@ class Attention(Observer):
             kept = {
                 k: m for k, m in self._moments.layers.items() if self._widening[k] in self._first
             }
-            return kept or Unavailable(
-                "no feed-forward layer is seen: no layer that widens, an activation function and a "
-                "layer back to the width before"
-            )
+            return kept or NO_FEED_FORWARD
         if not self._peaks:
             return NO_ATTENTION
         if name == "attention_peaks":
@@ -188,9 +186,8 @@ class Attention(Observer):
     def _layer(self, layer: Layer, name: str, given: Trail, out: Tensor) -> Trail:
         """Record a layer, and its role if what it is given tells it."""
         source = Source(name, layer)
-        attended = given.sources and all(one.layer is None for one in given.sources)
         first = given.sources
-        if attended:
+        if first and all(one.layer is None for one in first):
             self._roles[name] = "output"
         elif given.bent and all(one.widens and narrows(one, layer) for one in first):
             self._first |= first
@@ -220,10 +217,8 @@ class Attention(Observer):
                 self._maximum(called, out, (out.ndim - 1,))
         if (name := names.get(id(own["out_proj_weight"]))) is not None:
             self._roles[name] = "output"
-        own |= {"need_weights": True, "average_attn_weights": False} | {
-            "training": False,
-            "dropout_p": 0.0,
-        }
+        own |= {"need_weights": True, "average_attn_weights": False}
+        own |= {"training": False, "dropout_p": 0.0}
         with torch.no_grad():
             shares = F.multi_head_attention_forward(*bound.args, **bound.kwargs)[1]
         assert shares is not None
@@ -282,14 +277,15 @@ def peaks_of(shares: Tensor, dim: int) -> Tensor:
 
 def probabilities(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
     """The softmax in F.scaled_dot_product_attention."""
-    bound = dict(zip(("query", "key", "value", "attn_mask"), args, strict=False)) | kwargs
+    names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
+    bound = dict(zip(names, args, strict=False)) | kwargs
     query, key = bound["query"].detach(), bound["key"].detach()
     if bound.get("enable_gqa"):
         key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
     scale = bound.get("scale") or query.shape[-1] ** -0.5
     similar = query @ key.mT * scale
     mask = bound.get("attn_mask")
-    if bound.get("is_causal") or (len(args) > 5 and args[5]):
+    if bound.get("is_causal"):
         mask = torch.ones(similar.shape[-2:], dtype=torch.bool, device=similar.device).tril()
     if mask is not None and mask.dtype == torch.bool:
         similar = similar.masked_fill(~mask, -torch.inf)

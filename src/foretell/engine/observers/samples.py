@@ -200,9 +200,7 @@ class Samples(Observer):
         if tensor.grad_fn is not None:
             by = tensor.grad_fn.name()
             self.unseen = self.unseen or f"{by} works out of sight"
-            found = (
-                Lost(by) if self.samples > 1 else Layout(0)
-            )  # all of it belongs to the one sample
+            found = Lost(by) if self.samples > 1 else Layout(0)  # all of it is the one sample's
         elif tensor.is_floating_point() and tensor.numel() > 1 and id(tensor) not in self._held():
             shape = tuple(tensor.shape)
             asked = Question("numbers", shape, self.samples, Lost(""), open=True)
