@@ -1,1 +1,1 @@
-"""What scores are worth on a task of one's own, learnt from a few trainings."""
+"""Measure how useful scores are for your own task, from a few trained networks."""

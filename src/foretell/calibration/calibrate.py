@@ -1,4 +1,4 @@
-"""What scores are worth on a task of one's own, and what to train next."""
+"""Estimate how far each score can be trusted on your own task, and propose what to train next."""
 
 import json
 import math
@@ -36,28 +36,28 @@ from foretell.statistics.sample import Floats, Groups
 __all__ = ["Calibration", "calibrate"]
 
 ABOUT = ("rank", "seconds", "why", "name", "model", "arch")
-"""Columns of `foretell.rank` that are no scores."""
+"""The columns of `foretell.rank` that are not scores."""
 
 ENSEMBLE = "ensemble"
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """What `calibrate` found."""
+    """The result of `calibrate`."""
 
     scores: pd.DataFrame
     """One row per score and for the ensemble; `calibrate` describes the columns."""
     candidates: pd.DataFrame
-    """The untrained candidates in the order of what is expected of them; `calibrate` describes the
-    columns."""
+    """The untrained candidates, the one with the best expected result first; `calibrate` describes
+    the columns."""
     next: tuple[str, ...]
     """The candidates to train next, in this order."""
     statement: tuple[str, ...]
-    """What this means, in sentences."""
+    """The conclusions, as sentences."""
     trained: int
-    """How many candidates have a result."""
+    """The number of candidates with a result."""
     weights: dict[str, float]
-    """How much each score counts in the ensemble."""
+    """The weight of each score in the ensemble."""
 
 
 def calibrate(
@@ -67,37 +67,42 @@ def calibrate(
     lower_is_better: bool = False,
     next: int = 5,
 ) -> Calibration:
-    """How far to trust each score on this task, from the results of a few trainings.
+    """Estimate how far to trust each score on this task, from the results of a few trainings.
 
-    - `scores` are the candidates: what `foretell.rank` returns, a CSV, JSON or Parquet file of it,
-      or the folder of a search or study. All columns with numbers are scores; in those that are not
-      foretell's, higher must be better.
-    - `results` are the trainings: a table, or a CSV, JSON or Parquet file, with `name` and `value`,
-      and `seed` and `epoch` if there are several; or a dict of names and values. Repeats of a
-      network are averaged, and of several epochs the last counts. Networks without a result of the
-      last epoch are candidates, and placed by what they had reached. Without results, what is said
-      is known from other spaces.
-    - `lower_is_better` is for losses and errors.
-    - `next` is how many candidates to propose for training: candidates spread over the ensemble,
-      size and the disagreement of scores until five are trained, then those of which the best
-      results are expected, or the best by another score if the ensemble misleads.
+    - `scores` has one row per candidate: a table as `foretell.rank` returns it, a CSV, JSON or
+      Parquet file of one, or the folder of a search or study. Every numeric column is a score; in
+      columns that foretell does not know, higher must be better.
+    - `results` has the results of the trainings: a table, or a CSV, JSON or Parquet file, with the
+      columns `name` and `value`, and `seed` and `epoch` if there are several; or a dict of names
+      and values. Repeated trainings of a network are averaged, and only the last epoch of the table
+      counts. Networks whose training ended earlier remain candidates, and are ranked by the result
+      of their last epoch. Without results, all estimates are the prior, which was measured on other
+      spaces.
+    - `lower_is_better` says that the results are losses or errors.
+    - `next` is the number of candidates to propose for training. Until five are trained, the
+      proposals are spread over the values of the ensemble, the sizes, and the disagreement between
+      scores. Afterwards, they are the candidates with the best expected results, or the best by
+      another score if the ensemble misleads.
 
-    The rows of `scores` in the result are the scores and the label-free `ensemble`. Columns: `rho`,
-    Spearman's rank correlation with the results as expected after these trainings; `low` and
-    `high`, the 95 % interval that contains it whatever it is; `p_above_0.3`, the probability that
-    it is more than 0.3, and `p_beats_params`, that it is more than that of the number of
-    parameters, for tasks like the published ones that the prior is from; `verdict` in words;
-    `measured`, the correlation among the trained; `before`, what was expected without results; and
-    `undefined`, for how many candidates the score is. Without five trainings, or if these come from
-    a part of the range of a score, there is no interval.
+    In the result, `scores` has one row per score and one for the label-free `ensemble`, with these
+    columns: `rho`, the posterior estimate of Spearman's rank correlation between the score and the
+    results; `low` and `high`, its 95 % interval, whose coverage holds for every true correlation;
+    `p_above_0.3`, the probability that the correlation is above 0.3, and `p_beats_params`, that it
+    is above the correlation of the number of parameters, both for tasks like the published ones on
+    which the prior was measured; `verdict` in words; `measured`, the correlation among the trained
+    networks; `before`, the estimate without results; and `undefined`, the number of candidates for
+    which the score is undefined. With fewer than five trainings there is no interval, and if the
+    trained networks come from only a part of the range of a score, only `before` and `undefined`
+    are known.
 
-    The rows of `candidates` are those without a result: `rank` in the whole pool by the expected
-    result, and `p_top_10`, the probability to be among the best 10 % of the pool, if the ensemble
-    helps here; 0.5 stands for 0.5 or more. docs/decisions.md shows how well it holds. `epoch`, if
-    some networks were not trained to the end, is how far they were; they have no probability.
+    `candidates` has one row per candidate without a result: its `rank` in the whole pool by the
+    expected result, and `p_top_10`, the probability that it is among the best 10 % of the pool,
+    which is given only if the ensemble helps here; 0.5 means 0.5 or more. docs/decisions.md shows
+    how accurate these probabilities are. If some networks were not trained to the end, `epoch` is
+    the last epoch that they reached; they have no probability.
 
-    Raises ForetellError for results of names that are not candidates, of mixed units or without a
-    direction, and for tables without scores.
+    Raises ForetellError for results whose name is not a candidate, whose units are mixed or whose
+    direction is unclear, and for tables without scores.
 
     >>> numbers = {"params": range(40), "snip": range(40)}
     >>> scores = pd.DataFrame(numbers, [f"n{i}" for i in range(40)])
@@ -130,12 +135,12 @@ def calibrate(
 
 
 def floats(values: "pd.Series[float]") -> Floats:
-    """The values of a column."""
+    """The values of a column as a float64 array."""
     return np.asarray(values, dtype=np.float64)
 
 
 def read_scores(given: object) -> pd.DataFrame:
-    """The scores by name, with higher better in every column."""
+    """The scores of each candidate by name, oriented so that higher is better in every column."""
     if isinstance(given, str | os.PathLike) and as_path("scores", given).is_dir():
         frame = run_scores(Path(given))
     else:
@@ -160,7 +165,7 @@ def read_scores(given: object) -> pd.DataFrame:
 
 
 def is_score(name: str, values: "pd.Series[float]") -> bool:
-    """Whether a column is a score."""
+    """Whether this column is a score."""
     derived = name in ABOUT or name.endswith("_std") or name.startswith("rank_without_")
     empty = values.dtype == object and values.isna().all()
     return not derived and (values.dtype.kind in "iuf" or bool(empty))
@@ -168,7 +173,7 @@ def is_score(name: str, values: "pd.Series[float]") -> bool:
 
 @cache
 def priors() -> dict[str, Prior]:
-    """The priors by score, measured on other spaces; "" is that of any other score."""
+    """The prior of each score, measured on other spaces; "" is the prior of all other scores."""
     content = json.loads((files("foretell.calibration") / "prior.json").read_text("utf-8"))
     found = {name: Prior(one["mean"], one["sd"]) for name, one in content["scores"].items()}
     return {**found, "": Prior(content["any"]["mean"], content["any"]["sd"])}
@@ -182,7 +187,7 @@ def prior_for(score: str) -> Prior:
 def table_of(
     pool: pd.DataFrame, ranks: pd.DataFrame, places: Groups, truth: Floats, by: Weighted
 ) -> pd.DataFrame:
-    """The row of each score."""
+    """The table `Calibration.scores`, with one row per score."""
     seen = {str(name): measured(ranks[name].to_numpy()[places], truth, by) for name in ranks}
     rows = []
     for name in seen:
@@ -244,7 +249,7 @@ def leading(table: pd.DataFrame) -> str:
 def proposals(
     ranks: pd.DataFrame, places: Groups, by: Weighted, count: int, leader: str, left: pd.DataFrame
 ) -> tuple[str, ...]:
-    """What to train next: a spread at first, then what is expected to be best."""
+    """The candidates to train next: a spread over the pool at first, the most promising later."""
     if len(places) < FEWEST or not by.covered:
         chosen = spread_over(ranks, ENSEMBLE, places, count)
         return tuple(str(ranks.index[place]) for place in chosen)

@@ -1,9 +1,9 @@
-"""How good each candidate is expected to be, from all scores and the results so far.
+"""Predict the result of each candidate from all scores and the results so far.
 
-The Gaussian process of the searcher `guided`: before anything is trained, a candidate is expected
-to be as good as the ensemble says; the results show what the other scores say beyond it. The
-process is too sure of itself, so its probabilities are corrected by what was true on published
-benchmarks. `bench/candidates.py` measures the correction, leave-one-space-out.
+The model is the Gaussian process of the searcher `guided`: its prior mean is the prediction of the
+ensemble, and it learns from the results what the other scores add to it. Its probabilities are
+overconfident, so they are calibrated on published benchmarks. `bench/candidates.py` measures this
+correction, leaving one space out at a time.
 """
 
 import json
@@ -30,28 +30,29 @@ __all__ = ["COLUMNS", "Expected", "candidates", "corrected", "expected"]
 COLUMNS = ("rank", "p_top_10")
 
 FITTED = 20
-"""The fewest results to which the process is fitted; with fewer, it would be too sure of itself."""
+"""The fewest results to which the kernel is fitted; with fewer, it would be overconfident."""
 
 MOST = 0.5
-"""The largest probability that is said; larger ones were not true on published benchmarks."""
+"""The largest probability that is reported; larger ones were wrong on published benchmarks."""
 
 SHARES = {"p_top_10": 0.10}
-"""The shares of the pool whose probability is said. That of the best 5 % did not hold."""
+"""The shares of the pool for which a probability is reported. For the best 5 %, it was
+inaccurate."""
 NEAREST = 1e-6
-"""Probabilities are kept this far from 0 and 1."""
+"""The distance that probabilities keep from 0 and 1."""
 
 
 @dataclass(frozen=True, eq=False)
 class Expected:
-    """The normal distribution of each candidate's result, as a normal score in the pool."""
+    """The normal distribution of each candidate's result, which is a normal score in the pool."""
 
     mean: Floats
     error: Floats
 
     def above(self, share: float) -> Floats:
-        """The probability that a candidate is in the best part of the pool, of this share.
+        """For each candidate, the probability that it is in the best `share` of the pool.
 
-        The threshold is the value above which this share of the pool is expected to be.
+        The threshold is the value that this share of the pool is expected to exceed.
         """
 
         def excess(at: float) -> float:
@@ -64,10 +65,10 @@ class Expected:
 def expected(
     ranks: pd.DataFrame, leader: str, places: Groups, truth: Floats, weights: Floats
 ) -> Expected:
-    """What is expected of all candidates, given the results `truth` of those at `places`.
+    """The predicted results of all candidates, given the results `truth` of those at `places`.
 
-    `ranks` are relative ranks in the pool, of scores and of the ensemble, whose column is `leader`;
-    `weights` are those of the results (`foretell.statistics.representative`).
+    `ranks` has the relative ranks in the pool by each score, and by the ensemble in the column
+    `leader`; `weights` has one weight per result (see `foretell.statistics.representative`).
     """
     scores = [name for name in ranks if name != leader and np.ptp(ranks[name]) > 0]
     features = ndtri(ranks[scores].to_numpy(dtype=np.float64)) / np.sqrt(max(len(scores), 1))
@@ -87,7 +88,7 @@ def expected(
 def corrected(probability: Floats, intercept: float, slope: float) -> Floats:
     """The probabilities after a logistic correction, at most `MOST`.
 
-    The logit of the corrected probability is a linear function of the logit of the given one.
+    The logit of the corrected probability is `intercept` + `slope` × the logit of the given one.
 
     >>> corrected(np.array([0.5, 0.999]), -1.0, 0.5).round(3).tolist()
     [0.269, 0.5]
@@ -105,11 +106,11 @@ def candidates(
     helps: bool,
     early: Sequence[Early] = (),
 ) -> pd.DataFrame:
-    """The untrained candidates in the order of their expected results, with `COLUMNS`.
+    """The untrained candidates with `COLUMNS`, the one with the best expected result first.
 
-    Those with an `early` result have a place by it, its `epoch`, and no probability. Only if the
-    ensemble helps here are there probabilities, since they did not hold otherwise; they are nan
-    then. There are no intervals of the rank: with few scores, they were too narrow.
+    Candidates with an `early` result are ranked by it; they have its `epoch`, but no probability.
+    The probabilities are nan unless the ensemble helps here, since they were inaccurate on other
+    tasks. The rank has no interval, since with few scores such intervals were too narrow.
     """
     found = expected(ranks, leader, places, truth, by.weights)
     table = pd.DataFrame(index=ranks.index.rename("candidate"))
@@ -130,6 +131,6 @@ def candidates(
 
 @cache
 def corrections() -> dict[str, Any]:
-    """The corrections, measured on published benchmarks."""
+    """The intercept and slope of each correction, measured on published benchmarks."""
     content = json.loads((files("foretell.calibration") / "prior.json").read_text("utf-8"))
     return dict(content["corrections"])

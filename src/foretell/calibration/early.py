@@ -1,9 +1,10 @@
-"""What results after a few epochs say about networks that were not trained to the end.
+"""Use the results of networks that were not trained to the end.
 
-On the scale of normal scores, an early result is a linear function of the result of the full
-training with noise: e = r y + √(1 − r²) ε, where r is the rank correlation of the two. It is learnt
-from the networks that have both, and from published learning curves (`bench/early.py`). What is
-expected of a network that has an early result alone is corrected by Bayes' rule.
+On the scale of normal scores, an early result e is modelled as a noisy linear function of the
+result y of the full training: e = r y + √(1 − r²) ε, where r is the rank correlation of the two.
+The correlation is estimated from the networks with both results, and from published learning curves
+(`bench/early.py`). The prediction for a network that only has an early result is updated by Bayes'
+rule.
 """
 
 import json
@@ -23,24 +24,25 @@ from foretell.statistics.sample import Floats, Groups
 __all__ = ["Early", "early_prior", "early_results", "informed"]
 
 FEWEST_PAIRS = 4
-"""The fewest networks with both results from which r is learnt."""
+"""The fewest networks with both results from which r is estimated."""
 LEAST = 0.05
-"""The smallest r that is evidence."""
+"""Early results with a smaller r are ignored."""
 
 
 @dataclass(frozen=True, eq=False)
 class Early:
-    """The results at one epoch before the last."""
+    """The results at one epoch before the last one."""
 
     epoch: int
     places: Groups
-    """The candidates that have one, those that were trained further among them."""
+    """The positions of all candidates with a result at this epoch, including those trained
+    further."""
     values: Floats
-    """Higher is better."""
+    """The results of these candidates; higher is better."""
     ended: Groups
-    """The candidates whose training ended there."""
+    """The positions of the candidates whose training ended at this epoch."""
     r: float
-    """The rank correlation with the result of the full training, as expected."""
+    """The estimated rank correlation with the results of the full training."""
     pairs: int
     """The number of networks with both results."""
 
@@ -54,7 +56,7 @@ class Early:
         names: "pd.Index[str]",
         prior: Prior,
     ) -> "Early":
-        """The results at an epoch by name; `full` are those of the full trainings."""
+        """Summarise the results `values` at an epoch; `full` has the results of full trainings."""
         both = full.index.intersection(values.index)
         r = float(np.tanh(prior.mean))
         if len(both) >= FEWEST_PAIRS:
@@ -73,9 +75,9 @@ def early_prior() -> Prior:
 def early_results(
     by_epoch: Mapping[int, "pd.Series[float]"], full: "pd.Series[float]", names: "pd.Index[str]"
 ) -> list[Early]:
-    """What is known at each epoch at which some networks ended.
+    """The results at each epoch at which some networks ended, the latest epoch first.
 
-    `by_epoch` are the results at these epochs by name, and `full` those of the full trainings.
+    `by_epoch` has the results at these epochs by name, and `full` those of the full trainings.
     """
     found, later = [], full.index
     for epoch in sorted(by_epoch, reverse=True):
@@ -86,10 +88,10 @@ def early_results(
 
 
 def informed(mean: Floats, error: Floats, early: Early) -> Floats:
-    """What is expected of all candidates when the early results are known, too.
+    """The expected results of all candidates, updated by the early results.
 
-    `mean` and `error` are what was expected before, as normal scores in the pool. If the early
-    results differ more from it than the errors allow, the errors are larger by so much.
+    `mean` and `error` are the prediction without them, as normal scores in the pool. If the early
+    results deviate from it by more than `error` allows, `error` is scaled up to match.
 
     >>> one = Early(4, np.array([0, 1]), np.array([0.2, 0.7]), np.array([1]), 0.8, 9)
     >>> informed(np.zeros(3), np.ones(3), one).round(2).tolist()

@@ -1,4 +1,4 @@
-"""Tables of candidates and of results, from files, run folders and objects of Python."""
+"""Read tables of candidates and of results from files, run folders and Python objects."""
 
 import json
 import os
@@ -23,10 +23,11 @@ READERS = (".csv", ".json", ".parquet")
 
 
 def as_frame(name: str, given: object) -> pd.DataFrame:
-    """The table, with its index as a column if that has names. `name` is that of the argument.
+    """The table, with its index as a column if the index holds names.
 
-    A file is read by its ending: CSV, Parquet, or JSON: a list of rows, an object with `rows`, as
-    `foretell rank --json` prints it, or an object of names and values.
+    The suffix of a file decides how it is read: as CSV, Parquet or JSON. A JSON file contains a
+    list of rows, an object with `rows`, as `foretell rank --json` prints it, or an object that maps
+    names to values. Error messages call the argument `name`.
 
     Raises ForetellError for a file that does not exist or cannot be read, and for other objects.
 
@@ -49,7 +50,7 @@ def as_frame(name: str, given: object) -> pd.DataFrame:
 
 
 def read(name: str, path: Path) -> Any:
-    """The content of a file, as a DataFrame, or as what its JSON is."""
+    """The content of a file: a DataFrame, or the parsed JSON."""
     if not path.is_file():
         raise ForetellError(f"{name}: there is no file {path}; give a {', '.join(READERS)} file")
     try:
@@ -69,17 +70,17 @@ def read(name: str, path: Path) -> Any:
 
 
 def in_json(content: Any) -> Any:
-    """Rows as a DataFrame; an object of names and values as it is."""
+    """A list of rows as a DataFrame; an object that maps names to values is returned unchanged."""
     rows = content.get("rows", content) if isinstance(content, dict) else content
     return pd.DataFrame(rows) if isinstance(rows, list) else rows
 
 
 NAMES = ("name", "model", "arch")
-"""What the column with the names of candidates may be called."""
+"""The accepted names of the column with the names of candidates."""
 
 
 def names_of(what: str, frame: pd.DataFrame) -> "pd.Series[str]":
-    """The column with the names. Raises ForetellError if there is none, or a name is missing."""
+    """The column with the names of candidates. Raises ForetellError if it or a name is missing."""
     column = next((name for name in NAMES if name in frame), None)
     if column is None:
         raise ForetellError(
@@ -93,9 +94,9 @@ def names_of(what: str, frame: pd.DataFrame) -> "pd.Series[str]":
 
 
 def run_scores(folder: Path) -> pd.DataFrame:
-    """The mean scores of a run folder by architecture, with `name` as a column.
+    """The mean scores of each architecture in a run folder, with the column `name`.
 
-    Raises RunStateError if it is not a run, or has no scores yet.
+    Raises RunStateError if the folder does not contain a run, or the run has no scores yet.
     """
     read_config(folder)
     rows = rows_of(ScoreRow, current(read_rows(folder))[0])

@@ -1,6 +1,7 @@
-"""Which candidates to train while nothing is known: spread over the pool, not its top alone.
+"""Select the first candidates to train: spread over the whole pool, not only its top.
 
-A spread shows whether a score ranks at all, and the best network is seldom the first by any score.
+Such a spread shows whether a score ranks networks at all; and the network with the highest score is
+seldom the best.
 """
 
 import numpy as np
@@ -14,12 +15,12 @@ SIZES = ("params", "flops")
 
 
 def spread_over(ranks: pd.DataFrame, leader: str, trained: Groups, count: int) -> list[int]:
-    """The places of `count` candidates, in the order in which to train them.
+    """The positions of `count` candidates in the pool, in the order in which to train them.
 
-    The pool is divided by the leading score into as many equal parts as there will be trained
-    networks. From each part without one, the best first, comes the candidate that differs most from
-    those chosen so far in the leading score, in size, and in how much the scores disagree on it;
-    from the highest part, the best by the leading score.
+    The pool is sorted by the score `leader` and divided into as many equal parts as there will be
+    trained networks. Each part without a trained network contributes one candidate: the one that
+    differs most from those chosen so far in the leading score, in size, and in the disagreement
+    between scores. The highest part contributes its best candidate by the leading score.
 
     >>> ranks = pd.DataFrame({"ensemble": [0.1, 0.3, 0.5, 0.7, 0.9]})
     >>> spread_over(ranks, "ensemble", np.array([], dtype=int), 3)
@@ -49,7 +50,7 @@ def ends_first(parts: list[Groups]) -> list[Groups]:
 def axes_of(
     ranks: pd.DataFrame, leader: str
 ) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
-    """For each candidate: its rank by the leading score, its size, and the disagreement on it."""
+    """Relative ranks [candidates, 3]: by the leading score, by size, by disagreement of scores."""
     own = ranks[leader].to_numpy(dtype=float)
     size = next((ranks[name].to_numpy(dtype=float) for name in SIZES if name in ranks), own)
     others = ranks.drop(columns=leader)
@@ -60,7 +61,7 @@ def axes_of(
 def farthest(
     axes: "np.ndarray[tuple[int, int], np.dtype[np.float64]]", part: Groups, chosen: list[int]
 ) -> int:
-    """The member of a part that is farthest from the nearest of those chosen."""
+    """The member of `part` whose distance from the nearest chosen candidate is largest."""
     if not chosen:
         return int(part[0])
     distance = np.linalg.norm(axes[part][:, None] - axes[chosen][None], axis=2).min(axis=1)

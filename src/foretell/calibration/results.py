@@ -1,4 +1,4 @@
-"""The results of trainings: one value for each network, and the noise between repeats."""
+"""Read the results of trainings: one value per network, and the noise between repeats."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,32 +19,33 @@ __all__ = [
 ]
 
 LOWER = ("loss", "error", "err", "perplexity", "ppl", "mse", "mae", "rmse", "wer", "per")
-"""Parts of the names of columns in which lower is better."""
+"""Words in the name of a column that show that lower is better."""
 
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """What is known of the trained networks."""
+    """The results of the trained networks."""
 
     values: "pd.Series[float]"
-    """By name: the mean over repeats, negated if lower is better."""
+    """The result of each network by name: the mean over repeats, negated if lower is better."""
     noise: float
-    """The standard deviation between repeats of a network; nan without repeats."""
+    """The pooled standard deviation between repeats of a network; nan without repeats."""
     left_out: int
-    """How many rows have no value, or are of an earlier epoch without need."""
+    """The number of rows that are not used: without a value, or of an earlier epoch that is not
+    needed."""
     early: "Mapping[int, pd.Series[float]]" = field(default_factory=dict)
-    """By epoch before the last at which some networks ended: the values there by name."""
+    """For each earlier epoch at which the training of some networks ended, the values by name."""
 
 
 def read_results(given: object, candidates: "pd.Index[str]", lower_is_better: bool) -> Results:
-    """The results as a table of `name` and `value`, with `seed` and `epoch` if it has them.
+    """The results of trainings from a table with `name`, `value` and perhaps `seed` and `epoch`.
 
-    The value is in the column `value`, or in the only other column with numbers. Several rows of a
-    name are repeats, of which the mean counts; of several epochs, the last one counts, and those
-    at which other networks ended are kept apart.
+    The value is in the column `value`, or in the only other numeric column. Several rows with the
+    same name are repeats, which are averaged. Only the last epoch of the table counts; the values
+    of earlier epochs at which the training of other networks ended are returned separately.
 
     Raises ForetellError for names that are not among the candidates, for values that are not
-    numbers or of mixed units, and if the direction of a loss is not said.
+    numbers or have mixed units, and for a column that is probably a loss without `lower_is_better`.
     """
     table, column = results_table(given)
     refuse_unknown(table["name"], candidates)
@@ -66,7 +67,7 @@ def read_results(given: object, candidates: "pd.Index[str]", lower_is_better: bo
 
 
 def early_values(table: pd.DataFrame, full: set[str]) -> dict[int, pd.DataFrame]:
-    """The rows at each epoch at which a network ended that is not among the `full` ones."""
+    """The rows of each epoch at which the training of a network that is not in `full` ended."""
     if "epoch" not in table:
         return {}
     known = table[np.isfinite(table["value"]) & np.isfinite(table["epoch"])]
@@ -75,8 +76,8 @@ def early_values(table: pd.DataFrame, full: set[str]) -> dict[int, pd.DataFrame]
 
 
 def results_table(given: object) -> tuple[pd.DataFrame, str]:
-    """The rows with `name` and `value`, and `seed` and `epoch` if they are given; and what the
-    column with the values is called."""
+    """The columns `name`, `value` and perhaps `seed` and `epoch`; and the value column's own
+    name."""
     frame = as_frame("results", given)
     names, column = names_of("results", frame), value_column(frame)
     about = {name: numbers(frame[name], name) for name in ("seed", "epoch") if name in frame}
@@ -85,13 +86,13 @@ def results_table(given: object) -> tuple[pd.DataFrame, str]:
 
 
 def counting(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows with a value, of the last epoch."""
+    """The rows of the last epoch that have a value."""
     known: pd.DataFrame = table[np.isfinite(table["value"]) & last_epoch(table)]
     return known
 
 
 def value_column(frame: pd.DataFrame) -> str:
-    """The column with the values."""
+    """The name of the column with the values."""
     if "value" in frame:
         return "value"
     about = {"name", "model", "arch", "seed", "epoch"}
@@ -105,7 +106,7 @@ def value_column(frame: pd.DataFrame) -> str:
 
 
 def numbers(values: "pd.Series[float]", name: str) -> "pd.Series[float]":
-    """The values as numbers; what is empty is nan."""
+    """The values as numbers; empty values are nan."""
     try:
         if any(isinstance(value, bool | np.bool_) for value in values):
             raise TypeError("True and False are none")
@@ -125,7 +126,7 @@ def refuse_unknown(names: "pd.Series[str]", candidates: "pd.Index[str]") -> None
 
 
 def last_epoch(frame: pd.DataFrame) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
-    """Which rows are of the last epoch; all, if there are no epochs."""
+    """Whether each row belongs to the last epoch; True for all rows if there are no epochs."""
     if "epoch" not in frame:
         return np.ones(len(frame), dtype=bool)
     epochs = numbers(frame["epoch"], "epoch").to_numpy()
@@ -133,7 +134,7 @@ def last_epoch(frame: pd.DataFrame) -> "np.ndarray[tuple[int], np.dtype[np.bool_
 
 
 def is_lower_better(column: str) -> bool:
-    """Whether a column is a loss or an error by its name."""
+    """Whether a column is a loss or an error, judging by its name."""
     return bool(set(column.lower().replace("-", "_").split("_")) & set(LOWER))
 
 

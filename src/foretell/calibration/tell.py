@@ -1,4 +1,4 @@
-"""Tell a search the results of trainings that were done elsewhere."""
+"""Add results of trainings that were done elsewhere to a search."""
 
 import os
 from collections.abc import Mapping
@@ -25,31 +25,34 @@ __all__ = ["Told", "tell"]
 
 @dataclass(frozen=True)
 class Told:
-    """What `tell` did."""
+    """The result of `tell`."""
 
     names: tuple[str, ...]
-    """The networks with results that the search did not know."""
+    """The architectures with results that were new to the search."""
     known: int
-    """How many results it knew already."""
+    """The number of results that the search already had."""
     left_out: int
-    """How many rows have no value, or are of an earlier epoch than the last."""
+    """The number of rows that were ignored: without a value, or of an earlier epoch than the
+    last."""
 
 
 def tell(run: str | os.PathLike[str], results: object, *, space: str | Space | None = None) -> Told:
     """Add results of trainings that were done elsewhere to the folder of a search.
 
-    `results` is a table, or a CSV, JSON or Parquet file, with `name`, the text of an architecture,
-    and `value`, and with `seed` and `epoch` if there are several; or a dict of names and values. Of
-    several epochs the last counts, and of several seeds the mean. The values are in the unit and
-    the direction of the search: a loss if it was made with `lower_is_better`. A space of your own
-    must be given again, as an object or as `FILE.py:NAME`.
+    `results` is a table, or a CSV, JSON or Parquet file, with the columns `name` (the text of an
+    architecture) and `value`, and `seed` and `epoch` if there are several; or a dict of names and
+    values. Only the last epoch of the table counts, and several seeds are averaged. The values must
+    have the unit and direction of the search: losses if it was started with `lower_is_better`. A
+    space of your own must be given again, as an object or as `FILE.py:NAME`.
 
-    The next `foretell.search` in this folder, with the same or more trainings, learns from them and
-    does not train these networks. Results that are told again are not added twice.
+    The next call of `foretell.search` with this folder, with the same or more trainings, learns
+    from these results and does not train their networks. A result that is already known is not
+    added again. Returns the new architectures and how many results were known or ignored.
 
-    Raises ForetellError for names that are not networks of the space, duplicates, and values that
-    are not numbers, of another unit or direction, or contradict what was told; RunStateError if the
-    folder is not that of a search, or if the search is running. Nothing is added then.
+    Raises ForetellError for names that are not architectures of the space, for duplicates, and for
+    values that are not numbers, have another unit or direction, or contradict an earlier result;
+    RunStateError if the folder does not contain a search, or if the search is running. In these
+    cases, nothing is added.
     """
     folder = as_path("run", run)
     config = read_config(folder, "search")
@@ -98,7 +101,7 @@ def told_rows(table: pd.DataFrame, space: Space) -> list[ToldRow]:
 
 
 def parsed(space: Space, name: str) -> Arch:
-    """The architecture of that text. Raises ForetellError if it is none of the space."""
+    """The architecture with this text. Raises ForetellError if the space does not contain it."""
     try:
         return space.parse(name)
     except ANY as error:
@@ -109,11 +112,11 @@ def parsed(space: Space, name: str) -> Arch:
 
 
 MOST = 2**53
-"""The largest integer up to which a column of numbers holds each one."""
+"""The largest integer up to which float64 represents every integer."""
 
 
 def whole(table: pd.DataFrame, name: str) -> list[int | None]:
-    """The whole numbers of a column, None where there is none."""
+    """The integers of a column, with None for missing values."""
     if name not in table:
         return [None] * len(table)
     values = table[name].to_numpy()
@@ -127,7 +130,7 @@ def whole(table: pd.DataFrame, name: str) -> list[int | None]:
 
 
 def refuse_other_direction(column: str, training: Mapping[str, Any], folder: Path) -> None:
-    """Raise ForetellError if the values go in another direction than those of the search."""
+    """Raise ForetellError if the column has another direction than the values of the search."""
     if is_lower_better(column) and not training.get("lower_is_better"):
         raise ForetellError(
             f"results has the column {column!r}, in which lower is probably better, but {folder} "
@@ -143,7 +146,7 @@ def refuse_other_direction(column: str, training: Mapping[str, Any], folder: Pat
 def refuse_other_unit(
     values: "pd.Series[float]", training: Mapping[str, Any], trained: list[TrainRow]
 ) -> None:
-    """Raise ForetellError if the values are of another unit than those of the search."""
+    """Raise ForetellError if the values have another unit than those of the search."""
     if training.get("lower_is_better"):
         return
     if "budget" in training:  # a training of the user's own
@@ -158,7 +161,7 @@ def refuse_other_unit(
 
 
 def is_new(row: ToldRow, earlier: Mapping[str, float]) -> bool:
-    """Whether a result is not known. Raises ForetellError if it contradicts what is known."""
+    """Whether a result is new. Raises ForetellError if it contradicts a known one."""
     known = earlier.get(canonical(row.key()))
     if known is not None and known != row.value:
         raise ForetellError(

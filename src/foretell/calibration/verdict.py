@@ -1,4 +1,4 @@
-"""The verdicts of a calibration in words."""
+"""Put the results of a calibration into words."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from foretell.statistics.representative import Weighted
 __all__ = ["in_words", "verdict"]
 
 SURE = 0.9
-"""The probability above which a statement is made."""
+"""The probability that a statement must exceed to be made."""
 
 HELPS, NOTHING, MISLEADS, UNKNOWN = (
     "helps",
@@ -26,8 +26,8 @@ HELPS, NOTHING, MISLEADS, UNKNOWN = (
 def verdict(found: Posterior, interval: tuple[float, float], seen: Measured, by: Weighted) -> str:
     """The verdict on one score.
 
-    It helps if ρ > 0.3 has a probability of 90 % and its interval is above 0; it misleads if the
-    interval is below 0; there is no signal if |ρ| < 0.3 has a probability of 90 %.
+    The score helps if ρ > 0.3 has a probability of 90 % and the interval of ρ is above 0; it
+    misleads if the interval is below 0; there is no signal if |ρ| < 0.3 has a probability of 90 %.
 
     >>> import numpy as np
     >>> verdict(Posterior(0.8, 0.2), (0.3, 0.9), Measured(0.7, 20), Weighted(np.ones(1)))
@@ -53,7 +53,7 @@ def in_words(
     leader: str,
     early: Sequence[Early] = (),
 ) -> tuple[str, ...]:
-    """What to do, and why, in sentences."""
+    """The recommendations and the reasons for them, as sentences."""
     k = len(found.values)
     said = [f"{k} of {pool} candidates are trained."]
     if found.left_out:
@@ -86,7 +86,7 @@ def in_words(
 
 
 def so_far(early: Early) -> str:
-    """What the results at an epoch before the last are used for."""
+    """A sentence that says how the results of an earlier epoch are used."""
     count = len(early.ended)
     known = f"{early.pairs} networks that have both, and from " if early.pairs else ""
     return (
@@ -97,7 +97,7 @@ def so_far(early: Early) -> str:
 
 
 def worth(table: pd.DataFrame, leader: str, left: int) -> str:
-    """What scoring is worth here against choosing by size or at random; `left` are untrained."""
+    """A sentence that says whether to choose by score; `left` counts the untrained candidates."""
     rho, low, high = (float(table[name].loc[leader]) for name in ("rho", "low", "high"))
     found = str(table["verdict"].loc[leader])
     if found == HELPS:
