@@ -21,13 +21,13 @@ __all__ = ["Batch", "Given", "Inputs", "Kind", "as_batch", "in_rows", "main_outp
 Inputs = Tensor | tuple[Any, ...] | list[Any] | dict[str, Any]
 
 Kind = Literal["image", "tokens", "audio", "table"]
-"""The kinds of samples: images [N, C, H, W], token ids [N, length], audio frames
-[N, time, features], or rows of a table [N, columns]."""
+"""The kind of the samples: images [N, C, H, W], token ids [N, length], audio frames [N, time,
+features], or rows of a table [N, columns]."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Batch:
-    """Inputs and targets whose first dimension runs over the samples.
+    """A minibatch: inputs and targets whose first dimension runs over the samples.
 
     A tuple of inputs is passed as positional arguments, a dict as keyword arguments. A list among
     them holds one entry per sample, of any shape, such as the boxes of each image. Arrays, such as
@@ -69,12 +69,12 @@ class Batch:
         )
 
     def each_shared(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        """The batch with a function applied to the inputs that hold all samples, not to lists."""
+        """The batch with a function applied to the input tensors, but not to lists of samples."""
         return Batch(cast(Inputs, change_columns(self.inputs, change)), self.targets)
 
     @property
     def shared(self) -> list[Tensor]:
-        """The inputs that hold all samples along their first dimension."""
+        """The input tensors that hold all samples along their first dimension."""
         return [part for part in columns(self.inputs) if isinstance(part, Tensor)]
 
     def feed(self, model: Callable[..., Any]) -> Any:
@@ -104,11 +104,11 @@ class Batch:
 
 
 Given = Batch | Sequence[Any] | Mapping[str, Any] | DataLoader[Any] | Dataset[Any]
-"""What can be given for a batch, as `as_batch` takes it."""
+"""The types that `as_batch` accepts in place of a batch."""
 
 
 def accepts(model: Callable[..., Any], name: str) -> bool:
-    """Whether a model has an argument of this name.
+    """Whether the model accepts a keyword argument of this name.
 
     >>> accepts(nn.Linear(2, 2), "input"), accepts(nn.Linear(2, 2), "pixel_values")
     (True, False)
@@ -130,13 +130,13 @@ def outlined(value: Any) -> str:
 
 @runtime_checkable
 class HasArray(Protocol):
-    """What NumPy can read as an array."""
+    """An object that NumPy can convert to an array."""
 
     def __array__(self) -> Any: ...
 
 
 def is_array(value: object) -> bool:
-    """Whether NumPy can read this as an array."""
+    """Whether NumPy can convert the value to an array."""
     return isinstance(value, HasArray)
 
 
@@ -254,15 +254,15 @@ def _collect(value: Any, found: list[Tensor]) -> None:
 
 
 ATOMS = {int, float, bool, str, type(None)}
-"""Types without tensors; `isinstance` would be slow to find out that they are no Mapping."""
+"""Types that contain no tensors; checking with `isinstance` that they are not a Mapping is slow."""
 
 
 def as_batch(batch: Given, *, own_loss: bool = False) -> Batch:
-    """Check what was given for a batch, and return it as a `Batch`.
+    """Convert anything that describes a batch to a `Batch`, and check it.
 
-    It is a `Batch`, a pair (inputs, targets), a dict whose "labels" or the like are the targets, a
-    DataLoader, of which the first batch is taken, or a Dataset, of which the first 64 samples are.
-    For a model that returns its loss, the targets of a dict remain among the inputs.
+    Accepted are a `Batch`, a pair (inputs, targets), a dict whose targets are called "labels" or
+    similar, a DataLoader (its first batch), and a Dataset (its first 64 samples). For a model that
+    returns its own loss, the targets of a dict remain among the inputs.
 
     Raises ForetellError for an empty batch, differing numbers of samples, NaN or infinity.
 
@@ -303,10 +303,10 @@ def as_batch(batch: Given, *, own_loss: bool = False) -> Batch:
 
 
 SAMPLES = 64
-"""How many samples of a Dataset make a batch."""
+"""The number of samples that are taken from a Dataset."""
 
 TARGETS = ("labels", "label", "targets", "target")
-"""The names that targets have in a dict."""
+"""The keys of a dict that are recognised as targets."""
 
 
 def first_of(loader: DataLoader[Any]) -> Any:
@@ -321,7 +321,7 @@ def first_of(loader: DataLoader[Any]) -> Any:
 
 
 def from_dict(batch: Mapping[str, Any]) -> Batch:
-    """The batch of a dict, of which one entry may be the targets.
+    """The batch described by a dict, one entry of which may hold the targets.
 
     >>> from_dict({"pixel_values": torch.zeros(2, 3), "labels": torch.zeros(2)})
     Batch(inputs={'pixel_values': float32 [2, 3]}, targets=float32 [2])
@@ -332,7 +332,7 @@ def from_dict(batch: Mapping[str, Any]) -> Batch:
 
 
 def way_to(batch: object) -> str:
-    """The end of an error message: how to make a batch from the wrong value."""
+    """The end of an error message: how to turn the wrong value into a batch."""
     if isinstance(batch, str):
         return ", such as Batch(*minibatch(load_data(name).train, 64, seed=0))"
     if isinstance(batch, Mapping):

@@ -36,7 +36,7 @@ P = ParamSpec("P")
 
 
 def wrong(name: str, value: object, wanted: str) -> ForetellError:
-    """The error for an argument that is not what is wanted.
+    """The error for an argument that has the wrong value.
 
     >>> wrong("seeds", 3, "a list of integers")
     ForetellError('seeds is 3; expected a list of integers')
@@ -45,7 +45,7 @@ def wrong(name: str, value: object, wanted: str) -> ForetellError:
 
 
 def as_integer(name: str, value: object, least: int = 1, most: int = MOST) -> int:
-    """An integer from `least` to `most`, also of a NumPy type; True and 1.0 are refused.
+    """An integer from `least` to `most`, possibly of a NumPy type; True and 1.0 are refused.
 
     >>> as_integer("epochs", 0)
     Traceback (most recent call last):
@@ -59,7 +59,7 @@ def as_integer(name: str, value: object, least: int = 1, most: int = MOST) -> in
 
 
 def as_seed(name: str, value: object) -> int:
-    """The seed of random numbers: an integer that fits into 64 bits, and not negative."""
+    """The seed of a random number generator: a non-negative integer that fits into 64 bits."""
     return as_integer(name, value, least=0)
 
 
@@ -90,21 +90,21 @@ def as_number(
 
 
 def as_flag(name: str, value: object) -> bool:
-    """True or False, and nothing that merely counts as one of them."""
+    """True or False; other truthy or falsy values are refused."""
     if not isinstance(value, bool):
         raise wrong(name, value, "True or False")
     return value
 
 
 def as_text(name: str, value: object, wanted: str = "text", *, empty: bool = False) -> str:
-    """Text, which is not empty unless `empty` is True."""
+    """A string, which may be empty only if `empty` is True."""
     if not isinstance(value, str) or not (value or empty):
         raise wrong(name, value, wanted)
     return str.__str__(value)
 
 
 def as_texts(name: str, value: object, wanted: str = "a list of names") -> tuple[str, ...]:
-    """The texts of any collection but a dict; a single text is a list of one.
+    """A list of the strings in any collection except a dict; a single string becomes a list of one.
 
     >>> as_texts("truths", "test"), as_texts("truths", ["val", "test"])
     (('test',), ('val', 'test'))
@@ -131,7 +131,7 @@ def as_choice(name: str, value: object, known: Collection[str], kind: str = "") 
 
 
 def as_path(name: str, value: object) -> Path:
-    """The path of a file or folder, given as text or as a path.
+    """The path of a file or folder, given as a string or a path-like object.
 
     >>> as_path("run", "")
     Traceback (most recent call last):
@@ -146,25 +146,25 @@ def as_path(name: str, value: object) -> Path:
 
 
 LONGEST = 255
-"""The most bytes in the name of a file, on all common file systems."""
+"""The largest number of bytes in a file name that all common file systems allow."""
 
 
 def as_function(name: str, value: object, wanted: str) -> Any:
-    """Something that can be called; `wanted` says with what."""
+    """A callable; `wanted` describes its arguments in the error message."""
     if not callable(value):
         raise wrong(name, value, wanted)
     return value
 
 
 def as_instance(name: str, value: object, kind: type[T], wanted: str = "") -> T:
-    """An instance of a class; `wanted` says how to get one."""
+    """An instance of a class; `wanted` says in the error message how to obtain one."""
     if not isinstance(value, kind):
         raise wrong(name, value, wanted or f"{kind.__name__}(...)")
     return value
 
 
 def as_mapping(name: str, value: object, wanted: str) -> dict[str, Any]:
-    """A dict whose keys are texts; a copy."""
+    """A copy of a dict whose keys are strings."""
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise wrong(name, value, wanted)
     return dict(value)

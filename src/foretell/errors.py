@@ -39,13 +39,14 @@ class ForetellError(ValueError):
 
 
 class ForetellWarning(UserWarning):
-    """What a user should know of a result that foretell gives all the same."""
+    """A warning about a result that foretell returns nevertheless."""
 
 
 class OutOfMemory(ForetellError):
-    """The device is out of memory. A batch is split only if the user sets `micro_batch`.
+    """The device has run out of memory.
 
-    `micro_batch` is a size that was tried, fits and gives the same scores; None if there is none.
+    A batch is split only if the user sets `micro_batch`. The attribute `micro_batch` is a size that
+    was tried, fits into memory and gives the same scores, or None if no such size was found.
     """
 
     def __init__(self, message: str, micro_batch: int | None = None) -> None:
@@ -70,7 +71,7 @@ class RunStateError(ForetellError):
 
 
 class UnknownName(ForetellError):
-    """A name that is not known.
+    """A name is not known.
 
     `given` is the name, `kind` its kind ("proxy", "space", "column", ...), and `near` the most
     similar known names, nearest first; empty if none is similar.
@@ -84,7 +85,7 @@ class UnknownName(ForetellError):
 
 
 ANY = (Exception, SystemExit)
-"""What the code of a user's model, loss, proxy or file may raise; Ctrl-C is not included."""
+"""Everything that user code (a model, loss, proxy or file) may raise, except KeyboardInterrupt."""
 
 
 def complaint_of(error: BaseException) -> str:
@@ -107,7 +108,7 @@ def unknown_name(
 ) -> UnknownName:
     """The error for a name that is not among the known ones.
 
-    `said` replaces the usual beginning of the message, and `then` is appended to it.
+    `said` replaces the default beginning of the message, and `then` is appended to the message.
 
     >>> error = unknown_name("proxy", "snipp", ["snip", "grasp"])
     >>> print(error)
@@ -142,14 +143,14 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
 
 
 MOST = 2**63 - 1
-"""The largest integer that PyTorch, NumPy and Parquet files hold."""
+"""The largest integer that PyTorch, NumPy and Parquet can store."""
 
 SCALARS = (bool, int, float, complex, str, bytes, range, type(None))
 CONTAINERS = (list, tuple, dict, set, frozenset)
 
 
 def shown(value: object) -> str:
-    """The value as an error message repeats it: on one line, and shortened; or else its type.
+    """The value as quoted in an error message: its repr on one line, shortened, or its type.
 
     >>> shown("9" * 100)
     "'9999999999999999999999...99999999999999999999999'"
@@ -171,14 +172,14 @@ def shown(value: object) -> str:
 
 
 def is_plain(value: object) -> bool:
-    """Whether the value is a list, a tuple, a set or a dict of numbers and texts."""
+    """Whether the value is a list, tuple, set or dict that contains only numbers and strings."""
     if isinstance(value, dict):
         value = list(value.values())
     return isinstance(value, CONTAINERS) and all(isinstance(one, SCALARS) for one in value)
 
 
 MANY = 40
-"""The most names that an error message lists."""
+"""The maximum number of names that an error message lists."""
 
 
 def nearest(given: str, known: list[str], similar: float = 0.5) -> list[str]:

@@ -42,7 +42,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
-    """The content of a UTF-8 file, or of a pipe as in `@<(ls)`; a pipe without a writer is empty.
+    """The content of a UTF-8 file or of a pipe, as in `@<(ls)`; a pipe without a writer is empty.
 
     Raises OSError if it cannot be read, and UnicodeDecodeError if it is not UTF-8.
     """

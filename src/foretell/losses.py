@@ -17,7 +17,7 @@ Loss = Callable[[Any, Any], Tensor]
 
 
 IGNORED = -100
-"""The label that is ignored by PyTorch's cross-entropy."""
+"""The label that PyTorch's cross-entropy ignores by default."""
 
 
 def cross_entropy(outputs: Any, targets: Any) -> Tensor:
@@ -172,7 +172,7 @@ LOSSES: dict[str, Loss] = {
 
 
 def resolve_loss(loss: str | Loss) -> Loss:
-    """The loss of that name, or the callable itself."""
+    """The loss function of this name, or the callable itself."""
     if isinstance(loss, str):
         if loss in LOSSES:
             return LOSSES[loss]

@@ -1,4 +1,4 @@
-"""Names with settings, as on the command line, and optional dependencies."""
+"""Parse names with settings, and import optional dependencies and public names on demand."""
 
 import importlib
 import inspect
@@ -23,9 +23,9 @@ def first_line(thing: object) -> str:
 
 
 def extra(module: str, name: str) -> ModuleType:
-    """The module, which is installed by the extra `name` of foretell.
+    """Import a module that is installed by one of foretell's extras.
 
-    Raises ForetellError with the command that installs it, if it cannot be imported.
+    Raises ForetellError with the command that installs the extra, if the import fails.
 
     >>> extra("timm.nowhere", "timm")
     Traceback (most recent call last):
@@ -61,7 +61,7 @@ def lazily(
 
 
 def parse_spec(text: str) -> tuple[str, dict[str, Any]]:
-    """The name before the question mark, and the settings after it.
+    """Split a text into the name before the question mark and the settings after it.
 
     Values that are valid JSON are parsed as JSON; others are strings.
 

@@ -14,7 +14,7 @@ __all__ = ["Progress", "ProgressCallback", "Tally", "as_progress"]
 
 @dataclass(frozen=True)
 class Progress:
-    """An event: one unit of work has finished.
+    """The event that one unit of work has finished.
 
     >>> Progress("score", 3, 60, 1.5, name="nb201:333013").done
     3
@@ -37,10 +37,10 @@ class Progress:
 T = TypeVar("T")
 
 NAME = 40
-"""The most characters of a name beside a bar."""
+"""The maximum number of characters of a name beside a bar."""
 
 PAUSE = 0.1
-"""Seconds between two events of a fast loop."""
+"""The minimum number of seconds between two events of a fast loop."""
 
 ProgressCallback = Callable[[Progress], object]
 """Called after each finished unit of work; return values are ignored, exceptions propagate."""
@@ -74,7 +74,7 @@ class Bars:
 
 
 def as_progress(progress: object) -> ProgressCallback | None:
-    """The callback itself; bars for True, and None for False.
+    """The callback itself; a `Bars` for True, and None for False.
 
     Raises ForetellError for anything else, and for True without tqdm.
     """
@@ -84,7 +84,7 @@ def as_progress(progress: object) -> ProgressCallback | None:
 
 
 class Tally:
-    """Counts the finished units of each kind of work and reports each one as a `Progress`.
+    """Counts the finished units of each kind of work, and reports each unit as a `Progress`.
 
     >>> tally = Tally(lambda event: print(event.what, event.done, event.total), {"score": 2})
     >>> tally.add("score")
@@ -128,7 +128,7 @@ class Tally:
             self._callback(Progress(what, done, total, seconds, name, cached))
 
     def over(self, what: str, items: Iterable[T], total: int | None = None) -> Iterator[T]:
-        """The items; each is counted when the next one is requested.
+        """Iterate over the items; each one is counted when the next one is requested.
 
         To keep fast loops fast, items that finish within a tenth of a second are counted together.
         """

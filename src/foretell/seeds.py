@@ -1,4 +1,4 @@
-"""Random numbers that depend only on a seed, and leave all global generators unchanged."""
+"""Draw random numbers that depend only on a seed, and leave all global generators unchanged."""
 
 import hashlib
 import random
@@ -31,7 +31,7 @@ def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
 
 
 def derived_seed(seed: int, *parts: object) -> int:
-    """A seed derived from `seed` and the parts, such as a pass and a micro-batch; deterministic.
+    """A seed that is determined by `seed` and the parts, such as a pass and a micro-batch.
 
     >>> derived_seed(0, "loss", 1) == derived_seed(0, "loss", 1) != derived_seed(0, "loss", 2)
     True

@@ -18,7 +18,7 @@ __all__ = ["file_digest", "is_foretells", "is_installed", "source_digest"]
 
 INSTALLED = ("site-packages", "dist-packages")
 BY_NAME = {"foretell", "torch", *sys.builtin_module_names, *sys.stdlib_module_names} - {"__main__"}
-"""The top-level packages whose code counts by its name only, wherever it is mentioned."""
+"""The top-level packages whose code is always identified by its name only."""
 
 CODE = ModuleType | type | BuiltinFunctionType | FunctionType
 PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...), type(NotImplemented))
@@ -26,14 +26,15 @@ SKIPPED = {
     *("__dict__", "__weakref__", "__doc__", "__module__", "__annotations__", "__slots__"),
     *("__firstlineno__", "__static_attributes__", "__abstractmethods__", "_abc_impl"),
 }
-"""Members of classes that Python makes itself, or that change nothing."""
+"""Members of classes that Python adds itself, or that do not change the behaviour."""
 
 
 def source_digest(*things: object) -> str:
-    """Sixteen hex digits that change when the code of any of the things changes.
+    """Sixteen hex digits that change when the code of any of the given objects changes.
 
-    The things are functions, classes, or objects with their state. Comments and layout count, since
-    whole files do. The result is empty if all things are foretell's own, or None.
+    The objects are functions, classes, or instances, whose state is included. Comments and layout
+    count, since whole files are hashed. The result is empty if all objects are None or part of
+    foretell.
 
     >>> source_digest(source_digest, None)
     ''
@@ -72,7 +73,7 @@ def file_digest(path: str) -> str:
 
 
 def top_of(thing: object) -> str:
-    """The name of the top-level package that a function or a class, or that of an object, is in."""
+    """The top-level package that defines a function, a class or the class of an object."""
     if isinstance(thing, FunctionType):  # decorators may copy the __module__ of another function
         name = thing.__globals__.get("__name__", "")
     elif isinstance(thing, MethodType):
@@ -87,24 +88,24 @@ def top_of(thing: object) -> str:
 
 
 class Walk:
-    """A walk over everything that some things consist of, each part once."""
+    """A traversal of everything that the given objects consist of; each part is visited once."""
 
     def __init__(self, own: set[str]) -> None:
-        """`own` are the top-level packages that are walked even if they are installed."""
+        """`own` contains the top-level packages that are traversed even if they are installed."""
         self.own = own
         self.waiting: list[object] = []
         self.numbers: dict[int, int] = {}
         self.files: dict[str, str] = {}
 
     def digest(self) -> str:
-        """Sixteen hex digits of all that is reached from the things that are waiting."""
+        """Sixteen hex digits of everything that can be reached from the objects in `waiting`."""
         found = hashlib.sha256()
-        for thing in self.waiting:  # grows meanwhile, and keeps alive what has a number
+        for thing in self.waiting:  # it grows meanwhile, and keeps every numbered object alive
             found.update(f"{self.described(thing)}\n".encode(errors="surrogatepass"))
         return found.hexdigest()[:16]
 
     def text(self, thing: Any) -> str:
-        """A constant as text, or the number of anything else, which is described later."""
+        """A constant as text; any other object is numbered, and described later."""
         if type(thing) in PLAIN:
             return f"{type(thing).__name__} {thing!r}"
         if type(thing) in (tuple, frozenset):
@@ -118,13 +119,13 @@ class Walk:
         return f"#{self.numbers[id(thing)]}"
 
     def code(self, code: CodeType) -> str:
-        """Instructions, names and constants, without the places in the file."""
+        """The instructions, names and constants of a code object, without line numbers."""
         names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
         counts = (code.co_flags, code.co_argcount, code.co_kwonlyargcount, code.co_posonlyargcount)
         return f"code {code.co_code.hex()} {names} {counts} {self.text(code.co_consts)}"
 
     def described(self, thing: Any) -> str:
-        """What a thing consists of."""
+        """The description of an object: its kind and its parts."""
         if isinstance(thing, CODE) and not self.is_walked(thing):
             name = getattr(thing, "__qualname__", None) or thing.__name__
             return f"named {getattr(thing, '__module__', '')} {name}"
@@ -136,12 +137,12 @@ class Walk:
         return self.state(thing)
 
     def is_walked(self, thing: object) -> bool:
-        """Whether code is looked into: that of users, in files or typed."""
+        """Whether the code is traversed: code of users, in files or typed interactively."""
         top = top_of(thing)
         return top in self.own or not (top in BY_NAME or is_installed(thing))
 
     def function(self, function: FunctionType) -> str:
-        """Its code, and all that it can reach."""
+        """A function: its code, default values, captured variables and the globals that it uses."""
         code = function.__code__
         known = function.__globals__
         reached = [(name, known[name]) for name in sorted(set(names_in(code))) if name in known]
@@ -151,28 +152,28 @@ class Walk:
         return f"function {parts} {self.file(code.co_filename)}"
 
     def texts(self, *parts: object) -> str:
-        """Several of them."""
+        """Several parts as text."""
         return f"[{', '.join(map(self.text, parts))}]"
 
     def type(self, kind: type) -> str:
-        """Its bases and members."""
+        """A class: its bases and members."""
         members = [one for one in sorted(vars(kind).items(), key=name_of) if one[0] not in SKIPPED]
         module = sys.modules.get(kind.__module__) if kind.__module__ != "__main__" else None
         file = getattr(module, "__file__", None) or ""  # its methods say which file is __main__
         return f"class {self.texts(*kind.__bases__, *members)} {self.file(file)}"
 
     def module(self, module: ModuleType) -> str:
-        """Its file."""
+        """A module: the digest of its file."""
         return f"module {self.file(getattr(module, '__file__', None) or '')}"
 
     def file(self, path: str) -> str:
-        """The digest of a file's content; nothing if there is none, as for what was typed."""
+        """The digest of a file's content; empty without a file, as for code typed interactively."""
         if path not in self.files:
             self.files[path] = file_digest(path)
         return self.files[path]
 
     def tensor(self, tensor: Any) -> str:
-        """Its values."""
+        """A tensor: its type, shape and values."""
         import torch
 
         dense = tensor.detach().cpu().to_dense().contiguous()
@@ -180,7 +181,7 @@ class Walk:
         return f"tensor {dense.dtype} {tuple(dense.shape)} {hashlib.sha256(values).hexdigest()}"
 
     def state(self, thing: Any) -> str:
-        """The parts by which an object would be copied; its class alone if it cannot be."""
+        """Any other object: the parts from which pickle would copy it, or only its class."""
         if type(thing).__module__.partition(".")[0] == "torch" and hasattr(thing, "to_dense"):
             return self.tensor(thing)
         kind = self.text(type(thing))
@@ -209,23 +210,23 @@ KINDS: dict[Any, Callable[[Walk, Any], str]] = {
     Mapping: lambda walk, one: f"dict {walk.texts(*one.items())}",
     set: lambda walk, one: f"set {walk.texts(*sorted(one, key=label))}",
 }
-"""How things of each kind are described; the first that fits counts."""
+"""The function that describes objects of each type; the first type that fits is used."""
 
 
 def name_of(pair: tuple[str, object]) -> str:
-    """The name of a member."""
+    """The name of a member, as a sort key."""
     return pair[0]
 
 
 def label(thing: object) -> str:
-    """A text to sort the things of a set by, which have another order in every process."""
+    """A sort key for the members of a set, whose order differs between processes."""
     if type(thing) in PLAIN or type(thing) in (tuple, frozenset):
         return repr(thing)
     return f"{getattr(thing, '__module__', '')} {getattr(thing, '__qualname__', type(thing))}"
 
 
 def names_in(code: CodeType) -> Iterator[str]:
-    """The names that a function mentions, and those that the functions within it do."""
+    """The names that occur in a function, including those in functions nested in it."""
     yield from code.co_names
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
@@ -233,7 +234,7 @@ def names_in(code: CodeType) -> Iterator[str]:
 
 
 def content(cell: Any) -> object:
-    """What a captured variable is; nothing if it is not set yet."""
+    """The value of a captured variable; an empty string if it is not set yet."""
     try:
         return cell.cell_contents
     except ValueError:

@@ -1,3 +1,3 @@
-"""The version number, which is defined only here."""
+"""The version of foretell, which is defined only here."""
 
 __version__ = "0.1.0"

@@ -32,7 +32,7 @@ OVERCOMMIT, NEVER = Path("/proc/sys/vm/overcommit_memory"), "2"
 
 
 def keep_memory() -> bool:
-    """Make this process keep the memory that it frees, in huge pages; False if unsupported.
+    """Make this process keep the memory that it frees, in huge pages; returns False if unsupported.
 
     The effect lasts until the process ends. Peak memory does not change; only addresses are
     reserved, for half of the machine's memory but at most 4 GiB. Requires glibc on Linux. In your

@@ -69,7 +69,7 @@ MOST_WORKERS = 1_024
 
 
 def require_workers(workers: object, executor: object = None) -> None:
-    """Raise ForetellError for a wrong number of workers, or for an executor that is not one."""
+    """Raise ForetellError for an invalid number of workers or an invalid executor."""
     as_integer("workers", workers, 1, MOST_WORKERS if executor is None else MOST)
     optional(as_instance)("executor", executor, Executor, "a concurrent.futures.Executor")
 

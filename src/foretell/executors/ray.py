@@ -22,7 +22,7 @@ GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 
 
 
 PATIENCE = 5.0
-"""Seconds to wait for an address to answer."""
+"""The number of seconds to wait for an answer from an address."""
 
 
 PORTS = {"": 6379, "ray://": 10001}

@@ -116,7 +116,7 @@ class Crew:
         self._thread.start()
 
     def add(self, job: Job) -> None:
-        """Enqueue a job; its future receives the result."""
+        """Add a job to the queue; its future receives the result."""
         with self._lock:
             if not self._ended:
                 self._unsettled.add(job)
@@ -296,7 +296,7 @@ class Crew:
 
 
 def in_words(found: dict[str, str]) -> str:
-    """Packages and their versions as words.
+    """Packages and their versions as text for an error message.
 
     >>> in_words({"foretell": "1.0", "torch": "2.6"})
     'foretell 1.0 and torch 2.6'

@@ -78,7 +78,7 @@ class Candidate:
     why: str | None = None
     """Why the value is undefined; None if it is defined."""
     scores: Mapping[str, float] = field(default_factory=dict)
-    """Every score by name, as the proxies define them; empty for a function of your own."""
+    """Every score by name, as the proxies define it; empty for a function of your own."""
 
 
 @dataclass(frozen=True)
@@ -213,17 +213,19 @@ class ZeroCostSampler(BaseSampler):
         self._scored: dict[str, Candidate] = {}
         self._earlier: dict[str, Candidate] = {}  # from the trials of the studies `_restored`
         self._restored: set[str] = set()
-        self._plans: dict[tuple[str, int], Plan] = {}  # Optuna calls us twice per trial
+        self._plans: dict[tuple[str, int], Plan] = {}  # Optuna calls the sampler twice per trial
         self._lock = threading.Lock()
 
     @property
     def scored(self) -> list[Candidate]:
-        """All candidates scored so far, the best first: those of this process, and from the storage
-        of the study, those that became trials before."""
+        """All candidates scored so far, the best first.
+
+        They are the candidates of this process, and those that earlier became trials, which are
+        read from the storage of the study."""
         return in_order(self._scorer.valued([*(self._earlier | self._scored).values()]))
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> Space:
-        """The parameters that `sample_relative` will suggest: those of the sampler and the plan."""
+        """The parameters that `sample_relative` will suggest, of the sampler and of the plan."""
         plan = self._plan(study, trial)
         if plan is not None:
             for name, value in plan.candidate.scores.items():
@@ -377,7 +379,7 @@ class Scorer:
     by: str
     """The score to compare by, or a ranking of several."""
     names: tuple[str, ...]
-    """The scores that comparing needs."""
+    """The names of the scores that are needed to compare models."""
 
     def value(self, scores: Mapping[str, float]) -> float:
         """The score, higher is better; nan for a ranking, which `valued` compares by."""
@@ -387,12 +389,12 @@ class Scorer:
         return scores[self.by] if better else -scores[self.by]
 
     def why(self, scores: Mapping[str, float]) -> str | None:
-        """Why a model cannot be compared, if no score that it needs is finite."""
+        """The reason why a model cannot be compared, if no score needed for that is finite."""
         found = [scores[name] for name in self.names]
         return None if any(map(math.isfinite, found)) else f"the score is {found[0]}"
 
     def valued(self, candidates: list[Candidate]) -> list[Candidate]:
-        """The candidates with their places among each other as values, if `by` is a ranking."""
+        """The candidates; if `by` is a ranking, with their negated ranks in this pool as values."""
         known = {i: one.scores for i, one in enumerate(candidates) if one.why is None}
         if not is_ranking(self.by) or not known:
             return candidates
@@ -410,7 +412,7 @@ def by_function(score: Callable[[Any], float]) -> Scorer:
 
 
 def own_score(score: Callable[[Any], float], defined: Any) -> Mapping[str, float]:
-    """The score by a function of the user."""
+    """The score of a model by a function of the user, by name."""
     return {OWN: float(score(defined))}
 
 
@@ -453,7 +455,7 @@ def scores_of(trial: FrozenTrial) -> dict[str, float]:
 
 
 def keeping_fixed(sampler: BaseSampler, other: BaseSampler) -> BaseSampler:
-    """The sampler `other`, with the parameters fixed that `sampler` fixes, if any."""
+    """The sampler `other`, with the same fixed parameters as `sampler`, if it has any."""
     if not isinstance(sampler, PartialFixedSampler):
         return other
     with warnings.catch_warnings():

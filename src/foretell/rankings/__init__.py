@@ -1,8 +1,7 @@
 """The registry of rankings: orders of several networks by several scores.
 
-A ranking is defined for a pool of networks, not for one: the place of a network depends on all
-others, so adding a network can change the order of the rest. To add one, add an entry to
-`RANKINGS`.
+A ranking is defined for a pool of networks: the rank of a network depends on all others, so adding
+a network can change the order of the rest. To add a ranking, add an entry to `RANKINGS`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,8 +37,8 @@ FAMILIES: Mapping[str, tuple[Column, str]] = {
     "log_rank": (log_rank.log_rank, "Lee and Ham 2024, arXiv:2403.19232, for any scores"),
     MEAN: (mean_rank.mean_rank, "a plain mean, for any scores"),
 }
-"""The rankings by any scores, with their sources: `log_rank` of all that there are,
-`log_rank:snip,flops` of these. `snip+flops` is `mean_rank:snip,flops`."""
+"""The rankings that combine any scores, with their sources: `log_rank` combines all given scores,
+and `log_rank:snip,flops` only these. `snip+flops` is short for `mean_rank:snip,flops`."""
 
 RANKINGS: dict[str, Ranking] = {
     ranking.name: ranking
@@ -84,15 +83,16 @@ RANKINGS: dict[str, Ranking] = {
         ),
     )
 }
-"""The rankings with members of their own, by name."""
+"""The rankings with fixed members, by name."""
 
 
 DECIMALS = 12
-"""Points that are equal in so many decimals are equal: the order of a sum must not break a tie."""
+"""Points are compared after rounding to this many decimals, so that rounding errors break no
+ties."""
 
 
 def is_ranking(name: str) -> bool:
-    """Whether this is the name of a ranking, rather than of a proxy.
+    """Whether this is the name of a ranking rather than of a proxy.
 
     >>> is_ranking("vote"), is_ranking("log_rank:snip,flops"), is_ranking("snip")
     (True, True, False)
@@ -103,9 +103,10 @@ def is_ranking(name: str) -> bool:
 
 
 def find_ranking(name: str, scores: Sequence[str]) -> Ranking:
-    """The ranking of this name; `log_rank` by itself is of all the scores given.
+    """The ranking of this name; `log_rank` without members combines all of `scores`.
 
-    Raises UnknownName if there is none, and ForetellError if a score is empty or named twice.
+    Raises UnknownName if there is no such ranking, and ForetellError if a score is empty or named
+    twice.
 
     >>> find_ranking("log_rank:snip,flops", []).members, find_ranking("snip+flops", []).name
     (('snip', 'flops'), 'mean_rank')
@@ -130,7 +131,7 @@ def find_ranking(name: str, scores: Sequence[str]) -> Ranking:
 
 
 def scores_of(ranking: Ranking) -> tuple[str, ...]:
-    """The scores that a ranking needs, those of rankings among its members included.
+    """The scores that a ranking needs, including those of rankings among its members.
 
     >>> scores_of(RANKINGS["vote"])
     ('synflow', 'jacob_cov', 'snip')
@@ -142,7 +143,7 @@ def scores_of(ranking: Ranking) -> tuple[str, ...]:
 
 
 def scores_for(name: str, scores: Sequence[str] = ()) -> tuple[str, ...]:
-    """The scores that choosing by this name needs: of a ranking its members, of a proxy itself.
+    """The scores needed to choose by this name: the members of a ranking, or the proxy itself.
 
     >>> scores_for("vote"), scores_for("snip+flops"), scores_for("snip")
     (('synflow', 'jacob_cov', 'snip'), ('snip', 'flops'), ('snip',))
@@ -151,7 +152,7 @@ def scores_for(name: str, scores: Sequence[str] = ()) -> tuple[str, ...]:
 
 
 def ballots(ranking: Ranking, scores: pd.DataFrame) -> pd.DataFrame:
-    """A column for each member: its score, or the points of the ranking that it is."""
+    """A column for each member of a ranking: the score, or the points of a ranking."""
     return pd.DataFrame(
         {
             name: points(RANKINGS[name], scores) if name in RANKINGS else scores[name].astype(float)
@@ -162,7 +163,7 @@ def ballots(ranking: Ranking, scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def points(ranking: Ranking, scores: pd.DataFrame) -> "pd.Series[float]":
-    """The points of each network by a ranking; higher is better, nan if it has no member.
+    """The points of each network by a ranking; higher is better, nan if all members are undefined.
 
     >>> points(find_ranking("log_rank:params", []), pd.DataFrame({"params": [4, 2, 2]})).tolist()
     [0.0, -0.69..., -0.69...]
@@ -171,12 +172,12 @@ def points(ranking: Ranking, scores: pd.DataFrame) -> "pd.Series[float]":
 
 
 def points_by(name: str, scores: pd.DataFrame) -> "pd.Series[float]":
-    """The points of each network by the ranking of this name, of the proxies among the columns."""
+    """The points of each network by the ranking of this name on the columns that are proxies."""
     return points(find_ranking(name, [str(one) for one in scores if one in PROXIES]), scores)
 
 
 def places(ranking: Ranking, scores: pd.DataFrame) -> "pd.Series[int]":
-    """Ranks from 1 (best) by a ranking; equal networks share one, and those without any are last.
+    """Ranks from 1 (best) by a ranking; equal networks share a rank, undefined ones are last.
 
     >>> places(find_ranking("log_rank:params", []), pd.DataFrame({"params": [4, 2, 2]})).tolist()
     [1, 2, 2]
@@ -188,7 +189,7 @@ def places(ranking: Ranking, scores: pd.DataFrame) -> "pd.Series[int]":
 
 
 def dropped(ranking: Ranking, scores: pd.DataFrame) -> "pd.Series[str]":
-    """For each network, which members it is ranked without, as text; empty if it has all of them.
+    """For each network, a text that names its undefined members; empty if all are defined.
 
     >>> scores = pd.DataFrame({"snip": [1.0, float("nan")], "flops": [1.0, 2.0]})
     >>> dropped(find_ranking("log_rank", ["snip", "flops"]), scores).tolist()

@@ -1,7 +1,7 @@
-"""anchored: a sum of logarithms of ranks in which scores count as far as they agree with size.
+"""anchored: a sum of logarithms of ranks, weighted by how well each score agrees with size.
 
-Scores that have nothing to do with the size of the networks of a pool, nor with how well they tell
-inputs apart, are seldom useful there (docs/ensemble.md).
+A score that is related neither to the size of the networks of a pool nor to how well they separate
+inputs is seldom useful there (docs/ensemble.md).
 """
 
 import numpy as np
@@ -15,24 +15,25 @@ __all__ = ["ANCHORS", "anchored", "weight"]
 Floats = NDArray[np.float64]
 
 ANCHORS = ("flops_used", "nwot")
-"""What the scores are compared with."""
+"""The scores that the others are compared with."""
 
 ONLY_ANCHORS = ("nwot",)
-"""Of these, what is no member itself."""
+"""The anchors that are not members themselves."""
 
 
 def anchored(scores: pd.DataFrame) -> "pd.Series[float]":
     """Σ w log(rank / m) over the columns, over Σ w, with w = max(0, ρ)²; at most 0, the best.
 
     Ranks are counted from the worst of the m networks that have the score, 1, to the best, m; equal
-    scores share the mean of their ranks. ρ is the rank correlation of the score, in the pool, with
-    the sum of the ranks by the anchors, where undefined scores are last. A network without one of
-    the scores is ranked by the others. If no score agrees with the anchors, or there are none, all
-    count alike. nan if a network has no score that counts.
+    scores share the mean of their ranks. ρ is the rank correlation in the pool of the score with
+    the sum of the ranks by the anchors, where undefined scores are last. A network with an
+    undefined score is ranked by the others. If no score agrees with the anchors, or there are no
+    anchors, all weights are equal. nan for a network all of whose scores with a positive weight are
+    undefined.
 
     >>> scores = pd.DataFrame({"rmin": [1.0, 2.0, 3.0], "jacob_cov": [3.0, 2.0, 1.0],
     ...                        "flops_used": [1.0, 2.0, 3.0]})
-    >>> anchored(scores).round(3).tolist()  # jacob_cov, which disagrees, does not count
+    >>> anchored(scores).round(3).tolist()  # jacob_cov has weight 0
     [-1.099, -0.405, 0.0]
     """
     given = oriented(scores)
@@ -51,12 +52,12 @@ def anchored(scores: pd.DataFrame) -> "pd.Series[float]":
 
 
 def undefined_last(column: "pd.Series[float]") -> Floats:
-    """The ranks of a column, in which undefined scores share the lowest."""
+    """The ranks of a column, in which undefined scores share the lowest rank."""
     return np.asarray(column.fillna(-np.inf).rank(method="average"), dtype=np.float64)
 
 
 def weight(ranks: Floats, anchor: Floats) -> float:
-    """max(0, ρ)² of the ranks by a score and by the anchor; 0 if either does not vary.
+    """max(0, ρ)² for the ranks by a score and by the anchor; 0 if either is constant.
 
     >>> round(weight(np.array([1.0, 3.0, 2.0]), np.array([1.0, 3.0, 2.0])), 6)
     1.0

@@ -1,4 +1,4 @@
-"""first_then: by one score, and by the next where that is equal."""
+"""first_then: lexicographic order by several scores; each one breaks the ties of those before."""
 
 import pandas as pd
 
@@ -8,9 +8,10 @@ __all__ = ["first_then"]
 
 
 def first_then(scores: pd.DataFrame) -> "pd.Series[float]":
-    """The place of each network by its columns in turn, from 1, the worst; equal ones share one.
+    """The lexicographic rank of each network by the columns in turn, from 1, the worst.
 
-    An undefined score is below any number. nan if a network has no score at all.
+    Networks that are equal in all columns share a rank. An undefined score is lower than any
+    number. nan for a network whose scores are all undefined.
 
     >>> first_then(pd.DataFrame({"layers": [2, 2, 3], "snip": [1.0, 4.0, 0.0]})).tolist()
     [1.0, 2.0, 3.0]

@@ -15,9 +15,10 @@ def log_rank(scores: pd.DataFrame) -> "pd.Series[float]":
     """Σ over the columns of log(rank / m), m being the number of networks; at most 0, the best.
 
     Ranks are counted from the worst network, 1, to the best, m; equal scores share the mean of
-    their ranks. A network without a score in one column is ranked by its others: that column is
-    ranked among the networks that have it, and the sum of the others is divided by their number
-    and multiplied by that of all columns. nan if a network has no score at all.
+    their ranks. A network with an undefined score is ranked by its other scores: each column is
+    ranked among the networks in which it is defined, and the sum over a network's defined columns
+    is divided by their number and multiplied by the number of all columns. nan for a network whose
+    scores are all undefined.
 
     >>> log_rank(pd.DataFrame({"snip": [1.0, 2.0], "flops": [8.0, 4.0]})).round(3).tolist()
     [-0.693, -0.693]

@@ -22,11 +22,11 @@ class Ranking:
     summary: str
     source: str
     members: tuple[str, ...]
-    """Scores, or other rankings."""
+    """The names of scores or of other rankings."""
     points: Column
     """The points of each network; higher is better, and nan is last."""
     places: Column | None = None
-    """Ranks from 1 (best); None if they are those of the points."""
+    """A function that returns ranks from 1 (best); None to rank by the points."""
     drops: bool = True
     """Whether a network with an undefined member is ranked by its other members; otherwise it loses
     to every network in which the member is defined."""
@@ -38,7 +38,7 @@ def without(ranking: Ranking, member: str) -> Ranking:
 
 
 def by_points(points: "pd.Series[float]") -> "pd.Series[int]":
-    """Ranks from 1, the most points; equal ones share a rank, and nan is last.
+    """Ranks from 1, the most points; equal points share a rank, and nan is last.
 
     >>> by_points(pd.Series([1.0, 3.0, 3.0, float("nan")])).tolist()
     [3, 1, 1, 4]

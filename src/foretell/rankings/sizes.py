@@ -1,7 +1,8 @@
-"""The sizes that every score must outrank, and candidates of about equal size.
+"""The baselines of size that every score must outperform, and strata of about equal size.
 
-Most scores grow with the size of a network, and on many benchmarks size alone ranks as well. What a
-score adds shows beside the sizes, and within strata of candidates of about equal size.
+Most scores grow with the size of a network, and on many benchmarks, size alone ranks networks as
+well. To see what a score adds, compare it with the sizes, and look within strata of candidates of
+about equal size.
 """
 
 import numpy as np
@@ -33,7 +34,7 @@ def strata(sizes: "pd.Series[float]", most: int = MOST) -> "pd.Series[int]":
 
 
 def agreement(scores: pd.DataFrame) -> "pd.Series[str]":
-    """For each candidate, whether the scores agree on its place; in all columns, higher is better.
+    """For each candidate, whether the scores agree on its rank; higher is better in all columns.
 
     `agree`: all scores that are defined place it in the same third of the candidates; `disagree`:
     one places it in the best third and another in the worst. It is empty otherwise, and with fewer
@@ -54,9 +55,9 @@ def agreement(scores: pd.DataFrame) -> "pd.Series[str]":
 
 
 def like_sizes(table: pd.DataFrame) -> dict[str, float]:
-    """Spearman's ρ of the order of a table, its column `rank`, with each size that it has.
+    """Spearman's ρ of the order of a table (its column `rank`) with each of its sizes.
 
-    Sizes that are the same for all candidates are left out, as are all of them for fewer than three
+    Sizes that are equal for all candidates are left out. The result is empty for fewer than three
     candidates.
 
     >>> like_sizes(pd.DataFrame({"rank": [1, 2, 3], "params": [9, 8, 7], "depth": [1, 1, 1]}))

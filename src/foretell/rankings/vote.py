@@ -37,7 +37,7 @@ def prefers(scores: pd.DataFrame, first: Hashable, second: Hashable) -> bool:
 
 
 def wins(scores: pd.DataFrame) -> pd.Series:
-    """The number of other rows that each row is preferred to; higher is better.
+    """The number of other rows to which each row is preferred; higher is better.
 
     >>> wins(pd.DataFrame({"synflow": [1.0, 2, 0], "jacob_cov": [3.0, 1, 0], "snip": [5.0, 4, 0]}))
     0    2
@@ -83,8 +83,10 @@ def vote(scores: pd.DataFrame, voters: Sequence[str] = VOTERS) -> pd.Series:
 
 
 def numbers(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The table with numbers for texts of numbers. Raises ForetellError, with the table's `name`,
-    for any other value, and for two columns with the same name.
+    """The table with strings that contain numbers converted to numbers.
+
+    Raises ForetellError, which calls the table `name`, for any other value, and for two columns
+    with the same name.
 
     >>> numbers(pd.DataFrame({"snip": ["high"]}), "scores")
     Traceback (most recent call last):

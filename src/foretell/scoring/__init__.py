@@ -1,1 +1,1 @@
-"""Score one model, rank several, and explain what scoring would run and cost."""
+"""Score one model, rank several models, and explain what scoring would run and cost."""

@@ -1,4 +1,4 @@
-"""Costs of a network: its parameters, its FLOPs, and the time of a forward pass."""
+"""Measure the cost of a network: its parameters, its FLOPs, or the time of a forward pass."""
 
 import time
 from collections.abc import Callable
@@ -31,12 +31,12 @@ def params(model: nn.Module, batch: Batch) -> float:
 
 
 def flops(model: nn.Module, batch: Batch) -> float:
-    """FLOPs of one sample's forward pass."""
+    """The FLOPs of a forward pass of one sample."""
     return counted("flops", model, batch)
 
 
 def counted(name: str, model: nn.Module, batch: Batch) -> float:
-    """The value of a baseline of `foretell.score`. Raises ForetellError if it is undefined."""
+    """The value of a baseline, as by `foretell.score`. Raises ForetellError if it is undefined."""
     found = score(model, batch, [name])[name]
     if found.why is not None:
         raise ForetellError(f"{name} of {type(model).__name__} is undefined: {found.why}")
@@ -44,7 +44,7 @@ def counted(name: str, model: nn.Module, batch: Batch) -> float:
 
 
 def latency(model: nn.Module, batch: Batch) -> float:
-    """Milliseconds of one sample's forward pass in evaluation mode, the median of eleven runs.
+    """The median of eleven forward passes of one sample in evaluation mode, in milliseconds.
 
     The result depends on the machine and on what else it is doing.
     """

@@ -75,7 +75,7 @@ class Explanation:
 
 
 SIZE = 64
-"""The number of samples if neither a number nor a batch is given."""
+"""The batch size if neither a number nor a batch is given."""
 
 
 @own_settings()
@@ -88,14 +88,14 @@ def explain(
     scoring: ScoreSettings = ScoreSettings(),
     **choices: Unpack[ScoreChoices],
 ) -> Explanation:
-    """The steps that would run for these proxies, and their cost in forward-equivalents.
+    """Explain which steps these proxies would run, and their cost in forward-equivalents.
 
-    They are those for `batch_size` samples, 64 unless another number is given. With a model and a
-    batch, they are those for this batch, and the explanation also has the FLOPs, the expected
-    memory, and how the curvature would be computed. These come from tensor shapes alone, or from
-    running the model on two samples or the batch where shapes do not suffice. `scoring` and the
-    fields of `ScoreSettings` by name are those of `foretell.score`. Raises ForetellError like
-    `foretell.score`.
+    Nothing is scored. Without a model, the steps are those for `batch_size` samples, by default 64.
+    With a model and a batch, they are those for this batch, and the explanation also has the FLOPs,
+    the expected peak memory in bytes, and how the curvature would be computed. These are derived
+    from tensor shapes alone where possible; otherwise, the model is run on two samples or on the
+    batch. `scoring` and the keyword arguments are those of `foretell.score`. Raises ForetellError
+    like `foretell.score`.
 
     >>> round(explain(["grad_norm", "snip", "fisher"]).cost, 2)
     3.0
@@ -115,7 +115,7 @@ def explain(
 
 
 def explained(plan: Plan, model: nn.Module, batch: Given, settings: ScoreSettings) -> Explanation:
-    """The plan with its FLOPs and memory for this model and batch."""
+    """The explanation with the FLOPs, memory and curvature for this model and batch."""
     subject = as_subject(model, batch, 0, settings)
     with default_device(subject.device):
         flops = count_pass(subject, {"forward_flops"}, {})["forward_flops"]
@@ -131,7 +131,7 @@ def explained(plan: Plan, model: nn.Module, batch: Given, settings: ScoreSetting
 def peak_memory(subject: Subject, plan: Plan) -> int | None:
     """The estimated peak memory of the plan in bytes.
 
-    None if the model runs, but not with hooks on what it saves, as with functions of torch.func.
+    None if the model runs, but not with hooks on saved tensors, as is the case for torch.func.
     """
     own = sum(bytes_of(p) for p in (*subject.model.parameters(), *subject.model.buffers()))
     gradients = sum(bytes_of(weight) for weight in subject.weights.values())

@@ -1,4 +1,4 @@
-"""Models and functions that build them, as accepted by every function that scores several."""
+"""Turn models, and functions that build them, into functions of a seed."""
 
 import inspect
 from collections.abc import Callable, Sized
@@ -22,7 +22,7 @@ Model = nn.Module | Build | Callable[[], nn.Module]
 
 
 def builder(model: Model, seeds: Sized, name: str = "model") -> Build:
-    """A function that takes a seed and returns the model, which error messages call `name`.
+    """A function that takes a seed and returns the model; error messages call the model `name`.
 
     - A function that has a parameter `seed`, or requires exactly one argument, is called with the
       seed.
@@ -30,8 +30,8 @@ def builder(model: Model, seeds: Sized, name: str = "model") -> Build:
       seed, and neither do those of a built model, so only one seed is possible.
     - A class is called like a function, but the seed is passed only to a parameter named `seed`.
 
-    Raises ForetellError for what is neither a model nor a function, for a function that requires
-    other arguments, and for several seeds if the weights do not depend on them.
+    Raises ForetellError if `model` is neither a model nor a function, if the function requires
+    other arguments, and for several seeds if the weights do not depend on the seed.
 
     >>> builder(lambda seed: nn.Linear(4, seed), [2])(2)
     Linear(in_features=4, out_features=2, bias=True)
@@ -56,7 +56,7 @@ def builder(model: Model, seeds: Sized, name: str = "model") -> Build:
 
 
 def of_seed(function: Callable[..., Any]) -> Build | None:
-    """The function as a function of the seed; None if it is to be called without arguments."""
+    """Convert to a function of the seed; None if it is to be called without arguments."""
     name = getattr(function, "__name__", type(function).__name__)
     try:
         parameters = inspect.signature(function).parameters
@@ -89,7 +89,7 @@ def is_required(parameter: Parameter) -> bool:
 
 
 def without_seed(model: Any, seed: int) -> Any:
-    """The built model, or what the function returns."""
+    """A model that is already built, or the one that a function without arguments returns."""
     return model if isinstance(model, nn.Module) else model()
 
 

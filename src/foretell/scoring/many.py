@@ -1,4 +1,4 @@
-"""Score a network on several batches and with several draws of its weights: mean and spread."""
+"""Score a network on several batches and with several initialisations: mean and spread."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
@@ -20,7 +20,7 @@ from foretell.scoring.settings import ScoreChoices, ScoreSettings, settings_of
 __all__ = ["Batches", "as_batches", "as_seeds", "score_many", "summary"]
 
 Pair = Given
-"""A `Batch`, a pair (inputs, targets), or what else a batch can be given as."""
+"""A `Batch`, a pair (inputs, targets), or anything else that `as_batch` accepts."""
 
 Batches = Pair | Sequence[Pair]
 """One batch, or a list of them."""
@@ -36,14 +36,17 @@ def score_many(
     progress: ProgressCallback | bool | None = None,
     **choices: Unpack[ScoreChoices],
 ) -> pd.DataFrame:
-    """One row per seed, batch and proxy: `value` (nan if undefined), `seconds`, and `why`.
+    """Score a network for each seed and batch: one row per seed, batch and proxy.
+
+    The columns are `run` (the number of the combination of seed and batch), `seed`, `batch` (the
+    fingerprint of the batch), `proxy`, `value` (nan if it is undefined), `seconds`, and `why`, the
+    reason for an undefined value.
 
     `model` is a function that takes a seed and builds the network with weights drawn from it, or,
-    for a single seed, a network. `batches` is one batch or a list of them; the column `batch` has
-    their fingerprints. `progress` is called with a `Progress` after each seed and batch. The other
-    arguments are those of `foretell.score`.
+    for a single seed, a network. `batches` is one batch or a list of them. `progress` is called
+    with a `Progress` after each seed and batch. The other arguments are those of `foretell.score`.
 
-    Raises ForetellError like `foretell.score`, and for several seeds of one network.
+    Raises ForetellError like `foretell.score`, and for several seeds if `model` is a network.
 
     >>> import torch
     >>> from torch import nn
@@ -81,7 +84,7 @@ def score_many(
 
 
 def as_batches(batches: Batches, *, own_loss: bool = False) -> list[Batch]:
-    """The list of batches, each checked by `as_batch`.
+    """A list of batches, each converted by `as_batch`.
 
     A list is taken for several batches if each entry is a `Batch` or has two entries itself, and
     for one pair (inputs, targets) otherwise.
@@ -120,14 +123,14 @@ def as_seeds(seeds: Iterable[int]) -> list[int]:
 
 
 MOST_SEEDS = 1_000_000
-"""The maximum number of seeds; it stops an endless iterator."""
+"""The maximum number of seeds, which stops an endless iterator."""
 
 SUMMARISED = ("proxy", "value", "seconds", "why")
 """The columns of `score_many` that are summarised."""
 
 
 def summary(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row per proxy that summarises the runs of `score_many`.
+    """Summarise the rows of `score_many`: one row per proxy, with mean and standard deviation.
 
     `mean` and `std` (the sample standard deviation, nan for a single run) are over the runs in
     which the score is defined. `runs` counts all runs, and `undefined` those in which the score is

@@ -29,11 +29,11 @@ __all__ = ["Score", "score"]
 
 @dataclass(frozen=True)
 class Score:
-    """A proxy's value for one model on one batch; `nan` with a reason where it is undefined."""
+    """The value of a proxy for one model on one batch; if it is undefined, `nan` and the reason."""
 
     value: float
     seconds: float
-    """Wall-clock time of the proxy and of the steps it needs; a shared step counts in full."""
+    """The wall-clock seconds of the proxy and the steps it needs; a shared step counts in full."""
     why: str | None = None
     """Why the value is undefined; None if it is defined."""
 
@@ -51,7 +51,7 @@ class Score:
         return format(self.value, form) if form else str(self)
 
     def __lt__(self, other: "Score | float") -> bool:
-        """By value; what is undefined is below all values.
+        """Compare by value; undefined scores are lower than all others.
 
         >>> max(Score(0.5, 0), Score(math.nan, 0, "no weights"), Score(-1.0, 0)).value
         0.5
@@ -76,21 +76,26 @@ def score(
     scoring: ScoreSettings = ScoreSettings(),
     **choices: Unpack[ScoreChoices],
 ) -> dict[str, Score]:
-    """The scores of a model by the name of the proxy; for most proxies, higher is better.
+    """Score a model with each proxy; for most proxies, higher is better.
 
-    `batch` is a pair (inputs, targets), a `Batch`, a dict of inputs and "labels", a DataLoader, of
-    which the first batch is taken, or a Dataset (its first 64 samples). It is moved to the model's
-    device, and its floating-point tensors are converted to the model's data type. The model is run
-    in training mode, as it would be trained, and afterwards is bit for bit what it was before.
+    Returns a dict that maps the name of each proxy to a `Score`. `proxies` is one name, several
+    names, or a dict that maps names to settings, such as `{"jacob_cov": {"epsilon": 1e-4}}`; "all"
+    stands for all registered proxies. By default, they are the six proxies of arXiv:2101.08134,
+    params and flops.
 
-    `seed` determines what the model draws at random, such as the masks of dropout; the same seed
-    gives the same score. `scoring` has the settings; each field of `ScoreSettings` (`loss`,
-    `layers`, `batch_norm`, `micro_batch`, `precision`, `faster`, `verify`) can also be given by
-    name, and then takes precedence.
+    `batch` is a pair (inputs, targets), a `Batch`, a dict of inputs and "labels", a DataLoader (its
+    first batch), or a Dataset (its first 64 samples). It is moved to the model's device, and its
+    floating-point tensors are converted to the model's data type. The model is run in training
+    mode, as it would be during training; afterwards, it is bit for bit the same as before.
+
+    `seed` determines everything that is drawn at random, such as the masks of dropout; the same
+    seed gives the same score. `scoring` has the settings; each field of `ScoreSettings` (`loss`,
+    `layers`, `batch_norm`, `micro_batch`, `precision`, `faster`, `verify`) can also be given as a
+    keyword argument, which takes precedence.
 
     Raises ForetellError if nothing can be scored, because an argument is wrong or the model does
-    not run on the batch, and OutOfMemory, with the micro-batch that fits, if memory does not
-    suffice. Otherwise the scores are independent of each other: one that is not defined for this
+    not run on the batch, and OutOfMemory, with a micro-batch that fits, if the memory does not
+    suffice. Otherwise the scores are independent of each other: a score that is undefined for this
     model, or that needs a pass which the model cannot run, is `nan` with the reason in `why`.
 
     >>> import torch
@@ -114,13 +119,13 @@ def score(
         return within_memory(scored, too_large)
     except ForetellError:
         raise
-    except ANY as error:  # from an attribute of the model, for example, that is a property
+    except ANY as error:  # for example by a property of the model
         complaint = complaint_of(error)
         raise ForetellError(f"{type(model).__name__} cannot be scored ({complaint})") from error
 
 
 OF_SHAPES = {"parameters", "forward_flops"}
-"""The quantities that do not depend on any value."""
+"""The quantities that do not depend on the values of weights and inputs."""
 
 NO_VALUES = (
     "the model is on the meta device, so its weights have no values: only params and flops are "
@@ -135,7 +140,7 @@ NO_GRADIENTS = (
 
 
 def too_large() -> OutOfMemory:
-    """The error for memory that ran out outside the passes over the batch."""
+    """The error raised if memory runs out outside the passes over the batch."""
     return OutOfMemory(
         "out of memory outside the passes, while storing results of all samples of the batch; give "
         "a smaller batch or use a device with more memory"
@@ -175,7 +180,7 @@ def as_subject(
 
 
 def run(plan: Plan, subject: Subject) -> dict[str, Score]:
-    """Run the passes in turn; after each, compute the scores that are ready and free memory."""
+    """Run the passes in turn; after each one, compute the scores that are ready and free memory."""
     seconds: Seconds = {}
     found: dict[str, Any] = {}
     scores: dict[str, Score] = {}

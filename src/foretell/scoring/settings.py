@@ -1,4 +1,4 @@
-"""The settings of scoring, as `TrainSettings` has those of training."""
+"""The settings of scoring; those of training are in `TrainSettings`."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypedDict, get_args
@@ -18,16 +18,16 @@ Precision = Literal["full", "tf32"]
 
 @dataclass(frozen=True)
 class ScoreSettings:
-    """How networks are scored.
+    """Settings that determine how networks are scored.
 
-    - `loss`: "cross_entropy", "mse", "l1", "bce_with_logits", "token_cross_entropy", "own", or a
-      callable (outputs, targets) → scalar.
-    - `layers`: "all" weights, or "conv2d_linear" for those that the code of arXiv:2101.08134
-      counts.
-    - `batch_norm`: normalise with the statistics of the "batch", or with the "frozen" running
-      statistics.
-    - `micro_batch`: the number of samples that are run at a time, or None for all at once; refused
-      if it would change a score.
+    - `loss`: "cross_entropy", "mse", "l1", "bce_with_logits", "token_cross_entropy", "own" (the
+      loss that the model returns), or a callable (outputs, targets) → scalar.
+    - `layers`: "all" for all weights, or "conv2d_linear" for only those that the code of
+      arXiv:2101.08134 counts.
+    - `batch_norm`: "batch" to normalise with the statistics of the batch, or "frozen" to normalise
+      with the running statistics.
+    - `micro_batch`: the number of samples that are run at a time, or None for all at once; it is
+      refused if it would change a score.
     - `precision`: "full", or "tf32", which lets a GPU multiply with 10 mantissa bits instead of
       float32's 23. A CPU has no TF32 and always computes in full precision.
     - `faster`: False turns off all optimisations, so that a doubtful score can be computed with
@@ -64,10 +64,10 @@ class ScoreSettings:
         keep(self, "verify", as_flag)
 
     def key(self, device: torch.device | str) -> dict[str, Any]:
-        """The settings that are part of the row key of a score: all that can change its value.
+        """The settings that are part of the row key of a score: those that can change its value.
 
-        A GPU gives other last digits than a CPU, so it is part of the key. `micro_batch`, `faster`
-        and `verify` do not change a value.
+        The kind of device is part of the key, since the last digits of a score differ between CPU
+        and GPU. `micro_batch`, `faster` and `verify` do not change a value.
         """
         key = {"loss": loss_name(self.loss), "layers": self.layers, "batch_norm": self.batch_norm}
         return key | self.device_key(device)
@@ -93,7 +93,7 @@ class ScoreChoices(TypedDict, total=False):
 
 
 def settings_of(scoring: ScoreSettings, choices: ScoreChoices) -> ScoreSettings:
-    """The settings, with the choices made by keyword taking precedence.
+    """The settings, updated with the keyword arguments, which take precedence.
 
     Raises TypeError for a keyword that is not a field of ScoreSettings, as Python does for any
     unknown argument, and ForetellError for a value that a field does not take.

@@ -49,17 +49,17 @@ class SearcherEntry:
     constructor: Callable[..., Searcher]
     source: str
     first: Callable[[int], int] | None = None
-    """Maps the size of a warmup's pool to the number of networks that are trained before the search
-    starts; None for a searcher with its own warmup."""
+    """A function from the size of the pool of a warmup to the number of networks that are trained
+    before the search starts; None for a searcher with its own warmup."""
 
     at_once: int = 4
-    """The number of concurrent trainings; with more, it learns less from each."""
+    """The number of concurrent trainings; with more, the searcher learns less from each."""
 
     costs: bool = False
-    """Whether it optimises costs besides accuracy."""
+    """Whether the searcher optimises costs besides accuracy."""
 
     scores: bool = False
-    """Whether it uses all scores of a network, not only the one to choose by."""
+    """Whether the searcher uses all scores of a network, not only the one to choose by."""
 
     @property
     def summary(self) -> str:
@@ -68,7 +68,7 @@ class SearcherEntry:
 
     @property
     def settings(self) -> tuple[str, ...]:
-        """The names of its settings."""
+        """The names of the searcher's settings."""
         names = tuple(inspect.signature(self.constructor).parameters)[2:]
         return tuple(name for name in names if name not in ("costs", "scores"))
 
@@ -107,7 +107,7 @@ def make_searcher(
     scores: Scores | None = None,
     **settings: Any,
 ) -> Searcher:
-    """A new searcher of this name, with a warmup on `warmup` scores.
+    """Create a searcher by name, with a warmup on `warmup` scores.
 
     The warmup takes the form that arXiv:2101.08134 describes for each algorithm: random search
     trains the whole pool in the order of the scores, aging evolution starts from the best 64, local
@@ -149,7 +149,7 @@ def make_searcher(
 
 
 MOST = 10_000_000
-"""The largest number of a searcher's settings that count something."""
+"""The largest value of a setting that counts something."""
 
 
 def _entry(name: str, settings: Mapping[str, object]) -> SearcherEntry:

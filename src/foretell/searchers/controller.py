@@ -65,7 +65,7 @@ class Controller:
             self.weights[name][:] = rng.uniform(-0.1, 0.1, shapes[name])
 
     def draw(self, rng: np.random.Generator, count: int) -> list[Arch]:
-        """`count` architectures, each drawn option by option."""
+        """Draw `count` architectures, option by option."""
         words = np.full(count, self._start)
         state = memory = np.zeros((count, self._hidden), dtype=np.float32)
         chosen = np.empty((count, len(self._first)), dtype=int)
@@ -82,7 +82,7 @@ class Controller:
         return [tuple(row) for row in chosen.tolist()]
 
     def learn(self, archs: Sequence[Arch], advantages: Sequence[float], entropy: float) -> None:
-        """A gradient ascent step on the mean of advantage × log-probability + entropy × entropy."""
+        """Take a gradient ascent step on mean(advantage × log-probability + entropy × entropy)."""
         self.slopes(archs, advantages, entropy)
         self._steps += 1
         first, second = BETAS
@@ -115,14 +115,14 @@ class Controller:
         np.add.at(self.gradients["read"], words.reshape(-1), blame)
 
     def _nodes(self, chosen: Whole) -> Whole:
-        """The node of the tree at which each architecture is before each option."""
+        """The node of the tree that each architecture has reached before each option."""
         nodes = np.zeros_like(chosen)
         for position in range(1, len(chosen)):
             nodes[position] = self._following[nodes[position - 1], chosen[position - 1]]
         return nodes
 
     def _read(self, words: Whole) -> tuple[Floats, Floats, Floats]:
-        """States and memories before and after each token, and the values of the gates."""
+        """The states and memories before and after each token, and the values of the gates."""
         count, width = words.shape
         states, memories = np.zeros((2, count + 1, width, self._hidden), dtype=np.float32)
         gates = np.empty((count, width, 4, self._hidden), dtype=np.float32)
@@ -134,7 +134,7 @@ class Controller:
     def _step(
         self, entered: Floats, state: Floats, memory: Floats
     ) -> tuple[Floats, Floats, Floats]:
-        """State and memory after another token, and the gates: input, forget, content, output."""
+        """The next state and memory, and the gates: input, forget, content, output."""
         gates = (entered + state @ self.weights["recall"]).reshape(-1, 4, self._hidden)
         gates *= SCALE[:, None]
         np.tanh(gates, out=gates)
@@ -144,7 +144,7 @@ class Controller:
         return gates[:, 3] * np.tanh(memory), memory, gates
 
     def _blame(self, into: Floats, memories: Floats, gates: Floats) -> Floats:
-        """The gradient by the pre-activations of the gates, from the gradient by the states."""
+        """Backpropagate from the states to the pre-activations of the gates."""
         squashed = np.tanh(memories[1:])
         opened = gates[:, :, 3] * (1 - squashed * squashed)
         bent = gates * (1 - gates)
@@ -195,14 +195,14 @@ def tree(archs: Sequence[Arch], most: int) -> Whole:
 
 
 def views(flat: Floats, shapes: dict[str, tuple[int, ...]]) -> dict[str, Floats]:
-    """Views of consecutive parts of a vector, in the given shapes."""
+    """Views of consecutive parts of a vector with the given shapes."""
     ends = np.cumsum([np.prod(shape) for shape in shapes.values()])
     parts = np.split(flat, ends[:-1])
     return {name: part.reshape(shapes[name]) for name, part in zip(shapes, parts, strict=True)}
 
 
 def softmax(logits: Floats) -> tuple[Floats, Floats]:
-    """Probabilities and their logarithms, which are finite where a probability is 0."""
+    """The probabilities and their logarithms, which are finite even where a probability is 0."""
     logs = logits - logits.max(axis=-1, keepdims=True)
     logs = logs - np.log(np.exp(logs).sum(axis=-1, keepdims=True))
     return np.exp(logs), np.maximum(logs, np.float32(-1e9))

@@ -20,16 +20,16 @@ from foretell.spaces.space import Arch, Space, neighbours
 __all__ = ["AgingEvolution"]
 
 TRIES = 50
-"""Further mutations of a child whose class is already trained, before a random one is drawn."""
+"""The number of times a child of a trained class is mutated again before a random one is drawn."""
 
 
 class AgingEvolution:
     """Mutates the best of a random `tournament` among the last `population` trained networks.
 
-    The first `population` networks are random; unsolicited results also join the population. No two
-    isomorphic architectures are trained: a child whose class is known is mutated again. With
-    `moves`, all neighbours of a parent are scored and the best is trained, except that with
-    probability `mix` a random one is trained.
+    The first `population` networks are random; results that were not requested also join the
+    population. No two isomorphic architectures are trained: a child that is isomorphic to a known
+    network is mutated again. With `moves`, all neighbours of a parent are scored and the best is
+    trained, except that with probability `mix` a random one is trained.
 
     >>> from foretell.spaces import NASBench201
     >>> search = AgingEvolution(NASBench201(), seed=0, population=2, tournament=2)
@@ -70,14 +70,14 @@ class AgingEvolution:
         self._near: dict[Arch, list[Arch]] = {}
 
     def ask(self, n: int = 1) -> list[Question]:
-        """Random networks for the first population, then children, or scores of candidates."""
+        """Request random networks for the first population, then children or their scores."""
         missing = self._size - len(self._trained)
         if missing > 0:
             return self._random.ask(min(n, missing))
         return list(islice(self._wanted(n), n))
 
     def tell(self, question: Question, value: float) -> None:
-        """Add a training to the population and remove the oldest; undefined counts as the worst."""
+        """Add a network to the population and remove the oldest; undefined is the worst result."""
         canonical = self._space.canonical(question.arch)
         value = -math.inf if math.isnan(value) else value
         if question.kind == "score":
@@ -88,14 +88,14 @@ class AgingEvolution:
         self._alive.append((question.arch, value))
 
     def _wanted(self, n: int) -> Iterator[Question]:
-        """The questions for one child after another, without repetition."""
+        """Yield the questions for one child after another, without repetition."""
         asked: set[Arch] = set()
         for number in range(n):
             rng = random.Random(f"{self._seed}/{len(self._trained)}/{number}")
             parent = self._parent(rng)
             if self._moves and rng.random() >= self._mix:
                 unscored = self._unscored(parent)
-                if unscored:  # one parent at a time: the next parent may be another one by then
+                if unscored:  # one parent at a time: these answers may change the next parent
                     yield from unscored
                     return
                 child = self._best(parent, asked)
@@ -112,7 +112,7 @@ class AgingEvolution:
         return max(rivals, key=lambda one: one[1])[0]
 
     def _unscored(self, parent: Arch) -> list[Question]:
-        """The missing scores of the parent's neighbours that could be trained."""
+        """The trainable neighbours of the parent whose scores are missing."""
         needed = {self._space.canonical(arch): arch for arch in reversed(self._around(parent))}
         return [
             Question(arch, "score")
@@ -125,7 +125,7 @@ class AgingEvolution:
         return max(free, key=lambda a: self._scores[self._space.canonical(a)], default=None)
 
     def _mutant(self, parent: Arch, asked: set[Arch], rng: random.Random) -> Arch | None:
-        """A new neighbour, or if it is known, a neighbour of it, and so on."""
+        """A random neighbour that is not known; a known neighbour is mutated further."""
         arch = parent
         for _ in range(TRIES):
             around = self._around(arch)
@@ -137,7 +137,7 @@ class AgingEvolution:
         return None
 
     def _stranger(self, asked: set[Arch]) -> Arch | None:
-        """The first random network that is neither trained nor requested."""
+        """The first network of the random sequence that is neither trained nor requested."""
         drawn = (question.arch for question in self._random.ask(len(asked) + 1))
         return next((arch for arch in drawn if self._is_new(arch, asked)), None)
 

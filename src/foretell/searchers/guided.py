@@ -1,10 +1,10 @@
-"""A Gaussian process decides what to train, and learns from the results when to listen to scores.
+"""Train the networks that a Gaussian process prefers, which learns how far to trust each score.
 
-Before anything is trained, a network is expected to be as good as a label-free ensemble of scores
-says (`foretell.statistics.ensemble`). What the scores and the options of its architecture say
-beyond that is a Gaussian process, learnt from the trainings. The network with the largest expected
-improvement is trained next (Jones et al. 1998, doi:10.1023/A:1008306431147). ProxyBO (Shen et al.
-2023, arXiv:2110.10423) combines scores with Bayesian optimisation in another way.
+The prior mean of a network's result is the prediction of a label-free ensemble of scores
+(`foretell.statistics.ensemble`). A Gaussian process on the scores and the options of its
+architecture learns from the trainings how the results deviate from it. The network with the largest
+expected improvement is trained next (Jones et al. 1998, doi:10.1023/A:1008306431147). ProxyBO (Shen
+et al. 2023, arXiv:2110.10423) combines scores with Bayesian optimisation in another way.
 """
 
 import math
@@ -26,25 +26,26 @@ from foretell.statistics.sample import Floats
 __all__ = ["Guided", "Scores"]
 
 Scores = Callable[[Arch], Mapping[str, float]]
-"""All scores of a scored architecture by name; higher is better, nan if undefined."""
+"""A function that returns all scores of a scored architecture by name; higher is better, nan if
+undefined."""
 
 TRUST = 0.6
-"""By how many standard deviations a network is expected to be better that the ensemble ranks one
-standard deviation higher: the correlation of the two on a typical task."""
+"""The correlation of the ensemble and the results on a typical task: a network that is one standard
+deviation better by the ensemble is expected to be better by this many."""
 
 FIRST = (0.98, 0.5, 0.9)
-"""The quantiles of the ensemble from which the first networks are taken. The very first of an order
-is often an odd network, and a spread shows whether the order is right."""
+"""The quantiles of the ensemble from which the first networks are taken. The network that is ranked
+first is often an outlier, and a spread shows whether the ensemble ranks networks correctly."""
 
 
 class Guided:
-    """Trains what a Gaussian process on scores and architectures expects the most improvement of.
+    """Trains the networks from which a Gaussian process on scores and architectures expects most.
 
-    With `warmup`, so many random networks are scored, from which all others are selected; without,
-    they are selected from `candidates` random networks, of which the process knows the options
-    only. Networks of which a result is told join them. When all are trained, as many further ones
-    follow. `scores` gives all scores of an architecture; without it, the value that is told is the
-    only one. Results may be noisy; an undefined one counts as the worst.
+    The pool consists of `warmup` random networks, which are all scored first. If `warmup` is 0, it
+    consists of `candidates` random networks, and the process knows only their options. Networks
+    whose results are passed to `tell` join the pool. When all are trained, as many new ones are
+    added. `scores` returns all scores of an architecture; without it, the only score is the one
+    passed to `tell`. Results may be noisy; an undefined one counts as the worst.
 
     >>> from foretell.spaces import NASBench201
     >>> search = Guided(NASBench201(), seed=0, warmup=50)
@@ -77,14 +78,14 @@ class Guided:
         self._extend()
 
     def ask(self, n: int = 1) -> list[Question]:
-        """Scores of the pool, then the networks of which the most improvement is expected."""
+        """Request the scores of the pool, then networks with the largest expected improvement."""
         if self._scored and (unscored := [name for name in self._pool if name not in self._told]):
             return [Question(self._pool[name], "score") for name in unscored[: max(n, 0)]]
         left = len(self._pool) - len(self._results)
         return [Question(arch, "train") for arch in islice(self._wanted(), max(min(n, left), 0))]
 
     def tell(self, question: Question, value: float) -> None:
-        """Record an answer; of several for one network or its isomorphs, the first counts."""
+        """Record an answer; for isomorphic networks, only the first answer counts."""
         canonical = self._space.canonical(question.arch)
         if question.kind == "score":
             self._told.setdefault(canonical, value)
@@ -100,13 +101,13 @@ class Guided:
         self._add(dict(islice(fresh, self._step)))
 
     def _add(self, networks: Mapping[Arch, Arch]) -> None:
-        """Add networks to the pool; what is known of it is then computed anew."""
+        """Add networks to the pool; everything that is derived from the pool is computed anew."""
         if networks.keys() - self._pool.keys():
             self._pool |= networks
             self.__dict__.pop("_process", None)
 
     def _wanted(self) -> Iterator[Arch]:
-        """The networks to train next, each as if those before it had the results expected."""
+        """The networks to train next; each assumes that those before it meet expectations."""
         places = {name: place for place, name in enumerate(self._pool)}
         rows = np.array([places[name] for name in self._results], dtype=int)
         results = np.array(list(self._results.values()))
@@ -125,7 +126,7 @@ class Guided:
 
     @cached_property
     def _process(self) -> Process:
-        """What is known of the pool when all of it is scored."""
+        """The Gaussian process on the scored pool."""
         archs = list(self._pool.values())
         options = one_hot(archs)
         if not self._scored:
@@ -145,7 +146,7 @@ class Guided:
 
 
 def one_hot(archs: list[Arch]) -> Floats:
-    """The options of each architecture as ones and zeros, centred, with a mean square sum of 1.
+    """The one-hot options of each architecture, centred and scaled to a mean squared norm of 1.
 
     >>> one_hot([(0, 2), (1, 2)]).round(2).tolist()
     [[0.71, -0.71, 0.0], [-0.71, 0.71, 0.0]]

@@ -18,13 +18,14 @@ __all__ = ["LocalSearch"]
 class LocalSearch:
     """Trains all neighbours of the current network and moves to the best, or restarts.
 
-    The first climb starts from the best of `initial` random networks and unsolicited results, later
-    ones from a random network. No two isomorphic architectures are trained.
+    The first climb starts from the best of `initial` random networks and of results that were not
+    requested; later climbs start from a random network. No two isomorphic architectures are
+    trained.
 
     >>> from foretell.spaces import NASBench201
     >>> search = LocalSearch(NASBench201(), seed=0, initial=1)
     >>> search.tell(search.ask(1)[0], 90.0)
-    >>> len(search.ask(100)) <= 24  # six edges, four other operations each, less isomorphs
+    >>> len(search.ask(100)) <= 24  # six edges with four other operations each, minus isomorphs
     True
     """
 
@@ -38,10 +39,10 @@ class LocalSearch:
         self._random = RandomSearch(space, seed)
         self._value: dict[Arch, float] = {}  # by canonical form
         self._told: list[Arch] = []
-        self._at: Arch | None = None  # None: a network to start from is wanted
+        self._at: Arch | None = None  # None: a start is needed
 
     def ask(self, n: int = 1) -> list[Question]:
-        """Initial networks, or the untrained neighbours of the current network in random order."""
+        """Request initial networks, or the untrained neighbours of the current one, shuffled."""
         if len(self._value) < self._initial:
             return self._random.ask(min(n, self._initial - len(self._value)))
         if self._at is None:
@@ -49,7 +50,7 @@ class LocalSearch:
         return [Question(arch, "train") for arch in islice(self._untrained(self._at), n)]
 
     def tell(self, question: Question, value: float) -> None:
-        """Record a training, and move if all neighbours are known; undefined counts as worst."""
+        """Record a training, and move if all neighbours are known; undefined is the worst."""
         if question.kind != "train":
             return
         self._random.tell(question, value)

@@ -1,4 +1,4 @@
-"""NSGA-II: optimises the accuracy and the cost of a network together.
+"""NSGA-II: optimise the accuracy and the costs of networks together.
 
 Deb et al. 2002, IEEE Transactions on Evolutionary Computation 6(2), with the operators and the
 sorting of pymoo (Blank & Deb 2020). The cost of a network is known without training it, so it is a
@@ -29,7 +29,7 @@ Costs = Callable[[Arch], Sequence[float]]
 
 
 def free(arch: Arch) -> Sequence[float]:
-    """No costs: the search is for the best accuracy alone."""
+    """No costs: the search optimises only the accuracy."""
     return ()
 
 
@@ -69,7 +69,7 @@ class Nsga2:
         self._trained = Generations(space, seed, population, costs, first)
 
     def ask(self, n: int = 1) -> list[Question]:
-        """Scores during the warmup, then the trainings of one generation after another."""
+        """Request the scores of the warmup, then the trainings of one generation after another."""
         if self._missing() and not self._trained.known:
             scores = self._scored.wanted(min(n, self._missing()))
             return [Question(arch, "score") for arch in scores]
@@ -78,7 +78,7 @@ class Nsga2:
         return self._random.ask(n)
 
     def tell(self, question: Question, value: float) -> None:
-        """Record an answer; of several for one network or its isomorphs, the first counts."""
+        """Record an answer; for isomorphic networks, only the first answer counts."""
         if question.kind == "train":
             self._random.tell(question, value)
             self._trained.tell(question.arch, value)
@@ -111,9 +111,9 @@ class Generations:
         self._algorithm: Any = None
 
     def wanted(self, n: int) -> list[Arch]:
-        """Networks of this generation without a result; none if no new child could be bred."""
+        """The networks of this generation without a result; empty if no new child could be bred."""
         untold = (arch for arch in self._now if self._space.canonical(arch) not in self.known)
-        if self._algorithm is None:  # unsolicited results belong to the first population
+        if self._algorithm is None:  # they belong to the first population
             n = min(n, self._size - len(self.known))
         return list(islice(untold, max(n, 0)))
 
@@ -140,13 +140,13 @@ class Generations:
         self._now = [] if bred is None else [one.X[0] for one in bred]
 
     def best(self) -> list[Arch]:
-        """The current population, best first, or the part of the first one that is known."""
+        """The current population, best first, or the known part of the first population."""
         if self._algorithm is None:
             return self._fresh
         return [one.X[0] for one in self._algorithm.pop]
 
     def _objectives(self, arch: Arch) -> list[float]:
-        """The objectives, lower is better; an undefined accuracy is 1 below the worst known one."""
+        """The objectives; lower is better. An undefined accuracy is 1 below the worst known one."""
         value = self.known[self._space.canonical(arch)]
         if not math.isfinite(value):
             finite = [one for one in self.known.values() if math.isfinite(one)]
@@ -199,7 +199,7 @@ def algorithm(
 
 
 def crossover(pymoo: dict[str, ModuleType], space: Space) -> Any:
-    """Each choice from one of the parents; an invalid child is replaced by its parent."""
+    """pymoo's crossover: each choice from either parent; a parent replaces an invalid child."""
 
     class Cross(pymoo["core.crossover"].Crossover):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -224,7 +224,7 @@ def crossover(pymoo: dict[str, ModuleType], space: Space) -> Any:
 
 
 def mutation(pymoo: dict[str, ModuleType], space: Space) -> Any:
-    """Replaces an architecture by a neighbour."""
+    """pymoo's mutation: replaces an architecture by a random neighbour."""
 
     class Mutate(pymoo["core.mutation"].Mutation):  # type: ignore[misc]
         def _do(self, problem: Any, parents: Any, random_state: Any = None, **_: Any) -> Any:
@@ -238,7 +238,7 @@ def mutation(pymoo: dict[str, ModuleType], space: Space) -> Any:
 
 
 def elimination(pymoo: dict[str, ModuleType], space: Space, known: Any) -> Any:
-    """Removes offspring that are isomorphic to known or other new ones."""
+    """pymoo's elimination: removes offspring that are isomorphic to known or other new networks."""
 
     class New(pymoo["core.duplicate"].DuplicateElimination):  # type: ignore[misc]
         def do(self, pop: Any, *others: Any, **_: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A graph network that learns which of two architectures is better selects what to train.
+"""Train the networks selected by a graph network that learns which of two architectures is better.
 
 The binary predictor of BRP-NAS, Dudziak et al. 2020, arXiv:2007.08668, with the settings of the
 code of arXiv:2101.08134: four graph convolutions of 600 units, dropout 0.2, AdamW with learning
@@ -90,7 +90,7 @@ class Predictor:
         self._fits = 0
 
     def ask(self, n: int = 1) -> list[Question]:
-        """The scores of the warmup, then the networks selected for this iteration."""
+        """Request the scores of the warmup, then the networks selected for this iteration."""
         scored, trained = self._known["score"], self._known["train"]
         if not trained and len(scored) < self._warmup:
             wanted = (arch for c, arch in self._candidates.items() if c not in scored)
@@ -235,7 +235,7 @@ class Learning:
 
 
 AT_ONCE = 1024
-"""The number of graphs that are ranked at a time."""
+"""The number of graphs that are evaluated at a time."""
 BATCH = 64
 """The number of graphs in a step, which learns from all pairs among them."""
 
@@ -260,7 +260,7 @@ def fit(
     share: float,
     seed: int,
 ) -> None:
-    """Learn which of two is better, by the KL divergence from the target distribution."""
+    """Train on which of two networks is better; the loss is the KL divergence from the target."""
     nodes, edges = batch
     epochs = max(round(by.epochs * share), 1)
     optimizer = torch.optim.AdamW(
@@ -287,7 +287,7 @@ def fit(
 
 
 def pairs_loss(worth: Tensor, values: Tensor) -> Tensor:
-    """The mean loss over all pairs; the target of equal values is one half.
+    """The mean loss over all pairs; the target for equal values is one half.
 
     >>> round(float(pairs_loss(torch.tensor([50.0, 0.0]), torch.tensor([2.0, 1.0]))), 9)
     0.0

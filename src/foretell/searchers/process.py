@@ -1,4 +1,4 @@
-"""A Gaussian process on what is known of candidates, and the expected improvement."""
+"""A Gaussian process on the features of candidates, and the expected improvement."""
 
 import math
 import random
@@ -18,26 +18,26 @@ __all__ = ["Process", "improvement", "normal_scores"]
 Rows: TypeAlias = "NDArray[np.int_]"
 
 LEAST, GROWTH = 10, 1.6
-"""The kernel, of which three numbers are fitted, is fitted to ten results, and again when there are
-1.6 times as many."""
+"""The kernel, which has three free parameters, is fitted to ten results, and again each time their
+number has grown by this factor."""
 
 
 @dataclass(frozen=True, eq=False)
 class Process:
-    """A Gaussian process of scikit-learn: the results of candidates beyond what is expected.
+    """A Gaussian process of scikit-learn for the deviation of results from their prior mean.
 
-    Its kernel has a constant, a linear part, a smooth part and noise, with variances and a length
-    that are fitted to the results by their likelihood, within limits.
+    Its kernel is the sum of a constant, a linear part, a smooth part and noise, whose variances and
+    length scale are fitted by maximum likelihood within limits.
     """
 
     features: Floats
-    """[candidates, features]"""
+    """The features of the candidates, [candidates, features]."""
     prior: Floats
-    """The result that is expected of each candidate, as a normal score."""
+    """The prior mean of each candidate's result, as a normal score."""
     _fitted: dict[int, Any] = field(default_factory=dict)
 
     def predicted(self, rows: Rows, values: Floats, fitted: Any) -> tuple[Floats, Floats]:
-        """Mean and standard deviation of every candidate's result, without the noise of a training.
+        """Mean and standard deviation of each candidate's result, without the training noise.
 
         `values` are the results of the candidates `rows`, and `fitted` is a kernel.
         """
@@ -48,9 +48,9 @@ class Process:
         return self.prior + mean, np.sqrt(np.maximum(error**2 - noise_of(fitted), 1e-12))
 
     def kernel(self, rows: Rows, results: Floats) -> Any:
-        """The kernel for so many results: fitted to the first of them, or else the usual one.
+        """The kernel for these results: fitted to the first of them, or the usual one if few.
 
-        It depends on the order of the results, and on nothing else that was done with them.
+        It depends only on the results and their order, so an interrupted search repeats it.
         """
         if len(rows) < LEAST:
             return usual_kernel()
@@ -64,7 +64,7 @@ class Process:
 
 
 def usual_kernel() -> Any:
-    """The kernel before anything is known; the sum of its variances is about 1."""
+    """The kernel before any fit; the sum of its variances is about 1."""
     kernels = library().kernels
     constant = kernels.ConstantKernel
     return (
@@ -76,17 +76,17 @@ def usual_kernel() -> Any:
 
 
 def noise_of(kernel: Any) -> float:
-    """The variance of the noise of a training."""
+    """The variance of the training noise in a kernel."""
     return float(kernel.get_params()["k2__noise_level"])
 
 
 def regressor(kernel: Any, **settings: Any) -> Any:
-    """A regression of scikit-learn; nothing is drawn at random."""
+    """A deterministic regressor of scikit-learn."""
     return library().GaussianProcessRegressor(kernel, random_state=0, **settings)
 
 
 def library() -> Any:
-    """scikit-learn's Gaussian processes, imported on demand; some of its modules draw a number."""
+    """scikit-learn's Gaussian processes, imported on demand without changing the generator."""
     state = random.getstate()
     try:
         import sklearn.gaussian_process
@@ -96,15 +96,15 @@ def library() -> Any:
 
 
 def fitted_kernel(features: Floats, residual: Floats) -> Any:
-    """The kernel under which the results are most likely."""
+    """The kernel with the maximum likelihood of the results."""
     process = regressor(usual_kernel())
-    with warnings.catch_warnings():  # a value at its limit is as intended
+    with warnings.catch_warnings():  # a parameter may be at its limit
         warnings.filterwarnings("ignore", category=UserWarning, module="sklearn")
         return process.fit(features, residual).kernel_
 
 
 def normal_scores(values: Floats) -> Floats:
-    """The normal quantiles of the relative ranks, in which no outlier dominates.
+    """The normal quantiles of the relative ranks, so that no outlier dominates.
 
     >>> normal_scores(np.array([50.0, 93.0, 92.0])).round(2).tolist()
     [-0.97, 0.97, 0.0]

@@ -11,7 +11,7 @@ from foretell.spaces.space import Arch, Space
 
 
 class RandomSearch:
-    """Trains random architectures, no two of them isomorphic, in the order in which they are drawn.
+    """Trains random, pairwise non-isomorphic architectures in the order in which they are drawn.
 
     >>> from foretell.spaces import NASBench201
     >>> search = RandomSearch(NASBench201(), seed=0)
@@ -28,12 +28,12 @@ class RandomSearch:
         self._trained: set[Arch] = set()  # canonical forms
 
     def ask(self, n: int = 1) -> list[Question]:
-        """The first `n` of the stream without a result; fewer if the space is exhausted."""
+        """Request the first `n` networks of the stream without a result, or all that are left."""
         untold = (arch for arch, canonical in self._replay() if canonical not in self._trained)
         return [Question(arch, "train") for arch in islice(untold, n)]
 
     def tell(self, question: Question, value: float) -> None:
-        """Record a training, so that no isomorphic architecture is requested."""
+        """Record a training, so that no isomorphic architecture is requested any more."""
         if question.kind == "train":
             self._trained.add(self._space.canonical(question.arch))
 

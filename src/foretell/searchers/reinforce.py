@@ -23,11 +23,14 @@ from foretell.spaces.space import Arch, Listed, Space
 __all__ = ["Reinforce"]
 
 TRIES = 20
-"""Architectures drawn at a time; if none of them is new, a random one is requested instead."""
+"""The number of architectures drawn at a time; if none is new, a random one is requested
+instead."""
 SCORED = 20
-"""Networks to score at a time, so that draws depend on recent rewards."""
+"""The number of networks to score at a time; it is small, so that draws depend on recent
+rewards."""
 FREE = 5
-"""Architectures drawn after each answer; it learns from the known ones at no cost."""
+"""The number of architectures drawn after each answer; learning from the known ones costs
+nothing."""
 
 
 class Reinforce:
@@ -37,10 +40,10 @@ class Reinforce:
     and scores of any scale are comparable; the baseline is the moving average of rewards. After
     each answer, the controller draws five architectures, and learns in one step from the known
     rewards of those before the first unknown one, without training or scoring them again. `warmup`
-    and `moves` count the scores it learns from, including these, so that fewer are computed if it
-    draws known architectures. `entropy` is the weight of an entropy bonus, without which the
-    controller soon generates only a few architectures. In a listed space, only listed architectures
-    are drawn. Equal seeds and answers give equal controllers.
+    and `moves` count all scores that the controller learns from, including these, so fewer scores
+    are computed if it draws known architectures. `entropy` is the weight of an entropy bonus,
+    without which the controller soon generates only a few architectures. In a listed space, only
+    listed architectures are drawn. Equal seeds and answers give equal controllers.
 
     >>> from foretell.spaces import NASBench201
     >>> search = Reinforce(NASBench201(), seed=0, warmup=1)
@@ -83,7 +86,7 @@ class Reinforce:
         self._since = 0  # steps on scores since the last training
 
     def ask(self, n: int = 1) -> list[Question]:
-        """Networks drawn by the controller, to score if scores are due, otherwise to train."""
+        """Request scores, if they are due, or trainings of networks drawn by the controller."""
         scores = self._drawn("score", min(self._scores_wanted(), SCORED))
         return scores[:n] or self._drawn("train", n)
 
@@ -122,7 +125,7 @@ class Reinforce:
         return [Question(arch, kind) for arch in islice(found.values(), n)]
 
     def _learn_from_known(self, kind: Literal["score", "train"]) -> None:
-        """Draw, and learn from the known networks that are drawn before the first unknown one."""
+        """Draw networks, and learn from the known ones that precede the first unknown one."""
         rewards, rng = self._rewards[kind], generator(self._seed, -self._told)
         rounds = 1 if kind == "train" else -(-self._scores_wanted() // FREE)
         for _ in range(rounds):
@@ -135,20 +138,20 @@ class Reinforce:
                 return
 
     def _learn(self, archs: Sequence[Arch], rewards: "Rewards") -> None:
-        """One step of REINFORCE."""
+        """Take one step of REINFORCE."""
         advantages = [rewards.advantage(self._space.canonical(arch)) for arch in archs]
         self._controller.learn(archs, advantages, self._entropy)
 
 
 class Unknown:
-    """Random architectures, to find one that is not known."""
+    """A stream of random architectures that is searched for unknown ones."""
 
     def __init__(self, space: Space, seed: int) -> None:
         self._drawn = distinct(space, seed)
         self._next: tuple[Arch, Arch] | None = None
 
     def first(self, known: Mapping[Arch, float]) -> dict[Arch, Arch]:
-        """The first unknown one by its canonical form, or none; `known` may only grow."""
+        """The first architecture of the stream that is not in `known`, which may only grow."""
         while self._next is None or self._next[1] in known:
             self._next = next(self._drawn, None)
             if self._next is None:
@@ -159,7 +162,7 @@ class Unknown:
 
 @dataclass
 class Rewards:
-    """The answers so far, and their advantages."""
+    """The answers so far and their advantages."""
 
     momentum: float
     known: dict[Arch, float] = field(default_factory=dict)
@@ -173,7 +176,7 @@ class Rewards:
         bisect.insort(self._sorted, value)
 
     def advantage(self, canonical: Arch) -> float:
-        """The share of answers below this one, minus the moving average of such shares."""
+        """The share of answers below this one (equal ones count half), minus its moving average."""
         value = self.known[canonical]
         below = bisect.bisect_left(self._sorted, value)
         up_to = bisect.bisect_right(self._sorted, value)
@@ -184,12 +187,12 @@ class Rewards:
 
 
 def generator(seed: int, told: int) -> np.random.Generator:
-    """A random generator for each seed and number of answers."""
+    """A random number generator that is determined by the seed and the number of answers."""
     return np.random.default_rng(hash_of(seed, told))
 
 
 def hash_of(seed: int, told: int) -> int:
-    """A seed of a generator for each seed and number of answers.
+    """The seed of a generator, derived from a seed and a number of answers.
 
     >>> hash_of(1, 2) != hash_of(2, 1)
     True

@@ -1,12 +1,12 @@
-"""The interface of search algorithms: `ask` for questions, `tell` the answers.
+"""The interface of search algorithms: `ask` returns questions, `tell` accepts their answers.
 
-A searcher is independent of evaluation, storage and time. `ask` does not change its state; `tell`
-does. Therefore any result may be passed to `tell`, requested or not, and resuming a run means
-passing the stored results to a new searcher in the order in which they were written. Equal seeds
-and answers give equal questions.
+A searcher is independent of evaluation, storage and time. Only `tell` changes its state; `ask` does
+not. Any result may therefore be passed to `tell`, whether it was requested or not, and a run is
+resumed by passing the stored results to a new searcher in the order in which they were written.
+Equal seeds and answers give equal questions.
 
-With move proposal, an algorithm asks to score the candidates first and, when it has the scores, to
-train the best of them.
+With move proposal, an algorithm first requests the scores of the candidates, and then the training
+of the best one.
 """
 
 import random
@@ -21,7 +21,7 @@ from foretell.spaces.space import Arch, Space, enumerate_space, sample, size
 PATIENCE = 1_000
 """The number of consecutive isomorphs after which the rest of the space is enumerated."""
 LISTABLE = 1_000_000
-"""Spaces with more tuples are not enumerated; drawing ends instead."""
+"""Spaces with more tuples of choices are not enumerated; drawing ends instead."""
 
 
 @dataclass(frozen=True)
@@ -38,19 +38,19 @@ class Searcher(Protocol):
     def ask(self, n: int = 1) -> list[Question]:
         """The next questions, at most `n`, in order of priority; the same until the next `tell`.
 
-        To work on several questions at a time, ask for that many and leave out those in progress.
-        An empty list means that answers are pending or the search is over.
+        To work on several questions at a time, request that many and skip those in progress. An
+        empty list means that answers are pending or the search is over.
         """
 
     def tell(self, question: Question, value: float) -> None:
-        """Pass an answer to the searcher; higher is better, nan is undefined."""
+        """Pass an answer to the searcher; higher is better, and nan means undefined."""
 
 
 def distinct(space: Space, seed: int) -> Iterator[tuple[Arch, Arch]]:
-    """Random architectures, no two of them isomorphic, each with its canonical form.
+    """Yield random architectures, no two of them isomorphic, each with its canonical form.
 
-    Ends when the space is exhausted or, in a space too large to enumerate, after `PATIENCE`
-    consecutive isomorphs.
+    The iterator ends when the space is exhausted or, in a space too large to enumerate, after
+    `PATIENCE` consecutive isomorphs.
     """
     as_space(space)
     rng = random.Random(as_seed("seed", seed))

@@ -45,7 +45,7 @@ class Warmup:
         self._trained: set[Arch] = set()
 
     def ask(self, n: int = 1) -> list[Question]:
-        """Scores of the pool, then trainings of its best, then the questions of the searcher."""
+        """Request scores of the pool, then trainings of the best, then follow the searcher."""
         unscored = (c for c in self._pool if c not in self._scores)
         if scores := [Question(self._pool[c], "score") for c in islice(unscored, n)]:
             return scores
@@ -54,7 +54,7 @@ class Warmup:
         return trainings or self._searcher.ask(n)
 
     def tell(self, question: Question, value: float) -> None:
-        """Record an answer and pass it on; of several scores for one class, the first counts."""
+        """Record an answer and pass it on; for isomorphic networks, only the first score counts."""
         canonical = self._space.canonical(question.arch)
         if question.kind == "train":
             self._trained.add(canonical)

@@ -1,1 +1,1 @@
-"""The main job: find the best networks of a search space for a data set."""
+"""Search a space for the best networks for a data set."""

@@ -1,4 +1,4 @@
-"""One arm of a search, with scores or without: answer the questions of its searcher."""
+"""Run one arm of a search, with or without scores: answer the questions of its searcher."""
 
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from foretell.spaces import Arch
 __all__ = ["drive"]
 
 SCORED_AT_ONCE = 1_000
-"""The most scores that are requested at a time; a ranking needs those of the whole pool."""
+"""The maximum number of scores requested at a time; a ranking requires those of the whole pool."""
 
 
 def drive(
@@ -31,11 +31,11 @@ def drive(
 ) -> list[Arch]:
     """Answer the searcher's questions until `trainings` networks are trained.
 
-    Returns the networks that are trained in full. The first evaluator answers the searcher, and
-    the others train the best of its networks further. For each network trained in full, a row
-    records its position in the search and the number of scores before it; `code` is the digest of
-    all code of users that this depends on. Results that were `told` are passed on when all that was
-    trained before them has been.
+    Returns the networks that are trained in full. The first evaluator answers the searcher, and the
+    others train the best of its networks further. For each network trained in full, a row records
+    its position in the search and the number of scores before it; `code` has the digests of all
+    user code that this depends on. The results in `told`, which came from elsewhere, are passed to
+    the searcher after the trainings that had finished before they were added.
 
     Answers are passed on in the order of the questions, and the number of questions at a time does
     not depend on the number of workers, so that the workers do not change the run.
@@ -70,8 +70,9 @@ def asked(
 ) -> list[Question]:
     """The next questions, all of one kind, at most `left` of them trainings.
 
-    While results are `waiting`, only trainings that had finished before these were told; if the
-    searcher asks for none of those, it is told the results, and asked again.
+    While results from elsewhere are `waiting`, only trainings that had finished before they were
+    added are returned; when the searcher requests none of those, it receives the results, and is
+    asked again.
     """
     while first := searcher.ask(1):
         kind = first[0].kind
@@ -90,6 +91,6 @@ def asked(
 
 
 def record(evaluator: Evaluator, before: PickRow, archs: list[Arch]) -> None:
-    """Add a row for each network trained in full, with the numbers that follow."""
+    """Add a row for each network trained in full, numbered from `before.number` + 1."""
     for number, arch in enumerate(archs, before.number + 1):
         add(evaluator.store, replace(before, number=number, arch=evaluator.network(arch).arch))

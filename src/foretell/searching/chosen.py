@@ -1,4 +1,4 @@
-"""The network that a search chose: how it is saved and loaded."""
+"""Save and load the network that a search chose."""
 
 import json
 import os
@@ -23,15 +23,15 @@ __all__ = ["load_chosen"]
 
 
 CHOSEN, RETRAINED = "chosen", "retrained"
-"""The names of the files: `.pt` has the weights of a network, `.json` its description."""
+"""The names of the files without suffix: `.pt` contains the weights, `.json` the description."""
 ABOUT = {"space": str, "settings": dict, "arch": str, "seed": int, "weights": str}
 """The fields that every description has, and their types."""
 
 
 def save_chosen(arch: Arch, evaluator: Evaluator) -> None:
-    """Write chosen.pt, a state_dict, and chosen.json, the description of its network.
+    """Write chosen.pt, a state_dict, and chosen.json, the description of the network.
 
-    Weights that are missing or damaged are trained again.
+    If the weights are missing or damaged, the network is trained again.
     """
     content, trained = evaluator.weights(arch)
     own = evaluator.network(arch).key() | code_about(evaluator.work.space)
@@ -55,12 +55,12 @@ def load_chosen(
     *,
     retrained: bool = False,
 ) -> nn.Module:
-    """The trained network that a search chose, in evaluation mode, on the CPU.
+    """Load the trained network that a search chose, in evaluation mode, on the CPU.
 
-    With `retrained`, its weights are those that `foretell.retrain` saved. A space of your own must
-    be given again, as an object or as `FILE.py:NAME`, since nothing in the run folder is executed;
-    so must a list of models if the chosen one is built by your own code. Such a model takes images
-    in its own size, as `foretell.models.fit_batch` gives them.
+    With `retrained`, its weights are those that `foretell.retrain` saved. Nothing in the run folder
+    is executed, so a space of your own must be given again, as an object or as `FILE.py:NAME`, and
+    so must a list of models if the chosen one is built by your own code. A model from a list
+    expects images in its own size, which `foretell.fit_batch` provides.
 
     Raises RunStateError if the search or the retraining has not finished, or if a file is damaged;
     ForetellError if `space` is missing or is not the space of the run.
@@ -89,7 +89,7 @@ def load_chosen(
 
 
 def again(name: str) -> str:
-    """What to do to write the files of a network again."""
+    """The end of an error message: how to write the files of a network again."""
     return f"run the {'retraining' if name == RETRAINED else 'search'} again"
 
 

@@ -1,10 +1,10 @@
-"""The arms of a search: with scores, and the comparisons."""
+"""The names of the arms of a search: with scores, and the comparisons."""
 
 __all__ = ["LARGEST", "SCORED", "SIZE", "TOLD", "UNSCORED", "arms_of"]
 
 SCORED, UNSCORED, LARGEST = "scored", "unscored", "largest"
 TOLD = "told"
-"""Stands in tables for results that were added by `foretell.tell`."""
+"""The arm, in tables, of results that were added by `foretell.tell`."""
 SIZE = "params"
 """The proxy by which the arm `largest` selects."""
 

@@ -1,4 +1,4 @@
-"""The default arguments of a search; help texts read them, so this module does without PyTorch."""
+"""The default arguments of a search, without importing PyTorch, since help texts read them."""
 
 from dataclasses import dataclass, field
 
@@ -23,13 +23,13 @@ DEMO = Defaults()
 
 
 def usual_proxy(space: str) -> str:
-    """The proxy that selects networks of a space if none is given.
+    """The default proxy for selecting networks of a space.
 
-    On `cnn`, it is the one of five that agreed best with the accuracies there.
+    For `cnn`, it is the one of five proxies that correlated best with its accuracies.
     """
     return "jacob_cov" if space == DEMO.space else "synflow"
 
 
 def usual_pool(space: str) -> int:
-    """The number of networks of a space that are scored if none is given; `cnn` has small ones."""
+    """The default number of networks to score; it is larger for `cnn`, whose networks are small."""
     return 200 if space == DEMO.space else 60

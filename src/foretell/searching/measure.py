@@ -1,7 +1,8 @@
-"""What the trainings of a search measure, and how it is shown.
+"""Show what the trainings of a search measure: accuracies, or the values of your own training.
 
-In rows and for searchers, it is called a validation accuracy, and higher is better. A training of
-the user's own may return any value; tables and reports show it as it was returned.
+Rows and searchers always have a validation accuracy, for which higher is better. A training of the
+user's own may return any value, which is stored there, negated if lower is better; tables and
+reports show it as it was returned.
 """
 
 from collections.abc import Mapping
@@ -15,31 +16,31 @@ __all__ = ["Measure"]
 
 @dataclass(frozen=True)
 class Measure:
-    """The values of a search as they are shown."""
+    """The kind of value that the trainings of a search return."""
 
     own: bool
-    """Whether they are those of the user's own training, not accuracies in %."""
+    """Whether the values come from the user's own training; otherwise they are accuracies in %."""
     lower_is_better: bool
 
     @classmethod
     def of(cls, training: Mapping[str, Any]) -> "Measure":
-        """The measure of a training, given by its part of a row key."""
+        """The measure of a training, given the part of a row key that describes it."""
         return cls("budget" in training, bool(training.get("lower_is_better")))
 
     @property
     def name(self) -> str:
-        """The name of its column."""
+        """The name of the column with the values."""
         return "value" if self.own else "val_accuracy"
 
     @property
     def title(self) -> str:
-        """What an axis or a caption calls it."""
+        """The label of an axis or a caption."""
         if not self.own:
             return "validation accuracy (%)"
         return "value (lower is better)" if self.lower_is_better else "value"
 
     def shown(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The table with the values as they are shown.
+        """The table with the values as they were returned.
 
         >>> rows = pd.DataFrame({"val_accuracy": [-0.25], "test_accuracy": [None]})
         >>> Measure(own=True, lower_is_better=True).shown(rows)
@@ -53,11 +54,11 @@ class Measure:
         return plain.rename(columns={"val_accuracy": self.name})
 
     def signed(self, values: "pd.Series[float]") -> "pd.Series[float]":
-        """Values of rows as they were returned."""
+        """The values of rows as they were returned by the training."""
         return -values if self.lower_is_better else values
 
     def said(self, value: float) -> str:
-        """A value of the rows in a sentence.
+        """A value of the rows as part of a sentence.
 
         >>> Measure(own=False, lower_is_better=False).said(93.214)
         'a validation accuracy of 93.21 %'

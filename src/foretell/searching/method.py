@@ -1,4 +1,4 @@
-"""How to search: by which searcher, and for which costs and limits besides accuracy."""
+"""The method of a search: its searcher, costs and limits."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ class Method:
     def of(
         cls, searcher: str, against: Sequence[str], limits: Mapping[str, float] | None, space: Space
     ) -> "Method":
-        """The method that these arguments describe.
+        """Check these arguments and combine them into a method.
 
         Raises ForetellError for a searcher, cost or limit that cannot be used.
         """
@@ -60,7 +60,7 @@ class Method:
 
     @property
     def learns_from_all(self) -> bool:
-        """Whether the searcher uses all scores, so that there is none to choose by."""
+        """Whether the searcher uses all scores, so that no single one is chosen by."""
         return self.name in SEARCHERS and SEARCHERS[self.name].scores
 
     def searcher(self, space: Space, seed: int, warmup: int, book: CostBook | None) -> Searcher:

@@ -32,7 +32,7 @@ __all__ = ["MEASURED", "OWN", "Outcome"]
 
 MEASURED = ("val_accuracy", "test_accuracy", "seconds", "why")
 OWN = ("value", "seconds", "why")
-"""The columns of its table beside scores and costs, the latter for trainings of the user's own."""
+"""The columns of the table besides scores and costs; the second tuple is for your own training."""
 SHORT = 40
 
 
@@ -41,31 +41,31 @@ class Outcome:
     """The result of a search."""
 
     table: pd.DataFrame
-    """One row per training, by arm and architecture: scores, accuracies in %, seconds and costs.
-    Only the best network of each arm has a `test_accuracy`. A training of your own has a `value` as
-    it was returned in place of the accuracies. The arm `told` has the results that
+    """One row per training, indexed by arm and architecture: scores, accuracies in %, seconds and
+    costs. Only the best network of each arm has a `test_accuracy`. For a training of your own, the
+    column `value`, as it was returned, replaces the accuracies. The arm `told` has the results that
     `foretell.tell` added."""
     chosen: nn.Module
     """The trained network with the best validation accuracy, of all arms; of equals the smallest.
     """
     front: pd.DataFrame
-    """The rows of the scored arm on the Pareto front of validation accuracy and the costs that
+    """The rows of the arm `scored` on the Pareto front of validation accuracy and the costs that
     the search minimised; without such costs, the row of the most accurate network."""
     measure: Measure
-    """What the trainings measure."""
+    """The kind of value that the trainings return."""
     scoring_seconds: float
-    """The seconds that all scores took, summed over the workers."""
+    """The seconds that all scores took, added up over the workers."""
     short: dict[str, str]
-    """A name of at most 40 characters for each architecture of the table. The space can parse it
-    unless it is cut off, and then ends in …."""
+    """A name of at most 40 characters for each architecture of the table. The space can parse it,
+    unless it is truncated and ends in …."""
     folder: Path
     by: str
     """The proxy that the search chose by."""
     chance: float | None
     """The accuracy of guessing in %; None if the training was your own, with any value."""
     notice: str
-    """Says what was damaged in the run folder and is computed again, and how many rows of another
-    version of your own code are left out; empty if nothing was."""
+    """A note on what was damaged in the run folder and computed again, and on how many rows of
+    another version of your own code were left out; empty if there is nothing to note."""
 
     def __repr__(self) -> str:
         """The folder and the table; the network itself would take pages."""
@@ -83,7 +83,7 @@ def conclude(
     method: Method,
     told: Sequence[Told] = (),
 ) -> Outcome:
-    """The result of all arms; saves the chosen network in the run folder."""
+    """Collect the results of all arms, and save the chosen network in the run folder."""
     elsewhere = {arch: value for one in told for arch, value in one.results.items()}
     every = [arch for archs in (*arms.values(), elsewhere) for arch in archs]
     evaluator.compute([Question(arch, "score") for arch in every])
@@ -123,7 +123,7 @@ def conclude(
 
 
 def ranked_by(by: str, table: pd.DataFrame) -> pd.DataFrame:
-    """The table with the points of its networks if `by` is a ranking; higher is better."""
+    """The table with a column of the networks' points if `by` is a ranking; higher is better."""
     if not is_ranking(by):
         return table
     once = table.reset_index("arm", drop=True)
@@ -143,8 +143,7 @@ def front(table: pd.DataFrame, against: Sequence[str]) -> pd.DataFrame:
 
 
 def short_name(space: Space, arch: Arch) -> str:
-    """The text of an architecture; if it is long, its options without their names or as digits, or
-    its beginning."""
+    """The text of an architecture; a long one is shortened to its options, digits or beginning."""
     text, digits = space.format(arch), "".join(map(str, arch))
     if len(text) <= SHORT:
         return text
@@ -156,7 +155,7 @@ def short_name(space: Space, arch: Arch) -> str:
 
 
 def reads_as(space: Space, text: str, arch: Arch) -> bool:
-    """Whether the space parses the text as this architecture."""
+    """Whether the space parses the text to this architecture."""
     try:
         return space.parse(text) == arch
     except ForetellError:
@@ -164,13 +163,13 @@ def reads_as(space: Space, text: str, arch: Arch) -> bool:
 
 
 def validation(evaluator: Evaluator, arch: Arch) -> float:
-    """Validation accuracy in %; minus infinity if training diverged."""
+    """The validation accuracy in %; minus infinity if the training diverged."""
     accuracy = evaluator.training(arch).val_accuracy
     return -math.inf if math.isnan(accuracy) else accuracy
 
 
 def quality(evaluator: Evaluator, arch: Arch) -> tuple[float, float]:
-    """Validation accuracy, and where it is equal, how small the network is, if that is scored."""
+    """A sort key: the validation accuracy, then, if params is scored, how small the network is."""
     size = evaluator.scores(arch)[SIZE].value if SIZE in evaluator.work.plan.names else 0.0
     return validation(evaluator, arch), -size
 
@@ -183,7 +182,7 @@ def chance(work: Work) -> float | None:
 def outcome_row(
     evaluator: Evaluator, arm: str, arch: Arch, training: Trained, chosen: bool
 ) -> dict[str, Any]:
-    """One row of the table; the test accuracy only of a chosen network."""
+    """One row of the table; only a chosen network has a test accuracy."""
     return {
         "arm": arm,
         "arch": evaluator.work.space.format(arch),

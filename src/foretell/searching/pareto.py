@@ -9,7 +9,7 @@ Points = npt.NDArray[np.float64]
 
 
 def undominated(points: Points) -> npt.NDArray[np.bool_]:
-    """For each point, whether no other is as good in every column and better in one.
+    """For each point, whether no other point is as good in every column and better in one.
 
     Lower is better. A point with nan counts as dominated.
 
@@ -24,7 +24,7 @@ def undominated(points: Points) -> npt.NDArray[np.bool_]:
 
 
 def hypervolume(points: Points, reference: tuple[float, float]) -> float:
-    """The area that points of two columns dominate, up to `reference`; lower is better.
+    """The area between `reference` and the Pareto front of points [n, 2]; lower points are better.
 
     >>> hypervolume(np.array([[0.0, 1.0], [1.0, 0.0]]), (2.0, 2.0))
     3.0

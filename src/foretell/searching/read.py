@@ -1,4 +1,4 @@
-"""The results of a search, finished or not, from its run folder."""
+"""Read the results of a search, finished or not, from its run folder."""
 
 import os
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from foretell.searching.told import told_values
 __all__ = ["Found", "read_search"]
 
 ARMS = {SCORED: "with scores", UNSCORED: "without scores", LARGEST: "by #params"}
-"""The arms of a search in words."""
+"""A description of each arm for tables and figures."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,15 +35,15 @@ class Found:
     `val_accuracy`, `test_accuracy`, `seconds`, and `spent`, the seconds of training and scoring in
     this arm so far."""
     told: pd.DataFrame
-    """One row per network whose result was told: `arch`, scores and `val_accuracy`."""
+    """One row per result that `foretell.tell` added: `arch`, scores and `val_accuracy`."""
     seconds_a_score: float
     made_with: list[str]
     left_out: str = ""
-    """Says how many rows of another version of the user's code are left out, if there are any."""
+    """A note on how many rows of another version of the user's code are left out; empty if none."""
 
     @property
     def measure(self) -> Measure:
-        """What the trainings measure."""
+        """The kind of value that the trainings return."""
         return Measure.of(self.config["training"])
 
     @property
@@ -53,13 +53,13 @@ class Found:
         return known.loc[known.groupby("arm", sort=False)["val_accuracy"].idxmax()]
 
     def curve(self, arm: str) -> pd.DataFrame:
-        """`best` validation accuracy so far and seconds `spent`, by number of trainings."""
+        """The `best` validation accuracy so far and the seconds `spent`, by number of trainings."""
         own = self.trained[self.trained["arm"] == arm].set_index("number")
         return own[["spent"]].assign(best=own["val_accuracy"].cummax().ffill())
 
 
 def read_search(run: str | os.PathLike[str]) -> Found:
-    """The results of a search, finished or not, from its run folder alone.
+    """Read the results of a search, finished or not, from its run folder alone.
 
     Raises RunStateError if the folder is not that of a search, or if nothing is trained yet.
     """
@@ -99,7 +99,7 @@ def read_search(run: str | os.PathLike[str]) -> Found:
 
 
 def scores_of(rows: Sequence[Row]) -> tuple[dict[str, dict[str, float]], float]:
-    """The scores and costs of each architecture, and the mean seconds of scoring one."""
+    """The scores and costs of each architecture, and the mean seconds that scoring one took."""
     found: dict[str, dict[str, float]] = {}
     took: dict[str, float] = {}
     for row in rows_of(ScoreRow, rows):

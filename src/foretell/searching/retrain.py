@@ -1,4 +1,4 @@
-"""The full training of the network that a search chose."""
+"""Train the network that a search chose in full."""
 
 import os
 import time
@@ -35,9 +35,9 @@ class Retrained:
     model: nn.Module
     """The trained network."""
     trained: Trained
-    """Its accuracies and the course of the training."""
+    """The accuracies of the network and the results of each epoch."""
     weights: Path
-    """The file of its weights: a state_dict, as `torch.save` writes it."""
+    """The file with its weights: a state_dict, as `torch.save` writes it."""
 
 
 @own_settings()
@@ -97,7 +97,7 @@ def retrain(
 
 
 def identity_of(about: Mapping[str, Any], space: Space) -> str:
-    """A text that tells the chosen network apart from others."""
+    """A text that identifies the chosen network."""
     names = ("space", "settings", "arch")
     return canonical({name: about[name] for name in names} | code_about(space))
 

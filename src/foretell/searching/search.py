@@ -1,4 +1,4 @@
-"""The main job: find the best networks of a search space for a data set."""
+"""Search a space for the best networks for a data set."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -86,49 +86,51 @@ def search(
     executor: Executor | None = None,
     progress: ProgressCallback | bool | None = None,
 ) -> Outcome:
-    """Search a space with the help of scores, those of the proxy `by`.
+    """Search a space for the best networks for the data, guided by the scores of the proxy `by`.
 
-    `by` is by default synflow, and for the space `cnn` jacob_cov. It may also be a ranking of the
+    Returns an `Outcome`: the chosen network, and a table of all trainings with their scores.
+
+    `by` is by default synflow, and jacob_cov for the space `cnn`. It may also be a ranking of the
     pool, such as "vote", "synflow+jacob_cov" (the mean of the ranks) or "log_rank:snip,flops", as
     for `foretell.rank`. The default proxies include those that `by` needs.
 
     `searcher` is a name with settings, such as `aging_evolution?population=8,tournament=3`. The
     search begins with a warmup on `pool` random networks (by default 60, and 200 of `cnn`), in the
     form that suits the algorithm; random search trains the best of them, and `guided` learns from
-    all their scores. `trainings` networks are trained. Except by `guided`, the pool is scored by
-    `by` and the baselines params and flops only; what is trained is scored by all proxies. The
-    network with the best validation accuracy is saved in the folder `run`, with the rows of all
-    scores and trainings. The same call again continues an interrupted search, or reads a finished
-    one. With more `trainings`, it goes on from there, as if it had them from the start, unless it
-    has a first stage. Results that `foretell.tell` added to the folder are made known to the
-    searcher.
+    all their scores. `trainings` networks are trained. Unless the searcher is `guided`, the pool is
+    scored only by `by` and the baselines params and flops; the trained networks are scored by all
+    proxies. The network with the best validation accuracy is saved in the folder `run`, with the
+    rows of all scores and trainings. Repeating the call continues an interrupted search, or reads a
+    finished one. With more `trainings`, a search without a first stage continues as if it had been
+    started with them. Results that `foretell.tell` added to the folder are passed to the searcher.
 
     `space` may also be a list of models by name, as for `foretell.models.load_model`, or `@FILE`, a
     file with one name or pattern per line. All of them are scored, on images in the size that each
     requires. The result of a model that cannot be built, scored or trained is undefined, and its
     row says why. If names are added to the list, the same call continues in the same folder.
 
-    With `compare`, the same searcher with the same seed also searches without scores (the arm
-    `unscored`; that with scores is the arm `scored`), and trains as many networks, which shows what
-    the scores gained. With `compare_size`, as many networks of the pool are trained that have the
-    most parameters (the arm `largest`), which a score must outperform to be useful.
+    With `compare`, the same searcher with the same seed also searches without scores and trains as
+    many networks, which shows what the scores gained; this is the arm `unscored`, and the search
+    with scores is the arm `scored`. With `compare_size`, as many networks of the pool are also
+    trained in the order of their number of parameters, largest first (the arm `largest`); a score
+    must outperform this arm to be useful.
 
     With `evaluate` or `evaluate_command`, networks are trained by a function or a command of your
-    own (`foretell.training.own` describes them), which returns any value; if `lower_is_better`, a
-    loss. The values stand in place of validation accuracies, negated if lower is better. A training
-    that raises an exception, returns no number or takes more than `evaluate_timeout` seconds is
-    undefined, and its row says why. `data` is then what networks are scored on, and of `training`
-    only the epochs count, as the budget.
+    own (see `foretell.training.own`). It may return any value, which takes the place of the
+    validation accuracy; `lower_is_better` says that it is a loss. The result of a training that
+    raises an exception, returns no number or takes more than `evaluate_timeout` seconds is
+    undefined, and its row says why. Then `data` is used only for scoring, and the only setting of
+    `training` that has an effect is `epochs`, which is passed on as the budget.
 
-    With a `first_stage`, the searchers receive the accuracies of short trainings. "halving" trains
+    With a `first_stage`, the searcher receives the accuracies of short trainings. "halving" trains
     all networks for a ninth of the epochs, the best third of them for a third, and the best third
     of those in full; "econas" and "econas+" train all networks with the reduced training of EcoNAS,
     and the best third in full.
 
-    `against` names costs to minimise besides maximising the accuracy, for a searcher that supports
-    costs (`nsga2`, by default #params). `limits` gives the largest costs allowed, by name. A cost
-    is `params`, `flops`, `latency` in ms, measured on this machine, or a column of an imported
-    table, `TABLE:COLUMN`.
+    `against` names costs to minimise while maximising the accuracy, for a searcher that supports
+    costs (`nsga2`, by default params). `limits` maps costs to the largest value allowed. A cost is
+    `params`, `flops`, `latency` (in ms, measured on this machine), or `TABLE:COLUMN`, a column of
+    an imported table.
 
     `scoring` configures how networks are scored, and `training` how they are trained; if `scoring`
     has no loss, the loss of the data is used. Results of a GPU differ from those of a CPU in their
@@ -141,8 +143,8 @@ def search(
     `Progress` after each network that is scored ("score") or trained ("train").
 
     Raises ForetellError for an invalid argument, or if the folder contains another run. Everything
-    that can be checked is checked before the first file is written; for that, one network is
-    scored, and prepared for the trainings. Nothing is left of a search that is refused.
+    that can be checked is checked before the first file is written; for this purpose, one network
+    is scored and prepared for training. A search that is refused leaves no files behind.
     """
     run, seed = as_path("run", run), as_seed("seed", seed)
     pool, trainings = optional(as_integer)("pool", pool), as_integer("trainings", trainings)
@@ -184,7 +186,7 @@ def search(
 
 
 def of_candidates(space: Space) -> dict[str, str]:
-    """The digests of a list of models, on which all choices depend; empty for another space."""
+    """The digest of a list of models, which all choices depend on; empty for any other space."""
     if not isinstance(space, ModelZoo):
         return {}
     return {"candidates": space.digest, **Code.of_models(space, list(enumerate_space(space)))}
@@ -202,8 +204,8 @@ class Job:
     """The work of each stage; the last one is the full training, `work`."""
     first_stage: str | None = None
     arms: Sequence[str] = (SCORED,)
-    """With scores, and the comparisons; not part of the configuration, since a run can be compared
-    later."""
+    """The arms of the search. They are not part of the configuration, since a comparison can be
+    added to a finished run."""
 
     @cached_property
     def zoo(self) -> ModelZoo | None:
@@ -219,8 +221,9 @@ class Job:
 
     @property
     def needed(self) -> list[str]:
-        """The proxies that the whole pool is scored by: those that the choices depend on, and the
-        baselines. The others are computed for what is trained."""
+        """The proxies of the whole pool: those that the choices depend on, and the baselines.
+
+        The other proxies are computed only for networks that are trained."""
         names = self.work.plan.names
         if SEARCHERS[self.method.name].scores:
             return names
@@ -261,8 +264,9 @@ class Job:
             self.method.searcher(self.work.space, self.work.seed, warmup, None)
 
     def trial(self) -> Trials:
-        """What is done with one network before the run folder is made; of a list, with each until
-        one does not fail.
+        """The trial of one network, before the run folder is made.
+
+        For a list of models, each one is tried until one does not fail.
 
         Raises ForetellError if no network of the space is within the limits.
         """
@@ -277,17 +281,17 @@ class Job:
         return Trial(self.work.scoring_of(arch), trainings)
 
     def limited(self, cost: Callable[[str, Arch], float]) -> Space:
-        """The space without what costs too much."""
+        """The space restricted to networks within the limits."""
         space, limits = self.work.space, self.method.limits
         return Within(space, cost, limits) if limits else space
 
     @property
     def growing(self) -> tuple[str, ...]:
-        """The settings with which a search goes on when they are larger than before."""
+        """The settings that may be larger when a search is continued."""
         return ("evaluate_timeout", *(() if self.first_stage else ("trainings",)))
 
     def configuration(self) -> dict[str, Any]:
-        """The configuration of the run folder; another configuration needs another folder."""
+        """The configuration of the run folder; a different one requires a different folder."""
         work, splits = self.work, loaded(self.work.data)
         staging: dict[str, Any] = {"first_stage": self.first_stage} if self.first_stage else {}
         if isinstance(work.training, OwnTraining) and work.training.timeout is not None:
@@ -311,7 +315,7 @@ class Job:
     def run(
         self, store: Store, executor: Executor, at_once: int, progress: ProgressCallback | None
     ) -> Outcome:
-        """Search with scores, and in other ways for a comparison, and choose a network."""
+        """Run all arms of the search, and choose a network."""
         work, method = self.work, self.method
         code = work.code.of_search(work.by)
         record_code(store, {SEARCH: "", **work.code.digests, **code})

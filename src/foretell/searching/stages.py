@@ -1,4 +1,4 @@
-"""First stages: cheap trainings that decide which networks are trained in full.
+"""The first stages of a search: cheap trainings that decide which networks are trained in full.
 
 Successive halving (Jamieson & Talwalkar 2016, arXiv:1502.07943) by thirds, or the reduced training
 of EcoNAS (Zhou et al. 2020, arXiv:2001.01233) as the first of two stages.
@@ -27,7 +27,7 @@ THIRD = 3
 
 
 def staged(name: str | None, work: Work) -> list[Work]:
-    """The work of each stage, the full training last; without a name, only the full training.
+    """The work of each stage, ending with the full training, which is the only one without a name.
 
     Raises ForetellError for an unknown name, or if the training cannot be shortened or reduced.
     """
@@ -54,7 +54,7 @@ class Promotion:
     archs: list[Arch]
     """The networks trained in full, in the order of their accuracy in the stage before."""
     seconds: float
-    """The seconds that the stages before the last took."""
+    """The seconds that all stages except the last took."""
 
 
 def promoted(

@@ -1,8 +1,7 @@
-"""Results that were told to a search: which, and when its searcher learns of them.
+"""Results that `foretell.tell` added to a search, and when its searcher receives them.
 
-What was trained before a result was told is told to the searcher before it, and what was trained
-afterwards, after it. The order of the rows says which was which, so a search that is continued asks
-the same questions again.
+The searcher receives all results, of trainings and from elsewhere, in the order in which their rows
+were written, so a search that is continued asks the same questions again.
 """
 
 from collections.abc import Sequence
@@ -21,22 +20,22 @@ __all__ = ["Told", "told_to", "told_values"]
 
 @dataclass
 class Told:
-    """Results that were told one after another, without a training between them."""
+    """Results from elsewhere that were added in sequence, without a training between them."""
 
     before: frozenset[str]
-    """The keys of the trainings that had finished before."""
+    """The keys of the trainings that had finished before they were added."""
     rows: list[ToldRow] = field(default_factory=list)
     results: dict[Arch, float] = field(default_factory=dict)
-    """By architecture; higher is better."""
+    """The value of each architecture; higher is better."""
 
     def pass_on(self, searcher: Searcher) -> None:
-        """Tell the searcher."""
+        """Pass the results to the searcher."""
         for arch, value in self.results.items():
             searcher.tell(Question(arch, "train"), value)
 
 
 def told_to(evaluator: Evaluator) -> list[Told]:
-    """The results that were told to a search, in their order."""
+    """The results from elsewhere in a run, in the order in which they were added."""
     found: list[Told] = []
     trained: set[str] = set()
     for row in current(evaluator.store.rows())[0]:
@@ -55,8 +54,7 @@ def told_to(evaluator: Evaluator) -> list[Told]:
 
 
 def told_values(rows: Sequence[ToldRow], measure: Measure) -> dict[str, float]:
-    """The value of each architecture, higher is better: the mean over the seeds with the most
-    epochs."""
+    """The value of each architecture: the mean over seeds at its last epoch; higher is better."""
     by_arch: dict[str, list[ToldRow]] = {}
     for row in rows:
         by_arch.setdefault(row.arch, []).append(row)

@@ -1,4 +1,4 @@
-"""How well a score ranks networks: signed rank correlations and pairwise accuracies.
+"""Measure how well a score ranks networks: signed rank correlations and pairwise accuracies.
 
 Each function takes `scores` and `truth`, one value per network, where higher is better; negate a
 score for which lower is better first. No absolute values are taken: a score that ranks in the wrong
@@ -39,11 +39,11 @@ __all__ = [
 ]
 
 FEWEST = 3
-"""The fewest networks with a correlation: two points always correlate perfectly."""
+"""The fewest networks for which a correlation is defined: two points always correlate perfectly."""
 
 
 class Statistic(Protocol):
-    """A function of scores and truth."""
+    """The signature of a statistic: a function of scores and truth."""
 
     def __call__(
         self, scores: ArrayLike, truth: ArrayLike, /, *, sample: Sample | None = None
@@ -100,7 +100,7 @@ def pairwise_accuracy(
 def partial_spearman(
     scores: ArrayLike, truth: ArrayLike, given: ArrayLike, *, sample: Sample | None = None
 ) -> Number:
-    """Spearman's ρ of scores and truth controlled for `given`, such as the number of parameters.
+    """The partial Spearman's ρ of scores and truth given `given`, such as the number of parameters.
 
     (ρ_st − ρ_sg ρ_tg) / √((1 − ρ_sg²)(1 − ρ_tg²)): near 0 for a score that contains no more
     information than `given`. nan also if scores or truth have exactly the ranks of `given`.
@@ -171,7 +171,7 @@ def majority_accuracy(
 
 
 def why_undefined(scores: ArrayLike, truth: ArrayLike) -> str:
-    """Why the rank correlation of these is undefined; empty if it is defined.
+    """The reason why the rank correlation is undefined; empty if it is defined.
 
     >>> why_undefined([7, 7, 7], [1, 2, 3])
     'the score is the same for every network'
@@ -188,7 +188,7 @@ def why_undefined(scores: ArrayLike, truth: ArrayLike) -> str:
 
 
 def majority(first: Floats, second: Floats) -> NDArray[np.int16]:
-    """2 if most scores (first axis) prefer the first, 0 if the second, 1 without a majority."""
+    """2 where most scores (first axis) prefer `first`, 0 where most prefer `second`, else 1."""
     shape = np.broadcast_shapes(first.shape, second.shape)[1:]
     ahead, behind = np.zeros(shape, dtype=np.int16), np.zeros(shape, dtype=np.int16)
     for one, other in zip(first, second, strict=True):
@@ -206,5 +206,5 @@ def correlation(x: Ranked, y: Ranked) -> Floats:
 
 
 def product(x: Ranked, y: Ranked) -> Floats:
-    """The sum of the products of centred ranks."""
+    """The sum of the products of centred ranks, each weighted by its count."""
     return np.asarray(np.einsum("n...,n...,n...->...", x.sample.counts, x.ranks, y.ranks))

@@ -1,9 +1,9 @@
-"""An order of candidates by several scores, without knowing any accuracy.
+"""Combine several scores into one order of candidates, without knowing any accuracy.
 
-Scores that have nothing to do with the size of a network, nor with how well it tells inputs apart,
-are seldom useful, so each score counts by how well it agrees with these in the pool at hand:
-S = Σ w log u, u being the relative rank, w = max(0, ρ)², and ρ the rank correlation with the sum of
-the ranks by FLOPs and by nwot.
+A score that is related neither to the size of a network nor to how well it separates inputs is
+seldom useful. Each score is therefore weighted by how well it agrees with both in the given pool: S
+= Σ w log u, where u is the relative rank, w = max(0, ρ)², and ρ is the rank correlation with the
+anchor, which is the sum of the ranks by FLOPs and by nwot.
 """
 
 from collections.abc import Mapping
@@ -18,18 +18,20 @@ from foretell.statistics.sample import Floats
 __all__ = ["ensemble", "ensemble_weights"]
 
 MEMBERS = ("nwot", "jacob_cov", "synflow", "flops")
-"""The scores that are used if the table has them: on published benchmarks, more are worse."""
+"""The scores that are combined if the table has them; on published benchmarks, adding more
+hurts."""
 
 ANCHORS = ("flops", "nwot")
 OTHERWISE = "params"
-"""The anchor of a table with neither."""
+"""The anchor for tables that have neither FLOPs nor nwot."""
 
 
 def ensemble_weights(ranks: Mapping[str, Floats]) -> dict[str, float]:
     """The weight of each score, from relative ranks in the pool; they add up to 1.
 
-    Without any of the usual members, all scores are members; without an anchor, or if no member
-    agrees with it, all count alike. Scores that are the same for every candidate do not count.
+    If the table has none of the usual members, all scores are members. Without an anchor, or if no
+    member agrees with it, all have equal weights. Scores that are equal for all candidates have
+    weight 0.
 
     >>> up = np.array([0.2, 0.5, 0.8])
     >>> ensemble_weights({"flops": up, "jacob_cov": up[::-1]})
@@ -49,7 +51,7 @@ def ensemble_weights(ranks: Mapping[str, Floats]) -> dict[str, float]:
 
 
 def ensemble(ranks: pd.DataFrame) -> "pd.Series[float]":
-    """S of each candidate, from relative ranks in the pool; at most 0, higher is better.
+    """The score S of each candidate, from relative ranks in the pool; ≤ 0, higher is better.
 
     >>> ranks = pd.DataFrame({"flops": [0.25, 0.75], "nwot": [0.25, 0.75]}, index=["a", "b"])
     >>> ensemble(ranks).round(3).to_dict()

@@ -43,7 +43,7 @@ Counted = Callable[..., Any]
 Name = TypeVar("Name", bound=Hashable)
 
 CELLS = 1 << 20
-"""Networks × groups that a thread processes at a time, which limits the memory needed."""
+"""The number of networks × groups that are processed at a time, which limits the memory needed."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def interval(
     seed: int = 0,
     level: float = 0.95,
 ) -> Interval:
-    """The statistic of the arrays, with one value per network each, and its jackknife interval.
+    """The statistic of arrays with one value per network, and its jackknife confidence interval.
 
     With G groups, values z₍₁₎ … z₍G₎ without each of them, z of all and s² = (G − 1)/G ·
     Σ (z₍ⱼ₎ − mean)², the interval is z ± t·s, where t is a quantile of Student's distribution with
@@ -144,9 +144,10 @@ def intervals(
     seed: int = 0,
     level: float = 0.95,
 ) -> dict[Name, Interval]:
-    """The values of several functions of `sample`, with intervals for those that have a scale.
+    """The values of several statistics, with intervals for those that have a scale.
 
-    All are computed on the same n networks, divided into the same groups.
+    Each statistic is a function of `sample`. All are computed on the same n networks, divided into
+    the same groups.
     """
     if not 0 < level < 1:
         raise ForetellError(f"level is {level!r}; expected a number between 0 and 1, such as 0.95")
@@ -171,7 +172,7 @@ def intervals(
 
 
 def dealt(n: int, groups: int, seed: int) -> Groups:
-    """The group of each network, from 0; groups have nearly equal sizes, or one network each."""
+    """The group of each network, numbered from 0; their sizes are nearly equal, or all 1."""
     if n <= groups:
         return np.arange(n, dtype=np.intp)
     places = np.random.default_rng(seed).permutation(n)

@@ -1,4 +1,4 @@
-"""The noise of a benchmark: how well one training of the networks ranks another one."""
+"""Measure the noise of a benchmark: how well one training of its networks predicts another one."""
 
 from functools import partial
 from itertools import permutations
@@ -21,7 +21,7 @@ def noise_ceiling(
     seed: int = 0,
     level: float = 0.95,
 ) -> Interval:
-    """The mean of the statistic over all pairs of training seeds, with its interval.
+    """The mean of the statistic over all pairs of training seeds, with its confidence interval.
 
     `repeats` has one row per network and one column per seed, nan if that seed is missing. A score
     that ranks networks equally well is indistinguishable from training them once. It is an upper

@@ -1,4 +1,4 @@
-"""Counts the pairs of networks that two orders agree on, in weighted samples."""
+"""Count the pairs of networks that two orders agree on, in weighted samples."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Estimates how well a score ranks the networks of a task from a few trained ones.
+"""Estimate how well a score ranks the networks of a task from a few trained ones.
 
 Everything is computed on Fisher's scale, z = atanh ρ, where ρ is Spearman's rank correlation of
 score and accuracy. The prior of z is normal, with the mean and standard deviation of the tasks of
@@ -66,7 +66,7 @@ class Measured:
     """A rank correlation among trained networks."""
 
     r: float
-    """nan if it is undefined."""
+    """The rank correlation; nan if it is undefined."""
     count: float
     """The equivalent number of networks drawn at random; less than the number of trained ones if
     these had to be weighted."""
@@ -122,7 +122,7 @@ def prior_of(spaces: Mapping[str, Sequence[float]]) -> Prior:
 
 
 def posterior(prior: Prior, measured: Measured) -> Posterior:
-    """The posterior; with at most three networks, or an undefined correlation, it is the prior.
+    """The posterior given a measurement; for at most three networks or an undefined r, the prior.
 
     The variance of a measured z is (1 + ρ²/2) / (k − 3) (Bonett and Wright 2000, Psychometrika
     65(1)), plus 0.1 for at most five networks; ρ is that of the posterior, found by iteration.
@@ -142,7 +142,7 @@ def posterior(prior: Prior, measured: Measured) -> Posterior:
 
 
 def trusted(prior: Prior, measured: Measured, level: float = 0.95) -> tuple[float, float]:
-    """The interval that contains ρ with probability `level`, whatever ρ is.
+    """The confidence interval that contains ρ with probability `level`, whatever the true ρ is.
 
     It is (nan, nan) for fewer than `FEWEST` networks. It contains a value ζ unless the measured z
     is among the 1 − `level` of the measurements of ζ that fit ζ worst in comparison with the prior.
@@ -168,7 +168,7 @@ def trusted(prior: Prior, measured: Measured, level: float = 0.95) -> tuple[floa
 
 
 def limit(z: float) -> float:
-    """The rank correlation of z, which is ±1 at the ends of the grid."""
+    """The rank correlation tanh z; at the ends of the grid, it is ±1."""
     return math.copysign(1.0, z) if abs(z) >= GRID[-1] else math.tanh(z)
 
 

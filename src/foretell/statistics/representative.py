@@ -1,10 +1,10 @@
-"""Estimates rank correlations in a pool from the networks of it that are trained.
+"""Estimate rank correlations in a pool from those of its networks that are trained.
 
 The trained networks are often the best by some score. Among them, every correlation is smaller than
-in the pool, and no formula restores it: the classical corrections for a restricted range assume
-that the top is like the middle. This is not true of published benchmarks, where the intervals of
-these corrections did not reach their coverage. It depends on where in the pool the trained networks
-are:
+in the pool, and no formula recovers the correlation in the pool: the classical corrections for
+range restriction assume that scores rank the top of the pool as well as its middle. On published
+benchmarks they do not, and the intervals of these corrections did not reach their nominal coverage.
+The estimate therefore depends on where in the pool the trained networks are:
 
 - If they are spread over the range of every score, like a random draw, they have equal weights.
 - If they are concentrated, but some are in every part of the range, each part is weighted by its

@@ -62,7 +62,7 @@ class Sample:
 
     @classmethod
     def once(cls, n: int) -> Self:
-        """Each of n networks once."""
+        """The sample that contains each of n networks once."""
         return cls(np.ones(n))
 
     @cached_property
@@ -75,7 +75,7 @@ class Sample:
         return self.remembered(drop_missing, truth) if np.isnan(truth).any() else self
 
     def ranked(self, values: Floats) -> "Ranked":
-        """The order of these values."""
+        """The order of these values in the sample."""
         return self.remembered(Ranked, values)
 
     def remembered(self, make: Callable[..., Made], *arrays: Floats) -> Made:

@@ -1,4 +1,4 @@
-"""How well a score finds the best networks, which is what matters for a search.
+"""Measure how well a score finds the best networks, which is what matters for a search.
 
 The conventions are those of `foretell.statistics.correlations`: higher is better, undefined scores
 are ranked last, and undefined statistics are nan. If a cut-off separates equal values, the result
@@ -32,7 +32,7 @@ def within_top(
     *,
     sample: Sample | None = None,
 ) -> Number:
-    """The statistic among the networks that are in the best `share` by truth.
+    """The statistic computed only on the networks in the best `share` by truth.
 
     Networks tied with the last one are included. A search ends up among these networks, and scores
     that are good on the whole space often fail there.
@@ -154,8 +154,8 @@ def ndcg_at(scores: ArrayLike, truth: ArrayLike, k: int, *, sample: Sample | Non
 def best_of_first(x: Floats, y: Floats, sample: Sample, k: int) -> Floats:
     """The expected highest y among the k networks with the highest x, ties being broken at random.
 
-    Of m tied networks, of which j are among the k, none of a certain h is with a probability of
-    C(m − h, j) / C(m, j).
+    If j of m tied networks are among the k, the probability that none of h particular ones is among
+    them is C(m − h, j) / C(m, j).
     """
     there, chance = sample.ranked(x).best(k)
     down = np.argsort(-y[there], kind="stable")
@@ -193,14 +193,14 @@ def mean_of_best(x: Floats, y: Floats, sample: Sample) -> Floats:
 
 
 def at_least_one(best: int) -> int:
-    """`best`, checked. Raises ForetellError if it is less than 1."""
+    """The integer `best`. Raises ForetellError if it is less than 1."""
     if best < 1:
         raise ForetellError(f"the number of best networks is {best}; expected at least 1")
     return best
 
 
 def share_of(sample: Sample, share: float) -> Floats:
-    """The number of networks in a share of all: rounded, at least 1."""
+    """The number of networks in a share of all, rounded, but at least 1."""
     if not 0 < share <= 1:
         raise ForetellError(f"share is {share}; expected more than 0 and at most 1, such as 0.1")
     return np.maximum(1, np.round(share * sample.size))

@@ -1,4 +1,4 @@
-"""The states of the global random number generators, which foretell must not change."""
+"""Compare the states of the global random number generators, which foretell must not change."""
 
 import random
 

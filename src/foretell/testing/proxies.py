@@ -127,7 +127,7 @@ def check_parts(name: str, model: str, whole: Score) -> None:
 
 
 def made(model: str) -> nn.Module:
-    """The network, always with the same weights."""
+    """Build the network; it always has the same weights."""
     with torch.random.fork_rng():
         torch.manual_seed(7)
         return MODELS[model]()
@@ -145,7 +145,7 @@ def same(first: Score, second: Score) -> bool:
 
 
 def picture(net: nn.Module, batch: tuple[Tensor, Tensor]) -> list[Any]:
-    """Everything that scoring must not change."""
+    """A copy of everything that scoring must not change."""
     state = [(key, value.numpy().tobytes()) for key, value in net.state_dict().items()]
     flags = [(p.requires_grad, p.grad is None) for p in net.parameters()]
     modes = [(m.training, len(m._forward_hooks), len(m._forward_pre_hooks)) for m in net.modules()]

@@ -146,7 +146,7 @@ def check_seeds(make: Make, space: Space) -> None:
 
 
 def check_resuming(make: Make, space: Space) -> None:
-    """Check that a new searcher that is told all answers continues in the same way."""
+    """Check that a new searcher that receives all answers continues in the same way."""
     search, told = make(space, 0), Conversation()
     for question, value in converse(make(space, 0), 24):
         resumed = make(space, 0)
@@ -177,7 +177,7 @@ def check_unasked(make: Make, space: Space) -> None:
 
 
 def identity(space: Space, question: Question) -> tuple[Arch, str]:
-    """What identifies a question; isomorphic architectures are not distinguished."""
+    """The identity of a question, in which isomorphic architectures are equal."""
     return space.canonical(question.arch), question.kind
 
 

@@ -29,7 +29,7 @@ from foretell.testing.generators import generator_states
 __all__ = ["check_space"]
 
 LISTED = 200
-"""The number of architectures that are checked of an enumeration."""
+"""The number of architectures of an enumeration that are checked."""
 
 
 LARGEST = 100_000

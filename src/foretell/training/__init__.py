@@ -1,4 +1,4 @@
-"""Training of networks, in full or reduced."""
+"""Train networks, in full or with EcoNAS's reduced settings."""
 
 from foretell.training.settings import TrainSettings
 

@@ -1,13 +1,14 @@
-"""A training of the user's own: a function, one in a file, or a command.
+"""Run the user's own training: a function, a function in a file, or a command.
 
-A function names the arguments that it wants, in any order: `network`, the untrained network;
-`arch`, the text of its architecture; `seed`; `budget`, the number of epochs; and `report`, a
-function of an epoch and a value. It returns a value, or yields pairs of an epoch and a value, of
-which the last counts. A network that it trains in place is kept with its weights.
+A function has any of these parameters, in any order: `network`, the untrained network; `arch`, the
+text of its architecture; `seed`; `budget`, the number of epochs; and `report`, a function of an
+epoch and a value. It returns a value, or yields pairs of an epoch and a value, the last of which is
+the result. If it trains `network` in place, the weights are kept.
 
-A command is run without a shell. `{arch}`, `{seed}`, `{budget}` and `{out}` in it are replaced;
-`{out}` is the path of a file that it writes, and without it, its standard output is read: a number,
-or lines of JSON such as `{"epoch": 1, "value": 0.5}`.
+A command is run without a shell, with `{arch}`, `{seed}`, `{budget}` and `{out}` replaced by their
+values. `{out}` is the path of the file to which the command writes its result; without it, the
+result is read from standard output. The result is a number, or lines of JSON such as `{"epoch": 1,
+"value": 0.5}`.
 """
 
 import inspect
@@ -40,24 +41,26 @@ __all__ = ["OwnTraining", "own_training"]
 
 WANTED = ("network", "arch", "seed", "budget", "report")
 FILLED = ("arch", "seed", "budget", "out")
-"""What is replaced in a command."""
+"""The placeholders of a command."""
 FORM = 'a number, or lines such as {"epoch": 1, "value": 0.5}'
 
 
 @dataclass(frozen=True)
 class OwnTraining(TrainSettings):
-    """A training of the user's own, in place of foretell's; only `epochs` of its settings counts.
+    """The user's own training, which replaces foretell's; `epochs` is passed to it as the budget.
 
     Raises ForetellError if it cannot be used.
     """
 
     evaluate: Callable[..., object] | str | None = None
-    """A function, or the text `FILE.py:NAME` or `PACKAGE.MODULE:NAME` of one."""
+    """A function, or its name as `FILE.py:NAME` or `PACKAGE.MODULE:NAME`."""
     command: str | None = None
     lower_is_better: bool = False
-    """Whether the value is a loss or an error. The accuracies of rows are then negative values."""
+    """Whether the value is a loss or an error. Rows then contain the negated values as
+    accuracies."""
     timeout: float | None = None
-    """The most seconds for a training. A command is ended then, and a function when it reports."""
+    """The maximum number of seconds of a training. A command is stopped at that time, a function
+    when it next reports a value."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -69,12 +72,12 @@ class OwnTraining(TrainSettings):
         require_parameters(self.function)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the function of a file, which another process finds by its name."""
+        """The state for pickling; a function from a file is found again by its name."""
         return {one.name: getattr(self, one.name) for one in fields(self)}
 
     @cached_property
     def function(self) -> Callable[..., object]:
-        """The function; runs the file that it is in, once."""
+        """The function; the first access runs the file that defines it."""
         found: Any = self.evaluate
         if isinstance(found, str):
             path, _, _ = found.rpartition(":")
@@ -88,7 +91,7 @@ class OwnTraining(TrainSettings):
         return function
 
     def key(self) -> dict[str, Any]:
-        """What determines the results, as part of a row key: the code, and the budget."""
+        """The part of a row key that determines the results: the code, and the budget."""
         if self.command is not None:
             how = {"evaluate_command": self.command}
         else:
@@ -103,7 +106,7 @@ class OwnTraining(TrainSettings):
         return source_digest(self.function)
 
     def require(self, kind: object, device: str = "cpu") -> None:
-        """Nothing: it need not apply to the data that networks are scored on."""
+        """Accept any data: the training may use other data than the networks are scored on."""
 
     def run(self, network: nn.Module, arch: str, seed: int) -> Trained:
         """The results of a training; undefined, with the reason, if it fails."""
@@ -127,7 +130,7 @@ class OwnTraining(TrainSettings):
         return Trained(value, math.nan, seconds, tuple(log.history), why)
 
     def _call(self, log: "Log", given: dict[str, Any]) -> None:
-        """Call the function, and note what it reports, yields or returns."""
+        """Call the function, and record the values that it reports, yields or returns."""
         function = self.function
         known = {**given, "budget": self.epochs, "report": log.add}
         wanted = inspect.signature(function).parameters
@@ -138,7 +141,7 @@ class OwnTraining(TrainSettings):
             log.add(len(log.history) + 1, found)
 
     def _commanded(self, command: str, arch: str, seed: int) -> list[tuple[int, object]]:
-        """Run the command, and read what it wrote."""
+        """Run the command, and read the values that it wrote."""
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "out"
             given = {"arch": arch, "seed": seed, "budget": self.epochs, "out": out}
@@ -158,11 +161,11 @@ class OwnTraining(TrainSettings):
 
 
 def require_parameters(function: Callable[..., object]) -> None:
-    """Raise ForetellError if the function cannot be called with what it is given, by name, or takes
-    nothing that tells networks apart."""
+    """Raise ForetellError unless the function takes `network` or `arch` and requires nothing
+    unknown."""
     try:
         parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):  # some are written in C
+    except (TypeError, ValueError):  # some functions are written in C
         raise ForetellError(
             f"evaluate is {shown(function)} whose parameters are unknown; give a function of some "
             f"of {', '.join(WANTED)}"
@@ -181,14 +184,14 @@ def require_parameters(function: Callable[..., object]) -> None:
 
 
 class Log:
-    """The values of a training so far, higher is better."""
+    """The values of a training so far; higher is better."""
 
     def __init__(self, timeout: float | None, sign: float) -> None:
         self.start, self.timeout, self.sign = time.perf_counter(), timeout, sign
         self.history: list[Epoch] = []
 
     def read(self, found: Iterable[object]) -> None:
-        """Note pairs of an epoch and a value; what else is in them is not used."""
+        """Record pairs of an epoch and a value; further elements are ignored."""
         for one in found:
             if not isinstance(one, tuple | list) or len(one) < 2:
                 raise ForetellError(
@@ -197,7 +200,7 @@ class Log:
             self.add(one[0], one[1])
 
     def add(self, epoch: object, value: object) -> None:
-        """Note a value. Raises ForetellError if it is none, or if the time is over."""
+        """Record a value. Raises ForetellError if it is not a number, or if the time is over."""
         try:
             number, known = int(epoch), float(value)  # type: ignore[call-overload,arg-type]
         except (TypeError, ValueError):
@@ -218,10 +221,11 @@ def own_training(
     *,
     usual: TrainSettings,
 ) -> TrainSettings:
-    """The user's own training if there is one, with the epochs of `training`; else `training`.
+    """The user's own training with the epochs of `training`; `training` itself if there is none.
 
-    `usual` are the default settings of the caller. Raises ForetellError if both a function and a
-    command are given, a direction or a time for neither, or other settings than `epochs`.
+    `usual` has the default settings of the caller. Raises ForetellError if both a function and a
+    command are given, if a direction or a time limit is given without either, or if a setting of
+    `training` other than `epochs` is changed.
     """
     lower_is_better = as_flag("lower_is_better", lower_is_better)
     if evaluate is None and command is None:
@@ -273,7 +277,7 @@ def words_of(command: str) -> list[str]:
 
 
 def readings(text: str) -> list[tuple[int, object]]:
-    """The epochs and values in what a command wrote; the last line counts.
+    """The epochs and values in the output of a command.
 
     >>> readings("0.75")
     [(1, 0.75)]

@@ -33,7 +33,7 @@ class Reduced:
 
 
 def schedule(stop: int) -> TrainSettings:
-    """The first `stop` of forty epochs, by SGD with Nesterov momentum and a cosine schedule."""
+    """The first `stop` of forty epochs of SGD with Nesterov momentum and a cosine schedule."""
     return TrainSettings(epochs=40, stop_after=stop, lr=0.1, augmentation="shift")
 
 

@@ -22,7 +22,9 @@ Precision = Literal["full", "tf32", "bf16", "fp16"]
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """How a network is trained. Raises ForetellError for a value out of range.
+    """Settings that determine how a network is trained.
+
+    Raises ForetellError for a value out of range.
 
     An epoch consists of the fewest batches of at most `batch_size` images, whose sizes differ by at
     most one. The augmentation "shift" moves each image by up to one pixel in each direction and

@@ -1,4 +1,4 @@
-"""Train a network, which yields the accuracy that proxies try to predict.
+"""Train a network, to obtain the accuracy that proxies try to predict.
 
 The recipe is simple: cross-entropy, SGD with momentum or AdamW, and a cosine schedule of the
 learning rate that ends at zero. Validation accuracy is for choosing networks; test accuracy is
@@ -133,7 +133,7 @@ def check_trainable(
     device: torch.device | str = "cpu",
     fit: Fit | None = None,
 ) -> None:
-    """Raise ForetellError unless `train` can begin: all that it checks; moves the model there."""
+    """Check everything that `train` checks, and move the model to the device."""
     _checked(model, splits, settings, seed, torch.device(device), fit)
 
 
@@ -347,7 +347,7 @@ def _checked(
     device: torch.device,
     fit: Fit | None = None,
 ) -> torch.memory_format:
-    """The memory layout of images and weights, channels-last where its gradients are right.
+    """The memory format of images and weights: channels-last where its gradients are correct.
 
     Raises ForetellError unless the model returns one output per class.
     """
