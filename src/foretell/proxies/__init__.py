@@ -1,9 +1,9 @@
 """The registry of proxies: their functions, sources and bounds.
 
 A proxy is a plain function of quantities. Its parameters without a default name the quantities
-(quantities.py lists them), and parameters with a default are its settings. Where it is undefined,
-it raises ArithmeticError with the reason. To add one, create a file in this package, import it
-here, add an entry to `PROXIES`, and add its golden values.
+(quantities.py lists them), and parameters with a default are its settings. If the score is
+undefined, the function raises ArithmeticError with the reason. To add one, create a file in this
+package, import it here, add an entry to `PROXIES`, and add its golden values.
 """
 
 from foretell.proxies import (
@@ -183,4 +183,4 @@ PAPER = ("grad_norm", "snip", "grasp", "fisher", "synflow", "jacob_cov")
 """The six proxies of arXiv:2101.08134."""
 
 BASELINES = ("params", "flops")
-"""The baselines that a proxy must outperform to be worth its cost."""
+"""The baselines that a proxy must outperform to justify its cost."""

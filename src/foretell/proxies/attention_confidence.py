@@ -1,4 +1,4 @@
-"""Attention confidence: how much of its attention does a token give to one token?
+"""Attention confidence: how strongly does each token attend to a single other token?
 
 Serianni and Kalita 2023, "Training-free Neural Architecture Search for RNNs and Transformers",
 arXiv:2306.00288 (there: softmax confidence).
@@ -9,14 +9,15 @@ from torch import Tensor
 
 
 def attention_confidence(attention_peaks: dict[str, Tensor]) -> Tensor:
-    """Mean over attentions of the mean over samples, heads and queries of the largest probability.
+    """Mean largest attention probability over attentions, samples, heads and queries.
 
-    The probabilities are those of the softmax over the keys, without dropout. An attention is a
-    softmax of a product of two signals, multiplied with a third, or one of PyTorch's functions for
-    it; undefined where none is seen. The minimum is one over the number of keys.
+    The probabilities are the output of the softmax over the keys, without dropout. An attention is
+    a softmax of a product of two signals that is multiplied by a third signal, or one of PyTorch's
+    attention functions. Undefined if the network has no attention. The minimum is one over the
+    number of keys.
 
-    Limitations: short sequences have large values, whatever the network does, and under the usual
-    initialisations, attention is nearly uniform. The authors' code takes the largest over heads
+    Limitations: short sequences have large values for any network, and under the usual
+    initialisations, attention is nearly uniform. The authors' code takes the maximum over heads
     instead of over keys, and sums over layers.
 
     >>> from torch import tensor

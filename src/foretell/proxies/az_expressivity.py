@@ -15,16 +15,16 @@ def az_expressivity(block_spectra: list[Tensor], epsilon: float = 1e-8) -> Tenso
 
     A boundary is the output of the stem or of a block; the eigenvalues λ are those of the
     covariance of its channels over all samples and positions, and p = λ / Σ λ. Weights are drawn
-    from N(0, 2 / fan-in), inputs from N(0, 1); only token numbers are those of the minibatch. The
-    value depends on the random numbers, so use several seeds. A network with batch normalisation is
-    in training mode, any other in evaluation mode, as the authors have it for transformers. Blocks
-    are the modules of one kind in an nn.Sequential or nn.ModuleList that run one after another;
-    undefined if there are none, and if an output does not vary (the authors rank such a network
-    last).
+    from N(0, 2 / fan-in) and inputs from N(0, 1), except for token ids, which come from the
+    minibatch. The value depends on the random numbers, so use several seeds. A network with batch
+    normalisation is run in training mode and any other in evaluation mode, as the authors do for
+    transformers. Blocks are modules of the same kind in an nn.Sequential or nn.ModuleList that run
+    one after another. Undefined if there are no blocks, or if an output is constant (the authors
+    rank such a network last).
 
     Limitations: each boundary adds at most the logarithm of its channels, so the sum grows with the
-    number of blocks and with the width, and depends on what is a block. It is independent of the
-    data, the initialisation, and the labels.
+    number of blocks and with the width, and depends on how the network is divided into blocks. It
+    is independent of the data, the initialisation, and the labels.
 
     >>> from torch import tensor
     >>> az_expressivity([tensor([1.0, 1.0]), tensor([0.0, 2.0])])  # log 2 + 0

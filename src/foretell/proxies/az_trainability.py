@@ -1,4 +1,4 @@
-"""az_trainability: does each block by itself keep the size of the gradient?
+"""az_trainability: does each block preserve the size of the gradient?
 
 Lee and Ham 2024, "AZ-NAS", arXiv:2403.19232.
 """
@@ -7,19 +7,20 @@ from torch import Tensor
 
 
 def az_trainability(block_gains: Tensor, epsilon: float = 1e-6) -> Tensor:
-    """The mean over the blocks of 2 − s − 1/(s + ε), s being the gain of the block.
+    """The mean over blocks of 2 − s − 1/(s + ε), s being the gain of the block.
 
-    A random sign for each number of the block's output is taken for its gradient, g_out, and the
-    backward pass of this block alone gives g_in. The gain is the largest singular value of the mean
-    of g_in g_outᵀ over all samples and positions; if the block has a stride, the positions of g_in
-    that fall on one of g_out become channels. The maximum is 0, where s = 1. If some block hands
-    the signs on as they are, the score is its lower bound 2 − 1/ε: the authors define −∞, which
-    ranks the same. In evaluation mode, such blocks are left out, as in the authors' code for
-    transformers. Boundaries, weights, inputs and mode are those of `az_expressivity`. Undefined
-    without repeated blocks, and if the stride of one is not whole.
+    The gradient of the block's output, g_out, is a random sign for each element, and a backward
+    pass through this block alone gives the gradient of its input, g_in. The gain is the largest
+    singular value of the mean of g_in g_outᵀ over all samples and positions; if the block has a
+    stride, the positions of g_in that map to one position of g_out become channels. The maximum is
+    0, reached if s = 1 everywhere. If a block passes the signs on unchanged, the score is its lower
+    bound 2 − 1/ε; the authors define −∞, which gives the same rank. In evaluation mode, such blocks
+    are left out, as in the authors' code for transformers. Boundaries, weights, inputs and mode are
+    as in `az_expressivity`. Undefined without repeated blocks, and if the stride of a block is not
+    an integer.
 
-    Limitations: the mean is over few positions in small minibatches, whose noise raises s. It says
-    nothing about sizes that shrink in one block and grow in the next.
+    Limitations: in small minibatches, the mean is over few positions, and its noise increases s. It
+    says nothing about sizes that shrink in one block and grow in the next.
 
     >>> from torch import tensor
     >>> az_trainability(tensor([1.0, 2.0]))  # the mean of 0 and −1/2

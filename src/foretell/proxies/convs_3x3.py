@@ -5,13 +5,13 @@ from torch import Tensor
 
 
 def convs_3x3(weights: dict[str, Tensor]) -> Tensor:
-    """Number of weights that are kernels of 3×3 pixels, depthwise and transposed ones included.
+    """Number of 3×3 convolution kernels, including depthwise and transposed ones.
 
-    A kernel that is used several times counts once, and frozen ones do not count. On
+    A kernel that is used several times counts once, and frozen kernels do not count. On
     NAS-Bench-101, it ranks better than `params`.
 
-    Limitations: it is 0 for every network without such convolutions, and only ranks networks in
-    whose space they are one of the choices.
+    Limitations: it is 0 for every network without such convolutions, and is only useful in spaces
+    where they are one of several choices.
 
     >>> from torch import zeros
     >>> convs_3x3({"0.weight": zeros(8, 3, 3, 3), "1.weight": zeros(8, 8, 1, 1)})

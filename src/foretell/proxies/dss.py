@@ -13,15 +13,15 @@ def dss(
     """Σ ‖∂L/∂W‖_* ‖W‖_* over the attention's weights + Σ |w · ∂L/∂w| over feed-forward layers.
 
     ‖·‖_* is the nuclear norm, the sum of the singular values. The attention's weights are those of
-    its query, key, value and output layers, each tensor a matrix with a row for each output; joint
-    ones are one matrix. Feed-forward layers are those that widen, followed by an activation
-    function and a layer back to the width before, and that layer. Undefined where no attention is
-    seen.
+    its query, key, value and output layers; each tensor is a matrix with one row per output, and
+    joint layers are one matrix. Feed-forward layers are a layer that widens its input, followed by
+    an activation function, and the layer that restores the width. Undefined if the network has no
+    attention.
 
     Limitations: it grows with depth and width: compare it with `params`. A joint matrix of queries,
-    keys and values has another norm than three. The authors differentiate the summed output of the
-    network of |w| for one sample of ones, and add the patch embedding and the classifier to the
-    second sum.
+    keys and values has a different norm from that of three matrices. The authors differentiate the
+    summed output of the network with weights |w| for one sample of ones, and add the patch
+    embedding and the classifier to the second sum.
 
     >>> from torch import eye
     >>> dss({"q": "projection"}, {"q": eye(2)}, {"q": 3 * eye(2)})  # 2 · 6
@@ -37,6 +37,7 @@ def dss(
 
 
 def nuclear(matrix: Tensor) -> Tensor:
-    """The sum of the singular values, a row for each output."""
+    """The nuclear norm of a weight as a matrix with one row per output: Σ of its singular
+    values."""
     values: Tensor = torch.linalg.svdvals(matrix.flatten(1))
     return values.sum()

@@ -1,4 +1,4 @@
-"""EPE-NAS: how strongly are an untrained network's responses to samples of a class correlated?
+"""EPE-NAS: how strongly are the responses to samples of the same class correlated?
 
 Lopes et al. 2021, "EPE-NAS: Efficient Performance Estimation Without Training",
 arXiv:2102.08099.
@@ -15,10 +15,10 @@ def epe_nas(
 ) -> Tensor:
     """Σ over classes of |Σ_ij log(|r_ij| + ε)|, r being the correlations within a class.
 
-    r are the correlations of the gradients of the summed output by the input, as in `jacob_cov`.
-    For a model with more than 100 outputs, the formula is different: the inner sum of each class is
-    divided by its number of samples, and the differences |e_c − e_d| of all ordered pairs of
-    classes are summed and divided by the number of classes. A class with one sample has no
+    r are the correlations of the gradients of the summed output with respect to the input, as in
+    `jacob_cov`. For a model with more than 100 outputs, the formula is different: the inner sum of
+    each class is divided by its number of samples, and the differences |e_c − e_d| of all ordered
+    pairs of classes are summed and divided by the number of classes. A class with one sample has no
     correlation and is left out; the authors' code adds log(1 + ε) for it. Undefined without one
     label per sample, and if no class (above 100 outputs: no two classes) has two samples.
 

@@ -12,11 +12,12 @@ def fisher(taylor: dict[str, Tensor]) -> Tensor:
     """Sum over layers and channels of ½ · mean_n (Σ_position a · ∂L/∂a)².
 
     `a` is the output of a layer before any normalisation or activation function. A product with a
-    weight, such as `x @ w.T`, is a layer; a bias that is added to it apart is not in its output.
+    weight, such as `x @ w.T`, is a layer; a bias that is added separately is not part of its
+    output.
 
-    Limitations: like SNIP, it is unreliable on tasks unlike NAS-Bench-201's, and it is weaker there
-    as well (rank correlation 0.36). Because of the square, a few channels dominate the sum. A
-    recurrent or attention layer counts as one layer.
+    Limitations: like SNIP, it is unreliable on tasks other than those of NAS-Bench-201, and even
+    there it is weaker (rank correlation 0.36). Because of the square, a few channels dominate the
+    sum. A recurrent or attention layer counts as one layer.
 
     >>> from torch import tensor
     >>> fisher({"a": tensor([[1.0, 2.0], [3.0, 0.0]])})  # two samples, two channels

@@ -11,8 +11,8 @@ def fisher_reference(taylor: dict[str, Tensor], fan_in: dict[str, int]) -> Tenso
 
     The authors copy the saliency of a channel to each of its weights and sum the copies.
 
-    Limitations: those of `fisher`; in addition, channels with a large fan-in count more often, for
-    which the definition of the score gives no reason.
+    Limitations: those of `fisher`; in addition, channels with a large fan-in have a larger weight,
+    for which the definition of the score gives no reason.
 
     >>> from torch import tensor
     >>> fisher_reference({"a": tensor([[1.0, 2.0], [3.0, 0.0]])}, {"a": 9})

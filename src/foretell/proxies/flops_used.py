@@ -5,11 +5,11 @@ from torch import Tensor
 
 
 def flops_used(used_flops: int) -> Tensor:
-    """Floating-point operations of `flops` that some output of the network depends on.
+    """Floating-point operations, as in `flops`, that some output of the network depends on.
 
-    They are found by following what the operations of one forward pass in training mode read and
-    write. What is multiplied by the number 0, as in cells that keep a `none` operation, does not
-    depend on anything. It is `flops` without dead branches.
+    Dependence is traced through the values that the operations of one forward pass in training mode
+    read and write. A value multiplied by the number 0, as by the `none` operation of some cells,
+    depends on nothing. The score is `flops` without dead branches.
 
     Limitations: those of `flops`.
 

@@ -10,9 +10,9 @@ from torch import Tensor
 def grad_norm(grads: dict[str, Tensor]) -> Tensor:
     """Sum over the weight tensors of the Euclidean norm of the gradient, Σ_l ‖∂L/∂W_l‖₂.
 
-    Limitations: it is unreliable on tasks unlike NAS-Bench-201's. Its rank correlation with
-    accuracy is weak on NAS-Bench-101 (0.2 in absolute value) and, like SNIP's, negative among the
-    best 10 % of NAS-Bench-201. The norm depends on the initialisation, and it decays within one
+    Limitations: it is unreliable on tasks other than those of NAS-Bench-201. Its rank correlation
+    with accuracy is weak on NAS-Bench-101 (0.2 in absolute value) and, like SNIP's, negative among
+    the best 10 % of NAS-Bench-201. The norm depends on the initialisation, and it decays within one
     epoch of training.
 
     >>> from torch import tensor

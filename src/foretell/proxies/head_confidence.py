@@ -11,10 +11,11 @@ from torch import Tensor
 def head_confidence(attention_maxima: dict[str, Tensor]) -> Tensor:
     """Mean over query, key and value layers, samples and channels of the largest output.
 
-    The largest is that over the positions (tokens) of a sample. The layers are those whose output
-    an attention uses as queries, keys or values, with no other layer in between; a joint one counts
-    once, and nn.MultiheadAttention three times. Undefined where no attention is seen: a softmax of
-    a product of two signals, multiplied with a third, or one of PyTorch's functions for it.
+    The maximum is taken over the positions (tokens) of a sample. The layers are those whose output
+    an attention uses as queries, keys or values, without another layer in between; a joint layer
+    counts once, and nn.MultiheadAttention three times. Undefined if the network has no attention,
+    which is a softmax of a product of two signals that is multiplied by a third signal, or one of
+    PyTorch's attention functions.
 
     Limitations: it grows with the scale of the initialisation. On the FlexiBERT space, the number
     of layers alone ranks better than every score of the paper. The authors' sum over layers is

@@ -13,11 +13,11 @@ def head_importance(
 ) -> Tensor:
     """Sum over the weights of query, key and value layers of |w · ∂L/∂w|.
 
-    The layers are those whose output an attention uses as queries, keys or values, with no other
-    layer in between. Undefined where no attention is seen.
+    The layers are those whose output an attention uses as queries, keys or values, without another
+    layer in between. Undefined if the network has no attention.
 
-    Limitations: those of `snip`, of which it is a part. The authors differentiate the summed output
-    instead of the loss.
+    Limitations: those of `snip`, which sums the same terms over all weights. The authors
+    differentiate the summed output instead of the loss.
 
     >>> from torch import tensor
     >>> w, g = {"q": tensor([1.0, 2.0])}, {"q": tensor([3.0, -1.0])}

@@ -19,16 +19,17 @@ def intrain(
     """γ (1 + o) / log(L + 1), of γ = Σ_l log r_l over L activations and o = Σ_w min(1, s_w).
 
     r is the participation ratio (tr C)² / tr C² of the covariance C of the channels of an
-    activation function's output over samples and positions, with `ridge` added to the diagonal;
-    s = std(g) / (max |g| + `epsilon`) of the gradient g of a weight tensor. The mode is training
-    mode. Undefined where there is no activation function or no gradient.
+    activation function's output over samples and positions, with `ridge` added to the diagonal; s =
+    std(g) / (max |g| + `epsilon`) of the gradient g of a weight tensor. The mode is training mode.
+    Undefined if there is no activation function or no gradient.
 
-    There is no authors' code, and the paper leaves open which tensors are meant: here, they are the
-    outputs of activation functions, functional ones included, and all weights that count. It feeds
-    64 noise images with random labels, as `--data noise` does; here, the minibatch is used.
+    The authors have not published code, and the paper does not say which tensors are meant: here,
+    they are the outputs of activation functions, including functional ones, and all weights that
+    count. The paper uses 64 noise images with random labels, as `--data noise` provides; here, the
+    minibatch is used.
 
-    Limitations: both sums grow with the number of layers, so compare it with `layers`. A layer
-    whose output is constant has the participation ratio of the ridge, the largest there is.
+    Limitations: both sums grow with the number of layers, so compare it with `layers`. A layer with
+    a constant output has the largest possible participation ratio, that of the ridge alone.
 
     >>> from torch import tensor
     >>> moments = tensor([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 2.0]])  # r = 2
@@ -63,7 +64,7 @@ def participation(moments: Tensor, ridge: float) -> Tensor:
 
 
 def spread(grad: Tensor, epsilon: float) -> Tensor:
-    """min(1, std / (max + ε)) of the absolute size, the population standard deviation."""
+    """min(1, std(g) / (max |g| + ε)), with the population standard deviation."""
     exact = grad.double().flatten()
     largest = exact.abs().max() if len(exact) else exact.new_zeros(())
     return (exact.std(correction=0) / (largest + epsilon)).clamp(max=1).cpu()

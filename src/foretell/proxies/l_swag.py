@@ -1,4 +1,4 @@
-"""L-SWAG: are gradients alike over the samples, and activity patterns different over the units?
+"""L-SWAG: are gradients similar across samples, and activity patterns different across units?
 
 Casarin et al. 2025, "L-SWAG: Layer-Sample Wise Activation with Gradients information for Zero-Shot
 NAS on Vision Transformers", arXiv:2505.07300.
@@ -14,14 +14,14 @@ def l_swag(sample_moments: dict[str, Tensor], activation_patterns: int) -> Tenso
     """Λ Ψ, with Λ = Σ_l log Σ_w 1/√Var|g| over the weight tensors, and Ψ the value of `swap`.
 
     g are the gradients of single samples, as in `zico_per_sample`, and Var the population variance.
-    Weights with the same |g| for every sample are left out. Layers are all those of the network:
-    the paper chooses a band of them for each space by accuracies, which is not offered. Undefined
-    where `swap` is, for a single sample, if no gradient differs, and if a batch normalisation has
-    one value per channel of a sample.
+    Weights with the same |g| for every sample are left out. All layers of the network are used; the
+    paper selects a range of layers for each space by accuracies, which is not implemented.
+    Undefined if `swap` is undefined, for a single sample, if no gradient differs between samples,
+    and if a batch normalisation has one value per channel of a sample.
 
-    Limitations: those of `swap`, whose saturation it inherits. Gradients are not free of scale: if
-    the loss is multiplied by a number, the logarithm of every tensor is shifted, so the factor is
-    mostly the number of tensors and weights.
+    Limitations: those of `swap`, whose saturation it inherits. Gradients are not scale-free:
+    multiplying the loss by a constant shifts the logarithm of every tensor, so the factor Λ mostly
+    reflects the number of tensors and weights.
 
     >>> from torch import tensor
     >>> l_swag({"a": tensor([[2.0, 1.0], [1.0, 0.0], [0.25, 0.0]])}, 3)  # 3 log(1 / 0.5)

@@ -9,7 +9,7 @@ def layers(weights: dict[str, Tensor]) -> Tensor:
 
     A weight that is used several times counts once, a recurrent layer has two weights, and
     attention one for its inputs and one for its output. Frozen weights do not count, as in all
-    scores. On NAS-Bench-201 it ranks about as well as the published scores.
+    scores. On NAS-Bench-201, it ranks about as well as the published scores.
 
     Limitations: it cannot rank candidates of equal depth, and layers that no output depends on
     count (`depth` leaves them out).

@@ -9,23 +9,23 @@ from torch import Tensor
 
 
 def near(layer_rows: dict[str, Tensor]) -> Tensor:
-    """Σ of the effective rank exp(−Σ p log p) of outputs, p being singular values over their sum.
+    """Σ of the effective ranks exp(−Σ p log p) of outputs, p being normalised singular values.
 
     The outputs are those of layers with a weight, of normalisations and of activation functions,
-    functional ones included. Of each, a square matrix is decomposed: as many consecutive rows as
-    the output has channels, a row being a position of a sample; which rows is drawn by the seed.
-    The weights are the model's own and the mode is training mode; the authors average over 32
-    initialisations, as several seeds do here (`rank(..., seeds=range(32))`). The maximum is the
-    number of channels of all these outputs. Undefined if an output has fewer rows in the whole
-    minibatch than channels, as wide linear layers behind a pooling have in small ones: such a
-    matrix has no full rank, whatever the network does, and the authors' code compares it with the
-    others nevertheless.
+    including functional ones. From each output, a square matrix is decomposed: as many consecutive
+    rows as it has channels, where a row is a position of a sample, and the first row is drawn by
+    the seed. The model is run in training mode with its own weights; the authors average over 32
+    initialisations, for which you can use several seeds here (`rank(..., seeds=range(32))`). The
+    maximum is the number of channels of all these outputs. Undefined if an output has fewer rows in
+    the whole minibatch than channels, as is the case for wide linear layers after a pooling in
+    small minibatches: such a matrix cannot have full rank for any network, but the authors' code
+    compares it with others nevertheless.
 
     Limitations: it grows with the number and the width of layers: compare it with `params` and
-    `layers`. Consecutive positions of a map are alike, so that large maps of natural images have
-    lower ranks than small ones. There are two differences from the authors' code: a softmax is not
-    an activation function, and where their random start leaves fewer rows than channels, they
-    decompose what is left.
+    `layers`. Consecutive positions of a feature map are similar, so large maps of natural images
+    have lower ranks than small ones. There are two differences from the authors' code: a softmax is
+    not an activation function here, and if the authors' random start leaves fewer rows than
+    channels, they decompose the remaining rows.
 
     >>> from torch import eye, tensor
     >>> near({"conv": eye(3), "relu": tensor([[1.0, 1.0], [1.0, 1.0]])}).round()  # ranks 3 and 1

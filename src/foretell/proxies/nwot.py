@@ -8,15 +8,15 @@ from torch import Tensor
 
 
 def nwot(codes_kernel: Tensor) -> Tensor:
-    """log |det K|, K_ij being the number of units on the same side of their kink for i and j.
+    """log |det K|, K_ij being the number of units whose codes are equal for samples i and j.
 
     With binary codes x, one row per sample, K = Σ_layers x xᵀ + (1 − x)(1 − x)ᵀ. The code of a unit
-    is 1 if the input of its activation function is positive. Activation functions are ReLU and its
-    variants, ReLU6 and the hard sigmoids (whose second kink is ignored), GELU, SiLU, Mish, ELU and
-    softplus, and a sigmoid or tanh that gates a tensor of the same shape. Functional activations
-    count as well, unlike in code that searches for nn.ReLU modules. The maximum is
-    N · log(number of units); scores are not comparable across batch sizes. Undefined for a single
-    sample, and if two samples have the same codes.
+    is 1 if the input of its activation function is positive, and 0 otherwise. Activation functions
+    are ReLU and its variants, ReLU6 and the hard sigmoids (whose second kink is ignored), GELU,
+    SiLU, Mish, ELU and softplus, and a sigmoid or tanh that gates a tensor of the same shape.
+    Functional activations count as well, unlike in code that searches for nn.ReLU modules. The
+    maximum is N · log(number of units); scores are not comparable across batch sizes. Undefined for
+    a single sample, and if two samples have the same codes.
 
     Limitations: the diagonal of the kernel is the number of units, so the score grows with the size
     of the network: compare it with `flops`. Skips and pooling have no kink and do not affect it,

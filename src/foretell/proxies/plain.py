@@ -15,9 +15,9 @@ def plain(weights: dict[str, Tensor], grads: dict[str, Tensor]) -> Tensor:
     better, as in NAS-Bench-Suite-Zero.
 
     Limitations: scaling the weights of a layer that is followed by a normalisation has no effect,
-    so their sum is 0 (except for the ε of the normalisation). If every convolution is followed by
-    BatchNorm, the score depends on the classifier alone. The terms cancel, so expect few meaningful
-    digits in float32.
+    so the terms of these weights add up to 0 (except for the ε of the normalisation). If every
+    convolution is followed by BatchNorm, the score depends only on the classifier. The terms
+    cancel, so expect few meaningful digits in float32.
 
     >>> from torch import tensor
     >>> plain({"a": tensor([1.0, -2.0])}, {"a": tensor([3.0, 4.0])})

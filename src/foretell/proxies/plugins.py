@@ -34,8 +34,9 @@ def register(
 ) -> Callable[[Function], Function]:
     """A decorator that registers a function as a proxy under its name; the function is unchanged.
 
-    Its parameters without a default name the quantities it needs (`foretell list quantities`); the
-    others are its settings. Where it is undefined, it raises ArithmeticError with the reason.
+    The parameters without a default name the quantities that the function needs (`foretell list
+    quantities`); the others are its settings. If the score is undefined, the function must raise
+    ArithmeticError with the reason.
 
     Raises ForetellError for an unknown quantity, a name in use, or a missing docstring.
 
@@ -103,7 +104,7 @@ def check(proxy: Proxy) -> None:
 
 
 def higher_is_better(name: str) -> bool | None:
-    """The direction of a proxy, also of one in an installed package; None if it is not registered.
+    """Whether higher is better for a proxy, possibly of an installed package; None if unregistered.
 
     >>> higher_is_better("synflow"), higher_is_better("nosuch")
     (True, None)
@@ -116,9 +117,9 @@ def higher_is_better(name: str) -> bool | None:
 def from_file(text: str) -> Proxy:
     """The proxy NAME of `FILE.py:NAME`, registered under its own name; runs the file if it is new.
 
-    It is a function of quantities, decorated with `register` or not.
+    The function may, but need not, be decorated with `register`.
 
-    Raises ForetellError if there is no such file or function, or if it cannot be a proxy.
+    Raises ForetellError if there is no such file or function, or if the function cannot be a proxy.
     """
     path = Path(text.rpartition(":")[0]).resolve()
     version = path.stat().st_mtime_ns if path.is_file() else 0
@@ -127,7 +128,7 @@ def from_file(text: str) -> Proxy:
 
 @cache
 def loaded(text: str, version: int) -> Proxy:
-    """The proxy of `from_file`, for a version of the file."""
+    """The proxy that `from_file` returns, cached for each version of the file."""
     function = named_in_file(text)
     if not inspect.isfunction(function):
         raise ForetellError(f"{text} is not a function; give one of quantities, as a proxy is")

@@ -9,10 +9,10 @@ from foretell.proxies.az_expressivity import normalised
 def pr(block_spectra: list[Tensor]) -> Tensor:
     """Σ over the boundaries of blocks of the participation ratio (Σ λ)² / Σ λ².
 
-    λ are the eigenvalues of the covariance of the channels, at the boundaries and with the weights,
-    inputs and mode of `az_expressivity`. The ratio of a boundary is 1 if the features vary in one
-    direction, and the number of channels if they vary equally in all. Undefined where
-    `az_expressivity` is.
+    λ are the eigenvalues of the covariance of the channels; boundaries, weights, inputs and mode
+    are as in `az_expressivity`. The ratio of a boundary is 1 if the features vary in only one
+    direction, and equals the number of channels if they vary equally in all directions. Undefined
+    if `az_expressivity` is undefined.
 
     Limitations: those of `az_expressivity`; since the ratios are summed without a logarithm, wide
     blocks count more.

@@ -24,9 +24,11 @@ class Proxy:
     bound: str = ""
     """The largest or smallest possible value, in words; empty if unbounded."""
     draws: bool = False
-    """Whether it draws random numbers, so that the value depends on the seed for any model."""
+    """Whether the proxy draws random numbers, so that the value depends on the seed for any
+    model."""
     origin: str = ""
-    """The `FILE.py:NAME` from which other processes load it; empty for others."""
+    """The `FILE.py:NAME` from which other processes load the proxy; empty if it is not from a
+    file."""
 
     @property
     def name(self) -> str:
@@ -35,7 +37,7 @@ class Proxy:
 
     @property
     def address(self) -> str:
-        """The name by which any process finds it."""
+        """The name by which any process can find the proxy."""
         return self.origin or self.name
 
     @property
@@ -45,13 +47,13 @@ class Proxy:
 
     @cached_property
     def needs(self) -> tuple[str, ...]:
-        """The quantities it needs: its parameters without a default."""
+        """The quantities that the proxy needs: its parameters without a default."""
         parameters = inspect.signature(self.function).parameters.values()
         return tuple(p.name for p in parameters if p.default is p.empty)
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
-        """Its settings with their defaults: its parameters with a default."""
+        """The settings of the proxy with their defaults: its parameters with a default."""
         parameters = inspect.signature(self.function).parameters.values()
         return MappingProxyType({p.name: p.default for p in parameters if p.default is not p.empty})
 

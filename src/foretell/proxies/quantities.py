@@ -22,9 +22,10 @@ class Step:
     """A part of a pass; it requires the steps named in `after`."""
 
     of: str
-    """The name of its pass in `foretell.engine.passes.PASSES`."""
+    """The name of the step's pass in `foretell.engine.passes.PASSES`."""
     cost: float
-    """In forward passes of the minibatch, or of a single sample if `per_sample`."""
+    """The cost in forward passes of the minibatch, or of a single sample if `per_sample` is
+    True."""
     meaning: str
     after: tuple[str, ...] = ()
     per_sample: bool = False

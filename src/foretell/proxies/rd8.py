@@ -1,6 +1,6 @@
-"""rd8: are a few channels that go into an activation, drawn at random, mixtures of each other?
+"""rd8: are a few random channels of an activation's input linearly dependent?
 
-Defined here: `d8` where `rmin` looks.
+Defined here: `d8`, computed at the inputs of activations like `rmin`.
 """
 
 import torch
@@ -8,15 +8,16 @@ from torch import Tensor
 
 
 def rd8(activation_draws: dict[str, Tensor]) -> Tensor:
-    """Σ over activations of λ_min(C₈), the mean over samples and draws: `d8` at their inputs.
+    """Σ over activations of the mean λ_min of the correlation matrices of 8 random input channels.
 
-    C₈ is the matrix of Pearson's correlations between min(8, c) channels of the activation's input,
-    drawn at random, in one sample, over its positions; a channel that is constant has zeros. There
-    are four draws for each activation, by the seed and its place. `rmin` says what an activation
-    is, and `d8` what to give it. Since eight channels have a smallest eigenvalue above 0 where all
-    of them do not, it also says something about wide layers and transformers. The maximum is the
-    number of activations. Undefined if no activation has more than min(8, c) positions: for
-    networks of vectors.
+    A matrix has Pearson's correlations between min(8, c) randomly drawn channels of the
+    activation's input over the positions of one sample; a constant channel has zeros. The smallest
+    eigenvalue λ_min is averaged over the samples and over four draws per activation, which depend
+    on the seed and the activation's position. Activations are defined as in `rmin`, and the same
+    batches suit it as `d8`. Unlike the matrix of all channels, that of eight channels is usually
+    not singular in wide layers and transformers, so the score also applies to them. The maximum is
+    the number of activations. Undefined if no activation has more than min(8, c) positions, as in
+    networks on vectors.
 
     Limitations: those of `d8`; on NAS-Bench-201, it ranks a little worse than `d8` and `rmin`.
 

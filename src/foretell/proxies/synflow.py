@@ -15,16 +15,17 @@ def synflow(
     """Natural logarithm of Σ |w · ∂R/∂w|, R being the summed output of the network |w| on ones.
 
     Normalisations (batch, layer, group, instance, RMS) and dropout are bypassed, and attention is
-    uniform, since each of these would make R independent of the scale of the signal. |w| is the
-    absolute value of every parameter, biases and frozen ones included. Buffers are not parameters:
-    a mask, a table of positions or a fixed filter keeps its values, as a plain attribute does. The
-    sum reaches 1e100 on ordinary networks, so R is given as a number times 2**flow_exponent, and
-    only the logarithm is computed.
+    replaced by uniform attention, since normalisations and softmax would make R independent of the
+    scale of the signal. |w| is the absolute value of every parameter, biases and frozen ones
+    included. Buffers and plain attributes, such as a mask, a table of positions or a fixed filter,
+    keep their values. The sum reaches 1e100 on ordinary networks, so R is represented as a number
+    times 2**flow_exponent, and only the logarithm is computed.
 
     Limitations: behind a bounded activation such as ReLU6, the derivative of a large flow is 0. The
     sum grows exponentially with the depth. It grows with the number of weights and ranks similarly
     to `params`; it depends neither on data nor on normalisation. It is weak on NAS-Bench-101
-    (0.37), but the only score of arXiv:2101.08134 that never correlates negatively with accuracy.
+    (0.37), but it is the only score of arXiv:2101.08134 that never correlates negatively with
+    accuracy.
 
     >>> from torch import tensor
     >>> synflow({"a": tensor([1.0, 2.0])}, {"a": tensor([0.5, 0.25])}, 0)

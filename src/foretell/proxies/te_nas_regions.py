@@ -1,4 +1,4 @@
-"""TE-NAS, expressivity: into how many linear regions does the network divide its inputs?
+"""TE-NAS expressivity: into how many linear regions does the network divide its inputs?
 
 Chen, Gong and Wang 2021, "Neural Architecture Search on ImageNet in Four GPU Hours: A Theoretically
 Inspired Perspective", arXiv:2102.11535.
@@ -9,17 +9,17 @@ from torch import Tensor
 
 
 def te_nas_regions(codes_kernel: Tensor) -> Tensor:
-    """The number of linear regions that the samples of the minibatch lie in.
+    """The number of different linear regions in which the samples of the minibatch lie.
 
-    Two samples are in the same region if every unit is on the same side of its kink for both; the
-    units are those of `nwot`. The maximum is the number of samples N. Undefined for a network
-    without such units.
+    Two samples are in the same region if every unit has the same code for both; units and codes are
+    those of `nwot`. The maximum is the number of samples N. Undefined for a network without such
+    units.
 
-    Limitations: a network of ordinary size has so many units that each sample has a region of its
-    own, so the score is N for nearly all of them and says nothing. The authors shrink the network
-    to a channel or two and feed 3,000 crops of 3 × 3 pixels; do the same with a space of small
-    networks and a large batch. There are two differences from their code: it counts units of
-    nn.ReLU modules on maps alone, and draws Kaiming weights.
+    Limitations: a network of ordinary size has so many units that each sample lies in a different
+    region, so nearly all networks have the same score N. The authors reduce the network to one or
+    two channels and use 3,000 crops of 3 × 3 pixels; do the same with a space of small networks and
+    a large batch. There are two differences from their code: it counts only the units of nn.ReLU
+    modules on feature maps, and draws Kaiming weights.
 
     >>> from torch import tensor
     >>> te_nas_regions(tensor([[5.0, 5.0, 2.0], [5.0, 5.0, 2.0], [2.0, 2.0, 5.0]]))

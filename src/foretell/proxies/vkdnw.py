@@ -1,4 +1,4 @@
-"""VKDNW: is every direction of the weights known equally well from the data?
+"""VKDNW: do the data determine all directions of the weights equally well?
 
 Týbl and Neumann 2025, "Training-free Neural Architecture Search through Variance of Knowledge of
 Deep Network Weights", arXiv:2502.04975.
@@ -14,19 +14,20 @@ def vkdnw(class_scores: Tensor, class_score_grads: Tensor, smoothing: float = 0.
     """The entropy −Σ q log q of the deciles of the Fisher matrix's eigenvalues, as shares.
 
     F = mean_n J_nᵀ (diag(p) − p pᵀ) J_n, where J_n has the derivatives of a sample's class scores
-    by the first entry of each of the first 128 parameter tensors, and p is the softmax of the
-    scores, mixed with `smoothing` of the uniform distribution. The deciles are the 0.1, …, 0.9
-    quantiles. Weights are drawn from N(0, 2 / fan-in), the model is in evaluation mode with the
-    running statistics that it has, and inputs are those of the minibatch. The maximum is log 9. The
-    authors rank networks by the number of parameter tensors first, and by this score among equal
-    ones: the ranking `vkdnw_single`. Their code multiplies J_n by the transpose of the factor that
-    it should: `vkdnw_reference`. Undefined if the main output of a sample is not one score for each
-    class.
+    with respect to the first entry of each of the first 128 parameter tensors, and p is the softmax
+    of the scores, mixed with the uniform distribution with weight `smoothing`. The deciles are the
+    0.1, …, 0.9 quantiles. Weights are drawn from N(0, 2 / fan-in), the model is run in evaluation
+    mode with its own running statistics, and the inputs are those of the minibatch. The maximum is
+    log 9. The authors rank networks first by the number of parameter tensors, and by this score
+    only among equals; this is the ranking `vkdnw_single`. Their code multiplies J_n by a factor
+    that should be transposed; see `vkdnw_reference`. Undefined if the main output of a sample is
+    not one score per class.
 
-    Limitations: one entry of a tensor stands for all of it, so the value depends on the seed. With
-    the running statistics of an untrained network, batch normalisations do nothing. By itself, it
-    says little between networks of different depth: compare the ranking with `parameter_tensors`,
-    which has most of its correlation. It takes a backward pass for each class of each sample.
+    Limitations: each tensor is represented by a single entry, so the value depends on the seed.
+    With the running statistics of an untrained network, batch normalisations have no effect. The
+    score alone hardly ranks networks of different depth: compare the ranking with
+    `parameter_tensors`, which accounts for most of its correlation. It takes a backward pass for
+    each class of each sample.
 
     >>> from torch import tensor
     >>> grads = tensor([[[1.0, 0.0], [0.0, 1.0]]])  # one sample, two classes, two parameters

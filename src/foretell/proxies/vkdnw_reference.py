@@ -1,4 +1,4 @@
-"""VKDNW as its authors compute it.
+"""VKDNW as computed by the authors' code.
 
 Týbl and Neumann 2025, arXiv:2502.04975, and their code.
 """

@@ -15,16 +15,16 @@ def w_pca(
 ) -> Tensor:
     """Number of parameters · Σ over feed-forward layers of their number of principal components.
 
-    These are the fewest principal components, over samples and positions, whose variance is more
-    than `share` of that of the first layer's output, before the activation function. A feed-forward
-    layer is one that widens, followed by an activation function and a layer back to the width
-    before; of a gated one, what goes into the activation counts. Undefined where there is
-    none.
+    The number of components is the fewest principal components, over samples and positions, that
+    explain more than `share` of the variance of the first layer's output, before the activation
+    function. A feed-forward layer is a layer that widens its input, followed by an activation
+    function and a layer that restores the width; for a gated one, the input of the activation
+    function counts. Undefined without feed-forward layers.
 
-    Limitations: it is mostly size: compare it with `params`. With fewer positions in the minibatch
-    than channels, the number of components is bounded by that of positions.
+    Limitations: it mostly measures size: compare it with `params`. If the minibatch has fewer
+    positions than a layer has channels, the number of positions bounds the number of components.
 
-    >>> moments = torch.diag(torch.tensor([4.0, 4.0, 4.0]))  # two channels alike
+    >>> moments = torch.diag(torch.tensor([4.0, 4.0, 4.0]))  # two equal channels
     >>> w_pca({"w": torch.ones(5)}, {"dense": moments})
     tensor(10., dtype=torch.float64)
     """
@@ -34,7 +34,7 @@ def w_pca(
 
 
 def components(moments: Tensor, share: float) -> int:
-    """How many principal components have more than a share of the variance.
+    """The fewest principal components that explain more than a share of the variance.
 
     `moments` is Σ (1, x)(1, x)ᵀ.
     """

@@ -1,4 +1,4 @@
-"""WRCor: do activations and their gradients tell the samples apart, the later the more?
+"""WRCor: do activations and their gradients distinguish the samples? Later ones weigh more.
 
 Jing et al. 2025, "Zero-Shot Neural Architecture Search with Weighted Response Correlation",
 arXiv:2507.08841.
@@ -13,16 +13,16 @@ from torch import Tensor
 def wrcor(response_correlations: list[Tensor]) -> Tensor:
     """log |det K|, with K = Σ_l 2^l (|R_l| + |G_l|) over the activations in order, l = 1, 2, ….
 
-    R_l are Pearson's correlations between samples of the input of activation l, `[N, N]`, and G_l
-    those of the gradient of the summed output by it, zeros if the output does not depend on it.
-    Activation functions are recognised by the operation, functional ones included. The mode is
-    training mode. Undefined for a single sample, if the response or the gradient of a sample is
-    constant (its correlations are 0/0), if K is singular, and without activation functions. Scores
-    are not comparable across batch sizes.
+    R_l has Pearson's correlations, `[N, N]`, between samples of the input of activation l, and G_l
+    those of the gradient of the summed output with respect to this input, or zeros if the output
+    does not depend on it. Activation functions are recognised by the operation, functional ones
+    included. The network is run in training mode. Undefined for a single sample, if the response or
+    the gradient of a sample is constant (its correlations are 0/0), if K is singular, and without
+    activation functions. Scores are not comparable across batch sizes.
 
-    Limitations: the weights 2^l add N log 2 for each activation, so the score is mostly their
-    number: compare it with `layers`. The last activations decide the rest. Where branches run side
-    by side, the order is that in which the code runs them.
+    Limitations: the weights 2^l add N log 2 for each activation, so the score mostly measures the
+    number of activations: compare it with `layers`. The last activations determine the rest.
+    Parallel branches are ordered as the code runs them.
 
     >>> half = torch.tensor([[1.0, 0.5], [0.5, 1.0]]).double()
     >>> wrcor([torch.stack([half, half])])  # log det of 4 on and 2 off the diagonal

@@ -1,4 +1,4 @@
-"""ZiCo with the gradients of single samples in place of those of minibatches.
+"""ZiCo with gradients of single samples instead of minibatches.
 
 After Li et al. 2023, arXiv:2301.11300; see `zico`.
 """
@@ -10,10 +10,10 @@ from torch import Tensor
 def zico_per_sample(sample_moments: dict[str, Tensor]) -> Tensor:
     """Σ_l log Σ_w mean|g| / std(g) over the weight tensors, g being the gradients of samples.
 
-    Each sample is run by itself, in training mode, with its own statistics of batch normalisations;
-    std is the population standard deviation. Weights with the same gradient for every sample are
-    left out, and so are tensors without any other weights. Undefined for a single sample, if no
-    gradient differs, and if a batch normalisation has one value per channel of a sample.
+    Each sample is run by itself in training mode, so batch normalisations use its statistics; std
+    is the population standard deviation. Weights with the same gradient for every sample are left
+    out, and so are tensors without any other weights. Undefined for a single sample, if no gradient
+    differs, and if a batch normalisation has one value per channel of a sample.
 
     Limitations: as with `zico`, the sum of a tensor grows with its number of weights and the score
     with the number of tensors, so compare it with `params` and `layers`.

@@ -161,8 +161,7 @@ class OwnTraining(TrainSettings):
 
 
 def require_parameters(function: Callable[..., object]) -> None:
-    """Raise ForetellError unless the function takes `network` or `arch` and requires nothing
-    unknown."""
+    """Raise ForetellError unless the function takes `network` or `arch`, and only known names."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # some functions are written in C
