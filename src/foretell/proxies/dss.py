@@ -37,7 +37,6 @@ def dss(
 
 
 def nuclear(matrix: Tensor) -> Tensor:
-    """The nuclear norm of a weight as a matrix with one row per output: Σ of its singular
-    values."""
+    """The nuclear norm of a weight as a matrix with one row per output."""
     values: Tensor = torch.linalg.svdvals(matrix.flatten(1))
     return values.sum()
