@@ -77,7 +77,7 @@ def test_a_manager_reads_what_to_train_and_how_sure_it_is(page: Page) -> None:
 def read_search_names(page: Page) -> set[str]:
     """The networks in the table of trained ones."""
     (table,) = [one for one in page.blocks if isinstance(one, TableBlock) and one.name == "trained"]
-    return set(table.frame["arch"])
+    return set(table.frame.index)
 
 
 def test_losses_are_shown_as_they_are(page: Page, run: Path) -> None:
@@ -86,8 +86,8 @@ def test_losses_are_shown_as_they_are(page: Page, run: Path) -> None:
         assert (tables[name]["value"] > 0).all()
         assert "val_accuracy" not in tables[name]
         assert "test_accuracy" not in tables[name]
-    best = tables["best"].loc["with scores", "value"]
-    assert tables["trained"].loc["with scores", "value"].min() == best
+    best = tables["best"].set_index("arm").loc["with scores", "value"]
+    assert tables["trained"].set_index("arm").loc["with scores", "value"].min() == best
     assert f"a value of {best:.4g}" in page.summary
     assert "1 result from elsewhere, the best being a value of 0.125" in page.summary
     for one in page.blocks:

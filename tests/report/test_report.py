@@ -22,9 +22,19 @@ from foretell.report import (
     write_page,
     write_report,
 )
-from foretell.report.charts import ceiling_of, cost, scatter, sparse_labels
 from foretell.report.search import search_page
+from foretell.report.search_charts import by_option, options_chart, pool_chart
 from foretell.report.study import command_of, words
+from foretell.report.study_charts import (
+    agreement_chart,
+    agreements,
+    ceiling_of,
+    cost,
+    first_k,
+    first_k_chart,
+    scatter,
+    sparse_labels,
+)
 from foretell.runs.kept import keep
 from foretell.searching.read import read_search
 from foretell.searching.search import search
@@ -41,6 +51,8 @@ TRUTH = "cifar10_test_200"
 BROWSER = os.environ.get("FORETELL_BROWSER") or next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), ""
 )
+FIGURES = ("correlation", "scatter", "panels", "agreement", "precision", "regret")
+FIGURES += ("seconds", "minibatches")
 EVIL = '</script><script>document.title="taken"</script><b>&"\'\u2028'
 
 
@@ -78,7 +90,7 @@ def page(run: Path) -> Path:
 def test_page_and_pieces_are_there(page: Path) -> None:
     there = {path.name for path in page.parent.iterdir()}
     wanted = {"index.html", "scores.csv", f"table-{TRUTH}.csv", "method.csv", "undefined.csv"}
-    for figure in ("correlation", "scatter", "seconds", "minibatches"):
+    for figure in FIGURES:
         wanted |= {f"{figure}-{TRUTH}.svg", f"{figure}-{TRUTH}.png"}
     assert wanted <= there
     assert (page.parent / f"scatter-{TRUTH}.png").read_bytes().startswith(b"\x89PNG")
@@ -96,9 +108,13 @@ def test_files_hold_the_numbers(run: Path, page: Path) -> None:
 
 
 def test_nothing_is_fetched_and_nothing_escapes(page: Path) -> None:
+    """All links lead to sections of the page, or to files beside it."""
     text = page.read_text()
-    outside = re.findall(r'(?:src|href)="(?!data:)[^"]*"', text.split("<script>")[0])
-    assert outside == []
+    links = re.findall(r'(?:src|href)="(?!data:)([^"]*)"', text.split("<script>")[0])
+    files = {link for link in links if not link.startswith("#")}
+    assert len(files) > len(FIGURES)
+    assert files == {file for file in files if (page.parent / file).is_file()}
+    assert all(f'id="{link[1:]}"' in text for link in set(links) - files)
     assert EVIL not in text
     assert "&lt;/script&gt;&lt;script&gt;document.title" in text
     for spec in re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', text, re.S):
@@ -149,6 +165,43 @@ def test_a_label_is_not_written_over_another() -> None:
     assert sparse_labels(shown, "price") == ["", "b", "c"]
 
 
+def test_agreements_are_the_rank_correlations() -> None:
+    """Undefined scores rank last, as in the table of a study."""
+    frame = pd.DataFrame({"a": [1.0, 2, 3, 4], "b": [np.nan, 2, 4, 3]})
+    rho = agreements(frame).set_index(["first", "second"])["rho"]
+    assert rho["a", "b"] == rho["b", "a"] == pytest.approx(0.8)
+    assert rho["b", "b"] == 1
+    assert len(agreement_chart(agreements(frame))["layer"]) == 2
+
+
+def test_the_first_k_are_those_with_the_best_scores() -> None:
+    scores = pd.DataFrame({"good": [1.0, 2, 3, 4, 5, 6], "bad": [6.0, 5, 4, 3, 2, 1]})
+    truth = pd.Series([10.0, 20, 30, 40, 50, 60])
+    rows = first_k(scores, truth, ["good", "bad"]).set_index(["score", "k"])
+    assert rows.loc[("good", 2)].tolist() == [1, 0]
+    assert rows.loc[("bad", 2)].tolist() == [0, 40]
+    assert rows.loc[("random", 1)].tolist() == pytest.approx([1 / 6, 25])
+    for column in ("precision", "regret"):
+        json.dumps(first_k_chart(rows.reset_index(), column, column), allow_nan=False)
+
+
+def test_every_trained_network_has_a_tick_below_the_pool() -> None:
+    pool = pd.Series([1.0, 2.0, 3.0, np.nan, np.inf] * 20)
+    trained = pd.DataFrame({"arm": ["with scores"] * 3, "arch": list("abc")})
+    chart = pool_chart(pool, trained.assign(value=[1.0, np.inf, np.nan]), "snip")
+    bars, ticks = chart["data"]["values"], chart["layer"][1]["data"]["values"]
+    assert sum(bar["networks"] for bar in bars) == 60
+    assert [(tick["arch"], tick["at"]) for tick in ticks] == [("a", 1.0), ("b", 3.0)]
+
+
+def test_options_are_sorted_by_their_numbers() -> None:
+    rows = [("with scores", f"width={width},act=ReLU", 0.5) for width in (16, 4, 8)]
+    options = by_option(pd.DataFrame(rows, columns=["arm", "arch", "value"]))
+    order = options_chart(options, "accuracy")["layer"][0]["encoding"]["x"]["sort"]
+    assert order == ["width: 4", "width: 8", "width: 16", "act: ReLU"]
+    assert by_option(pd.DataFrame({"arch": ["333333"], "value": [1.0]})).empty
+
+
 def browse(page: Path, *options: str) -> tuple[str, str]:
     """The elements of the page after its scripts have run, and what the browser logged."""
     command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
@@ -162,9 +215,23 @@ def test_a_browser_draws_all_without_complaint(page: Path, scheme: str) -> None:
     dom, log = browse(page, f"--blink-settings=preferredColorScheme={scheme}")
     assert "CONSOLE" not in log
     assert "<title>mine: how well scores rank 10 networks</title>" in dom
-    assert dom.count('data-drawn="yes"') == 4
+    assert dom.count('data-drawn="yes"') == len(FIGURES)
     assert dom.count("<canvas") == 1  # the scatter; the others are vector graphics
-    assert dom.count('class="marks"') == 4
+    assert dom.count('class="marks"') == len(FIGURES)
+
+
+@pytest.mark.skipif(not BROWSER, reason="no Chromium found; set FORETELL_BROWSER")
+def test_a_click_on_a_heading_sorts_the_table(tmp_path: Path) -> None:
+    """First the highest number; what is not a number stays last."""
+    values = [2.0, 1_234_567.0, np.nan, 30.5]
+    frame = pd.DataFrame({"value": values}, index=pd.Index(list("abcd"), name="name"))
+    page = write_page(Page("t", "s", [("h", [TableBlock("t", "c", frame)])]), tmp_path)
+    for clicks, order in ((1, "bdac"), (2, "adbc")):
+        click = "document.querySelectorAll('thead button')[1].click();" * clicks
+        (tmp_path / "clicked.html").write_text(f"{page.read_text()}<script>{click}</script>")
+        dom, log = browse(tmp_path / "clicked.html")
+        assert "CONSOLE" not in log
+        assert "".join(re.findall(r'<th scope="row"[^>]*>(.)</th>', dom)) == order
 
 
 @pytest.mark.skipif(not BROWSER, reason="no Chromium found; set FORETELL_BROWSER")
@@ -247,7 +314,7 @@ def test_the_page_of_a_search(searched: Path) -> None:
     page = search_page(found)
     names = [block.name for block in page.blocks if isinstance(block, Figure)]
     graphs = ["graph-scored", "graph-unscored"]
-    assert names == ["curves", "seconds", "scores", "cost-params", *graphs]
+    assert names == ["curves", "seconds", "scores", "pool", "cost-params", *graphs]
     code = next(block.text for block in page.blocks if isinstance(block, Code))
     assert "foretell retrain RUN --epochs 100" in code
     assert "--pool 6" in code

@@ -9,8 +9,8 @@ import pandas as pd
 from foretell.calibration.calibrate import Calibration, calibrate
 from foretell.calibration.files import run_scores
 from foretell.errors import ForetellError
-from foretell.report.charts import foretold_chart, worth_chart
 from foretell.report.page import Block, Figure, Prose, TableBlock
+from foretell.report.search_charts import foretold_chart, worth_chart
 from foretell.searching.read import Found
 from foretell.statistics.posterior import FEWEST
 

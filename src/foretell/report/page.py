@@ -9,15 +9,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, TypeAlias
+from urllib.parse import quote
 
 import pandas as pd
 
+from foretell.files import file_name
 from foretell.names import extra
 
 __all__ = ["Block", "Chart", "Code", "Figure", "Page", "Prose", "TableBlock", "as_html"]
 
 Chart: TypeAlias = dict[str, Any]
 """A Vega-Lite specification; a width of "container" is that of the page."""
+
+
+NAME = 30
+"""The width in characters at which the names of a table are wrapped."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +81,15 @@ class Page:
 
 def as_html(page: Page) -> str:
     """The page as one HTML document. Needs the extra `report`."""
-    body = [f"<h1>{text(page.title)}</h1>", f'<p class="summary">{text(page.summary)}</p>']
-    for heading, blocks in page.sections:
+    body = [
+        f"<h1>{text(page.title)}</h1>",
+        f'<p class="summary">{text(page.summary)}</p>',
+        contents_html([heading for heading, _ in page.sections]),
+    ]
+    for number, (heading, blocks) in enumerate(page.sections, 1):
         inner = "\n".join(block_html(block) for block in blocks)
-        body.append(f"<section>\n<h2>{text(heading)}</h2>\n{inner}\n</section>")
+        title = f'<h2 id="section-{number}">{text(heading)}</h2>'
+        body.append(f"<section>\n{title}\n{inner}\n</section>")
     scripts = f"<script>{bundle()}</script>\n<script>{asset('page.js')}</script>"
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -89,13 +100,34 @@ def as_html(page: Page) -> str:
     )
 
 
+def contents_html(headings: Sequence[str]) -> str:
+    """Links to the sections."""
+    links = "".join(
+        f'<li><a href="#section-{number}">{text(heading)}</a></li>'
+        for number, heading in enumerate(headings, 1)
+    )
+    return f'<nav aria-label="Contents">\n<ul>{links}</ul>\n</nav>'
+
+
+def files_html(name: str, *kinds: str) -> str:
+    """Links to the files of a figure or table, which lie beside the page."""
+    path = file_name(name)
+    links = " ".join(
+        f'<a href="{text(quote(f"{path}.{kind}"))}" download>{kind.upper()}</a>' for kind in kinds
+    )
+    return f'<span class="files">{links}</span>'
+
+
 def block_html(block: Block) -> str:
     """One block as HTML."""
     match block:
         case Prose():
             return f"<p>{text(block.text)}</p>"
         case Code():
-            return f'<pre tabindex="0"><code>{text(block.text)}</code></pre>'
+            return (
+                '<div class="code"><button type="button" class="copy">Copy</button>\n'
+                f'<pre tabindex="0"><code>{text(block.text)}</code></pre></div>'
+            )
         case TableBlock():
             return table_html(block)
         case Figure():
@@ -104,14 +136,21 @@ def block_html(block: Block) -> str:
                 f'aria-label="{text(block.caption)}"></div>\n'
                 f'<script type="application/json" data-for="{text(block.name)}">'
                 f"{script_json(block.chart)}</script>\n"
-                f"<figcaption>{text(block.caption)}</figcaption>\n</figure>"
+                f"<figcaption>{text(block.caption)} {files_html(block.name, 'svg', 'png')}"
+                "</figcaption>\n</figure>"
             )
 
 
 def table_html(block: TableBlock) -> str:
-    """A table that scrolls horizontally in its own box; numbers are right-aligned."""
+    """A table that scrolls horizontally in its own box, without the names in its first column.
+
+    Numbers are right-aligned. The script of the page makes the columns sortable.
+    """
     frame = block.frame.reset_index()
     numeric = [pd.api.types.is_numeric_dtype(frame[name]) for name in frame]
+    tags = ['th scope="row"', *["td"] * (len(numeric) - 1)]
+    widest = min(max(map(len, map(str, block.frame.index)), default=1), NAME)
+    ways = [broken, *[text] * (len(numeric) - 1)]
     head = "".join(
         f'<th scope="col"{css(number)}>{text(str(name).replace("_", " "))}</th>'
         for name, number in zip(frame, numeric, strict=True)
@@ -119,16 +158,17 @@ def table_html(block: TableBlock) -> str:
     rows = "\n".join(
         "<tr>"
         + "".join(
-            f"<td{css(number)}>{text(cell(value))}</td>"
-            for value, number in zip(row, numeric, strict=True)
+            f"<{tag}{css(number)}{sort_key(value)}>{written(cell(value))}</{tag.split()[0]}>"
+            for value, number, tag, written in zip(row, numeric, tags, ways, strict=True)
         )
         + "</tr>"
         for row in frame.itertuples(index=False)
     )
     return (
         f'<figure class="table">\n<figcaption id="caption-{text(block.name)}">'
-        f'{text(block.caption)}</figcaption>\n<div class="scroll" tabindex="0" role="region" '
-        f'aria-labelledby="caption-{text(block.name)}">\n<table>\n'
+        f"{text(block.caption)} {files_html(block.name, 'csv')}</figcaption>\n"
+        f'<div class="scroll" tabindex="0" role="region" '
+        f'aria-labelledby="caption-{text(block.name)}">\n<table style="--name: {widest}ch">\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>\n</div>\n</figure>"
     )
 
@@ -136,6 +176,13 @@ def table_html(block: TableBlock) -> str:
 def css(number: bool) -> str:
     """The class attribute of a cell, if it holds a number."""
     return ' class="number"' if number else ""
+
+
+def sort_key(value: object) -> str:
+    """The attribute with the whole number that a cell shows in short, by which rows are sorted."""
+    if isinstance(value, float) and not pd.isna(value):
+        return f' data-value="{float(value)!r}"'
+    return ""
 
 
 def cell(value: object) -> str:
@@ -154,6 +201,11 @@ def cell(value: object) -> str:
 def text(value: str) -> str:
     """Text escaped for HTML, in attributes and between tags."""
     return html.escape(value, quote=True)
+
+
+def broken(value: str) -> str:
+    """Text escaped for HTML, in which a line may end after a comma, as in `depth=4,width=8`."""
+    return text(value).replace(",", ",<wbr>")
 
 
 def script_json(value: Any) -> str:

@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,15 +11,24 @@ import pandas as pd
 
 from foretell.errors import RunStateError
 from foretell.proxies import higher_is_better
-from foretell.rankings import is_ranking, points_by
-from foretell.report.charts import curves_chart, front_chart, graph_chart, points_chart
+from foretell.rankings import is_ranking, oriented, points_by
+from foretell.report.charts import ARM, curves_chart
 from foretell.report.decision import decision
 from foretell.report.page import Block, Code, Figure, Page, Prose, TableBlock
+from foretell.report.search_charts import (
+    by_option,
+    front_chart,
+    graph_chart,
+    learning_chart,
+    options_chart,
+    points_chart,
+    pool_chart,
+)
 from foretell.searching.compared import LARGEST, SCORED, UNSCORED
 from foretell.searching.measure import Measure
 from foretell.searching.pareto import hypervolume, undominated
 from foretell.searching.read import ARMS, Found
-from foretell.spaces import SPACES, graph_of, make_space
+from foretell.spaces import SPACES, Graphs, make_space
 from foretell.training.settings import TrainSettings
 
 __all__ = ["search_page"]
@@ -34,14 +44,16 @@ def search_page(found: Found) -> Page:
     curves = {ARMS[arm]: found.curve(arm) for arm in ARMS if (found.trained["arm"] == arm).any()}
     sections: list[tuple[str, list[Block]]] = [
         ("Best networks", [TableBlock("best", f"By {measure.title}", table(found, best))]),
-        *([("What to train next", decided)] if (decided := decision(found)) else []),
+        ("What to train next", decision(found)),
         ("Progress", how_soon(curves, measure)),
-        ("Scores", [scores_figure(found, by)]),
+        ("Scores", scores_figures(found, by)),
         ("Accuracy against cost", trade_offs(found)),
+        ("Choices", choices(found)),
         ("Architectures", architectures(found)),
         ("Trained networks", networks(found)),
         ("Method", method(found)),
     ]
+    sections = [(heading, blocks) for heading, blocks in sections if blocks]
     return Page(
         f"Search of {config['space']['name']} on {config['data']['name']}", summary(found), sections
     )
@@ -75,20 +87,28 @@ def networks(found: Found) -> list[Block]:
         TableBlock("trained", "In order of training", table(found, found.trained))
     ]
     if len(found.told):
-        own = found.measure.shown(found.told).set_index("arch")
+        own = found.measure.shown(found.told).set_index("arch").rename_axis("architecture")
         blocks.append(TableBlock("told", "Results of trainings elsewhere", own))
+    epochs = found.epochs.dropna(subset="val_accuracy")
+    if epochs.groupby(["arm", "arch"]).size().max() > 1:
+        shown = found.measure.shown(epochs.assign(arm=epochs["arm"].map(ARMS)))
+        shown = shown.rename(columns={found.measure.name: "value"})
+        caption = f"The {found.measure.title} of each training by epoch."
+        blocks.append(Figure("learning", caption, learning_chart(shown, found.measure.title)))
     return blocks
 
 
 def table(found: Found, frame: pd.DataFrame) -> pd.DataFrame:
-    """Accuracies first, the arms in words, test accuracies of the chosen networks alone."""
-    shown = frame.assign(arm=frame["arm"].map(ARMS)).set_index("arm")
+    """By architecture: accuracies and the deciding score first, the arms in words, test accuracies
+    of the chosen networks alone."""
+    shown = frame.assign(arm=frame["arm"].map(ARMS)).set_index("arch").rename_axis("architecture")
     chosen = frame.groupby("arm")["val_accuracy"].transform("max") == frame["val_accuracy"]
     shown["test_accuracy"] = shown["test_accuracy"].where(chosen.to_numpy())
     shown = found.measure.shown(shown)
-    first = ("number", found.measure.name, "test_accuracy", "params")
-    rest = [name for name in shown if name not in (*first, "arch", "spent")]
-    return shown[[*(name for name in first if name in shown), *rest, "arch"]]
+    by = found.config["by"]
+    first = ("arm", "number", found.measure.name, "test_accuracy", by, "params", "flops", "seconds")
+    rest = [name for name in shown if name not in (*first, "spent")]
+    return shown[[*(name for name in first if name in shown), *rest]]
 
 
 def how_soon(curves: Mapping[str, pd.DataFrame], measure: Measure) -> list[Block]:
@@ -100,25 +120,58 @@ def how_soon(curves: Mapping[str, pd.DataFrame], measure: Measure) -> list[Block
     best = measure.signed(band["best"])
     band = band.assign(mean=best, low=best, high=best)
     axis = f"best {measure.title} so far"
-    by_number = curves_chart(band, "trainings", "networks trained", axis, steps=True)
-    by_seconds = curves_chart(band, "spent", "seconds of training and scoring", axis, steps=True)
+    lines = partial(curves_chart, band, report=axis, steps=True, scale=ARM["scale"])
+    by_number = lines(across="trainings", title="networks trained")
+    by_seconds = lines(across="spent", title="seconds of training and scoring")
     return [
         Figure("curves", f"The {axis}, by trained networks.", by_number),
         Figure("seconds", f"The {axis}, by time.", by_seconds),
     ]
 
 
-def scores_figure(found: Found, by: str) -> Block:
-    """Score against accuracy of the trained networks."""
+def scores_figures(found: Found, by: str) -> list[Block]:
+    """The place of the trained networks by score against their results, and the whole pool."""
+    title = found.measure.title
     frame = found.trained.assign(arm=found.trained["arm"].map(ARMS))
-    if is_ranking(by):
-        once = frame.drop_duplicates("arch").set_index("arch")
-        frame[by] = points_by(by, once).reindex(frame["arch"]).to_numpy()
-    better = {True: " (higher is better)", False: " (lower is better)", None: ""}
-    upward = True if is_ranking(by) else higher_is_better(by)
-    caption = f"{by}{better[upward]} of the trained networks against their results."
-    chart = points_chart(found.measure.shown(frame), by, found.measure.name)
-    return Figure("scores", caption, chart)
+    points = points_by(by, found.pool) if is_ranking(by) else oriented(found.pool[[by]])[by]
+    place = points.rank(pct=True, ascending=False, na_option="bottom").mul(100)
+    frame["place"] = place.reindex(frame["arch"]).to_numpy()
+    frame["score"] = (
+        (points if is_ranking(by) else found.pool[by]).reindex(frame["arch"]).to_numpy()
+    )
+    shown = found.measure.shown(frame).rename(columns={found.measure.name: title})
+    caption = (
+        f"The place of each trained network by {by} among the {len(found.pool)} that were scored, "
+        f"and its {title}. Networks that the score ranks first are on the left."
+    )
+    across = f"place by {by}, % from the top"
+    chart = points_chart(shown.rename(columns={"place": across}), across, title)
+    blocks: list[Block] = [Figure("scores", caption, chart)]
+    values = found.pool.get(by, pd.Series(dtype=float))
+    if values.nunique() > 2:
+        better = "higher" if higher_is_better(by) else "lower"
+        caption = (
+            f"{by} ({better} is better) of the {len(found.pool)} networks that were scored, with a "
+            "tick for each trained one. The highest and lowest 2 % are drawn at the ends."
+        )
+        ticks = frame[["arm", "arch"]].assign(value=frame["score"])
+        blocks.append(Figure("pool", caption, pool_chart(values, ticks, by)))
+    return blocks
+
+
+def choices(found: Found) -> list[Block]:
+    """The results by the options of each choice, if architectures are written as options."""
+    frame = found.trained.assign(arm=found.trained["arm"].map(ARMS))
+    shown = found.measure.shown(frame.dropna(subset="val_accuracy"))
+    shown = shown.rename(columns={found.measure.name: "value"})
+    options = by_option(shown[["arm", "arch", "value"]])
+    if options.empty:
+        return []
+    caption = (
+        f"The {found.measure.title} of each trained network by its options; a line marks the mean. "
+        "The networks were chosen, not drawn at random, so a difference may have other causes."
+    )
+    return [Figure("options", caption, options_chart(options, found.measure.title))]
 
 
 def trade_offs(found: Found) -> list[Block]:
@@ -150,22 +203,23 @@ def trade_offs(found: Found) -> list[Block]:
             f"{', '.join(shares)}."
         )
         name = re.sub(r"[^A-Za-z0-9_]+", "-", cost)
-        blocks.append(Figure(f"cost-{name}", caption, front_chart(shown, cost, found.measure.name)))
+        shown = shown.rename(columns={found.measure.name: found.measure.title})
+        chart = front_chart(shown, cost, found.measure.title)
+        blocks.append(Figure(f"cost-{name}", caption, chart))
     return blocks
 
 
 def architectures(found: Found) -> list[Block]:
-    """The best network of each arm as a graph, or as text if the space is not registered."""
+    """The best network of each arm as a graph, if the space is registered and defines graphs."""
     blocks: list[Block] = []
     about = found.config["space"]
+    space = make_space(about["name"], about["settings"]) if about["name"] in SPACES else None
+    if not isinstance(space, Graphs):
+        return []
     for row in found.best.to_dict("records"):
         value = found.measure.said(row["val_accuracy"])
         caption = f"{ARMS[row['arm']].capitalize()}: {row['arch']}, with {value}."
-        if about["name"] not in SPACES:
-            blocks.append(Prose(caption))
-            continue
-        space = make_space(about["name"], about["settings"])
-        chart = graph_chart(*graph_of(space, space.parse(row["arch"])))
+        chart = graph_chart(*space.graph(space.parse(row["arch"])))
         blocks.append(Figure(f"graph-{row['arm']}", caption, chart))
     return blocks
 

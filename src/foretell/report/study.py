@@ -8,16 +8,20 @@ import numpy as np
 import pandas as pd
 
 from foretell.proxies import BASELINES
-from foretell.rankings import RANKINGS, points, scores_of
-from foretell.report.charts import (
+from foretell.rankings import RANKINGS, oriented, points, scores_of
+from foretell.report.page import Block, Code, Figure, Page, Prose, TableBlock
+from foretell.report.study_charts import (
     ON_PAPER,
+    agreement_chart,
+    agreements,
     ceiling_of,
     cost,
+    first_k,
+    first_k_chart,
     forest,
     scatter,
     small_multiples,
 )
-from foretell.report.page import Block, Code, Figure, Page, Prose, TableBlock
 from foretell.statistics.correlations import why_undefined
 from foretell.statistics.intervals import with_interval
 from foretell.studies.judging import EARLY
@@ -29,6 +33,8 @@ from foretell.studies.table import STATISTICS, rankings_of
 __all__ = ["command_of", "study_page", "words"]
 
 SHOWN = ("spearman", "kendall", "spearman_in_top", "top_overlap", "best_in_top", "regret")
+LINES = 5
+"""The most scores in a chart of lines."""
 STEPS: Mapping[str, int] = {"nb201": 98, "nb101": 157}
 """Minibatches per epoch of a benchmark's own trainings: 25,000 and 40,000 images / 256."""
 
@@ -76,6 +82,7 @@ def blocks_of(rows: Rows, truth: str, table: pd.DataFrame) -> list[Block]:
     scores = with_truth(rows, truth)
     unit = "%" if table_unit(rows, truth) else ""
     priced = with_prices(rows, table)
+    more = truth not in rows.table.lower_is_better
     blocks: list[Block] = [
         TableBlock(
             f"table-{truth}",
@@ -96,13 +103,21 @@ def blocks_of(rows: Rows, truth: str, table: pd.DataFrame) -> list[Block]:
             f"Each point is an architecture: its score against {truth}."
             + (f" The image files show {ON_PAPER:,} of them." if len(scores) > ON_PAPER else ""),
             scatter(scores, truth, unit),
-            small_multiples(scores, truth, unit),
+            small_multiples(scores, truth),
+        ),
+        Figure(
+            f"panels-{truth}",
+            f"All scores side by side, without a change of sign: a negative ρ is right for a score "
+            f"for which lower is better. n = {len(scores):,}"
+            + (f", of which {ON_PAPER:,} are shown." if len(scores) > ON_PAPER else "."),
+            small_multiples(scores, truth),
         ),
     ]
+    blocks += first_choices(scores, truth, table, more_is_better=more)
     members = members_table(
         rows.runs[0],
         rows.table.frame[truth],
-        more_is_better=truth not in rows.table.lower_is_better,
+        more_is_better=more,
     )
     if len(members):
         caption = (
@@ -119,6 +134,50 @@ def blocks_of(rows: Rows, truth: str, table: pd.DataFrame) -> list[Block]:
             text = f"Spearman's ρ with {truth} against {caption}{ceiling}."
             blocks.append(Figure(f"{price}-{truth}", text, cost(priced, price, title)))
     return blocks
+
+
+def first_choices(
+    scores: pd.DataFrame, truth: str, table: pd.DataFrame, *, more_is_better: bool
+) -> list[Block]:
+    """How the scores are correlated, and what training the k best networks by each gives."""
+    ranked = table[table["kind"].isin(["proxy", "ranking", "baseline"])]
+    known = ranked["spearman"].dropna().sort_values(ascending=False)
+    sign = 1 if more_is_better else -1
+    every = oriented(scores[[name for name in scores if name in known.index]])
+    if every.shape[1] < 2:
+        return []
+    target = sign * scores[truth]
+    order = [name for name in known.index if name in every]
+    with_target = pd.concat([target.rename(truth), every[order]], axis=1)
+    shown = best_of_each_kind(known, ranked["kind"])
+    first = first_k(every, target, shown)
+    caption = (
+        "Spearman's ρ of every two scores and of each with the truth, among the networks with a "
+        "truth; a score for which lower is better is negated. Scores with a high ρ say the same."
+    )
+    of = f"The {len(shown) - 1} best scores by ρ and the best baseline"
+    return [
+        Figure(f"agreement-{truth}", caption, agreement_chart(agreements(with_target))),
+        Figure(
+            f"precision-{truth}",
+            f"{of}: the share of the k best networks by score that are among the k best by "
+            f"{truth}, of n = {len(target):,}.",
+            first_k_chart(first, "precision", "precision at k"),
+        ),
+        Figure(
+            f"regret-{truth}",
+            f"{of}: what the best of the k best networks by score lacks to the best of all "
+            f"n = {len(target):,}, in units of {truth}.",
+            first_k_chart(first, "regret", "regret of the first k"),
+        ),
+    ]
+
+
+def best_of_each_kind(rho: pd.Series, kind: pd.Series) -> list[str]:
+    """The best scores by ρ, in descending order, and the best baseline."""
+    baselines = [name for name in rho.index if kind[name] == "baseline"][:1]
+    others = [name for name in rho.index if kind[name] != "baseline"]
+    return [*others[: LINES - len(baselines)], *baselines]
 
 
 def with_truth(rows: Rows, truth: str) -> pd.DataFrame:

@@ -34,6 +34,10 @@ class Found:
     """One row per training, in order: `arm`, `number`, `arch`, scores and costs by name,
     `val_accuracy`, `test_accuracy`, `seconds`, and `spent`, the seconds of training and scoring in
     this arm so far."""
+    epochs: pd.DataFrame
+    """One row per epoch of each training: `arm`, `arch`, `epoch` and `val_accuracy`."""
+    pool: pd.DataFrame
+    """The scores and costs by name of every network that was scored, indexed by `arch`."""
     told: pd.DataFrame
     """One row per result that `foretell.tell` added: `arch`, scores and `val_accuracy`."""
     seconds_a_score: float
@@ -76,7 +80,7 @@ def read_search(run: str | os.PathLike[str]) -> Found:
         and row.network.settings == config["space"]["settings"]
     }
     scores, each = scores_of(rows)
-    records, spent = [], dict.fromkeys(ARMS, 0.0)
+    records, epochs, spent = [], [], dict.fromkeys(ARMS, 0.0)
     if lost := [row.arch for row in picks if row.arch not in trainings]:
         said = f"{run} has no training of {lost[0]}, which it chose; resume the search to train it"
         raise RunStateError(said, Path(run), "damaged")
@@ -87,6 +91,15 @@ def read_search(run: str | os.PathLike[str]) -> Found:
         measured = {n: getattr(training, n) for n in ("val_accuracy", "test_accuracy", "seconds")}
         cost = {"spent": spent[row.arm] + row.scored * each}
         records.append({**about, **scores.get(row.arch, {}), **measured, **cost})
+        epochs += [
+            {
+                "arm": row.arm,
+                "arch": row.arch,
+                "epoch": one.number,
+                "val_accuracy": one.val_accuracy,
+            }
+            for one in training.history
+        ]
     frame = pd.DataFrame(records)
     texts = ["arm", "arch"]
     frame = frame.astype({name: float for name in frame if name not in [*texts, "number"]})
@@ -95,7 +108,9 @@ def read_search(run: str | os.PathLike[str]) -> Found:
     told = pd.DataFrame(
         [{"arch": arch, **scores.get(arch, {}), "val_accuracy": y} for arch, y in results.items()]
     )
-    return Found(Path(run), config, frame, told, each, versions(rows), left_out)
+    history = pd.DataFrame(epochs, columns=["arm", "arch", "epoch", "val_accuracy"])
+    pool = pd.DataFrame.from_dict(scores, orient="index").rename_axis("arch")
+    return Found(Path(run), config, frame, history, pool, told, each, versions(rows), left_out)
 
 
 def scores_of(rows: Sequence[Row]) -> tuple[dict[str, dict[str, float]], float]:
