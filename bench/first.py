@@ -12,6 +12,10 @@ import numpy as np
 from foretell.searching.read import ARMS, Found, read_search
 
 CHANCE = 10.0
+HEAD = (
+    '| six networks | test accuracy of the best: median (range) | "with scores" is ahead | '
+    "failed to learn | mean accuracy | seconds |"
+)
 
 
 def main() -> None:
@@ -19,9 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("runs", type=Path, nargs="+")
     found = [read_search(run) for run in parser.parse_args().runs]
-    print(
-        "| | best of six, test: median (range) | ahead of it | failed to learn | mean | seconds |"
-    )
+    print(HEAD)
     print("|---|---|---|---|---|---|")
     for arm, label in ARMS.items():
         best = [best_of(run, arm) for run in found]
