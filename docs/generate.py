@@ -23,11 +23,13 @@ LIMITS = "Limitations: "
 INTRODUCTION = f"""\
 # The proxies
 
-This page is generated from the docstrings in `foretell/proxies/` by `python docs/generate.py`.
+This page defines every proxy and ranking of foretell, with its source, cost and known limitations.
+It is generated from the docstrings in `foretell/proxies/` by `python docs/generate.py`.
 
-The cost is that of the proxy alone in forward-equivalents, the arithmetic of one forward pass of a
-minibatch of {BATCH} samples. Proxies that are requested together share their passes; `foretell
-explain` shows the total. If a proxy is undefined for a model, its score is `nan`, with a reason.
+The cost is that of computing the proxy alone, in forward-equivalents: 1 is the arithmetic of one
+forward pass of a minibatch of {BATCH} samples. Proxies that are computed together share their
+passes; `foretell explain` shows the total. If a proxy is undefined for a model, its score is `nan`,
+with a reason.
 """
 
 
@@ -48,15 +50,14 @@ RANKINGS_SAID = """\
 A ranking orders several networks by several scores (`--by NAME` of `foretell rank` and `foretell
 search`, `by=NAME` in Python, `proxy=NAME` of the sampler for Optuna). It depends on the whole pool:
 **one more network can change the order of the others**, so its points are not comparable between
-pools. The ranks without each of its members are given as `rank_without_MEMBER`.
+pools. The columns `rank_without_MEMBER` give the rank without each of its members.
 
-`log_rank:SCORES` (or `log_rank`, of all the proxies asked for) is Σ log(rank / m) of these scores,
-m being the number of networks, and the best network having rank m. A network with an undefined
-member is ranked by its others: the member is ranked among the networks that have it, and the sum
-of the others is divided by their number and multiplied by the number of members; `why` says which
-are missing. `mean_rank:SCORES` is the mean of rank / m instead, in which all scores count alike,
-and `synflow+jacob_cov` is short for `mean_rank:synflow,jacob_cov`. In the vote, an undefined score
-loses to any other.
+`log_rank:SCORES` (or `log_rank`, for all requested proxies) is Σ log(rank / m) over these scores,
+m being the number of networks; the best network has rank m. If a member is undefined for a network,
+the network is ranked by the other members: their sum is divided by their number and multiplied by
+the number of all members, and `why` says which are missing. `mean_rank:SCORES` is the mean of
+rank / m instead, and `synflow+jacob_cov` is short for `mean_rank:synflow,jacob_cov`. In the vote,
+an undefined score loses to any other.
 """
 
 
