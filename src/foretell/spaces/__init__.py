@@ -1,10 +1,10 @@
-"""The architecture spaces: the name, constructor and source of each.
+"""The registry of architecture spaces: their names, constructors and sources.
 
 To add a space, write a file in this package with a class that has the members of `Space`, import
 the class here, and add a line to `SPACES`. Sampling, mutation and neighbours need no further code.
-Give the settings that the data determines the names in `foretell.models.spaces.DECIDED`; the
-networks of the space are then models by name, and the space can be searched and studied by name.
-The tests that hold for all spaces include it as soon as it is listed.
+Name the settings that the data determines as in `foretell.models.spaces.DECIDED`; the networks of
+the space can then be loaded by name, and the space can be searched and studied by name. The tests
+for all spaces cover it as soon as it is listed.
 """
 
 from collections.abc import Callable, Mapping
@@ -88,9 +88,9 @@ class SpaceEntry:
     constructor: Callable[..., Space]
     source: str
     example: str
-    """An architecture, as text."""
+    """The text of an example architecture."""
     reads: Kind = "image"
-    """The kind of input that its networks take."""
+    """The kind of input that the networks take."""
 
     @property
     def summary(self) -> str:
@@ -128,7 +128,7 @@ SPACES: dict[str, SpaceEntry] = {
 
 
 def make_space(name: str, settings: Mapping[str, Json] | None = None) -> Space:
-    """The registered space of this name, with default values for the settings that are not given.
+    """Create a registered space by name; settings that are not given have their default values.
 
     Raises ForetellError for an unknown name or setting, or a value that the space does not accept.
 

@@ -36,15 +36,15 @@ Graph: TypeAlias = tuple[tuple[int, ...], tuple[tuple[int, int], ...]]
 class NASBenchASR:
     """NAS-Bench-ASR: 13,824 cells (8,242 unique), three nodes, six operations, six skips.
 
-    An architecture consists, for each node, of the operation on the previous node, as an index
-    into linear, conv5, conv5d2, conv7, conv7d2, zero, and then of 0 or 1 for each earlier node,
-    beginning with the input of the cell: whether its value is added.
+    For each node, an architecture has the operation on the previous node, as an index into linear,
+    conv5, conv5d2, conv7, conv7d2, zero, followed by a 1 or 0 for each earlier node, beginning with
+    the input of the cell, which says whether its value is added.
 
     The network reads `features` mel bins and returns logits for `phonemes` and the blank. Its four
-    blocks have `groups * group_width` times 3, 4, 5 and 6 channels, where `groups` is the number
-    of groups of the convolutions in the cells, and `cells`, `cells + 1`, `cells + 2` and
-    `cells + 3` cells. `lstm` is the number of units of an LSTM layer on top, or 0 for none. The
-    defaults are those of the benchmark, except for its dropout of 0.2 and its LSTM of 500 units.
+    blocks have `groups * group_width` times 3, 4, 5 and 6 channels, where `groups` is the number of
+    groups of the convolutions in the cells, and `cells`, `cells + 1`, `cells + 2` and `cells + 3`
+    cells. `lstm` is the number of units of a final LSTM layer, or 0 for no such layer. The defaults
+    are those of the benchmark, except for its dropout of 0.2 and its LSTM of 500 units.
 
     >>> space = NASBenchASR()
     >>> space.parse("[[0, 1], [1, 0, 1], [5, 1, 1, 0]]")
@@ -83,7 +83,7 @@ class NASBenchASR:
         return is_chosen(self.choices, arch)
 
     def canonical(self, arch: Arch) -> Arch:
-        """The architecture that the benchmark trained for all that have the same graph.
+        """The architecture that the benchmark trained for all architectures with the same graph.
 
         >>> NASBenchASR().canonical((0, 1, 5, 0, 0, 5, 1, 0, 0))  # `zero` cuts off the skips, too
         (5, 1, 5, 1, 1, 5, 1, 1, 1)
@@ -156,7 +156,7 @@ def _parse_node(node: object, number: int, text: str) -> list[int]:
 
 
 def _nodes(arch: Arch) -> tuple[Arch, ...]:
-    """(operation, skip), (operation, skip, skip), (operation, skip, skip, skip)."""
+    """The nodes: (operation, skip), (operation, skip, skip), (operation, skip, skip, skip)."""
     return arch[:2], arch[2:5], arch[5:]
 
 
@@ -173,12 +173,12 @@ def _trained_members() -> dict[Graph, Arch]:
 
 
 def _graph(arch: Arch) -> Graph:
-    """The cell as the benchmark compares it: operations, and the edges between them.
+    """The graph by which the benchmark compares cells: operations, and the edges between them.
 
     Node 0 is the input, nodes 1 to 3 are operations and node 4 is the output. Each operation leads
     to the next, and a skip of node k from node i is an edge from operation i to the node after
-    operation k. `zero` is removed with its edges, then everything that is on no path from input to
-    output; of all numberings of the remaining nodes, the smallest result is used.
+    operation k. `zero` is removed with its edges, then everything that is not on a path from input
+    to output; of all numberings of the remaining nodes, the one with the smallest result is used.
 
     The rule yields the published 8,242 graphs: 8,000 without `zero`, all different, and 242 with
     it. It treats a skip as coming from an operation, although the network adds the whole node: the
@@ -208,7 +208,7 @@ def _reached(start: set[int], edges: set[tuple[int, int]]) -> set[int]:
 def _numbered(
     order: Iterable[int], operations: dict[int, int], edges: set[tuple[int, int]]
 ) -> Graph:
-    """The operations in this order, and the edges between their new numbers."""
+    """The operations in this order, and the edges between them with their new numbers."""
     order = tuple(order)
     number = {0: 0, **{node: place for place, node in enumerate(order, 1)}, _NODES + 1: _NODES + 1}
     renumbered = sorted((number[source], number[target]) for source, target in edges)

@@ -21,7 +21,7 @@ __all__ = ["OPERATIONS", "live_nodes", "network"]
 OPERATIONS = ("linear", "conv5", "conv5d2", "conv7", "conv7d2", "zero")
 _ZERO = OPERATIONS.index("zero")
 _KERNELS = {"conv5": (5, 1), "conv5d2": (5, 2), "conv7": (7, 1), "conv7d2": (7, 2)}
-"""Kernel size and dilation; the convolutions in the cells are grouped."""
+"""The kernel size and dilation of each operation; convolutions in the cells are grouped."""
 
 _WIDTHS = (3, 4, 5, 6)  # of the blocks, in multiples of groups * group_width
 _STRIDES = (1, 1, 2, 2)
@@ -77,7 +77,7 @@ def _head(width: int, lstm: int, classes: int, dropout: float) -> Iterator[nn.Mo
 
 
 def live_nodes(nodes: Nodes) -> tuple[int, ...]:
-    """The nodes, among 1 to 3, that the output of the cell depends on.
+    """The nodes from 1 to 3 that the output of the cell depends on.
 
     >>> live_nodes(((0, 0), (0, 0, 0), (5, 0, 1, 0)))  # node 3 equals node 1
     (1, 3)

@@ -1,4 +1,4 @@
-"""Parts that the networks of several spaces of cells have in common."""
+"""Modules that the networks of several cell spaces share."""
 
 import torch
 import torch.nn.functional as F
@@ -30,7 +30,7 @@ class FactorizedReduce(nn.Module):
         self.norm = nn.BatchNorm2d(wide_out)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images [N, wide_out, H / stride, W / stride], rounded up."""
+        """Map [N, C, H, W] to [N, wide_out, H / stride, W / stride], rounded up."""
         x = x.relu()
         shifted = F.pad(x, (0, 1, 0, 1))[:, :, 1:, 1:]
         out: Tensor = self.norm(torch.cat([self.even(x), self.odd(shifted)], 1))

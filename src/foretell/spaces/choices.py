@@ -28,14 +28,14 @@ FORM = "a dict of the options of each choice, such as {'width': [16, 32]}"
 class Choices:
     """A space defined by the options of each choice and a function that builds the networks.
 
-    `make` is called with one option per choice, as keyword arguments, and returns an untrained
-    network, initialised by PyTorch's global generator; each architecture and seed has its own
-    random numbers. `valid`, called with the same arguments, returns whether the options may be
-    combined. `same`, called with the same arguments, returns the options of the canonical form,
-    which is the same for all architectures that make the same network; for example, it sets unused
-    options to one value. Each network is then scored and trained once. Rows are identified by the
-    options and by a digest of the code of these functions: if it changes, the networks are scored
-    and trained again.
+    `make` is called with one option per choice as keyword arguments and returns an untrained
+    network, which may be initialised by PyTorch's global generator: it is seeded for each
+    architecture and seed. `valid`, called with the same arguments, returns whether the options may
+    be combined. `same`, called with the same arguments, returns the options of the canonical form,
+    which must be equal for all architectures that describe the same network; for example, it sets
+    unused options to one value. Each network is then scored and trained only once. Rows are
+    identified by the options and by a digest of the code of these functions: if it changes, the
+    networks are scored and trained again.
 
     Raises ForetellError if there are no choices, or if the options of a choice are not different
     JSON values without commas and equals signs.
@@ -101,14 +101,14 @@ class Choices:
         return self.valid is None or bool(self._said("valid", self.valid, arch))
 
     def canonical(self, arch: Arch) -> Arch:
-        """The architecture of the options that `same` returns; without `same`, `arch` itself."""
+        """The architecture with the options that `same` returns; without `same`, `arch` itself."""
         require_valid(self, arch)
         if self.same is None:
             return arch
         return self._indices(self._said("same", self.same, arch))
 
     def _said(self, what: str, function: Callable[..., Any], arch: Arch) -> Any:
-        """What a function of the user's returns. Raises ForetellError if it fails."""
+        """The result of a function of the user. Raises ForetellError if the function fails."""
         try:
             return function(**self.chosen(arch))
         except ANY as error:
@@ -178,7 +178,7 @@ class Choices:
         return self.make, self.valid, self.same
 
     def settings(self) -> dict[str, Json]:
-        """The options of each choice; a run with other options is another run."""
+        """The options of each choice, which are part of the configuration of a run."""
         return {name: list(options) for name, options in self.options.items()}
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -195,7 +195,7 @@ def named(part: str) -> tuple[str, str]:
 
 
 def written(option: Json) -> str:
-    """An option as text: a string as it is, any other value as JSON.
+    """An option as text: strings unchanged, any other value as JSON.
 
     Raises ForetellError for a value that JSON cannot represent.
     """
@@ -223,7 +223,7 @@ def own_space(text: str) -> Space:
 
 
 def as_space(found: object, what: str = "space") -> Space:
-    """The object itself. Raises ForetellError, calling it `what`, if it is not a space."""
+    """The object itself. Raises ForetellError, which calls it `what`, if it is not a space."""
     if not all(hasattr(found, member) for member in MEMBERS) or isinstance(found, type):
         given = "does not exist" if found is None else f"is of type {type(found).__name__}"
         raise ForetellError(

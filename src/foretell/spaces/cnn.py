@@ -1,7 +1,8 @@
-"""Small CNNs, many of which do not learn in a short training: too deep, no norm, no skip.
+"""Small CNNs, many of which do not learn in a short training: too deep, or without norm or skips.
 
-They are the example that `foretell search` begins with. `network` and `OPTIONS` are all that a
-space of your own needs (`Choices`); `SmallCNNs` only adds the settings that the data determines.
+They are the default space of `foretell search`. `network` and `OPTIONS` show everything that a
+space of your own needs (see `Choices`); `SmallCNNs` only adds the settings that the data
+determines.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,14 +29,14 @@ OPTIONS: Mapping[str, tuple[Json, ...]] = {
 }
 POOLS: Mapping[str, Callable[..., nn.Module]] = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
 POOLED = (0, 2)
-"""The numbers of the convolutions that a pooling follows."""
+"""The numbers of the convolutions that are followed by a pooling."""
 
 
 class Residual(nn.Sequential):
     """Layers whose input is added to their output."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Input and output [N, C, H, W]."""
+        """Map [N, C, H, W] to the same shape."""
         out: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
         return x + out
 
@@ -52,8 +53,9 @@ def network(
     classes: int = 10,
     in_channels: int = 1,
 ) -> nn.Sequential:
-    """`depth` convolutions of the same width, pooling after the first and the third, the mean of
-    every channel, and a linear classifier.
+    """Build the CNN: `depth` convolutions of equal width, and a linear classifier on channel means.
+
+    The first and the third convolution are followed by a pooling.
 
     >>> import torch
     >>> network(2, 4, 3, "ReLU", "no", "yes", "max")(torch.ones(5, 1, 8, 8)).shape
@@ -72,7 +74,7 @@ def network(
 
 
 def same(**options: Json) -> dict[str, Json]:
-    """The options without a skip where there is one convolution, and hence nothing to skip."""
+    """The options, without skips if there is only one convolution and hence nothing to skip."""
     return options | {"skip": "no"} if options["depth"] == 1 else options
 
 
@@ -100,7 +102,7 @@ class SmallCNNs(IntegerSettings):
 
     @cached_property
     def _choices(self) -> Choices:
-        """The same space for this data, as users define theirs."""
+        """The same space as a `Choices` object, cached for these settings."""
         return Choices(partial(network, **asdict(self)), OPTIONS, same=same, name=self.name)
 
     def is_valid(self, arch: Arch) -> bool:

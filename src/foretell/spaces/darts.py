@@ -23,7 +23,7 @@ from foretell.spaces.space import Arch, is_chosen, require_valid
 __all__ = ["DARTS"]
 
 PAIRS = tuple(tuple(itertools.combinations(range(node + 2), 2)) for node in range(NODES))
-"""The pairs of inputs that each node can have."""
+"""The possible pairs of inputs of each node."""
 CHOICES = tuple(
     options
     for pairs in PAIRS
@@ -39,11 +39,11 @@ EXPECTED = (
 class DARTS(IntegerSettings):
     """DARTS: about 10^18 pairs of cells, four nodes with two inputs each, seven operations.
 
-    An architecture consists, for each of the eight nodes, of the pair of its inputs and of the
-    operations on them. Inputs 0 and 1 are the outputs of the two cells before, 2 is the first node.
-    The network has `cells` cells and `channels` channels in the first; 20 and 36 as the authors
-    trained it for CIFAR-10. `resolution` is the height and width of the images; it does not change
-    the network, which accepts images of any size.
+    For each of the eight nodes, an architecture has the pair of its inputs and the operations on
+    them. Inputs 0 and 1 are the outputs of the two previous cells, and input 2 is the first node.
+    The network has `cells` cells, the first of which has `channels` channels; the authors trained
+    it with 20 and 36 on CIFAR-10. `resolution` is the height and width of the images; it does not
+    change the network, which accepts images of any size.
 
     >>> space = DARTS()
     >>> node = "sep_conv_3x3~0+skip_connect~1"
@@ -66,10 +66,10 @@ class DARTS(IntegerSettings):
         return is_chosen(self.choices, arch)
 
     def canonical(self, arch: Arch) -> Arch:
-        """The smallest architecture with the same cells but for the order of the nodes.
+        """The smallest architecture whose cells differ from these only in the order of their nodes.
 
-        A node can be moved before another that is not among its inputs; only the order of the
-        channels in the output of the cell changes.
+        Moving a node before another one that is not among its inputs only changes the order of the
+        channels in the output of the cell.
         """
         require_valid(self, arch)
         half = len(CHOICES)
@@ -111,10 +111,10 @@ class DARTS(IntegerSettings):
         )
 
     def parse(self, text: str) -> Arch:
-        """The architecture from what `format` writes, or from a `Genotype` of the authors' code.
+        """The architecture from a text by `format`, or from a `Genotype` of the authors' code.
 
-        NASLib's lists of (input, number of the operation) are read too; the order of the inputs of
-        a node does not matter. Raises ForetellError for any other text.
+        NASLib's lists of (input, number of the operation) are accepted too; the order of the inputs
+        of a node does not matter. Raises ForetellError for any other text.
 
         >>> v1 = "[[(0, 3), (1, 3), (0, 3), (1, 3), (1, 3), (0, 2), (0, 2), (2, 5)], "
         >>> v2 = "[(0, 0), (1, 0), (2, 2), (1, 0), (0, 0), (2, 2), (2, 2), (1, 0)]]"
@@ -145,7 +145,7 @@ def _edges(cell: Arch) -> Iterator[tuple[str, int]]:
 
 
 def _options(cell: CellPlan) -> Iterator[int]:
-    """The options of a cell; raises ValueError for anything but two different inputs of a node."""
+    """The options of a cell. Raises ValueError unless every node has two different inputs."""
     if len(cell) != 2 * NODES:
         raise ValueError
     for node, pairs in enumerate(PAIRS):
@@ -155,7 +155,7 @@ def _options(cell: CellPlan) -> Iterator[int]:
 
 
 def _reordered(cell: Arch) -> Iterator[Arch]:
-    """The cell with its nodes in every order in which inputs come before what reads them."""
+    """Yield the cell with its nodes in every order that places the inputs of a node before it."""
     nodes = [list(_edges(cell))[place : place + 2] for place in range(0, 2 * NODES, 2)]
     for order in itertools.permutations(range(NODES)):
         place = {0: 0, 1: 1} | {2 + node: 2 + at for at, node in enumerate(order)}
@@ -165,7 +165,7 @@ def _reordered(cell: Arch) -> Iterator[Arch]:
 
 
 def _read(text: str) -> Sequence[CellPlan]:
-    """The two cells, from any of the three forms; raises ValueError or SyntaxError."""
+    """Parse the two cells from any of the three text forms; raises ValueError or SyntaxError."""
     if text.startswith("Genotype"):
         cells = re.findall(r"(?:normal|reduce) *= *(\[[^\]]*\])", text)
         return [_checked(ast.literal_eval(cell)) for cell in cells]

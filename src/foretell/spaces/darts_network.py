@@ -1,9 +1,9 @@
 """The networks of the DARTS space.
 
-Liu et al. 2019, arXiv:1806.09055: a stem, cells that each read the outputs of the two cells before,
-and a linear classifier on the pooled features. The cells after one and two thirds of the network
-halve the resolution and double the channels. As initialised and scored, there is neither the
-auxiliary head nor the path dropout that the authors train with.
+Liu et al. 2019, arXiv:1806.09055: a stem, cells whose inputs are the outputs of the two previous
+cells, and a linear classifier on the pooled features. The cells after one and two thirds of the
+network halve the resolution and double the channels. The auxiliary head and the path dropout that
+the authors train with are left out.
 """
 
 from collections.abc import Sequence
@@ -28,10 +28,10 @@ OPERATIONS = (
 )
 """The operations, in the order in which NASLib numbers them."""
 NODES = 4
-"""The inner nodes of a cell; its output is all of them, side by side."""
+"""The inner nodes of a cell, whose outputs are concatenated to its output."""
 
 CellPlan: TypeAlias = Sequence[tuple[str, int]]
-"""Two (operation, input) for each node; inputs 0 and 1 are those of the cell, 2 the first node."""
+"""Two pairs (operation, input) per node; inputs 0 and 1 are those of the cell, 2 the first node."""
 
 
 class Network(nn.Module):
@@ -79,8 +79,8 @@ class Network(nn.Module):
 class _Cell(nn.Module):
     """Four nodes, each the sum of two operations on earlier nodes or on the inputs.
 
-    `halves`: the operations on the inputs have stride two. `halved`: the cell before did, so that
-    the first input is twice as large as the second.
+    `halves` says that the operations on the inputs have stride two. `halved` says that those of the
+    previous cell had, so that the first input is twice as large as the second.
     """
 
     def __init__(

@@ -19,7 +19,7 @@ class Graphs(Protocol):
 
 
 def graph_of(space: Space, arch: Arch) -> Graph:
-    """The graph that the space defines; for other spaces, one node per position, all connected.
+    """The graph that the space defines; by default, one node per position, all connected.
 
     >>> from foretell.spaces import NASBench201
     >>> space = NASBench201()

@@ -1,8 +1,8 @@
 """Initial weights that depend only on a seed and on the name and shape of each parameter.
 
-PyTorch draws all weights from one global generator, so the last layer of a network depends on how
-many numbers its first layers drew. Here no global state is read or changed, and two networks that
-have a layer in common have the same weights in it.
+PyTorch draws all weights from one global generator, so the weights of the last layer depend on how
+many numbers were drawn for the first layers. Here, no global state is read or changed, and a layer
+that two networks have in common has the same weights in both.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 Draw: TypeAlias = Callable[[nn.Module, str, Generator], Tensor]
-"""A layer, the name of one of its parameters and a generator -> the values of that parameter."""
+"""A function from a layer, the name of one of its parameters and a generator to values."""
 
 
 _WEIGHTED = (
@@ -73,12 +73,12 @@ def normal_fan_out(layer: nn.Module, name: str, generator: Generator) -> Tensor:
 def initialise(module: nn.Module, seed: int, draw: Draw = uniform_fan_in) -> None:
     """Initialise every parameter and every BatchNorm statistic of `module`, in place.
 
-    `draw` gives the values of convolution and linear layers, by default by PyTorch's formulas;
+    `draw` returns the values for convolution and linear layers, by default by PyTorch's formulas;
     normalisation layers start with weight 1, bias 0, mean 0 and variance 1. Numbers are drawn in
-    float32 on the CPU and then converted, so a network has the same weights in any precision and
-    on any device.
+    float32 on the CPU and then converted, so a network has the same weights in any precision and on
+    any device.
 
-    Raises ForetellError for any other layer that has parameters.
+    Raises ForetellError for any other layer with parameters.
 
     >>> a, b = nn.Linear(2, 1), nn.Linear(2, 1)
     >>> initialise(a, seed=0)

@@ -1,4 +1,4 @@
-"""A space without the architectures that cost too much."""
+"""A space restricted to the architectures whose costs are within limits."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,12 +19,12 @@ TRIALS = 300
 class Within(Part):
     """The architectures of a space whose costs are within `limits`.
 
-    `cost(name, arch)` is compared with `limits[name]` for each name in `limits`; equal is within.
-    Isomorphic architectures may differ in cost, so some of them can be in the space and others not.
-    `space` must not be a listed space; list only the architectures that are cheap enough instead.
+    `cost(name, arch)` must be at most `limits[name]` for each name in `limits`. Isomorphic
+    architectures may differ in cost, so the space may contain some of them and not others. `space`
+    must not be a listed space; list only the architectures that are cheap enough instead.
 
-    `is_valid` raises ForetellError, with the least costs seen, if none of the first 300
-    architectures of the whole space, or of all that it has, is within the limits.
+    `is_valid` raises ForetellError, with the lowest costs seen, if none of the first 300
+    architectures (or of all, if there are fewer) is within the limits.
 
     >>> from foretell.spaces import NASBench201, mutate
     >>> space = Within(NASBench201(), lambda name, arch: arch.count(3), {"convolutions": 1})
@@ -50,7 +50,7 @@ class Within(Part):
         return self._known[arch]
 
     def _check(self) -> None:
-        """Raise ForetellError if enough architectures cost too much, and none does not."""
+        """Raise ForetellError if enough architectures were seen and all of them exceed a limit."""
         tried = len(self._costly)
         if tried == min(TRIALS, size(self.space)) and not any(self._known.values()):
             least = ", ".join(f"{name} {value:,g}" for name, value in self._least.items())
@@ -68,11 +68,11 @@ class Within(Part):
         return cheap
 
     def canonical(self, arch: Arch) -> Arch:
-        """The canonical form of `arch` in the whole space; it may itself exceed the limits."""
+        """The canonical form of `arch` in the whole space, which may exceed the limits itself."""
         return self.space.canonical(arch)
 
     def build(self, arch: Arch, seed: int) -> nn.Module:
-        """The network that the whole space builds."""
+        """The network of `arch`, built by the whole space."""
         return self.space.build(arch, seed)
 
     def parse(self, text: str) -> Arch:

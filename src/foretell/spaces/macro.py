@@ -24,9 +24,9 @@ class NASBenchMacro(IntegerSettings):
     """NAS-Bench-Macro: 6,561 networks (3,969 unique), eight layers of three choices.
 
     An architecture consists of the block of each layer, as an index into identity, mb3_k3, mb6_k5.
-    The last two are blocks of MobileNetV2, with expansion 3 and kernel size 3, and with expansion
-    6 and kernel size 5. Layers 0, 2 and 5 begin a stage: they halve the size of the image and
-    double the channels, and their identity is a 1x1 convolution.
+    The last two are blocks of MobileNetV2, with expansion 3 and kernel size 3, and with expansion 6
+    and kernel size 5. Layers 0, 2 and 5 begin a stage: they halve the size of the image and double
+    the channels, and their "identity" is a 1x1 convolution.
 
     `channels` is the width of the stem, `features` that of the last convolution. `resolution` is
     the height and width of the images; it does not change the network, which accepts images of any
@@ -53,7 +53,7 @@ class NASBenchMacro(IntegerSettings):
     def canonical(self, arch: Arch) -> Arch:
         """The architecture with the identities of each stage moved to its end.
 
-        The first layer of a stage stays in place; after it, an identity does nothing. The benchmark
+        The first layer of a stage stays in place; an identity after it has no effect. The benchmark
         trained the canonical architectures and copied their results to the others.
 
         >>> NASBenchMacro().canonical((0, 2, 0, 0, 1, 1, 0, 2))
@@ -83,7 +83,7 @@ class NASBenchMacro(IntegerSettings):
         return model
 
     def format(self, arch: Arch) -> str:
-        """The name that the benchmark uses: eight digits."""
+        """The benchmark's name of the architecture: eight digits."""
         require_valid(self, arch)
         return "".join(map(str, arch))
 

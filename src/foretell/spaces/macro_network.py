@@ -51,7 +51,7 @@ def _block(choice: int, wide_in: int, wide_out: int, stride: int) -> nn.Module:
 
 
 class _InvertedResidual(nn.Module):
-    """The block of MobileNetV2: expand, filter depthwise, project; residual if the shapes agree."""
+    """MobileNetV2's block: expand, depthwise convolution, project; residual if the shapes agree."""
 
     def __init__(
         self, wide_in: int, wide_out: int, stride: int, expansion: int, kernel: int

@@ -1,7 +1,8 @@
-"""NATS-Bench's size space: one cell of NAS-Bench-201 in networks of any widths.
+"""NATS-Bench's size space: networks with a fixed cell of NAS-Bench-201 and varying widths.
 
-Dong et al. 2021, arXiv:2009.00437. The network has a stem, the cell, a residual block of stride
-two, the cell, another block, the cell, and a linear classifier; each of the five has a width.
+Dong et al. 2021, arXiv:2009.00437. The network has a stem, a linear classifier, and in between
+three copies of the cell that are separated by two residual blocks of stride two. Each of the five
+layers in between has a width.
 """
 
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ __all__ = ["NATSSize"]
 WIDTHS = (8, 16, 24, 32, 40, 48, 56, 64)
 LAYERS = 5
 KERNELS = {(1, 0): 3, (2, 0): 3, (2, 1): 3, (3, 0): 0, (3, 1): 3, (3, 2): 3}
-"""The cell: the kernel of each edge, or 0 for a skip."""
+"""The kernel size of each edge of the cell, or 0 for a skip."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class NATSSize(IntegerSettings):
         return is_chosen(self.choices, arch)
 
     def canonical(self, arch: Arch) -> Arch:
-        """The architecture itself, since no two are the same network."""
+        """The architecture itself, since no two architectures describe the same network."""
         require_valid(self, arch)
         return arch
 
@@ -62,7 +63,7 @@ class NATSSize(IntegerSettings):
         return model
 
     def format(self, arch: Arch) -> str:
-        """The widths with colons between them, as the benchmark writes them."""
+        """The widths separated by colons, as the benchmark writes them."""
         require_valid(self, arch)
         return ":".join(str(WIDTHS[option]) for option in arch)
 
@@ -96,7 +97,7 @@ def network(widths: list[int], in_channels: int, classes: int) -> nn.Module:
 
 
 def _cell(wide_in: int, wide_out: int) -> Cell:
-    """The cell; its edges from the input change the number of channels."""
+    """The cell, whose edges from its input change the number of channels."""
     operations: dict[tuple[int, int], nn.Module] = {}
     for (target, source), kernel in KERNELS.items():
         before = wide_out if source else wide_in

@@ -48,10 +48,10 @@ class NASBench101(IntegerSettings):
     """NAS-Bench-101: 423,624 unique cells, up to seven nodes and nine edges, three operations.
 
     An architecture consists of the operations of nodes 1 to 5, as indices into conv3x3-bn-relu,
-    conv1x1-bn-relu, maxpool3x3, followed by 1 or 0 for each of the edges 0->1, 0->2, ..., 0->6,
-    1->2, ..., 5->6: whether it exists. Node 0 is the input and node 6 the output. Nodes and edges
-    that are on no path from input to output are removed before edges are counted and the network
-    is built.
+    conv1x1-bn-relu, maxpool3x3, followed by a 1 or 0 for each of the edges 0->1, 0->2, ..., 0->6,
+    1->2, ..., 5->6, which says whether the edge exists. Node 0 is the input and node 6 the output.
+    Nodes and edges that are not on a path from input to output are removed before edges are counted
+    and the network is built.
 
     The network has `stacks` stacks of `modules` cells each; the first stack has `channels`
     channels, and the width doubles from stack to stack. `resolution` is the height and width of
@@ -105,7 +105,7 @@ class NASBench101(IntegerSettings):
     def cells(self) -> Iterator[Arch]:
         """Every unique cell once, in canonical form, in the order of the benchmark's list.
 
-        Listing all 423,624 takes 3 s; `enumerate_space` would go through 5e8 tuples.
+        Listing all 423,624 cells takes 3 s, whereas `enumerate_space` would check 5e8 tuples.
         """
         return (_arch(cell) for output in range(1, MOST_NODES) for cell in all_cells(output))
 
@@ -137,11 +137,11 @@ class NASBench101(IntegerSettings):
         return model
 
     def format(self, arch: Arch) -> str:
-        """The adjacency matrix above its diagonal, row by row, a colon, the interior operations.
+        """The upper triangle of the adjacency matrix by rows, a colon, and the interior operations.
 
-        The last nodes before the output are left out if they have no edges and operation 0, so
-        that a cell of fewer nodes has the short text of its own matrix. Other dead nodes and edges
-        are kept.
+        The last nodes before the output are left out if they have no edges and operation 0, so a
+        cell with fewer nodes has the short text of its own matrix. Other dead nodes and edges are
+        kept.
         """
         require_valid(self, arch)
         cell = _cell(arch)
@@ -196,7 +196,7 @@ def _arch(cell: Cell) -> Arch:
 
 @functools.lru_cache(maxsize=256)
 def _bits(edges: tuple[Edge, ...]) -> tuple[int, ...]:
-    """1 or 0 for each of the 21 edges; cached, since `cells` yields the same edges repeatedly."""
+    """A 1 or 0 for each of the 21 edges; cached, since `cells` yields the same edges repeatedly."""
     return tuple(int(edge in edges) for edge in _EDGES)
 
 

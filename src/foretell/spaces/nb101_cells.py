@@ -1,4 +1,4 @@
-"""The cells of NAS-Bench-101 as graphs: their live edges, isomorphism and enumeration.
+"""The cells of NAS-Bench-101 as graphs: live edges, isomorphism and enumeration.
 
 Ying et al. 2019, arXiv:1902.09635. Node 0 is the input of a cell, its last node the output, and
 every node in between has an operation. Edges go from lower to higher nodes.
@@ -58,7 +58,7 @@ def all_edges(output: int) -> tuple[Edge, ...]:
 
 
 def live_edges(cell: Cell) -> tuple[Edge, ...]:
-    """The edges on a path from input to output; none if there is no such path.
+    """The edges that are on a path from input to output; empty if there is no such path.
 
     >>> live_edges(Cell((0, 0, 0), ((0, 1), (0, 2), (1, 4), (3, 4))))  # nodes 2 and 3 are dead
     ((0, 1), (1, 4))
@@ -74,7 +74,7 @@ def live_edges(cell: Cell) -> tuple[Edge, ...]:
 
 
 def pruned(cell: Cell) -> Cell:
-    """The cell without the nodes that are on no path from input to output, renumbered.
+    """The cell without the nodes that are not on a path from input to output, renumbered.
 
     >>> pruned(Cell((0, 1, 2), ((0, 1), (0, 3), (3, 4))))
     Cell(operations=(2,), edges=((0, 1), (1, 2)))
@@ -93,7 +93,7 @@ def fingerprint(cell: Cell) -> str:
     input, -2 for the output). As many times as there are nodes, every node is then hashed together
     with the sorted hashes of its neighbours. The hash of the cell is that of the sorted hashes of
     its nodes. In principle, different cells could have the same hash; among the 423,624 cells of
-    this space no two have.
+    this space, no two do.
 
     >>> fingerprint(Cell((), ((0, 1),)))
     '043721b9c7fe8c5fad811d47d83132ec'
@@ -193,7 +193,7 @@ def _full_masks(output: int) -> Masks:
 
 
 def _images(masks: Masks, number: tuple[int, ...]) -> Masks:
-    """Each mask with its nodes renumbered; the largest integer where an edge would go downwards."""
+    """Each mask after renumbering its nodes; the largest integer if an edge would go downwards."""
     images = np.zeros_like(masks)
     downwards = 0
     for source, target in all_edges(len(number) - 1):
@@ -206,7 +206,7 @@ def _images(masks: Masks, number: tuple[int, ...]) -> Masks:
 
 
 def _moved(labels: list[tuple[int, ...]], order: tuple[int, ...]) -> Masks:
-    """The index in `labels` of each labelling if node n is renumbered to order[n - 1]."""
+    """The index in `labels` of each labelling after node n is renumbered to order[n - 1]."""
     index = {label: i for i, label in enumerate(labels)}
     places = np.argsort(order)
     return np.array([index[tuple(label[p] for p in places)] for label in labels])

@@ -19,7 +19,8 @@ from foretell.spaces.nb101_cells import OPERATIONS, Cell, Edge, live_edges
 __all__ = ["LEAST_CHANNELS", "network", "node_widths"]
 
 LEAST_CHANNELS = 4
-"""With nine edges, at most four nodes share the channels of the output, and each needs one."""
+"""The fewest channels: with nine edges, up to four nodes share the output channels, each needs
+one."""
 
 
 def network(
@@ -112,7 +113,7 @@ class _Cell(nn.Module):
 
 
 def _first_channels(x: Tensor, width: int) -> Tensor:
-    """The first channels; rounding can make a node one channel wider than one it leads to."""
+    """Select the first channels; rounding can make a node one channel wider than its target."""
     return x if x.shape[1] == width else x[:, :width]
 
 

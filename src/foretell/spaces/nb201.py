@@ -108,7 +108,7 @@ class NASBench201:
         return model
 
     def format(self, arch: Arch) -> str:
-        """The string that the benchmark uses."""
+        """The benchmark's string of the architecture."""
         require_valid(self, arch)
         parts: dict[int, str] = {}
         for (target, source), operation in zip(EDGES, arch, strict=True):

@@ -108,7 +108,7 @@ def live_edges(arch: tuple[int, ...], *, zero_fed: bool) -> tuple[Edge, ...]:
 
 
 def operations_as_nodes(labels: Sequence[str]) -> Graph:
-    """The graph of a cell whose nodes are the operations of `EDGES`, with these labels.
+    """The graph of a cell whose nodes are the operations on `EDGES`, with these labels.
 
     >>> operations_as_nodes(["none"] * 6)[1][:4]
     ((0, 1), (0, 2), (0, 4), (1, 3))
@@ -134,7 +134,7 @@ class Cell(nn.Module):
         self.live = live
 
     def forward(self, x: Tensor) -> Tensor:
-        """The output; a node without terms is zero."""
+        """The output of the cell; a node without terms is zero."""
         nodes = {0: x}
         for target, source in self.live:
             given = nodes[source] if source in nodes else self.zero(x)
@@ -189,7 +189,7 @@ class Reduction(nn.Module):
             setattr(norm, _MARK, as_reference)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images of half the size, rounded up."""
+        """Halve the size of the images, rounding up."""
         odd = any(size % 2 for size in x.shape[2:])  # the convolution rounds an odd size up
         pooled = F.avg_pool2d(x, 2, ceil_mode=odd)
         total: Tensor = self.shortcut(pooled) + self.conv_b(self.conv_a(x))

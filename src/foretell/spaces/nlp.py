@@ -33,7 +33,7 @@ __all__ = ["NASBenchNLP"]
 
 _STATES = 3
 _HEAD = 1 + _STATES  # the number of states, and the slot of each
-_GENES = 4  # of a slot: its operation and three inputs
+_GENES = 4  # for each slot: its operation and three inputs
 _FORMS = (
     *(("linear", True, others) for others in (1, 2)),
     *(("linear", False, others) for others in (2, 3)),
@@ -54,10 +54,10 @@ class NASBenchNLP:
     programming (Miller & Thomson 2000): the number of states, the slot in which each state is
     computed, and `nodes` slots, each an operation with three inputs a, b, c from earlier slots or
     states. Slots that no state needs, and inputs that an operation does not take, are part of the
-    architecture but not of the cell: a mutation there changes nothing, and several architectures
-    describe the same cell. `canonical` returns one architecture for all of them, with zeros in
-    everything unused. The space contains all cells of the benchmark, and all other cells in which
-    `nlp_recipe.complaint` finds no fault.
+    architecture but not of the cell: a mutation there does not change the network, and several
+    architectures describe the same cell. `canonical` returns one architecture for all of them, with
+    zeros in all unused positions. The space contains all cells of the benchmark, and all other
+    cells that `nlp_recipe.complaint` accepts.
 
     The text of a canonical architecture is its recipe in JSON, as in the files of the benchmark;
     the text of any other architecture also has "genes", the architecture itself. Isomorphic
@@ -93,7 +93,7 @@ class NASBenchNLP:
 
     @property
     def choices(self) -> tuple[tuple[str, ...], ...]:
-        """Number of states, slot of each state, then operation and inputs a, b, c of each slot."""
+        """The number of states, their slots, then the operation and inputs a, b, c of each slot."""
         return _choices(self.nodes)
 
     def settings(self) -> dict[str, Json]:

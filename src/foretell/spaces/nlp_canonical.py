@@ -1,8 +1,8 @@
 """The canonical form of recipes of recurrent cells, by colour refinement.
 
-Nodes are coloured by their operation, by the nodes that they read and by those that read them
-(Weisfeiler & Leman 1968); where nodes have the same colour, each is tried as the first (as in
-McKay 1981 for graphs in general).
+Nodes are coloured by their operation, their inputs and the nodes that they are inputs of
+(Weisfeiler & Leman 1968); if several nodes have the same colour, each of them is tried as the first
+(as in McKay 1981 for graphs in general).
 """
 
 import itertools
@@ -60,7 +60,7 @@ def _with_states(recipe: Recipe, numbers: tuple[int, ...]) -> Recipe:
 
 
 def _renamed(recipe: Recipe, order: list[str]) -> Recipe:
-    """The recipe with nodes in this order and named by it; inputs that commute are sorted too."""
+    """The recipe with nodes sorted and named by this order, and with commuting inputs sorted."""
     plain = (name for name in order if not is_state(name))
     names = {name: f"node_{number}" for number, name in enumerate(plain)}
     rank = {name: place for place, name in enumerate(order)}
@@ -103,7 +103,7 @@ def _ranked(marks: dict[str, Any]) -> Colours:
 
 
 def _refined(recipe: Recipe, colours: Colours) -> Colours:
-    """Refine colours by those of the nodes that each node reads and is read by, until stable."""
+    """Refine the colours by those of neighbouring nodes until they are stable."""
     while True:
         readers: dict[str, list[tuple[int, int]]] = {name: [] for name in recipe}
         reads: dict[str, list[tuple[int, str]]] = {}
@@ -126,9 +126,9 @@ def _refined(recipe: Recipe, colours: Colours) -> Colours:
 
 
 def _orders(recipe: Recipe, colours: Colours) -> Iterator[list[str]]:
-    """The orders of the nodes to compare; up to names the same for all isomorphic recipes.
+    """The orders of the nodes to compare; they are the same for isomorphic recipes up to names.
 
-    Where several nodes have the same colour, each in turn is put before the others.
+    If several nodes have the same colour, each of them in turn is placed before the others.
     """
     colours = _refined(recipe, colours)
     alike: dict[int, list[str]] = {}

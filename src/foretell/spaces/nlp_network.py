@@ -31,7 +31,7 @@ def network(
     dropout: float,
     tied: bool,
 ) -> nn.Module:
-    """The model in training mode, with uninitialised weights; `recipe` is in execution order."""
+    """The model in training mode with uninitialised weights; `recipe` is in execution order."""
     widths = [embedding] + [hidden] * layers
     if tied:
         widths[-1] = embedding
@@ -91,11 +91,11 @@ class _LanguageModel(nn.Module):
 
 
 class _Layer(nn.Module):
-    """A cell applied to each time step, [batch, wide_in] to [batch, wide]; states start at zero.
+    """A cell that maps each time step, [batch, wide_in] to [batch, wide]; states start at zero.
 
     A linear node has one matrix per input, and one bias, which is part of the first of them. The
     time steps remain separate tensors between layers: the flow of synflow can differ so much
-    between time steps that one tensor, with one exponent, cannot represent both.
+    between time steps that one tensor with a single exponent cannot represent all of them.
     """
 
     def __init__(self, recipe: Recipe, wide_in: int, wide: int) -> None:

@@ -1,4 +1,4 @@
-"""Recipes of recurrent cells: reading, checking and writing them.
+"""Read, check and write recipes of recurrent cells.
 
 A recipe names the nodes of a cell, as in the files of NAS-Bench-NLP (Klyuchnikov et al. 2020,
 arXiv:2006.07116): {"f": {"op": "linear", "input": ["x", "h_prev_0"]},
@@ -33,7 +33,7 @@ OPERATIONS: dict[str, tuple[int, ...]] = {
     "activation_sigm": (1,),
     "activation_leaky_relu": (1,),
 }
-"""Operation -> the numbers of inputs that it may have."""
+"""The possible numbers of inputs of each operation."""
 
 _STATE = re.compile("h_new_[0-9]+")
 _EXPECTED = 'expected {"h_new_0": {"op": "linear", "input": ["x", "h_prev_0"]}} or the like'
@@ -47,7 +47,7 @@ class Node(NamedTuple):
 
 
 Recipe: TypeAlias = dict[str, Node]
-"""Node name -> node; every node comes after those that it reads."""
+"""Maps the name of each node to the node; every node comes after its inputs."""
 
 
 def read_recipe(document: object) -> Recipe:
@@ -98,7 +98,7 @@ def is_state(name: str) -> bool:
 
 
 def live_nodes(recipe: Recipe) -> Recipe:
-    """The nodes that some `h_new_i` needs, in the order given."""
+    """The nodes that some `h_new_i` depends on, in the given order."""
     needed: set[str] = set()
     waiting = [name for name in recipe if is_state(name)]
     while waiting:
@@ -135,7 +135,7 @@ def complaint(recipe: Recipe) -> str | None:
 
 
 def write_recipe(recipe: Recipe) -> dict[str, dict[str, str | list[str]]]:
-    """The document that `read_recipe` reads."""
+    """The JSON document from which `read_recipe` returns this recipe."""
     return {
         name: {"op": operation, "input": list(inputs)}
         for name, (operation, inputs) in recipe.items()

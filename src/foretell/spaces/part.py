@@ -1,4 +1,4 @@
-"""The members that a part of a space takes over from the whole space."""
+"""The members that a part of a space shares with the whole space."""
 
 from foretell.spaces.space import Arch, Json, Space
 

@@ -55,7 +55,7 @@ class Space(Protocol):
         """Whether `arch` is in the space; some spaces forbid certain combinations of options."""
 
     def canonical(self, arch: Arch) -> Arch:
-        """One fixed member of the class of architectures isomorphic to `arch`."""
+        """The representative of the class of architectures that are isomorphic to `arch`."""
 
     def build(self, arch: Arch, seed: int) -> nn.Module:
         """The untrained network; its weights depend on the seed and not on any global state."""
@@ -75,15 +75,15 @@ class Fits(Protocol):
     """A space whose networks need the batch in a form that depends on the architecture."""
 
     def fit(self, arch: Arch, batch: Batch) -> Batch:
-        """The batch in the form that the network of this architecture takes."""
+        """Convert the batch to the form that the network of this architecture expects."""
 
 
 @runtime_checkable
 class Coded(Protocol):
-    """A space that is made of functions of the user."""
+    """A space that is defined by functions of the user."""
 
     def code(self) -> Sequence[object]:
-        """These functions; None among them has no effect."""
+        """The functions that define the space; None is ignored."""
 
 
 @runtime_checkable
@@ -91,7 +91,7 @@ class Sourced(Protocol):
     """A space whose networks are built by code of different origins."""
 
     def source(self, arch: Arch) -> str:
-        """The digest of the code that builds this network; empty if it is not that of a user."""
+        """The digest of the user's code that builds this network; empty if it is not the user's."""
 
 
 @runtime_checkable
@@ -121,7 +121,7 @@ def size(space: Space) -> int:
 
 
 def enumerate_space(space: Space) -> Iterator[Arch]:
-    """Every valid architecture once, in ascending order."""
+    """Yield every valid architecture once, in ascending order."""
     if _is_listed(space):
         return iter(sorted(space.listed()))
     positions = (range(len(options)) for options in space.choices)
@@ -129,7 +129,7 @@ def enumerate_space(space: Space) -> Iterator[Arch]:
 
 
 def sample(space: Space, rng: random.Random) -> Arch:
-    """A valid architecture, uniformly at random.
+    """Draw a valid architecture uniformly at random.
 
     Raises ForetellError if the space has (nearly) no valid architecture.
     """
@@ -146,7 +146,7 @@ def sample(space: Space, rng: random.Random) -> Arch:
 
 
 def neighbours(space: Space, arch: Arch) -> Iterator[Arch]:
-    """Every valid architecture that differs from `arch` at exactly one position, each once.
+    """All valid architectures that differ from `arch` at exactly one position.
 
     For a listed space, the architectures that its `near` returns. Raises ForetellError if `arch`
     itself is not in the space.
@@ -163,7 +163,7 @@ def neighbours(space: Space, arch: Arch) -> Iterator[Arch]:
 
 
 def mutate(space: Space, arch: Arch, rng: random.Random) -> Arch:
-    """One of the neighbours of `arch`, uniformly at random.
+    """Draw one of the neighbours of `arch` uniformly at random.
 
     Raises ForetellError if `arch` is not in the space or has no neighbour.
     """
@@ -176,10 +176,10 @@ def mutate(space: Space, arch: Arch, rng: random.Random) -> Arch:
 
 
 def step(space: Space, arch: Arch, rng: random.Random) -> Arch:
-    """A random neighbour, or `arch` itself if it has none.
+    """Draw a random neighbour of `arch`, or return `arch` itself if it has none.
 
-    Unlike `mutate`, it checks neighbours only until one is valid, which is faster where `is_valid`
-    is expensive.
+    Unlike `mutate`, it checks neighbours only until one is valid, which is faster if `is_valid` is
+    expensive.
     """
     if _is_listed(space):
         return rng.choice(list(space.near(arch)))
@@ -194,7 +194,7 @@ def step(space: Space, arch: Arch, rng: random.Random) -> Arch:
 
 
 def is_chosen(choices: Sequence[Sequence[object]], arch: Arch) -> bool:
-    """Whether `arch` is a tuple with the index of an option for each choice.
+    """Whether `arch` is a tuple that contains the index of an option for each choice.
 
     >>> is_chosen((("a", "b"), ("c",)), (1, 0)), is_chosen((("a", "b"), ("c",)), (0, 1))
     (True, False)

@@ -19,8 +19,8 @@ __all__ = ["Subset"]
 class Subset(Part):
     """The architectures `archs` of a space; the neighbours of each are the `edits` nearest others.
 
-    The nearest are those that differ at the fewest positions, the first listed among equals: in a
-    small subset, changing a single position would mostly lead out of it.
+    The nearest architectures are those that differ at the fewest positions; ties are broken by the
+    order of the list. In a small subset, changing a single position would mostly lead out of it.
 
     >>> from foretell.spaces import NASBench201, mutate
     >>> space = NASBench201()
@@ -71,12 +71,12 @@ class Subset(Part):
         return arch in self._numbers
 
     def canonical(self, arch: Arch) -> Arch:
-        """The first listed of the architectures that are isomorphic to `arch`."""
+        """The first architecture of the list that is isomorphic to `arch`."""
         require_valid(self, arch)
         return self._canonical[arch]
 
     def build(self, arch: Arch, seed: int) -> nn.Module:
-        """The network that the whole space builds."""
+        """The network of `arch`, built by the whole space."""
         require_valid(self, arch)
         return self.space.build(arch, seed)
 

@@ -25,7 +25,7 @@ _FEWEST, _MOST = 4, 6
 class TransNASMacro(TransNASSettings):
     """TransNAS-Bench-101, skeletons: 3,256 networks of four to six modules, seven tasks.
 
-    An architecture consists of what each module does: keep the size of its input, double the
+    For each module, an architecture says what it does: keep the size of its input, double the
     channels, halve the resolution, or both; the last two modules may be missing. The channels are
     doubled one to three times and the resolution is halved one to four times, after the stem has
     halved it twice. A module has `blocks` residual blocks.
@@ -55,7 +55,7 @@ class TransNASMacro(TransNASSettings):
         return 1 <= doubled <= 3 and 1 <= sum(module // 2 for module in modules) <= 4
 
     def canonical(self, arch: Arch) -> Arch:
-        """The architecture itself, since no two are the same network."""
+        """The architecture itself, since no two architectures describe the same network."""
         require_valid(self, arch)
         return arch
 

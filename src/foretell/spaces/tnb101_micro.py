@@ -48,7 +48,7 @@ class TransNASMicro(TransNASSettings):
     def canonical(self, arch: Arch) -> Arch:
         """The architecture without dead edges, and with its inner nodes in ascending order.
 
-        The inner nodes can change places if no edge connects them.
+        The inner nodes can be exchanged if no edge connects them.
 
         >>> TransNASMicro().canonical((0, 3, 0, 0, 1, 2))
         (3, 0, 0, 0, 2, 0)
@@ -62,7 +62,7 @@ class TransNASMicro(TransNASSettings):
         return kept if between else max(kept, (second, first, 0, direct, *reversed(out)))
 
     def graph(self, arch: Arch) -> Graph:
-        """The cell with the operations as nodes, as that of NAS-Bench-201."""
+        """The cell with the operations as nodes, as for NAS-Bench-201."""
         require_valid(self, arch)
         return operations_as_nodes([OPERATIONS[option] for option in arch])
 

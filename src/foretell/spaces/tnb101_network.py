@@ -1,8 +1,8 @@
 """The networks of TransNAS-Bench-101.
 
-Duan et al. 2021, arXiv:2105.11871: a stem that divides the resolution by four, modules of two
-cells or residual blocks each, and the head of a task. A module keeps the size of its input, doubles
-the channels, halves the resolution, or does both; its first cell does so.
+Duan et al. 2021, arXiv:2105.11871: a stem that divides the resolution by four, modules of two cells
+or residual blocks each, and the head of a task. The first cell of a module keeps the size of its
+input, doubles the channels, halves the resolution, or does both.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,16 +18,16 @@ __all__ = ["MICRO", "MODULES", "OPERATIONS", "cell", "halvings", "network", "res
 
 OPERATIONS = ("none", "skip_connect", "conv_1x1", "conv_3x3")
 MODULES = ("same", "channels x2", "resolution /2", "channels x2, resolution /2")
-"""What the modules with the benchmark's digits 1 to 4 do."""
+"""The effect of the modules with the benchmark's digits 1 to 4."""
 MICRO = (3, 0, 3, 0, 3)
 """The modules of all networks of the cell space, 41414 in the benchmark's digits."""
 
 Block = Callable[[int, int, int], nn.Module]
-"""(input channels, output channels, stride) -> a cell or a residual block."""
+"""A function from input channels, output channels and stride to a cell or a residual block."""
 
 
 def halvings(modules: Sequence[int]) -> int:
-    """How often the stem and the modules halve the resolution.
+    """The number of times that the stem and the modules halve the resolution.
 
     >>> halvings(MICRO)
     5
@@ -83,7 +83,7 @@ def _stem(in_channels: int, channels: int) -> nn.Sequential:
 def cell(arch: tuple[int, ...], wide_in: int, wide_out: int, stride: int) -> nn.Module:
     """The cell of an architecture; the edges from its input change channels and resolution.
 
-    As the cells of NAS-Bench-201, it computes only its live edges.
+    Like the cells of NAS-Bench-201, it computes only its live edges.
     """
     operations: dict[Edge, nn.Module] = {}
     for (target, source), operation in zip(EDGES, arch, strict=True):
@@ -102,7 +102,7 @@ def _operation(name: str, wide_in: int, wide_out: int, stride: int) -> nn.Module
 
 
 class _StridedCell(Cell):
-    """A cell whose edges from the input may widen and have a stride."""
+    """A cell whose edges from its input may change the channels and have a stride."""
 
     def __init__(
         self, operations: dict[Edge, nn.Module], live: tuple[Edge, ...], wider: int, stride: int
@@ -116,7 +116,7 @@ class _StridedCell(Cell):
 
 
 class _Residual(nn.Module):
-    """Two 3x3 convolutions, each after a ReLU, and a skip, by a 1x1 convolution if needed."""
+    """Two 3x3 convolutions, each after a ReLU, and a skip, with a 1x1 convolution if necessary."""
 
     def __init__(self, wide_in: int, wide_out: int, stride: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The settings that both spaces of TransNAS-Bench-101 have."""
+"""The settings that both spaces of TransNAS-Bench-101 share."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +21,7 @@ class TransNASSettings:
 
     `channels` is the width after the stem. `task` is one of the benchmark's seven, which determines
     the head of the network; `tnb101_tasks` says which targets and which loss each has. `classes` is
-    the number of outputs of the first five tasks; the images that `normal` and `autoencoder` give
+    the number of outputs of the first five tasks; the output images of `normal` and `autoencoder`
     have `in_channels` channels. `features` is the width of the first layer of the heads of
     `segmentsemantic`, `normal` and `autoencoder`. Networks for these three require a `resolution`
     that they can halve without a remainder; the others accept images of any size.

@@ -1,7 +1,8 @@
-"""The seven tasks of TransNAS-Bench-101, and the head that each puts on a backbone.
+"""The seven tasks of TransNAS-Bench-101, and the head of the network for each task.
 
 Duan et al. 2021, arXiv:2105.11871. The benchmark trained the heads of `normal` and `autoencoder`
-with a discriminator besides; it has no part in the scores of a network, and is left out.
+with an additional discriminator, which is left out here, since it does not affect the scores of a
+network.
 """
 
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ class Task:
     loss: str
     """The name of the loss, a key of `foretell.losses.LOSSES`."""
     targets: str
-    """What the targets are."""
+    """A description of the targets."""
 
 
 TASKS: dict[str, Task] = {
@@ -56,9 +57,10 @@ def with_head(
     in_channels: int,
     features: int,
 ) -> nn.Module:
-    """The backbone, which gives `width` channels, with the head of the task, drawn by the seed.
+    """The backbone, which has `width` output channels, with the head of the task.
 
-    The heads of the last three tasks double the resolution `halvings` times.
+    The weights of the head are drawn by the seed. The heads of the last three tasks double the
+    resolution `halvings` times.
     """
     if task == "jigsaw":
         head = _pooled(TILES * width, classes)
@@ -76,7 +78,7 @@ def with_head(
 
 
 class _Siamese(nn.Sequential):
-    """A backbone that sees the tiles one after the other, and a head that sees all of them."""
+    """A backbone that is applied to each tile, and a head on the features of all tiles."""
 
     def forward(self, tiles: Tensor) -> Tensor:
         """Tiles [N, 9, C, H, W] -> logits of their permutations [N, classes]."""
@@ -101,7 +103,8 @@ def _segmentation(width: int, classes: int, doublings: int, features: int) -> It
 
 
 DOUBLE_AT = {2: 6, 4: 5, 6: 4, 8: 3, 10: 2, 12: 1}
-"""Layer of the generator -> it doubles the resolution if there are so many doublings to do."""
+"""For some layers of the generator, the number of doublings from which on they double the
+resolution."""
 
 
 def _generator(width: int, channels: int, doublings: int, features: int) -> Iterator[nn.Module]:
