@@ -221,7 +221,8 @@ class ZeroCostSampler(BaseSampler):
         """All candidates scored so far, the best first.
 
         They are the candidates of this process, and those that earlier became trials, which are
-        read from the storage of the study."""
+        read from the storage of the study.
+        """
         return in_order(self._scorer.valued([*(self._earlier | self._scored).values()]))
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> Space:

@@ -1,4 +1,4 @@
-"""Reports made from rows: a page that works offline, and its tables and figures as files."""
+"""Reports of runs: a page that works offline, with its tables and figures also as files."""
 
 from foretell.report.page import (
     Block,

@@ -12,7 +12,7 @@ from foretell.searching.read import ARMS
 __all__ = ["ARM", "GREY", "KINDS", "SERIES", "chart", "colour", "curves_chart", "records"]
 
 FEW = 60
-"""The most x values at which a line is also drawn with points."""
+"""The maximum number of x values for which a line is also drawn with points."""
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 SERIES = ("#3f7fbf", "#c8742e", "#3f9e5a", "#b15ea8", "#9a7b3c", "#c44e4e", "#7a6fd0")
 """Colours of lines and points, each with a contrast of at least 3:1 in light and dark mode."""

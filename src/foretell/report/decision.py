@@ -1,4 +1,4 @@
-"""The section of a search's page that says what to train next, and what the scores are worth."""
+"""The section of a search's page on what to train next and how useful the scores are."""
 
 import itertools
 import math
@@ -17,14 +17,14 @@ from foretell.statistics.posterior import FEWEST
 __all__ = ["decision"]
 
 GROWTH = 1.5
-"""From one number of results to the next at which the scores are judged."""
+"""The factor between successive numbers of results after which the scores are judged."""
 SHOWN = 3
-"""The most numbers of results in the figure."""
+"""The maximum number of such numbers in the figure."""
 SHARE = 0.10
 
 
 def decision(found: Found) -> list[Block]:
-    """What to train next, what can be expected of it, and what each score is worth."""
+    """What to train next, its expected results, and how useful each score is."""
     try:
         scores = run_scores(found.folder)
     except ForetellError as error:  # a proxy that is not registered here
@@ -44,23 +44,24 @@ def decision(found: Found) -> list[Block]:
 
 
 def proposed(judged: Calibration) -> list[str]:
-    """The networks to train next: those of which the best results are expected, or a spread while
-    nothing is known."""
+    """The networks to train next: the most promising ones, or a spread while little is known."""
     if judged.trained < FEWEST:
         return list(judged.next)
     return list(map(str, judged.candidates.index[: len(judged.next)]))
 
 
 def results_of(found: Found) -> dict[str, float]:
-    """The value of each network that was trained, or whose result was told; higher is better."""
+    """The value of each network that was trained here or elsewhere; higher is better."""
     rows = pd.concat([found.trained, found.told], ignore_index=True)
     known = rows.dropna(subset="val_accuracy").drop_duplicates("arch")
     return dict(zip(known["arch"], known["val_accuracy"], strict=True))
 
 
 def judge(pool: pd.DataFrame, results: Mapping[str, float], count: int) -> Calibration:
-    """What the first results say. They are of one search, so their unit is not checked, as for
-    losses."""
+    """Calibrate the scores by the first results.
+
+    The results are from one search, so their unit and direction need not be checked.
+    """
     first = dict(list(results.items())[:count])
     return calibrate(pool, {name: -y for name, y in first.items()}, lower_is_better=True)
 
@@ -79,7 +80,7 @@ def counts_of(last: int) -> list[int]:
 
 
 def expected_of(judged: Calibration, best: list[str]) -> str:
-    """What can be expected of the proposed networks, and what else to train."""
+    """A sentence on the expected results of the proposed networks."""
     text = ""
     sure = judged.candidates["p_top_10"].reindex(best)
     if not sure.isna().any():
@@ -95,7 +96,7 @@ def expected_of(judged: Calibration, best: list[str]) -> str:
 
 
 def caption_of(judged: Calibration) -> str:
-    """What the table of proposed networks shows."""
+    """The caption of the table of proposed networks."""
     if judged.trained < FEWEST:
         return "Train these next: they are spread over the pool, which shows how good scores are."
     text = "Train these next. The rank is that in the whole pool by the expected result"
@@ -105,7 +106,7 @@ def caption_of(judged: Calibration) -> str:
 
 
 def next_table(judged: Calibration, best: list[str], pool: pd.DataFrame) -> pd.DataFrame:
-    """The proposed networks with what is expected of them, and their scores."""
+    """The proposed networks with their expected results and their scores."""
     own = judged.candidates.reindex(best).dropna(axis="columns", how="all")
     return own.join(pool.set_index("name")).rename_axis("architecture")
 
@@ -113,7 +114,7 @@ def next_table(judged: Calibration, best: list[str], pool: pd.DataFrame) -> pd.D
 def figures(
     found: Found, judged: Mapping[int, Calibration], results: Mapping[str, float]
 ) -> list[Block]:
-    """What each score is worth after some results, and how accurate the predictions were."""
+    """Figures of how useful each score is after some results, and how accurate predictions were."""
     blocks: list[Block] = []
     sure = {count: one for count, one in judged.items() if one.scores["low"].notna().any()}
     if sure:
@@ -137,7 +138,7 @@ def figures(
 
 
 def foretold(judged: Mapping[int, Calibration], results: Mapping[str, float]) -> pd.DataFrame:
-    """What was expected of each network before it was trained, and its result."""
+    """The expected rank of each network before it was trained, and its result."""
     counts, names, rows = list(judged), list(results), []
     for count, following in itertools.pairwise(counts):
         places = judged[count].candidates["rank"]

@@ -19,7 +19,7 @@ from foretell.names import extra
 __all__ = ["Block", "Chart", "Code", "Figure", "Page", "Prose", "TableBlock", "as_html"]
 
 Chart: TypeAlias = dict[str, Any]
-"""A Vega-Lite specification; a width of "container" is that of the page."""
+"""A Vega-Lite specification; the width "container" fills the page."""
 
 
 NAME = 30
@@ -42,7 +42,7 @@ class Code:
 
 @dataclass(frozen=True, eq=False)
 class TableBlock:
-    """A table of text and numbers; the index is the first column. `name` is that of its file."""
+    """A table of text and numbers, whose index is the first column; `name` names its file."""
 
     name: str
     caption: str
@@ -53,7 +53,7 @@ class TableBlock:
 
 @dataclass(frozen=True, eq=False)
 class Figure:
-    """A chart for the page, and a static version for the files, where a menu is of no use."""
+    """A chart for the page, and a static version for files, in which a menu would not work."""
 
     name: str
     caption: str

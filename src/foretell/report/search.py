@@ -1,4 +1,4 @@
-"""The page of a search: what it found, how soon, and how to train the best network in full."""
+"""The page of a search: its results, its progress, and how to train the best network in full."""
 
 import re
 import shlex
@@ -82,7 +82,7 @@ def summary(found: Found) -> str:
 
 
 def networks(found: Found) -> list[Block]:
-    """The networks that were trained, and those whose results were told."""
+    """The networks that were trained, and those with results from elsewhere."""
     blocks: list[Block] = [
         TableBlock("trained", "In order of training", table(found, found.trained))
     ]

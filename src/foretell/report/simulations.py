@@ -44,7 +44,7 @@ def pairs_of(found: Simulations) -> list[tuple[str, str]]:
 
 
 def heading(found: Simulations, told: str, report: str) -> str:
-    """The heading of a section: what its numbers are."""
+    """The heading of a section, which says what its numbers are."""
     table = found.benchmark.table
     if told != report:
         return f"{report} of the network with the best {told}"
@@ -54,7 +54,7 @@ def heading(found: Simulations, told: str, report: str) -> str:
 
 
 def best_gain(gained: pd.DataFrame, report: str, scored: Mapping[str, pd.DataFrame]) -> str:
-    """One sentence on the algorithm that is best without scores, and what scores save it."""
+    """A sentence on the best algorithm without scores, and how many trainings scores save it."""
     counts = sorted(gained["at"].unique())
     rows = gained[gained["at"] == counts[(len(counts) - 1) // 2]]
     rows = rows[rows["target"] == rows["target"].max()]

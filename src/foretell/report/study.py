@@ -73,7 +73,7 @@ def words(rows: Rows, truth: str, table: pd.DataFrame) -> str:
 
 
 def rho_of(row: "pd.Series[Any]") -> str:
-    """A score's ρ with its interval."""
+    """The ρ of a score with its interval."""
     return with_interval(row["spearman"], row["spearman_low"], row["spearman_high"], 2)
 
 
@@ -253,7 +253,7 @@ def source_of(rows: Rows) -> str:
 
 
 def undefined(rows: Rows) -> list[Block]:
-    """Which scores were undefined, how often and why."""
+    """A list of the undefined scores: how often, and why."""
     found = [
         {"score": proxy, "networks": count, "reason": reason}
         for proxy, reasons in rows.why.items()

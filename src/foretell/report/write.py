@@ -29,12 +29,12 @@ def write_report(
     out: str | os.PathLike[str] | None = None,
     truths: Sequence[str] = (),
 ) -> Path:
-    """Write the report of a search, a study or simulated searches; returns the path of index.html.
+    """Write the report of a search, a study or simulated searches; return the path of index.html.
 
     The report is written to the folder `out`, by default `RUN/report`. Besides the page, the folder
     contains each table as CSV, each figure as SVG and PNG, and, for a study, `scores.csv` with the
-    scores and accuracies of each architecture. `truths` are columns of the table, with the same
-    default as in `judge`. Needs the extra `report`.
+    scores and accuracies of each architecture. `truths` names columns of the table; the default is
+    that of `judge`. Needs the extra `report`.
 
     Raises RunStateError if the folder is not a run, or contains no results yet.
     """

@@ -1,1 +1,1 @@
-"""Runs: work that is done in any number of processes, whose results are rows in a folder."""
+"""Runs: work that is distributed to any number of processes and stored as rows in a folder."""

@@ -1,10 +1,9 @@
-"""Rows and the code of users: which rows were computed with its current version.
+"""Select the rows that were computed with the current version of the user's code.
 
-A row whose values depend on the code of a user (a proxy, a loss, a space, a model's file) has the
+A row whose values depend on code of the user (a proxy, a loss, a space, a model's file) has the
 digests of that code in its key, by names such as "proxy mine". Code of foretell has no digest, so
-that the keys of rows that depend on nothing else are as they always were. When a run is continued
-with another version of the code, a `CodeRow` records the new digests. From then on, rows of other
-versions are left out.
+the keys of all other rows do not change. When a run is continued with another version of the code,
+a `CodeRow` records the new digests. From then on, rows of other versions are left out.
 """
 
 import hashlib
@@ -43,35 +42,36 @@ class Code:
 
     @classmethod
     def of_space(cls, space: Space) -> "Code":
-        """The code of the space alone."""
+        """The code of the space only."""
         return cls(
             {} if isinstance(space, Sourced) else {f"space {space.name}": space_digest(space)}
         )
 
     def and_also(self, digests: Mapping[str, str]) -> "Code":
-        """This code, and what else a search depends on."""
+        """This code together with the other code that a search depends on."""
         return Code({**self.digests, **digests})
 
     def of_network(self, space: Space, arch: Arch) -> dict[str, str]:
-        """The digests that a network depends on, if there are any."""
+        """The digests that a network depends on; empty if there are none."""
         if isinstance(space, Sourced):
             return known({f"model {space.format(arch)}": space.source(arch)})
         return self.named(f"space {space.name}")
 
     @staticmethod
     def of_models(space: Space, archs: Iterable[Arch]) -> dict[str, str]:
-        """The digests of the models of a zoo by name, also the empty ones of foretell's."""
+        """The digests of the models of a zoo by name; those of foretell's models are empty."""
         if not isinstance(space, Sourced):
             return {}
         return {f"model {space.format(arch)}": space.source(arch) for arch in archs}
 
     def of_score(self, proxy: str, loss: str | Loss, space: Space, arch: Arch) -> dict[str, str]:
-        """The digests that the score of a network depends on, if there are any."""
+        """The digests that the score of a network depends on; empty if there are none."""
         own = self.named(f"proxy {proxy}", f"loss {loss_name(loss)}")
         return own | self.of_network(space, arch)
 
     def of_search(self, by: str) -> dict[str, str]:
-        """One digest of all that the choices of a search by this proxy depend on, if any."""
+        """One digest of all code that the choices of a search by `by` depend on, if there is
+        any."""
         others = (name for name in self.digests if not name.startswith("proxy "))
         needed = scores_for(by, [name.removeprefix("proxy ") for name in self.digests])
         parts = self.named(*(f"proxy {name}" for name in needed), *others)
@@ -99,13 +99,13 @@ def space_digest(space: Space) -> str:
 
 
 def code_about(space: Space) -> dict[str, str]:
-    """The digest of a space's code, as the description of a network has it; empty if foretell's."""
+    """The digest of a space's code in the description of a network; empty if it is foretell's."""
     digest = space_digest(space)
     return {"code": digest} if digest else {}
 
 
 def record_code(store: Store, now: Mapping[str, str]) -> None:
-    """Record the digests of the code of a run that is opened, also the empty ones.
+    """Record the digests of the code of a run that is opened, including the empty ones.
 
     `store.notice` says how many rows of other versions are left out.
     """
@@ -124,7 +124,7 @@ def record_code(store: Store, now: Mapping[str, str]) -> None:
 
 
 def in_words(left_out: Mapping[str, int]) -> str:
-    """The rows that are left out, in words.
+    """A sentence on the rows that are left out.
 
     >>> in_words({"proxy mine": 12, "space nets.py:mlp": 1})
     '12 rows of another version of proxy mine, and 1 row of another version of space nets.py:mlp'
@@ -137,7 +137,7 @@ def in_words(left_out: Mapping[str, int]) -> str:
 
 
 def outdated(row: Row, now: Mapping[str, str]) -> str | None:
-    """The name of a code of which the row has another version than this one, or None."""
+    """The name of the first code whose version in the row differs from the current one, or None."""
     digests = key_code(row)
     for name in depends_on(row):
         if name in now and digests.get(name, "") != now[name]:
@@ -146,9 +146,9 @@ def outdated(row: Row, now: Mapping[str, str]) -> str | None:
 
 
 def code_in(rows: Iterable[Row]) -> dict[str, str]:
-    """The digests of the current code, as the rows of a run tell them.
+    """The digests of the current code according to the rows of a run.
 
-    Those recorded last count, and those of the newest rows where none are recorded.
+    The digests that were recorded last; if a name was never recorded, the one of the newest row.
     """
     found: dict[str, str] = {}
     for row in rows:

@@ -1,4 +1,4 @@
-"""The folder of a run and its `run.json`, the configuration, of which only a budget may grow."""
+"""The folder of a run and its configuration `run.json`, in which only a budget may grow."""
 
 import json
 import os
@@ -45,7 +45,8 @@ MEND = "repeat the command that made it, or give another --run folder"
 def read_config(folder: str | os.PathLike[str], job: str = "") -> dict[str, Any]:
     """The configuration that made the run. Warns if the folder records no digests.
 
-    Raises RunStateError if this is not a run, or if a `job` is given and it is a run of another.
+    Raises RunStateError if the folder is not a run, or if `job` is given and the run is of another
+    job.
     """
     config = unwarned(folder := Path(folder), job)
     if RUN not in read_record(folder).files:
@@ -59,7 +60,7 @@ def read_config(folder: str | os.PathLike[str], job: str = "") -> dict[str, Any]
 
 
 def unwarned(folder: Path, job: str = "") -> dict[str, Any]:
-    """What `read_config` returns, without a warning if the files cannot be checked."""
+    """The same as `read_config`, but without a warning if the files cannot be checked."""
     wanted = f" of `{COMMANDS[job]}`" if job else ""
     try:
         config = configuration(kept(folder, RUN, MEND), folder)
@@ -78,7 +79,7 @@ COMMANDS = {
     "study": "foretell study",
     "simulation": "foretell study search",
 }
-"""The command of each job."""
+"""The command that runs each job."""
 
 
 def configuration(content: bytes, folder: Path) -> dict[str, Any]:
@@ -109,17 +110,17 @@ FIELDS = {
     "simulation": {*SPACE, *TABLE, "by"}
     | {f"scores.{name}" for name in ("fingerprint", "count", "data.name", "seed", "seconds")},
 }
-"""The settings that the configuration of each job has; without one, run.json is damaged, which the
-digest shows only if there is one."""
+"""The settings that the configuration of each job must have. If one is missing, run.json is
+damaged; runs without a digest cannot detect this otherwise."""
 
 
 def settle(path: Path, config: Mapping[str, Any], growing: Sequence[str] = ()) -> str:
     """Write run.json, or compare it if it exists. Returns a notice if a file was damaged.
 
-    The files of a run of an earlier version, which recorded no digests, are recorded as they are.
-    If only settings among `growing` differ and are larger now, they are changed. A run without a
-    result, such as one that was stopped at once, gets the new configuration. Raises RunStateError
-    if the run was made with another one and has results.
+    If the run is from an earlier version that recorded no digests, its files are recorded as they
+    are. If the only differences are settings among `growing` that are larger now, they are changed.
+    A run without results, such as one that was stopped immediately, gets the new configuration.
+    Raises RunStateError if the run has another configuration and results.
     """
     for below in (path, path / "networks"):
         delete_drafts(below, ".tmp")  # the suffix of drafts in earlier versions
@@ -131,7 +132,7 @@ def settle(path: Path, config: Mapping[str, Any], growing: Sequence[str] = ()) -
 
 
 def settled(path: Path, config: Mapping[str, Any], growing: Sequence[str]) -> str:
-    """What `settle` does with run.json and with the record of the files."""
+    """Apply `settle` to run.json and to the record of the files."""
     text = json.dumps({"format": FORMAT, "config": config}, indent=2, allow_nan=False)
     content = f"{text}\n".encode()
     try:
@@ -162,7 +163,7 @@ def settled(path: Path, config: Mapping[str, Any], growing: Sequence[str]) -> st
 
 
 def has_results(path: Path) -> bool:
-    """Whether the run has a row, or may have had one."""
+    """Whether the run has, or may have had, a row."""
     if not os.path.isdir(path):
         return False
     if (rows := path / ROWS).exists() and rows.stat().st_size > 0:
@@ -174,7 +175,7 @@ def has_results(path: Path) -> bool:
 
 
 def begin_anew(path: Path, record: Record, content: bytes) -> None:
-    """Give a run without results another configuration, and delete its other files."""
+    """Write another configuration for a run without results, and delete its other files."""
     for name in record.files:
         if name != RUN:
             (path / name).unlink(missing_ok=True)
@@ -182,8 +183,7 @@ def begin_anew(path: Path, record: Record, content: bytes) -> None:
 
 
 def has_grown(before: Mapping[str, Any], now: Mapping[str, Any], growing: Sequence[str]) -> bool:
-    """Whether the configurations differ, and only in that settings among `growing` are larger now,
-    or are given in one of them only.
+    """Whether the only differences are settings among `growing` that are larger now or in only one.
 
     >>> has_grown({"seed": 0, "trainings": 6}, {"seed": 0, "trainings": 9}, ["trainings"])
     True
@@ -223,7 +223,7 @@ def require_equal(path: Path, before: Mapping[str, Any], now: Mapping[str, Any])
 
 
 MOST = 4
-"""The most settings that an error message names."""
+"""The maximum number of settings that an error message names."""
 
 
 def flat(config: Mapping[str, Any], above: str = "") -> dict[str, str]:
@@ -242,7 +242,7 @@ def flat(config: Mapping[str, Any], above: str = "") -> dict[str, str]:
 
 
 def names_in(config: Mapping[str, Any]) -> set[str]:
-    """The dotted names of all settings and of all groups of them.
+    """The dotted names of all settings and groups of settings.
 
     >>> sorted(names_in({"seed": 0, "train": {"lr": 0.1}}))
     ['seed', 'train', 'train.lr']
@@ -259,7 +259,7 @@ def short(text: str | None) -> str:
 
 
 def refuse_foreign(path: Path) -> None:
-    """Raise RunStateError if the folder has other files, so that nothing is written among them."""
+    """Raise RunStateError if the folder has other files, which a run must not be mixed with."""
     if (path / RUN).exists():
         return
     for entry in sorted(path.iterdir()):

@@ -19,12 +19,12 @@ from foretell.tables import read_table
 __all__ = ["CostBook", "Costs", "column_of"]
 
 SAMPLES = 2
-"""The number of samples in the forward passes; batch normalisation requires two."""
+"""The number of samples in the forward passes; batch normalisation requires at least two."""
 
 
 @dataclass(frozen=True, eq=False)
 class Costs:
-    """The costs of architectures, each named like an entry of `COSTS` or `TABLE:COLUMN`."""
+    """The costs of architectures, each named by an entry of `COSTS` or as `TABLE:COLUMN`."""
 
     work: Work
 
@@ -70,7 +70,7 @@ class CostBook:
     evaluator: Evaluator
 
     def cost(self, name: str, arch: Arch) -> float:
-        """The stored cost, or that of `Costs`, which is then stored. Raises ForetellError."""
+        """The stored cost; if it is missing, it is measured and stored. Raises ForetellError."""
         store, work = self.evaluator.store, self.evaluator.work
         device = {"device": work.device} if name == "latency" else {}
         code = work.code.of_network(work.space, arch) | work.code.named(f"cost {name}")
@@ -80,7 +80,7 @@ class CostBook:
         return row.value
 
     def scores(self, arch: Arch) -> dict[str, float]:
-        """All stored scores of an architecture that was scored; higher is better."""
+        """All stored scores of a scored architecture, oriented so that higher is better."""
         found = self.evaluator.scores(arch)
         return {
             name: one.value if PROXIES[name].higher_is_better else -one.value
@@ -94,16 +94,16 @@ class CostBook:
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """A column of costs in a table."""
+    """A column of costs in an imported table."""
 
     values: "pd.Series[float]"
-    """Indexed by the text of the architecture."""
+    """The costs, indexed by the text of the architecture."""
     checksum: str
-    """Of the table; the first sixteen digits."""
+    """The first sixteen digits of the table's checksum."""
 
 
 def column_of(name: str, space: Space) -> Column:
-    """The costs in `TABLE:COLUMN`.
+    """The column of costs that `TABLE:COLUMN` names.
 
     Raises ForetellError if the space has no such table, or the table no such column of costs.
     """

@@ -1,4 +1,4 @@
-"""Answers the questions of a searcher from the store, or by computing scores and trainings."""
+"""Answer the questions of a searcher from the store, or by computing scores and trainings."""
 
 import hashlib
 import math
@@ -47,14 +47,14 @@ class Evaluator:
     """Whether a network that cannot be scored gets a row with the reason, as in a zoo; otherwise,
     the first such network ends the run."""
     reduced: str = ""
-    """The name of the reduced training that `work` describes, in a study that compares scores with
-    it. The row of a training is then a ReducedRow, and its weights are not kept."""
+    """The name of the reduced training that `work` describes, if a study compares scores with it.
+    The row of a training is then a ReducedRow, and the weights are not kept."""
 
     def answer(self, questions: list[Question]) -> list[float]:
-        """For each question, the score by `work.by` or the validation accuracy; more is better.
+        """The answer to each question: the score by `work.by` or the validation accuracy.
 
-        If `work.by` is a ranking, the score of a network is its place among those asked about,
-        counted from the last.
+        Higher is better. If `work.by` is a ranking, the score of a network is its rank among the
+        given networks, counted from the last.
         """
         self.compute(questions)
         if is_ranking(self.work.by) and all(question.kind == "score" for question in questions):
@@ -179,7 +179,7 @@ class Evaluator:
         if self._training_row(arch).key() not in self.store:
             return self._train_task(arch)
         if not self.reduced:
-            self._checkpoint(arch).unlink(missing_ok=True)  # a killed process may have left it
+            self._checkpoint(arch).unlink(missing_ok=True)  # left by a killed process
         return None
 
     def _train_task(self, arch: Arch) -> TrainTask:
@@ -212,7 +212,7 @@ class Evaluator:
         self._checkpoint(arch).unlink(missing_ok=True)
 
     def _tick(self, question: Question, *, cached: bool) -> None:
-        """Count an answer; the scores of a network count once, whoever asks for them."""
+        """Count an answer; the scores of a network are counted only once."""
         network = self.network(question.arch)
         if question.kind == "score":
             self.tally.add_once((network.arch, network.seed), "score", network.arch, cached=cached)
@@ -255,7 +255,7 @@ class Evaluator:
 
 @dataclass(frozen=True)
 class Refusing:
-    """A task whose result is the reason if its network cannot be computed."""
+    """Wraps a task: if its network cannot be computed, the result is the reason."""
 
     task: Task
 
@@ -268,7 +268,7 @@ class Refusing:
 
 
 def lost(task: Task, why: str) -> Any:
-    """The undefined result, with the reason, of a task that could not be computed."""
+    """The undefined result of a task that could not be computed, with the reason."""
     if isinstance(task, TrainTask):
         return untrained(why)
     names = (address.rpartition(":")[2] for address in task.proxies)
@@ -276,7 +276,7 @@ def lost(task: Task, why: str) -> Any:
 
 
 def untrained(why: str) -> tuple[Trained, bytes]:
-    """The undefined result, with the reason, of a training that could not be computed."""
+    """The undefined result of a training that could not be computed, with the reason."""
     return Trained(math.nan, math.nan, 0.0, (), why), b""
 
 

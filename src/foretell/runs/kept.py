@@ -1,12 +1,12 @@
-"""The files that a run keeps: they are written atomically, and checked whenever they are read.
+"""The files of a run besides its rows: they are written atomically and verified when read.
 
 `kept.json` in the run folder records the SHA-256 digest of each file except the rows, and the
-number of rows when the run was last closed, so that neither a changed byte nor missing rows at the
-end go unnoticed. Before a file is changed, its new digest is recorded in addition to the old one,
-so that the record is valid at any instant, even if the process is killed.
+number of rows when the run was last closed, to detect changed bytes and missing rows at the end.
+Before a file is changed, its new digest is recorded in addition to the old one, so the record is
+valid at any instant, even if the process is killed.
 
-Run folders written before `kept.json` existed have no digests: they are read without this check and
-with a warning, until a command that writes to the folder records its files as they are.
+Run folders written before `kept.json` existed have no digests: they are read with a warning and
+without this check, until a command that writes to the folder records its files as they are.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ __all__ = [
 KEPT = "kept.json"
 AGAIN = "repeat the command that made it"
 READS = 3
-"""The number of attempts, since a writer may change the file between reading it and its record."""
+"""The number of attempts to read a file, since a writer may change it before its record is read."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Record:
     """The content of `kept.json`."""
 
     files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """The valid digests by the name of the file in the folder: two while the file is changed."""
+    """The valid digests of each file by name; there are two while a file is being changed."""
     rows: int = 0
     """The number of rows when the run was last closed."""
 
@@ -73,7 +73,7 @@ def keep(folder: Path, name: str, content: bytes) -> None:
 def keep_pair(folder: Path, weights: tuple[str, bytes], about: tuple[str, bytes]) -> None:
     """Write the weights of a network and the file that describes them, each as (name, content).
 
-    At no instant does the folder contain weights with the description of others.
+    At no instant does the folder contain weights with the description of another network.
     """
     described = folder / about[0]
     if described.is_file() and described.read_bytes() != about[1]:

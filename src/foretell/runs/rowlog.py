@@ -1,8 +1,8 @@
-"""The log of rows: formats its lines, and parses and checks a file of them.
+"""The log of rows: format its lines, and parse and verify a file of them.
 
-A line is a JSON object: `crc`, then the row as canonical JSON (sorted names, no spaces, ASCII)
-without its opening brace. `crc` is the CRC-32 of the row, so a changed byte is noticed even if the
-line is still valid JSON.
+A line is a JSON object: `crc`, followed by the row as canonical JSON (sorted names, no spaces,
+ASCII) without its opening brace. `crc` is the CRC-32 of the row, so that a changed byte is detected
+even if the line is still valid JSON.
 """
 
 import json
@@ -18,11 +18,11 @@ Row = Mapping[str, Any]
 """`{"key": {...}, ...values}`; it must not be changed after it was added to a store."""
 
 canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
-"""Canonical JSON: equal values have equal texts."""
+"""Encodes to canonical JSON, in which equal values have equal texts."""
 
 
 def refuse(constant: str) -> None:
-    """Raise ValueError for a constant that Python accepts but JSON does not have, such as NaN."""
+    """Raise ValueError for a constant, such as NaN, that Python accepts but JSON does not."""
     raise ValueError(f"{constant} is not JSON")
 
 
@@ -30,7 +30,7 @@ decoder = json.JSONDecoder(parse_constant=refuse)
 
 
 KEY = '{"key":'
-"""The beginning of a row that has no field whose name sorts before `key`."""
+"""The beginning of any row without a field whose name sorts before `key`."""
 
 
 @dataclass(frozen=True)

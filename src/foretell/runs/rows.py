@@ -1,10 +1,10 @@
 """The kinds of rows that a run stores, with one class per kind.
 
 A stored row is JSON: `{"key": {"kind": "score", ...}, ...values}`. The class of a kind defines the
-fields of its key and of its values, and reads a stored row back; nothing else uses the names of
-these fields. An object without values serves to look up a row by its `key()`.
+fields of its key and of its values, and reads a stored row back; no other code uses the names of
+these fields. An object without values can be used to look up a row by its `key()`.
 
-Undefined values are nan in the object and null in JSON, with the reason in the field `why`.
+An undefined value is nan in the object and null in JSON, with the reason in the field `why`.
 """
 
 import math
@@ -43,11 +43,11 @@ __all__ = [
 ]
 
 MADE_WITH = f"foretell {__version__}, torch {torch.__version__}"
-"""The versions that a row was computed with; not part of its key."""
+"""The versions that a row was computed with, which are not part of its key."""
 
 
 class Declared(Protocol):
-    """A row of one of the kinds below."""
+    """The interface of the classes of rows below."""
 
     kind: ClassVar[str]
 
@@ -77,7 +77,7 @@ def find(store: Store, asked: Kind) -> Kind | None:
 
 
 def rows_of(kind: type[Kind], rows: Iterable[Stored]) -> list[Kind]:
-    """The rows of one kind, in their order.
+    """The rows of one kind, in the given order.
 
     Raises ForetellError for a row that has the name of this kind but other fields.
     """
@@ -85,7 +85,7 @@ def rows_of(kind: type[Kind], rows: Iterable[Stored]) -> list[Kind]:
 
 
 def read_as(kind: type[Kind], row: Stored) -> Kind:
-    """A stored row as one of this kind. Raises ForetellError if it is not."""
+    """Read a stored row as this kind. Raises ForetellError if it is of another kind."""
     try:
         return kind.read(row)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -102,7 +102,7 @@ def versions(rows: Iterable[Stored]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """The description of an untrained network, from which it can be rebuilt."""
+    """The description from which an untrained network can be rebuilt."""
 
     space: str
     settings: Mapping[str, Any]
@@ -143,7 +143,7 @@ class ScoreRow:
     score: Score = UNKNOWN
     made_with: str = MADE_WITH
     code: Mapping[str, str] = field(default_factory=dict)
-    """The digests of the code of users that the values depend on, by name; see `code.py`."""
+    """The digests of the user code that the values depend on, by name; see `code.py`."""
 
     def key(self) -> dict[str, Any]:
         """Network, proxy, minibatch and settings of scoring."""
@@ -299,7 +299,7 @@ class CostRow:
     """The device on which a latency was measured."""
     value: float = math.nan
     code: Mapping[str, str] = field(default_factory=dict)
-    """As in `ScoreRow`; of a column, also the digest of the table."""
+    """As in `ScoreRow`; for a column of a table, also the digest of the table."""
 
     def key(self) -> dict[str, Any]:
         """Network and cost."""
@@ -324,16 +324,16 @@ class PickRow:
 
     kind: ClassVar[str] = "trained"
     arm: str
-    """ "scored", "unscored" or "largest"."""
+    """The arm of the search: "scored", "unscored" or "largest"."""
     number: int
     """The number of the training in the search, from 1."""
     arch: str = ""
     scored: int = 0
-    """The number of networks that were scored before."""
+    """The number of networks that were scored before this training."""
     before: float = 0.0
     """The seconds of the stages before the full training."""
     code: Mapping[str, str] = field(default_factory=dict)
-    """One digest of all code of users that the search depends on."""
+    """One digest of all user code that the search depends on, by name."""
 
     def key(self) -> dict[str, Any]:
         """The arm, and the number of the training."""
@@ -359,7 +359,7 @@ class SimulatedRow:
     kind: ClassVar[str] = "simulated"
     strategy: str
     told: str
-    """The column of the table whose values the searcher was told as results of trainings."""
+    """The column of the table whose values the searcher received as results of trainings."""
     trainings: int
     seed: int
     trained: tuple[int, ...] = ()
@@ -368,7 +368,7 @@ class SimulatedRow:
     """The number of networks that were scored before each training."""
     made_with: str = MADE_WITH
     code: Mapping[str, str] = field(default_factory=dict)
-    """The digest of a searcher of the user."""
+    """The digest of the user's searcher, by name."""
 
     def key(self) -> dict[str, Any]:
         """Everything that determines the search within a run."""
@@ -397,7 +397,7 @@ class SimulatedRow:
 
 @dataclass(frozen=True, slots=True)
 class ToldRow:
-    """The result of a training that was done elsewhere, which a search starts from."""
+    """The result of a training that was done elsewhere and added to a search."""
 
     kind: ClassVar[str] = "told"
     space: str
@@ -438,13 +438,13 @@ class ToldRow:
 
 @dataclass(frozen=True, slots=True)
 class CodeRow:
-    """The versions of users' code that are current from here on."""
+    """A change of the user's code, from which on other digests are current."""
 
     kind: ClassVar[str] = "code"
     number: int
-    """The number of such rows before this one; the last one with a name counts."""
+    """The number of such rows before this one; the last row with a name determines its digest."""
     code: Mapping[str, str] = field(default_factory=dict)
-    """The digests that have changed, by name; empty text if it is foretell's own now."""
+    """The digests that have changed, by name; empty if the code is now foretell's own."""
 
     def key(self) -> dict[str, Any]:
         """The number."""
@@ -475,7 +475,7 @@ def code_of(key: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def is_coded(row: Stored) -> bool:
-    """Whether a stored row depends on code of users, or is about it."""
+    """Whether a stored row depends on, or is about, user code."""
     return "code" in row["key"] or row["key"].get("kind") == CodeRow.kind
 
 
@@ -485,7 +485,7 @@ def key_code(row: Stored) -> Mapping[str, str]:
 
 
 def depends_on(row: Stored) -> list[str]:
-    """The names of the code that a stored row depends on, whether users' or foretell's."""
+    """The names of all code that a stored row depends on, both the user's and foretell's."""
     key = row["key"]
     if key.get("kind") == PickRow.kind:
         return [SEARCH]
@@ -497,7 +497,7 @@ def depends_on(row: Stored) -> list[str]:
 
 
 def rest(key: Mapping[str, Any], *named: str) -> dict[str, Any]:
-    """The fields of a key except its kind, those of its network, and the named ones.
+    """The fields of a key except its kind, the fields of its network, and the named ones.
 
     >>> rest({"kind": "cost", "cost": "latency", "arch": "333333", "device": "cpu"}, "cost")
     {'device': 'cpu'}
@@ -513,12 +513,12 @@ def epoch_of(stored: Mapping[str, Any]) -> Epoch:
 
 
 def null_if_nan(value: float) -> float | None:
-    """The value for JSON, which has no nan."""
+    """The value for JSON, with None in place of nan."""
     return None if math.isnan(value) else value
 
 
 def nan_if_null(value: float | None) -> float:
-    """The value from JSON."""
+    """The value from JSON, with nan in place of None."""
     return math.nan if value is None else float(value)
 
 

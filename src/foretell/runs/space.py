@@ -1,4 +1,4 @@
-"""The space of a run, from what the run folder says about it."""
+"""Restore the space of a run from its description in the run folder."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -17,12 +17,13 @@ __all__ = ["is_other_code", "space_of"]
 
 
 def space_of(about: Mapping[str, Any], given: str | Sequence[str] | Space | None) -> Space:
-    """The space whose name and settings a run tells: the given one, or else the registered one.
+    """The space that a run describes by name and settings: the given one, or a registered one.
 
-    A list of models need not be given if `about` is that of one network, and building it runs no
-    code of the user.
+    A list of models need not be given if `about` describes a single network and no code of the user
+    is needed to build it.
 
-    Raises ForetellError if it is not given and not registered, or is not that of the run.
+    Raises ForetellError if the space is neither given nor registered, or if the given space is not
+    that of the run.
     """
     if about["space"] == ModelZoo.name and not isinstance(given, ModelZoo):
         return zoo_of(about, given)
@@ -52,7 +53,7 @@ def space_of(about: Mapping[str, Any], given: str | Sequence[str] | Space | None
 
 
 def zoo_of(about: Mapping[str, Any], given: object) -> ModelZoo:
-    """The list of models that is given, or the one network of `about`, built for the data."""
+    """The given list of models, or the single network of `about`, built for the data."""
     settings = about["settings"]
     try:
         like = Like(int(settings["classes"]), tuple(map(int, settings["shape"])))
@@ -65,7 +66,7 @@ def zoo_of(about: Mapping[str, Any], given: object) -> ModelZoo:
 
 
 def named(arch: str | None, given: object) -> list[str]:
-    """The names of the list that is given, or the name of the network without a list."""
+    """The names in the given list; without a list, the name of the network."""
     if given is not None:
         return expand_models(as_texts("space", given))
     try:

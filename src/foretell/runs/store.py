@@ -1,8 +1,8 @@
-"""The store of a run, to which runs add rows, and from which reports read them.
+"""The store of a run: runs add rows to it, and reports read them.
 
-A run is a folder. `run.json` contains its configuration, which never changes (`config.py`),
-`kept.json` the digests of its files (`kept.py`), and `rows.jsonl` is an append-only log of finished
-results, one JSON object per line:
+A run is a folder. `run.json` contains its configuration, in which only a budget may grow
+(`config.py`), and `kept.json` the digests of its files (`kept.py`). `rows.jsonl` is an append-only
+log of finished results, one JSON object per line:
 
     {"crc":"41831abe","key":{"proxy":"snip"},"value":4.25}
 
@@ -45,12 +45,13 @@ class Store:
     """
 
     repaired: int
-    """The number of incomplete last lines that were removed when it was opened: 0 or 1."""
+    """The number of incomplete last lines that were removed when the store was opened: 0 or 1."""
     notice: str
-    """One line that names what was damaged and what was done about it; empty if nothing was."""
+    """One line that says what was damaged and what was done about it; empty if nothing was
+    damaged."""
 
     def __init__(self, folder: Path, lock: filelock.BaseFileLock) -> None:
-        """Use `Store.open`; `folder` must be a run of the right configuration, with `lock` held."""
+        """Use `Store.open` instead; `folder` must be a run with this configuration, `lock` held."""
         log = read_log(folder / ROWS)
         self.folder = folder
         self.repaired = log.torn
@@ -76,7 +77,7 @@ class Store:
     ) -> Self:
         """Create the run, or continue it if it has the same configuration.
 
-        The settings `growing` may be larger than before, and are then written to it.
+        The settings `growing` may be larger than before; the new values are then stored.
 
         Raises RunStateError if the folder contains something else, has another configuration or
         format, or if another process is writing to it; ForetellError if it cannot be written.
@@ -113,7 +114,7 @@ class Store:
             )
 
     def rows(self) -> list[Row]:
-        """All rows, oldest first, as read from JSON, where tuples have become lists."""
+        """All rows, oldest first, as read from JSON, in which tuples are lists."""
         return list(self._rows.values())
 
     def get(self, key: Mapping[str, Any]) -> Row | None:
@@ -135,7 +136,7 @@ class Store:
         return kept(self.folder, name)
 
     def tell(self, line: str) -> None:
-        """Add a line about a damage to `notice`."""
+        """Add a line about damage to `notice`."""
         self.notice = "; ".join(filter(None, (self.notice, line)))
 
     def close(self) -> None:
@@ -155,11 +156,11 @@ class Store:
 
     def _append(self, line: bytes) -> None:
         with os_errors_told(self.folder):
-            if os.fstat(self._file).st_size != self._size:  # a truncation below has failed
+            if os.fstat(self._file).st_size != self._size:  # truncating the file below has failed
                 os.ftruncate(self._file, self._size)
             try:
                 write_through(self._file, line)
-            except BaseException:  # also Ctrl-C, so that no line follows an incomplete one
+            except BaseException:  # including Ctrl-C, so that no line follows an incomplete one
                 with suppress(OSError):
                     os.ftruncate(self._file, self._size)
                 raise
@@ -167,10 +168,10 @@ class Store:
 
 
 def read_rows(folder: str | os.PathLike[str]) -> list[Row]:
-    """The finished rows of a run, oldest first. It takes no lock and changes nothing.
+    """Read the finished rows of a run, oldest first, without a lock and without any change.
 
-    A line that is still being written is left out. Raises RunStateError if this is not a run, or if
-    a line is damaged or missing, since a report must not silently be based on fewer rows.
+    A line that is still being written is left out. Raises RunStateError if the folder is not a run,
+    or if a line is damaged or missing, since a report must not silently be based on fewer rows.
     """
     folder = Path(folder)
     read_config(folder)

@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 Data = str | Splits
-"""The name of a data set, which each process loads itself, or the data set itself."""
+"""A data set, or its name, in which case each process loads it."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class ScoreTask:
 
 @dataclass(frozen=True)
 class TrainTask:
-    """Train a network and measure it."""
+    """Train a network and measure its accuracies."""
 
     space: Space
     arch: Arch
@@ -75,12 +75,13 @@ class TrainTask:
     seed: int
     device: str
     checkpoint: Path | None = None
-    """The checkpoint from which a training resumes; not used on a machine without its folder."""
+    """The checkpoint from which a training resumes; it is ignored on a machine without its
+    folder."""
 
     def __call__(self) -> tuple[Trained, bytes]:
         """The results of the training, and the weights: a state_dict as written by `torch.save`.
 
-        The checkpoint is not deleted; the caller must do so after storing the weights.
+        The caller must delete the checkpoint after storing the weights.
         """
         if isinstance(self.training, OwnTraining):
             return self._own(self.training)
@@ -100,21 +101,24 @@ class TrainTask:
         return trained, weights_of(model)
 
     def _own(self, training: OwnTraining) -> tuple[Trained, bytes]:
-        """The same for a training of the user's own. The weights are those of the network that it
-        was given, or of the untrained network if it changed more of it than weights."""
+        """The same for the user's own training.
+
+        The weights are those of the network that was passed to it. If it changed more than the
+        weights of this network, they are those of the untrained network.
+        """
         model = built(self)
         trained = training.run(model, self.space.format(self.arch), self.seed)
         weights, untrained = weights_of(model), built(self)
         try:
             fill(untrained, weights)
-        except Exception:  # PyTorch may raise anything for another network
+        except Exception:  # PyTorch may raise any exception for another network
             weights = weights_of(built(self))
         return trained, weights
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Score one network and check that it can be trained, so that errors occur before the run."""
+    """Scores one network and checks that it can be trained, so that errors occur before the run."""
 
     score: ScoreTask
     trainings: tuple[TrainTask, ...] = ()
@@ -132,7 +136,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Trials:
-    """Trials of several networks, each of which may fail by itself: one of them is enough."""
+    """Trials of several networks, of which only one must succeed."""
 
     trials: tuple[Trial, ...]
 
@@ -153,7 +157,7 @@ class Trials:
 
 
 def fit_of(space: Space, arch: Arch) -> Callable[[Batch], Batch] | None:
-    """What gives a minibatch the form that this network requires; None if it takes it as it is."""
+    """The function that converts a minibatch to the form that a network requires, if any."""
     return partial(space.fit, arch) if isinstance(space, Fits) else None
 
 
@@ -167,10 +171,10 @@ def weights_of(model: nn.Module) -> bytes:
 def fill(model: nn.Module, weights: bytes) -> None:
     """Load a state_dict written by `torch.save`, without executing anything in it.
 
-    Raises BadZipFile if a checksum in the archive is wrong, and whatever torch raises if it is not
-    a state_dict, or not that of this network.
+    Raises BadZipFile if a checksum in the archive is wrong, and any exception of torch if the
+    content is not a state_dict of this network.
     """
-    with zipfile.ZipFile(io.BytesIO(weights)) as archive:  # torch does not compare its checksums
+    with zipfile.ZipFile(io.BytesIO(weights)) as archive:  # torch does not verify the checksums
         if name := archive.testzip():
             raise zipfile.BadZipFile(f"{name} is damaged")
     model.load_state_dict(torch.load(io.BytesIO(weights), weights_only=True, map_location="cpu"))
@@ -203,7 +207,7 @@ def failed(task: ScoreTask | TrainTask, what: str, error: BaseException) -> Fore
 
 
 def loaded(data: Data) -> Splits:
-    """The data, loaded once a process. Raises ForetellError where there is none."""
+    """The data, loaded once per process. Raises ForetellError if they cannot be loaded."""
     if isinstance(data, Splits):
         return data
     return by_name(as_text("data", data, "the name of a data set, or Splits"))
@@ -211,13 +215,13 @@ def loaded(data: Data) -> Splits:
 
 @lru_cache(maxsize=2)
 def by_name(name: str) -> Splits:
-    """The data set of that name."""
+    """Load the data set of this name, once per process."""
     return load_data(name)
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute on one thread; several would sum in another order, and wait for each other."""
+    """Compute on one thread within the block; several would sum in another order."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

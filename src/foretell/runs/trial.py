@@ -29,8 +29,8 @@ def try_out(
     """Run the trial of one network, unless the folder already contains results.
 
     Raises ForetellError if the folder cannot be used, if the data, the loss or the device do not
-    fit the networks, or if the executor does not run tasks. It is ignored if the process of the
-    trial dies, since the other networks may be smaller.
+    fit the networks, or if the executor does not run tasks. If the process of the trial dies, this
+    is ignored, since the other networks may be smaller.
     """
     path = Path(folder)
     require_usable(path)

@@ -1,4 +1,4 @@
-"""The description of what a run computes, except the architectures."""
+"""The description of the computations of a run, except the architectures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -42,7 +42,7 @@ class Work:
     device: str
     scoring: ScoreSettings = field(default_factory=ScoreSettings)
     code: Code = UNREAD
-    """The code of users that the results depend on, as it is when the work is first described."""
+    """The user code that the results depend on, as it is when the work is first described."""
 
     def __post_init__(self) -> None:
         if self.code is UNREAD:
@@ -50,7 +50,7 @@ class Work:
 
     @cached_property
     def device_key(self) -> dict[str, str]:
-        """The device in the row key of a training: a GPU, whose last digits differ, or nothing."""
+        """The device in the row key of a training: a GPU, whose last digits differ; else empty."""
         kind = torch.device(self.device).type
         return {} if kind == "cpu" else {"device": kind}
 
@@ -66,7 +66,7 @@ class Work:
         return {name: value for name, value in self.score_key.items() if usual.get(name) != value}
 
     def require_picklable(self) -> None:
-        """Raise ForetellError unless what is the user's own can be sent to other processes."""
+        """Raise ForetellError unless the user's own objects can be sent to other processes."""
         require_picklable(f"the loss {loss_name(self.scoring.loss)}", self.scoring.loss)
         require_picklable(f"the space {self.space.name}", self.space)
         require_picklable("the training", self.training)
@@ -77,7 +77,7 @@ class Work:
         return Batch(*minibatch(loaded(self.data).train, self.batch_size, self.seed))
 
     def scoring_by(self, *names: str) -> "Work":
-        """The same work with only these proxies."""
+        """The same work with only the proxies `names`."""
         plan = make_plan({name: self.plan.settings.get(name, {}) for name in names})
         return replace(self, plan=plan)
 
@@ -113,7 +113,7 @@ class Work:
 
 
 OF_NUMBERS = ("mse", "l1", "bce_with_logits")
-"""The losses whose targets are numbers, one per output."""
+"""The losses whose targets are numbers, with one per output."""
 
 
 def suited(scoring: ScoreSettings, splits: Splits) -> ScoreSettings:

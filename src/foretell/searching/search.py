@@ -223,7 +223,8 @@ class Job:
     def needed(self) -> list[str]:
         """The proxies of the whole pool: those that the choices depend on, and the baselines.
 
-        The other proxies are computed only for networks that are trained."""
+        The other proxies are computed only for networks that are trained.
+        """
         names = self.work.plan.names
         if SEARCHERS[self.method.name].scores:
             return names

@@ -1,4 +1,4 @@
-"""Studies: how well scores rank the networks of a benchmark, with confidence intervals."""
+"""Studies measure how well scores rank the networks of a benchmark, with confidence intervals."""
 
 from foretell.statistics.correlations import (
     kendall,

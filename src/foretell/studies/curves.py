@@ -1,4 +1,4 @@
-"""The accuracy reached by searches against the number of trainings: bands and speed-ups."""
+"""Compare searches by the accuracy that they reach after each number of trainings."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,17 +12,18 @@ __all__ = ["alone", "bands", "needed", "speedups"]
 
 RESAMPLES = 1_000
 FEWEST_SEEDS = 100
-"""Bootstrap intervals of fewer searches have too low a coverage, so none are given."""
+"""The fewest searches with a bootstrap interval; for fewer, its coverage is too low."""
 
 
 HELP = ("warmup", "moves", "mix")
-"""The settings of a searcher that make it use scores."""
+"""The settings of a searcher with which it uses scores."""
 
 
 def bands(curves: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row per strategy and number of trainings: `mean`, `low` and `high` over the seeds.
+    """The mean and quartiles over the seeds, one row per strategy and number of trainings.
 
-    Low and high are the quartiles. A search that ended early keeps its last value.
+    The columns are `mean`, `low` and `high`, the lower and upper quartile. A search that ended
+    early keeps its last value.
 
     >>> curve = pd.DataFrame([[1.0, 2.0], [3.0, 4.0]], columns=[1, 2])
     >>> bands({"random": curve}).values.tolist()
@@ -45,7 +46,7 @@ def bands(curves: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def needed(curve: pd.DataFrame, target: float) -> float:
-    """The number of trainings after which the mean over the seeds reaches `target`, else inf.
+    """The number of trainings after which the mean over the seeds reaches `target`; inf if never.
 
     >>> needed(pd.DataFrame([[1.0, 2.0], [3.0, 4.0]], columns=[1, 2]), 2.5)
     2.0
@@ -57,7 +58,7 @@ def needed(curve: pd.DataFrame, target: float) -> float:
 def first_at_least(
     means: "np.ndarray[tuple[int, int], np.dtype[np.float64]]", target: float
 ) -> "list[float]":
-    """For each row, the position (from 1) of its first value of at least `target`, else inf."""
+    """The position, from 1, of the first value of at least `target` in each row; inf if none."""
     reached = means >= target - 1e-9
     return [float(row.argmax() + 1) if row.any() else np.inf for row in reached]
 
@@ -69,7 +70,7 @@ def speedups(
     seed: int = 0,
     level: float = 0.95,
 ) -> pd.DataFrame:
-    """How many times fewer networks a search with scores trains than the same one without.
+    """The factor by which scores reduce the number of trainings of a search.
 
     One row per strategy with scores and number in `at`: `target` is the mean that the search
     without scores reaches after that many trainings; `alone` and `helped` are the trainings that
@@ -137,10 +138,10 @@ AT = (20, 50, 100, 200, 300)
 
 
 def pairs_of(found: Simulations, told: list[str], report: list[str]) -> list[tuple[str, str]]:
-    """The pairs of columns to show: the one that searchers were told, and the one reported.
+    """The pairs of columns to show: one that searchers learn from, and one that is reported.
 
-    A reporting column that searchers were told is reported itself, as in the paper. Raises
-    ForetellError if no search was told any of the columns `told`.
+    If searchers learned from a reporting column, the same column is reported, as in the paper.
+    Raises ForetellError if no search learned from any of the columns `told`.
     """
     table = found.benchmark.table
     known = [column for column in found.told if not told or column in told]

@@ -23,12 +23,14 @@ SETS_SHOWN = 3
 def judge(
     study: Rows | str | os.PathLike[str], truths: Sequence[str] = ()
 ) -> dict[str, pd.DataFrame]:
-    """For each truth column, the result of `study_table` with an additional column `published`.
+    """Compare the scores of a study with the accuracies of its table.
 
-    `study` is the folder of a study, as returned by `run_study`, or the rows read from one.
-    `truths` are by default the first three reporting columns of the table, or its last choosing
-    column if it has no reporting columns. If the table has choosing columns with the accuracy on
-    the same data set after fewer epochs, they are listed with the scores as `early@E`.
+    Returns a dict that maps each truth column to the result of `study_table`, with an additional
+    column `published`: published values of ρ, if there are any. `study` is the folder of a study,
+    as returned by `run_study`, or the rows read from one. `truths` are by default the first three
+    reporting columns of the table, or its last choosing column if it has no reporting columns. If
+    the table has choosing columns with the accuracy on the same data set after fewer epochs, they
+    are listed with the scores as `early@E`.
 
     Raises RunStateError for a folder that is not a study, and ForetellError for a column that the
     table does not have.
@@ -80,7 +82,7 @@ def judged(rows: Rows, truth: str) -> pd.DataFrame:
 
 
 def early_columns(table: Table, truth: str) -> dict[int, str]:
-    """Epochs → the choosing column with the accuracy on the same data set after so many epochs.
+    """Choosing columns with the accuracy on the same data set after fewer epochs, by epochs.
 
     >>> frame = pd.DataFrame({"val_4": [1.0], "val_36": [2.0], "test_36": [3.0]}, index=["000000"])
     >>> table = Table("t", "nb201", frame, choosing=("val_4", "val_36"), reporting=("test_36",))
@@ -100,11 +102,11 @@ def early_columns(table: Table, truth: str) -> dict[int, str]:
 
 
 def epochs_of(column: str) -> int | None:
-    """The number of epochs in the name of a column, such as 12 in cifar100_xvalid_12."""
+    """The number of epochs in the name of a column, such as 12 for cifar100_xvalid_12."""
     found = re.search(r"_(\d+)(_|$)", column)
     return int(found[1]) if found else None
 
 
 def set_of(column: str) -> str:
-    """The first part of the name of a column: the data set, or what was measured."""
+    """The first part of the name of a column: the data set or the metric."""
     return column.partition("_")[0]

@@ -1,7 +1,7 @@
 """The files in the run folder of a study or of simulated searches, besides the rows.
 
-They are the table, so that rows can be evaluated anywhere, and for searches also the scores that
-were used and the times of trainings.
+They contain the table, so that rows can be evaluated on any machine, and, for searches, also the
+scores that were used and the times of trainings.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ Content = TypeVar("Content")
 
 
 def keep_table(store: Store, table: Table) -> None:
-    """Write the table into the run folder, unless it is there."""
+    """Write the table into the run folder, unless it exists there."""
     mended(store, TABLE, lambda: kept_table(store.folder), lambda: table_bytes(table))
 
 
@@ -47,7 +47,7 @@ def kept_table(folder: Path) -> Table:
 
 
 def keep_scores(store: Store, scores: "pd.Series[float]", fingerprint: str) -> None:
-    """Write the scores, indexed by the table's keys, into the run folder, unless they are there."""
+    """Write the scores, indexed by the table's keys, into the run folder if they are missing."""
     name = str(scores.name)
     mended(
         store,
@@ -75,7 +75,7 @@ def keep_seconds(store: Store, seconds: "pd.Series[float]") -> None:
 
 
 def kept_seconds(folder: Path, table: Table) -> "pd.Series[float] | None":
-    """The training time of each row of the table: as given to the run, or as in the table."""
+    """The training time of each row of the table: from the run, or from the table."""
     if not (folder / SECONDS).exists():
         return table.frame.get(TIME)
     seconds = read(folder, SECONDS, lambda content: pd.read_parquet(BytesIO(content)).iloc[:, 0])

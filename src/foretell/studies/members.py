@@ -1,4 +1,4 @@
-"""What each member of a ranking adds: its rank correlation without one of them."""
+"""Measure what each member of a ranking adds: its rank correlation with and without the member."""
 
 import pandas as pd
 
@@ -12,11 +12,12 @@ __all__ = ["members_table"]
 def members_table(
     scores: pd.DataFrame, truth: "pd.Series[float]", *, more_is_better: bool = True
 ) -> pd.DataFrame:
-    """One row per ranking whose members are all among the scores, and per member.
+    """The rank correlation of each ranking without each of its members.
 
-    `scores` and `truth` are those of `study_table`. `spearman` is the ρ of the ranking, `without`
-    that of the ranking without this member, and `adds` the difference. They are measured on the
-    same networks, and no interval of the difference is known.
+    The table has one row per ranking, if all its members are among the scores, and member. `scores`
+    and `truth` are as for `study_table`. `spearman` is the ρ of the ranking, `without` that of the
+    ranking without this member, and `adds` the difference. All are computed on the same networks;
+    the difference has no confidence interval.
 
     >>> given = {"synflow": [1.0, 2, 3], "snip": [3.0, 2, 1], "jacob_cov": [1.0, 3, 2]}
     >>> scores = pd.DataFrame(given, index=list("abc"))

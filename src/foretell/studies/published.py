@@ -1,7 +1,8 @@
 """Published values of Spearman's ρ between scores and accuracy, to compare with those of a study.
 
-They are signed if the source is; the notebooks of the paper take absolute values. The number of a
-vote is the share of pairs that it orders like the accuracies, whatever its source calls it.
+They are signed if those of the source are; the notebooks of the paper take absolute values. The
+value of a vote is the share of pairs that it orders correctly, even if its source calls it a
+correlation.
 """
 
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ SOURCES: Mapping[str, str] = {
 
 
 def row(*numbers: float) -> dict[str, float]:
-    """Values by name: of the six proxies of the paper, and of the vote if there is a seventh."""
+    """Values by name: for the six proxies of the paper, and for the vote if there is a seventh."""
     names = ("grad_norm", "snip", "grasp", "fisher", "synflow", "jacob_cov", "vote")
     return dict(zip(names, numbers, strict=False))
 

@@ -1,4 +1,4 @@
-"""The rows of a study, finished or not, as frames."""
+"""Read the rows of a study, finished or not, as data frames."""
 
 import os
 import random
@@ -23,7 +23,7 @@ __all__ = ["Rows", "read_study"]
 
 
 def drawn(table: Table, space: Space, seed: int, count: int | None) -> Iterator[tuple[str, str]]:
-    """Keys of the table in random order, one per isomorphism class, with their canonical text.
+    """Yield keys of the table in random order, one per isomorphism class, with canonical texts.
 
     A larger sample begins with the smaller one.
     """
@@ -48,21 +48,21 @@ class Rows:
     runs: list[pd.DataFrame]
     """One frame per repeat: one row per architecture, one column per proxy; nan if undefined."""
     why: dict[str, dict[str, int]]
-    """By proxy and reason: how often a score is undefined, over all repeats."""
+    """The number of undefined scores over all repeats, by proxy and reason."""
     reduced: pd.DataFrame
     """One column per reduced training with its validation accuracies, by the same keys."""
     seconds: "pd.Series[float]"
-    """Mean seconds by proxy or reduced training; shared passes count in full for each proxy."""
+    """The mean seconds by proxy or reduced training; shared passes count in full for each proxy."""
     minibatches: dict[str, int]
     """The number of minibatches that each reduced training processed."""
     made_with: list[str]
     """The versions of foretell and its dependencies that computed the rows."""
     left_out: str = ""
-    """Says how many rows of another version of the user's code are left out, if there are any."""
+    """A note on how many rows of another version of the user's code are left out; empty if none."""
 
 
 def read_study(run: str | os.PathLike[str]) -> Rows:
-    """The rows of a study, finished or not. Only the run folder is needed.
+    """Read the rows of a study, finished or not, from its run folder alone.
 
     Raises RunStateError if the folder is not a study or contains no scores yet.
     """
@@ -103,7 +103,7 @@ def read_study(run: str | os.PathLike[str]) -> Rows:
 
 
 def reasons(rows: Sequence[ScoreRow]) -> dict[str, dict[str, int]]:
-    """By proxy and reason: how often a score is undefined."""
+    """The number of undefined scores by proxy and reason."""
     found: dict[str, dict[str, int]] = {}
     for row in rows:
         if why := row.score.why:
@@ -122,7 +122,7 @@ def reduced_frame(rows: Sequence[ReducedRow], keys: Mapping[str, str]) -> pd.Dat
 
 
 def keys_of(table: Table, config: Mapping[str, Any], scored: set[str]) -> dict[str, str]:
-    """Canonical text → the key of the table that was drawn for it."""
+    """The drawn key of the table for each canonical text."""
     about = config["space"]
     if about["name"] == "models":
         return {name: name for name in scored}
@@ -137,7 +137,7 @@ def keys_of(table: Table, config: Mapping[str, Any], scored: set[str]) -> dict[s
 
 
 def frame_of(rows: pd.DataFrame, keys: Mapping[str, str]) -> pd.DataFrame:
-    """The scores of one repeat by the table's keys, of the architectures that have all scores."""
+    """The scores of one repeat by the table's keys, for the architectures that have all scores."""
     wide = rows.pivot(index="arch", columns="proxy", values="value")
     there = rows.assign(there=1).pivot(index="arch", columns="proxy", values="there")
     order = list(dict.fromkeys(rows["proxy"]))
@@ -147,7 +147,7 @@ def frame_of(rows: pd.DataFrame, keys: Mapping[str, str]) -> pd.DataFrame:
 
 
 def complete(runs: list[pd.DataFrame]) -> list[pd.DataFrame]:
-    """The repeats with all architectures and proxies of the first, restricted to these."""
+    """The repeats that have all architectures and proxies of the first one, restricted to these."""
     first = runs[0]
     return [
         run.loc[first.index, first.columns]

@@ -49,7 +49,7 @@ __all__ = ["STUDIED", "run_study"]
 
 USUAL = ScoreSettings()
 STUDIED = (*PAPER, "plain", "l2_norm", "nwot", *BASELINES)
-"""The six proxies of the paper, some that cost little in addition, and the baselines."""
+"""The six proxies of the paper, some that cost little more, and the baselines."""
 
 
 @own_settings()
@@ -72,28 +72,30 @@ def run_study(
     progress: ProgressCallback | bool | None = None,
     told: Callable[[str], object] = lambda notice: None,
 ) -> Path:
-    """Score `sample` random architectures of a table, or all if None; return the run folder.
+    """Score random architectures of a table, and return the path of the run folder.
 
-    Only one of several isomorphic architectures is scored. Each of the `repeats` draws new weights
-    and a new minibatch, with the seeds `seed`, `seed` + 1, … `space`, such as `nb201?channels=8`,
-    is by default the space of the table, built for the data. `reduced` names trainings of `REDUCED`
-    that are done in addition to the scores, for comparison.
+    `sample` is the number of architectures, or None for all; only one of several isomorphic
+    architectures is scored. Each of the `repeats` draws new weights and a new minibatch, with the
+    seeds `seed`, `seed` + 1, … `space`, such as `nb201?channels=8`, is by default the space of the
+    table, built for the data. `reduced` names trainings of `REDUCED` that are also done, for
+    comparison with the scores.
 
-    If it is called again with more proxies, more repeats or a larger sample, only what is missing
-    is computed. The rows do not depend on the number of workers. With an `executor` of your own,
-    such as that of Dask or Slurm, `workers` tasks are computed at a time. The scores of a network
-    of a zoo that cannot be scored, or whose process dies twice, are undefined, with the reason in
-    the row. `told` is called with one line if a damaged file was found in the folder, whose content
-    is computed again, or if rows of another version of your own code are left out. `progress` is
-    called with a `Progress` after each network scored ("score") or trained ("train").
+    If the function is called again with more proxies, more repeats or a larger sample, only the
+    missing rows are computed. The rows do not depend on the number of workers. With an `executor`
+    of your own, such as that of Dask or Slurm, `workers` tasks are computed at a time. The scores
+    of a network of a zoo that cannot be scored, or whose process dies twice, are undefined, with
+    the reason in the row. `told` is called with one line of text if a damaged file was found in the
+    folder and its content is computed again, or if rows of another version of your own code are
+    left out. `progress` is called with a `Progress` after each network scored ("score") or trained
+    ("train").
 
     `scoring` has the settings of scoring; by default, the loss is that of the data. The last digits
     differ between GPU and CPU, so all scores of a run must come from one kind of device.
 
     Raises ForetellError for a bad argument, a table of another space, or a folder that contains
     another study. Everything that can be checked is checked before the first file is written; for
-    that, one network is scored, and prepared for the reduced trainings. Nothing is left of a study
-    that is refused.
+    this purpose, one network is scored and prepared for the reduced trainings. A study that is
+    refused leaves no files behind.
     """
     run, seed, repeats = as_path("run", run), as_seed("seed", seed), as_integer("repeats", repeats)
     as_seed("the last seed", seed + repeats)
@@ -143,7 +145,7 @@ class Job:
         return isinstance(self.first.space, ModelZoo)
 
     def code(self) -> dict[str, str]:
-        """The digests of all code of users by name, also the empty ones of foretell's."""
+        """The digests of all user code by name; those of foretell's code are empty."""
         found = dict(self.first.code.digests)
         for work in self.smaller.values():
             found |= {name: d for name, d in work.code.digests.items() if name not in found}
@@ -190,7 +192,7 @@ def space_of(table: Table, spec: str | None, splits: Splits) -> Space:
 
 
 def configuration(table: Table, splits: Splits, work: Work) -> dict[str, Any]:
-    """What identifies the run; more proxies, repeats or architectures go into the same folder."""
+    """The configuration of the run, except what may grow: proxies, repeats and the sample."""
     return {
         "job": "study",
         "table": {"name": table.name, "checksum": table.checksum},

@@ -63,7 +63,8 @@ STRATEGIES = (
 
 
 MOST_SEEDS = 100_000
-"""The most searches per strategy; more would not fit into memory, and say nothing more."""
+"""The maximum number of searches per strategy; more would not fit into memory or add
+information."""
 
 
 def run_simulations(
@@ -80,19 +81,19 @@ def run_simulations(
     progress: ProgressCallback | bool | None = None,
     noted: Callable[[str], object] = lambda notice: None,
 ) -> Path:
-    """Search the table of the study `scored` with its scores, and return the run folder.
+    """Simulate searches of a study's table with its scores, and return the path of the run folder.
 
     `scored` is the folder of the study, or the rows read from it. Each strategy searches once per
-    seed and column of `told`; the searcher is told the values of this column as the results of
-    trainings. The default is the first choosing column of the table. Reporting columns are allowed
-    too, since the paper told its searchers test accuracies; the report mentions it. `seconds` is a
+    seed and column of `told`; the values of this column serve as the results of trainings. The
+    default is the first choosing column of the table. Reporting columns are allowed too, since the
+    searchers of the paper received test accuracies; the report mentions it. `seconds` is a
     TABLE:COLUMN with the times of trainings, for a table that does not have them; it is stored with
     the run and does not affect the searches. `progress` is called with a `Progress` after each
-    search. `noted` is called with one line if a damaged file was found in the folder, whose content
-    is computed again.
+    search. `noted` is called with one line of text if a damaged file was found in the folder and
+    its content is computed again.
 
-    If it is called again with more strategies, columns or seeds, only what is missing is computed.
-    The rows do not depend on the number of workers.
+    If the function is called again with more strategies, columns or seeds, only the missing
+    searches are run. The rows do not depend on the number of workers.
 
     Raises ForetellError for a bad argument, or for a folder that contains something else.
     """
@@ -139,7 +140,7 @@ def carry_out(
     workers: int,
     progress: ProgressCallback | bool | None,
 ) -> None:
-    """Do the searches that have no row yet."""
+    """Run the searches that have no row yet."""
     missing = {search: search for search in searches if search.row.key() not in store}
     tally = Tally(progress, {"search": len(searches)})
     for search in searches:
@@ -167,7 +168,7 @@ def benchmark_of(table: Table, scores: pd.DataFrame, by: str, settings: Any) -> 
 
 
 def columns_told(table: Table, asked: Sequence[str]) -> list[str]:
-    """The columns that searchers are told, each in a separate search."""
+    """The columns that searchers learn from, each in a separate search."""
     table.require_accuracies(asked)
     if not (asked or table.choosing):
         raise ForetellError(
@@ -179,7 +180,7 @@ def columns_told(table: Table, asked: Sequence[str]) -> list[str]:
 def configuration(
     benchmark: Benchmark, by: str, seconds: float, study: dict[str, Any]
 ) -> dict[str, Any]:
-    """What identifies the run; more strategies, columns or seeds go into the same folder."""
+    """The configuration of the run, except what may grow: strategies, columns and seeds."""
     table = benchmark.table
     return {
         "job": "simulation",

@@ -1,4 +1,4 @@
-"""One simulated search: its trainings are looked up in a table, its scores were computed before."""
+"""Simulate a search: its trainings are looked up in a table, and its scores are precomputed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,14 +26,14 @@ class Simulated:
     trained: tuple[int, ...]
     """The trained networks, as positions of rows of the table."""
     scored: tuple[int, ...]
-    """The number of networks scored before each training; isomorphic ones count once."""
+    """The number of networks scored before each training; isomorphic networks count once."""
 
 
 @dataclass(frozen=True, eq=False)
 class Benchmark:
     """A table and scores for simulated searches.
 
-    `scores` is indexed by the table's keys; higher is better, and one score per class of isomorphic
+    `scores` is indexed by the table's keys; higher is better. One score per class of isomorphic
     architectures is enough. If the table contains only a part of its space, the search is
     restricted to that part (`foretell.spaces.Subset`).
     """
@@ -52,13 +52,13 @@ class Benchmark:
 
     @cached_property
     def rows(self) -> dict[Arch, int]:
-        """Architecture → position in the table, if it or an isomorphic one has a score."""
+        """The position in the table of each architecture whose isomorphism class has a score."""
         archs = [self._whole.parse(str(key)) for key in self.table.frame.index]
         return {arch: row for row, arch in enumerate(archs) if self._class(arch) in self._by_class}
 
     @cached_property
     def score(self) -> dict[Arch, float]:
-        """Architecture → its score."""
+        """The score of each architecture."""
         return {arch: self._by_class[self._class(arch)] for arch in self.rows}
 
     @cached_property
@@ -100,9 +100,9 @@ def make_strategy(text: str, space: Space, seed: int) -> Searcher:
 def simulate(
     benchmark: Benchmark, strategy: str, told: str, trainings: int, seed: int
 ) -> Simulated:
-    """Run a search for so many trainings, telling the searcher the values of the column `told`.
+    """Run a search of `trainings` trainings, whose results are the values of the column `told`.
 
-    There are fewer trainings if the searcher has nothing left to ask.
+    The search ends early if the searcher has no questions left.
 
     >>> frame = pd.DataFrame({"val": [70.0, 60.0, 80.0]}, ["000000", "111111", "333333"])
     >>> table = Table("mine", "nb201", frame, choosing=("val",))
@@ -131,7 +131,7 @@ def simulate(
 
 
 def best_so_far(told: Sequence[float], reported: Sequence[float]) -> "list[float]":
-    """After each training, the reported value of the network with the highest told value so far.
+    """The reported value, after each training, of the network with the highest result so far.
 
     >>> best_so_far([1.0, 3.0, 2.0], [10.0, 20.0, 30.0])
     [10.0, 20.0, 20.0]

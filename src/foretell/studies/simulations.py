@@ -1,4 +1,4 @@
-"""The rows of simulated searches, read back as curves."""
+"""Read the rows of simulated searches as curves."""
 
 import os
 from dataclasses import dataclass
@@ -29,11 +29,11 @@ class Simulations:
     rows: list[SimulatedRow]
     made_with: list[str]
     seconds: "pd.Series[float] | None" = None
-    """Training time of each row of the table, named after its source; None if unknown."""
+    """The training time of each row of the table, named after its source; None if unknown."""
 
     @cached_property
     def told(self) -> list[str]:
-        """The columns that searchers were told."""
+        """The columns that searchers learned from."""
         return list(dict.fromkeys(row.told for row in self.rows))
 
     @cached_property
@@ -42,10 +42,10 @@ class Simulations:
         return list(dict.fromkeys(row.strategy for row in self.rows))
 
     def curves(self, told: str, report: str) -> dict[str, pd.DataFrame]:
-        """For each strategy, a frame with one row per seed and one column per training.
+        """A data frame for each strategy, with one row per seed and one column per training.
 
-        Its values are, after each training, the column `report` of the network with the highest
-        value of `told` so far; nan after a search had nothing left to train.
+        The values are the column `report` of the network with the highest value of `told` so far,
+        and nan after the end of a search.
         """
         steer, show = self.benchmark.told(told), self.benchmark.told(report)
         found: dict[str, dict[int, list[float]]] = {}
@@ -57,7 +57,7 @@ class Simulations:
         return {strategy: framed(lines) for strategy, lines in found.items()}
 
     def scored(self, told: str) -> dict[str, pd.DataFrame]:
-        """The number of networks scored before each training, in frames like those of `curves`."""
+        """The number of networks scored before each training, as data frames like `curves`."""
         found: dict[str, dict[int, list[float]]] = {}
         for row in self.rows:
             if row.told == told:
@@ -65,7 +65,7 @@ class Simulations:
         return {strategy: framed(lines) for strategy, lines in found.items()}
 
     def hours(self, told: str) -> dict[str, pd.DataFrame]:
-        """The hours of trainings and scores so far, in frames like those of `curves`.
+        """The hours of trainings and scores so far, as data frames like those of `curves`.
 
         Empty if the times of trainings are unknown.
         """
@@ -83,14 +83,14 @@ class Simulations:
 
 
 def framed(lines: dict[int, list[float]]) -> pd.DataFrame:
-    """A frame with one row per seed, whose columns count trainings from 1."""
+    """A data frame with one row per seed, whose columns count trainings from 1."""
     frame = pd.DataFrame.from_dict(dict(sorted(lines.items())), orient="index", dtype=float)
     frame.columns = pd.Index(np.arange(1, frame.shape[1] + 1), name="trainings")
     return frame.rename_axis(index="seed")
 
 
 def read_simulations(run: str | os.PathLike[str]) -> Simulations:
-    """The rows of simulated searches, finished or not. Only the run folder is needed.
+    """Read the rows of simulated searches, finished or not, from their run folder alone.
 
     Raises RunStateError if the folder is not such a run or contains no searches yet.
     """

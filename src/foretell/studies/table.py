@@ -46,9 +46,9 @@ __all__ = ["CEILING", "COLUMNS", "STATISTICS", "VOTE", "rankings_of", "study_tab
 
 VOTE, CEILING, PARTIAL = "vote", "noise ceiling", "partial_spearman"
 CONTROLLED = {"params": PARTIAL, "flops": f"{PARTIAL}_flops"}
-"""By size: the rank correlation controlled for it."""
+"""The partial rank correlation given a measure of size, by its name."""
 WITHIN = {"params": "spearman_at_params", "flops": "spearman_at_flops"}
-"""By size: the mean rank correlation within up to ten strata of about equal size."""
+"""The mean rank correlation within up to ten strata of about equal size, by measure of size."""
 STATISTICS: Mapping[str, Statistic] = {
     "spearman": spearman,
     "kendall": kendall,
@@ -77,8 +77,8 @@ SCALES: Mapping[str, Scale] = {
 """The statistics that have an interval, and the fewest networks for it.
 
 Statistics that depend on a few networks (`best_in_top`, `precision_at_10`, `regret`,
-`regret_of_10`, `ndcg_at_10`) have none: of the 95 % intervals that were tried for the first three,
-71 to 91 % contained the value.
+`regret_of_10`, `ndcg_at_10`) have no interval: of the 95 % intervals that were tried for the first
+three, only 71 to 91 % contained the true value.
 """
 
 
@@ -109,31 +109,32 @@ def study_table(
 ) -> pd.DataFrame:
     """One row per score, with columns `NAME`, `NAME_low` and `NAME_high` for each of `STATISTICS`.
 
-    The ends of an interval are nan if no interval with the right coverage is known (`SCALES`).
-    `seed` determines how more than 200 networks are divided into groups for it.
+    The ends of an interval are nan for statistics without an interval of verified coverage (see
+    `SCALES`). `seed` determines how more than 200 networks are divided into groups for it.
 
     - `scores` has one row per architecture and one column per score, nan if it is undefined.
     - `truth` has one value per architecture; architectures without truth are left out.
     - `higher_is_better` is the direction of each score, by default that of its proxy;
       `more_is_better` is the direction of the truth and of `repeats`.
-    - `params`, by default the score of that name, is the quantity that `partial_spearman` is
-      controlled for. It has a row of its own. If `flops` is among the scores,
-      `partial_spearman_flops` is controlled for them.
+    - `params`, by default the score of that name, is the quantity that `partial_spearman` controls
+      for; it also has a row. If `flops` is among the scores, `partial_spearman_flops` controls for
+      it.
     - `repeats` has one column per training seed; with it, the table has a row for the noise
       ceiling.
-    - `runs` are more frames like `scores`, for other seeds and batches; `spearman_sd`, `_min` and
-      `_max` are over all of them.
+    - `runs` has further data frames like `scores`, for other seeds and batches; `spearman_sd`,
+      `_min` and `_max` are computed over all of them.
 
-    If all members of a ranking are among the scores, it has a row, too, and is judged by its points
-    among the architectures with truth. Those of the vote are the number of Copeland wins, but its
+    A ranking whose members are all among the scores also has a row; it is evaluated by its points
+    among the architectures with truth. The points of the vote are its Copeland wins, but its
     `pairwise_accuracy` is that of the majority.
 
     The other columns are `kind` (proxy, ranking, baseline or ceiling; `judge` adds reduced), `n`,
     `undefined` (the number of scores that are nan and rank last), `sign` ("right" or "wrong" if the
     interval of ρ excludes 0, otherwise "unclear", or "undefined"), `sign_at_params` and
-    `sign_at_flops` (the same for ρ controlled for size: whether the score says more than size),
-    `why` (the reason if ρ is undefined) and `runs`. `spearman_at_params` and `spearman_at_flops`
-    are means of ρ within up to ten strata of about equal size, without intervals.
+    `sign_at_flops` (the same for the partial ρ given size: whether the score contains more
+    information than size), `why` (the reason if ρ is undefined) and `runs`. `spearman_at_params`
+    and `spearman_at_flops` are means of ρ within up to ten strata of about equal size, without
+    intervals.
 
     Raises ForetellError for scores of unknown direction, and if scores and truth have no
     architecture in common or name one twice.
@@ -166,7 +167,7 @@ def study_table(
 
 
 def shared(scores: pd.DataFrame, truth: pd.Series) -> pd.Series:
-    """The truth of the architectures that have scores, in the order of the scores."""
+    """The truth of the architectures with scores, in the order of the scores."""
     for what, index in ("scores", scores.index), ("truths", truth.index):
         if not index.is_unique:
             twice = index[index.duplicated()][0]
@@ -181,7 +182,7 @@ def shared(scores: pd.DataFrame, truth: pd.Series) -> pd.Series:
 
 
 def statistics_given(sizes: Mapping[str, pd.Series]) -> dict[str, Statistic]:
-    """All statistics; those at equal size only for the sizes that there are."""
+    """All statistics, with those at equal size only for the measures of size among the scores."""
     found = dict(STATISTICS)
     for name, size in sizes.items():
         values, stratum = size.to_numpy(dtype=float), strata(size.astype(float)).to_numpy()
@@ -218,7 +219,7 @@ def upwards(
 
 
 def rankings_of(scores: pd.DataFrame) -> list[Ranking]:
-    """The rankings whose members are all among the scores, without those that are a score."""
+    """The rankings whose members are all among the scores, except those that are scores already."""
     return [
         ranking
         for name, ranking in RANKINGS.items()
@@ -244,7 +245,7 @@ def questions(
 def ceiling_of(
     repeats: pd.DataFrame, statistics: Mapping[str, Statistic]
 ) -> dict[tuple[str, str], Counted]:
-    """The same statistics with the truths of one seed as scores of another; none for one seed."""
+    """The noise ceiling: the statistics with the truth of one training seed as a score."""
     if repeats.shape[1] < 2:
         return {}
     seeds = repeats.to_numpy(dtype=float).T.copy()
@@ -262,7 +263,7 @@ def kind_of(row: str) -> str:
 
 
 def described(row: str, every: Sequence[pd.DataFrame], target: Floats) -> dict[str, object]:
-    """The columns of a score other than its statistics."""
+    """The columns of a score besides its statistics."""
     values = [run[row].to_numpy() for run in every if row in run]
     spread = np.array([spearman(value, target) for value in values] or [np.nan], dtype=float)
     return {

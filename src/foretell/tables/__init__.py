@@ -1,4 +1,4 @@
-"""Benchmarks as tables: the roles of columns, the folder of tables, and the importers.
+"""Benchmarks as tables: roles of columns, the folder of tables, and importers.
 
 To add a source, create a file in this package with a function (path, tally) -> Table, import it
 here, and add an entry to `IMPORTERS`; for a file whose columns only need names, add an entry to
@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 OWN = "table"
-"""The source that is any CSV or Parquet file, for which the user names the columns."""
+"""The name of the source for any CSV or Parquet file, whose columns the user names."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Importer:
     """A published file or folder, and the function that reads it."""
 
     read: Callable[[Path, Tally], Table]
-    """Reads the file; the tally counts the units that it reads, as "import"."""
+    """Reads the file; the tally counts the units that are read as "import"."""
     takes: str
     summary: str
     name: str
@@ -103,7 +103,7 @@ def import_table(
     trust_pickle: bool = False,
     progress: ProgressCallback | bool | None = None,
 ) -> Table:
-    """The table in a file of a known source.
+    """Import a file of a known source as a table.
 
     `progress` is called with a `Progress` from time to time while networks or files are read one by
     one. Raises ForetellError if the file cannot be read as this source.
@@ -126,7 +126,7 @@ def import_table(
 
 
 def import_columns(path: str | Path, columns: Columns, labels: Labels) -> Table:
-    """The table in any CSV or Parquet file, given the roles of its columns.
+    """Import any CSV or Parquet file as a table, given the roles of its columns.
 
     Raises ForetellError as `tabulate` does, and for a file that cannot be read.
     """

@@ -53,7 +53,7 @@ def import_asr(path: Path, tally: Tally) -> Table:
 
 
 def asr_key(cell: Sequence[Sequence[int]], operations: Sequence[str]) -> str:
-    """The text of a cell whose nodes are an operation number, followed by 0 or 1 for each skip.
+    """The text of a cell that is given as an operation number and 0 or 1 for each skip, per node.
 
     >>> asr_key([[1, 0], (0, 0, 1)], ["linear", "conv5"])
     '[["conv5", 0], ["linear", 0, 1]]'
@@ -79,7 +79,7 @@ def _training(path: Path) -> pd.DataFrame:
 
 
 def _costs(folder: Path) -> dict[str, Mapping[str, float]]:
-    """Column -> the value for each hash, from the files of costs in the folder."""
+    """The value of each column of costs by hash, from the files of costs in the folder."""
     found: dict[str, Mapping[str, float]] = {}
     for path in sorted(folder.glob(KINDS["static"])):
         found["params"] = {row[0]: row[1] for row in _two_pickles(path, "static")[1]}

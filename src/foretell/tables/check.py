@@ -1,4 +1,4 @@
-"""Checks of a table beyond those made when reading it, and a summary of its columns."""
+"""Check a table beyond the checks that are made when it is read, and summarise its columns."""
 
 from dataclasses import dataclass
 
@@ -14,14 +14,14 @@ __all__ = ["Finding", "check_table", "summary"]
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of a check: a property that holds, or something unusual that is not an error."""
+    """The result of a check: a property that holds, or an anomaly that is not an error."""
 
     good: bool
     text: str
 
 
 def check_table(table: Table) -> list[Finding]:
-    """One finding per check. Raises ForetellError if the table cannot be used.
+    """Check a table, with one finding per check. Raises ForetellError if it cannot be used.
 
     The checksum, the uniqueness of keys and the roles were already verified when it was read.
     """
@@ -55,7 +55,7 @@ def _means(table: Table) -> list[Finding]:
 
 
 def summary(table: Table) -> pd.DataFrame:
-    """One row per column: its role, its number of values, its best value and that architecture."""
+    """Summarise each column: its role, number of values, best value and best architecture."""
     rows = []
     for column, role in table.roles.items():
         values = table.frame[column]

@@ -36,12 +36,12 @@ def table_path(name: str) -> Path:
 
 
 def stored() -> dict[str, Path]:
-    """Name -> file of every table in the folder, sorted by name."""
+    """The file of every table in the folder by name, sorted."""
     return {path.stem: path for path in sorted(data_folder().glob("[!.]*.parquet"))}
 
 
 def read_table(name_or_path: str | Path, *, space: str | None = None) -> Table:
-    """The imported table with this name, or the table at this path.
+    """Read the imported table with this name, or the table at this path.
 
     A string that ends in ".parquet" or contains a slash is a path. If `space` is given, the table
     must be of this space.

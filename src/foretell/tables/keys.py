@@ -1,4 +1,4 @@
-"""The keys of tables: architectures in the format of their space, so that tables can be joined."""
+"""Write keys of tables in the format of their space, so that tables can be joined."""
 
 from collections.abc import Iterable
 

@@ -1,6 +1,6 @@
 """Convert a file with arbitrary columns to a table, given the key column and the roles of columns.
 
-This is the importer of users' CSV and Parquet files, and all recipes use it as well.
+This imports the CSV and Parquet files of users; all recipes use it as well.
 """
 
 import os
@@ -26,7 +26,7 @@ class Columns:
     """The roles of the columns of a file; columns that are not named are dropped.
 
     `scale` multiplies the choosing and reporting columns and their repeats: 100 converts fractions
-    to percent. `keep` are columns without a role that are kept. Raises ForetellError for a scale
+    to percent. `keep` lists columns without a role that are kept. Raises ForetellError for a scale
     that is not a positive number.
     """
 
@@ -137,5 +137,5 @@ def _text(key: object) -> str | None:
 
 
 def _numeric(frame: pd.DataFrame, columns: tuple[str, ...]) -> list[str]:
-    """The numeric columns among these, each once; the table reports the others."""
+    """The numeric columns among these, each once; `Table` refuses the others."""
     return [column for column in dict.fromkeys(columns) if frame[column].dtype.kind in "iuf"]

@@ -57,7 +57,7 @@ class Archive:
     kind: str
     space: str
     budgets: tuple[str, ...]
-    """Numbers of epochs, each of a training of its own; the largest first."""
+    """The numbers of epochs, each of a separate training; the largest first."""
     form: str
     """The name of the files."""
 
@@ -130,7 +130,7 @@ def import_nb201_pth(path: Path, tally: Tally) -> Table:
 def _table(
     path: Path, which: Archive, opened: Any, numbers: Iterable[int] | None, tally: Tally
 ) -> Table:
-    """The table of these networks of the archive, or of all that it contains."""
+    """The table of these networks of the archive, or of all its networks."""
     try:
         archive = opened()
         chosen = sorted(archive.evaluated_indexes if numbers is None else numbers)

@@ -117,7 +117,7 @@ def _key(adjacency: str, operations: str) -> str:
 
 
 def _named(column: str, epochs: int) -> str:
-    """valid_1 -> valid_108_1."""
+    """Insert the number of epochs into the name of a column: valid_1 becomes valid_108_1."""
     name, _, run = column.partition("_")
     return f"{name}_{epochs}_{run}" if run else f"{name}_{epochs}"
 

@@ -13,13 +13,13 @@ __all__ = ["load_pth", "unreadable"]
 
 
 def load_pth(path: Path) -> Any:
-    """The content: containers, numbers, NumPy's scalars and tensors; any other is refused."""
+    """Load a file that contains only containers, numbers, NumPy scalars and tensors."""
     with torch.serialization.safe_globals(numpy_scalars()):
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def numpy_scalars() -> list[Any]:
-    """The functions that unpickle NumPy scalars, also by their names in NumPy 1; all are safe."""
+    """The functions that unpickle NumPy scalars, also under their NumPy 1 names; all are safe."""
     scalar = np.float64(0).__reduce__()[0]
     names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
     kinds = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64)]

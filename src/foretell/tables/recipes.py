@@ -28,7 +28,7 @@ PYTORCHCV_SOURCE = "pytorchcv (imgclsmob), published errors of its weights"
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a known file is converted to a table."""
+    """The conversion of a known file to a table."""
 
     summary: str
     labels: Labels

@@ -61,7 +61,7 @@ TIMM_SETS = {
 
 
 def nb201(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rename the accuracy of training on half the training set as in the import of the archive."""
+    """Rename the accuracy after training on half of the training set as in the archive's import."""
     return frame.rename(columns={"cifar10_xvalid_12": "cifar10valid_xvalid_12"})
 
 
@@ -85,7 +85,7 @@ def nb101(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def nb301(frame: pd.DataFrame) -> pd.DataFrame:
-    """The prediction of the surrogate under a name that says what it is."""
+    """Give the prediction of the surrogate a descriptive name."""
     return frame.rename(columns={"val_accuracy_surrogate": "surrogate_val_accuracy"})
 
 
@@ -96,13 +96,13 @@ def tnb101_micro(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def pytorchcv(frame: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """The networks trained on this data set, by the names of the model source."""
+    """The networks trained on this data set, named as by the model source."""
     own = frame[frame["dataset"] == dataset]
     return own.assign(arch="pytorchcv:" + own["weights"])
 
 
 def torchvision(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per network: its first weights, which (nearly) all used the same training recipe."""
+    """One row per network: its first weights, nearly all of which used the same training recipe."""
     first = frame[frame["weights"] == "IMAGENET1K_V1"]
     return first.assign(arch="torchvision:" + first["model"])
 

@@ -19,12 +19,12 @@ class Table:
     """The accuracies of a benchmark, one row per architecture, with the role of each column.
 
     `frame` is indexed by "arch": text that `make_space(space).parse` reads, or the name of a model
-    if `space` is "models". Architectures may be selected by a `choosing` column (validation), but
-    only evaluated by a `reporting` column (test); `cost` are seconds, parameters and the like.
-    `repeats` maps a column to the columns of the single runs of which it is the mean. Accuracies
-    and errors are in percent; nan means not measured. `lower_is_better` are the choosing and
-    reporting columns in which lower values are better. The checksum is computed unless one is
-    given, which must then be correct.
+    if `space` is "models". Searches may select architectures by a `choosing` column (validation),
+    whereas `reporting` columns (test) are only for evaluation; `cost` columns have seconds,
+    parameters and the like. `repeats` maps a column to the columns of the single runs whose mean it
+    is. Accuracies and errors are in percent; nan means not measured. `lower_is_better` lists the
+    choosing and reporting columns in which lower values are better. The checksum is computed unless
+    one is given, which must then be correct.
 
     Raises ForetellError for missing or duplicate keys, a column that is missing, not numeric or has
     two roles, and content that does not match the checksum.
@@ -68,7 +68,7 @@ class Table:
 
     @property
     def roles(self) -> dict[str, str]:
-        """Column -> choosing, reporting, cost, repeat, or "", in the order of the frame."""
+        """The role of each column in order: choosing, reporting, cost, repeat, or ""."""
         named = {"choosing": self.choosing, "reporting": self.reporting, "cost": self.cost}
         known = {column: role for role, columns in named.items() for column in columns}
         known |= {run: "repeat" for runs in self.repeats.values() for run in runs}
@@ -197,7 +197,7 @@ def content_checksum(table: Table) -> str:
 
 
 def about(table: Table) -> dict[str, Any]:
-    """The metadata of a table, without its content and checksum."""
+    """The metadata of a table except its content and checksum."""
     return {
         "name": table.name,
         "space": table.space,

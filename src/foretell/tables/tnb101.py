@@ -30,7 +30,7 @@ METRICS = {
 }
 """The metric of each task; a loss is better if it is lower."""
 PARTS = {"valid": ("valid", "val"), "test": ("test",)}
-"""Part of the data -> its names in the file."""
+"""The names in the file of each part of the data."""
 COSTS = ("encoder_params", "encoder_FLOPs", "inference_time")
 Row = dict[str, Any]
 

@@ -1,6 +1,7 @@
 """EcoNAS's reduced training: fewer pixels, channels, samples and epochs.
 
-EcoNAS, Zhou et al. 2020, arXiv:2001.01233; the two settings are those of arXiv:2101.08134."""
+EcoNAS, Zhou et al. 2020, arXiv:2001.01233; the two settings are those of arXiv:2101.08134.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
