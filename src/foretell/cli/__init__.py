@@ -7,6 +7,6 @@ __all__ = ["entry", "main"]
 
 
 def entry() -> int:
-    """Run the command that the process was started for."""
+    """Run the command line of this process."""
     keep_memory()
     return main()

@@ -1,4 +1,4 @@
-"""Extends the commands of click by sections of options, examples, and suggestions for typos."""
+"""Extend the commands of click by sections of options, examples, and suggestions for typos."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar

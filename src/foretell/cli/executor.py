@@ -1,4 +1,4 @@
-"""`--executor`: where the tasks of a run are computed."""
+"""`--executor`: choose where the tasks of a run are computed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

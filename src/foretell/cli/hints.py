@@ -15,7 +15,7 @@ WORDS = "foretell.words"
 
 
 def typed() -> list[str]:
-    """The words of the running command, without that which starts foretell."""
+    """The words of the running command, without those that start foretell."""
     words: list[str] = click.get_current_context().find_root().meta.get(WORDS, [])
     return words
 

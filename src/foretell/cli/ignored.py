@@ -1,4 +1,4 @@
-"""Refuses options that would have no effect, since whoever gives one expects an effect."""
+"""Refuse options that would have no effect, since users who give one expect an effect."""
 
 from collections.abc import Iterable
 

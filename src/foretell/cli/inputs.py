@@ -41,7 +41,7 @@ class Inputs:
         return model.to(self.device)
 
     def batches(self, text: str) -> list[Batch]:
-        """The same samples for every model, in the size or layout that this one requires."""
+        """The same samples for every model, in the size or layout that this model requires."""
         return [
             fit_batch(batch, text, self.splits, seed, pretrained=self.pretrained)
             for seed, batch in enumerate(self.drawn)

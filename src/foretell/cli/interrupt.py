@@ -1,4 +1,4 @@
-"""Remembers Ctrl-C, since code called from C may swallow the KeyboardInterrupt."""
+"""Remember Ctrl-C, since code that is called from C may swallow the KeyboardInterrupt."""
 
 import signal
 import threading

@@ -1,4 +1,4 @@
-"""Lays out a table for a given width: names first, numbers in full, the rest as space permits."""
+"""Lay out a table for a given width: names first, numbers in full, the rest as space permits."""
 
 import re
 import textwrap

@@ -45,7 +45,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 MANY = Whole(1, 1_000_000)
-"""The type of counts; numbers so large that nobody could wait for the result are refused."""
+"""The type of counts; numbers that no computation could finish are refused."""
 
 PROCESSES = Whole(1, MOST_WORKERS)
 

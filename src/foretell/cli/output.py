@@ -34,7 +34,7 @@ def note(text: str) -> None:
 
 @contextmanager
 def warnings_noted() -> Iterator[None]:
-    """Within the block, what foretell warns of is printed as a note, each text once."""
+    """Within the block, warnings of foretell are printed as notes, each text once."""
     usual, noted = warnings.showwarning, set[str]()
 
     def show(message: Warning | str, category: type[Warning], *place: Any) -> None:

@@ -1,5 +1,8 @@
-"""Shows the progress of a command: a bar on a terminal, otherwise an estimate after five seconds,
-and a line every half minute."""
+"""Show the progress of a command.
+
+On a terminal, this is a bar; otherwise an estimate after five seconds, and a line every half
+minute.
+"""
 
 import threading
 import time

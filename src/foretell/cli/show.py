@@ -1,4 +1,4 @@
-"""Prints tables as text, JSON or CSV."""
+"""Print tables as text, JSON or CSV."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""The types of option values: each is parsed and checked here."""
+"""The types of option values, each of which parses and checks a text."""
 
 import math
 import reprlib

@@ -1,4 +1,4 @@
-"""What a search found and shows about its score, in words, and the commands to type next."""
+"""Put the result of a search into words, and suggest the commands to type next."""
 
 import textwrap
 
@@ -11,7 +11,7 @@ __all__ = ["next_commands", "verdict"]
 
 
 def verdict(outcome: Outcome, width: int) -> str:
-    """What was found, and what the search shows about the score, in lines of this width."""
+    """The result and the evidence about the score, in lines of this width."""
     lesson = Lesson(outcome)
     if outcome.measure.own:
         best = lesson.best_trained
@@ -29,13 +29,13 @@ def verdict(outcome: Outcome, width: int) -> str:
 
 
 def chosen(arm: str, outcome: Outcome) -> str:
-    """How an arm chose its networks, in words."""
+    """A phrase that says how an arm chose its networks."""
     known = {SCORED: f"chosen by {outcome.by}", LARGEST: f"chosen by #{SIZE}"}
     return known.get(arm, "chosen without scores")
 
 
 def found(lesson: Lesson) -> str:
-    """The network that is handed over, and the best of each arm."""
+    """The chosen network, and the best network of each arm."""
     best = lesson.best_trained
     each = [accuracy(lesson, arm) for arm in lesson.best if arm != LARGEST]
     return f"Found {best['arch']}. Accuracy: {'; '.join(each)}."
@@ -63,7 +63,7 @@ def failures(lesson: Lesson) -> str:
 
 
 def agreement(lesson: Lesson) -> str:
-    """The rank correlation of score and accuracy among what was trained."""
+    """The rank correlation of score and accuracy among the trained networks."""
     n, value = len(lesson.trained), lesson.agreement
     if value != value:
         return ""
@@ -74,14 +74,14 @@ def agreement(lesson: Lesson) -> str:
 
 
 def by_size(lesson: Lesson) -> str:
-    """What choosing by the number of parameters gives."""
+    """The result of choosing by the number of parameters."""
     if LARGEST not in lesson.best:
         return ""
     return f"By size alone: {accuracy(lesson, LARGEST)}, the largest of the pool."
 
 
 def limits(lesson: Lesson) -> str:
-    """What the comparison does not show."""
+    """The limits of the comparison."""
     if len(lesson.arms) == 1:
         return ""
     return (
@@ -103,7 +103,7 @@ def told(lesson: Lesson) -> str:
 
 
 def seconds(lesson: Lesson) -> str:
-    """What scoring and the trainings of each arm took."""
+    """The time of scoring and of the trainings of each arm."""
     each = [
         f"{rows['seconds'].sum():.1f} s for those {chosen(arm, lesson.outcome)}"
         for arm, rows in lesson.arms.items()
@@ -113,7 +113,7 @@ def seconds(lesson: Lesson) -> str:
 
 
 def next_commands(outcome: Outcome, space: str) -> list[str]:
-    """The commands that go on from here, as they must be typed.
+    """The commands to continue with, as they must be typed.
 
     The last one compares the search, if that was not done, and otherwise lists the forms of data.
     """

@@ -46,13 +46,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class DataEntry:
-    """A data set, or a kind of data sets, and its metadata."""
+    """A data set, or a family of data sets, and its metadata."""
 
     load: Callable[..., Splits]
     source: str
     pattern: str
     embedded: bool = False
-    """Whether real samples are included in foretell's dependencies: no file, no download."""
+    """Whether real samples are included in foretell's dependencies, without a file or a
+    download."""
     about: str = ""
 
     @property
@@ -105,7 +106,7 @@ DATA: dict[str, DataEntry] = {
 
 
 def load_data(text: str) -> Splits:
-    """The data set of this name with settings: `digits`, `random:3x8x8`, `cifar10?root=DIR`.
+    """Load a data set by its name with settings: `digits`, `random:3x8x8`, `cifar10?root=DIR`.
 
     Raises ForetellError, with the reason, if it cannot be loaded.
 
@@ -123,7 +124,7 @@ def load_data(text: str) -> Splits:
     if (entry.place is True and not place) or (entry.place is False and place):
         raise ForetellError(f"{text!r} is not the name of a data set; write {entry.pattern}")
     try:
-        with own_randomness(0, torch.device("cpu")):  # an imported library may draw
+        with own_randomness(0, torch.device("cpu")):  # an imported library may draw random numbers
             return entry.load(*filter(None, [place]), **settings)
     except ForetellError:
         raise
@@ -133,7 +134,7 @@ def load_data(text: str) -> Splits:
 
 
 def with_settings(text: str, **settings: Any) -> str:
-    """The name with those of the settings that its data set has and that it does not give yet.
+    """The name with added settings: those that its data set has and that it does not contain yet.
 
     >>> with_settings("cifar10?size=32", root="pictures", download=True)
     'cifar10?size=32,root=pictures,download=true'
@@ -155,11 +156,11 @@ def _entry(prefix: str) -> DataEntry:
 
 
 READERS = {".csv": "csv", ".npz": "npz", ".txt": "text"}
-"""The kinds of data that are read from a file, by its extension."""
+"""The data sets that are read from a file, by the extension of the file."""
 
 
 def of_file(path: str) -> UnknownName:
-    """The error for a path instead of the name of a data set."""
+    """The error for a path that was given in place of the name of a data set."""
     kind = "folder" if Path(path).is_dir() else READERS.get(Path(path).suffix.lower())
     said = f"no data set is called {shown(path)}"
     if kind is None:

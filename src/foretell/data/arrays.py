@@ -65,7 +65,7 @@ def read_npz(path: Path, *names: str) -> list[np.ndarray[Any, Any]]:
             return [file[name] for name in names]
     except ForetellError:
         raise
-    except Exception as error:  # zipfile, zlib, pickle and NumPy each have their own
+    except Exception as error:  # zipfile, zlib, pickle and NumPy raise different exceptions
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ForetellError(
             f"{path} is not a complete .npz file ({reason[:100]}); save it again with numpy.savez"
@@ -100,12 +100,12 @@ def from_array(pixels: Any, what: str) -> LazyImages:
 
 
 def pick(pixels: Tensor, rows: Tensor) -> Tensor:
-    """The pixels of these rows."""
+    """The pixels of the images at these rows."""
     return pixels[rows]
 
 
 def digest(pixels: Tensor) -> str:
-    """A digest of all pixels."""
+    """A digest of all pixels of an array."""
     return hashlib.sha256(pixels.contiguous().numpy().data).hexdigest()
 
 

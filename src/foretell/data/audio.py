@@ -22,7 +22,7 @@ def is_audio(samples: Array) -> bool:
 def audio_splits(
     name: str, file: str, frames: Array, labels: Array, classes: int | None, held_out: float
 ) -> Splits:
-    """Splits of frames [N, time, features] and labels [N, time / 4 rounded up], as they are.
+    """Splits of frames [N, time, features] and labels [N, time / 4 rounded up], without changes.
 
     Raises ForetellError for labels of another shape, and frames that are not finite.
     """

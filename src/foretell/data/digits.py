@@ -27,7 +27,7 @@ def digits() -> Splits:
     >>> [len(labels) for _, labels in (splits.train, splits.val, splits.test)]
     [1097, 350, 350]
     """
-    from sklearn.datasets import load_digits  # slow to import, and needed only here
+    from sklearn.datasets import load_digits  # it is slow to import and only needed here
 
     raw = load_digits()
     pixels = torch.as_tensor(raw.images, dtype=torch.float64).unsqueeze(1)  # integers 0..16

@@ -68,7 +68,7 @@ def hf_dataset(
 
 
 def read(name: str, config: str | None, download: bool) -> Any:
-    """The data set as the library loads it.
+    """The data set, loaded by the library.
 
     Raises ForetellError if it does not exist and may not be downloaded.
     """
@@ -107,7 +107,7 @@ def named_parts(loaded: Any, name: str) -> dict[str, Any]:
 
 
 def column(part: Any, given: str | None, feature: str, *usual: str) -> str | None:
-    """The given column, or the first with this kind of feature or a usual name, or None.
+    """The given column, or the first one with this kind of feature or a usual name, or None.
 
     Raises ForetellError if the given name is not a column.
     """
@@ -127,7 +127,7 @@ def columns(part: Any) -> str:
 
 
 def labels_of(part: Any, label: str) -> Tensor:
-    """The labels, int64 [N]. Raises ForetellError if they are not integers."""
+    """The labels of a column, int64 [N]. Raises ForetellError if they are not integers."""
     values = part[label][:]
     if not all(isinstance(value, int) for value in values):
         raise ForetellError(

@@ -1,4 +1,4 @@
-"""Images that are read and normalised when they are accessed, so that data sets may be large."""
+"""Images that are read and normalised when they are accessed, for large data sets."""
 
 import hashlib
 import math
@@ -29,14 +29,14 @@ class LazyImages:
     """
 
     read: Callable[[Tensor], Tensor]
-    """Returns the pixels [n, C, H, W] of rows of the source."""
+    """A function that returns the pixels [n, C, H, W] of rows of the source."""
     rows: Tensor
-    """The rows of the source that these images are."""
+    """The rows of the source to which these images correspond."""
     size: tuple[int, ...]
     source: Callable[[], str]
-    """Returns a text that differs whenever the pixels of the source differ."""
+    """A function that returns a text which differs whenever the pixels of the source differ."""
     mean: tuple[float, ...] = ()
-    """Subtracted from each channel; empty for no normalisation."""
+    """The means that are subtracted from the channels; empty for no normalisation."""
     std: tuple[float, ...] = ()
 
     @property
@@ -103,7 +103,7 @@ def completed(
 
 
 def held_out_share(share: float) -> Callable[[int], int]:
-    """A function from n to the number of samples of n that are held out, for a share below 0.5."""
+    """A function from n to the number of held-out samples among n, for a share below 0.5."""
     if not isinstance(share, int | float) or not 0 <= share < 0.5:
         raise ForetellError(f"held_out is {share!r}; expected a share of at least 0 and below 0.5")
     return partial(_rounded, share)
@@ -114,7 +114,7 @@ def _rounded(share: float, count: int) -> int:
 
 
 def moments(images: LazyImages) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel of uint8 images, exact in any order."""
+    """The mean and standard deviation of each channel of uint8 images, exact in any order."""
     counts = torch.zeros(images.size[0], 256, dtype=torch.int64)
     for rows in torch.split(images.rows, 1_000):
         pixels = images.read(rows)

@@ -1,4 +1,4 @@
-"""Random samples, for scores that should not depend on data, or if there are no data."""
+"""Random samples, for scores that should not depend on data, or in the absence of data."""
 
 import re
 from functools import partial
@@ -16,7 +16,7 @@ __all__ = ["random"]
 
 CLASSES = 10
 DIGITS = 9
-"""The most digits of a size; PyTorch cannot handle larger sizes."""
+"""The maximum number of digits of a size; PyTorch cannot handle larger sizes."""
 
 
 def random(
@@ -75,7 +75,7 @@ def read_form(form: str, classes: int | None) -> tuple[tuple[int, ...], int]:
 
 
 def draw(size: tuple[int, ...], seed: int, rows: Tensor) -> Tensor:
-    """The samples of these rows, independent of which others are drawn."""
+    """Draw the samples of these rows, independently of which other rows are drawn."""
     drawn = [
         torch.randn(size, generator=torch.Generator().manual_seed(derived_seed(seed, "image", row)))
         for row in rows.tolist()

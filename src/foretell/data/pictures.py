@@ -25,24 +25,25 @@ PARTS = {
     "test": ("test", "testing"),
 }
 SIZE = 224
-"""The default image size if the images differ in size."""
+"""The default image size for images of different sizes."""
 LOOKED_AT = 64
-"""The number of images that are inspected for their size."""
+"""The number of images whose size is inspected."""
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""The usual statistics, those of ImageNet; measuring those of a large folder would take longer
-than scoring."""
+"""The usual statistics of ImageNet; measuring those of a large folder would take longer than
+scoring."""
 
 Open = Callable[[int], Any]
-"""Returns the image of this index, as a Pillow image."""
+"""A function that returns the image with this index as a Pillow image."""
 
 
 def folder(
     path: str, *, size: int | None = None, channels: int | None = None, held_out: float = 0.1
 ) -> Splits:
-    """A folder of images with one folder per class, possibly below `train`, `val` and `test`.
+    """A folder of images with one subfolder per class, possibly below `train`, `val` and `test`.
 
-    Images are opened when they are accessed. If the inspected ones have the same size, it is kept;
-    otherwise all are resized, the shorter side to `size` (default: 224), and cropped at the centre.
+    Images are opened when they are accessed. If the inspected images all have the same size, it is
+    kept; otherwise, the shorter side is resized to `size` (default: 224), and the centre is
+    cropped.
     """
     top = Path(path)
     if not os.path.isdir(top):
@@ -147,7 +148,7 @@ def from_pictures(
 
 
 def read_pictures(open_: Open, shape: tuple[int, int, int], rows: Tensor) -> Tensor:
-    """The pixels of these rows, uint8 [n, C, H, W]."""
+    """The pixels of the images at these rows, uint8 [n, C, H, W]."""
     try:
         pictures = [pixels(open_(row), shape) for row in rows.tolist()]
     except OSError as error:

@@ -41,7 +41,7 @@ labels, or the token that follows each, int64 [N, length]. For audio: frames, fl
 [N, time, features], and a label for every fourth frame, int64 [N, time / 4 rounded up]."""
 
 Split: TypeAlias = tuple[Tensor, Tensor]
-"""A part, or a selection of it, in memory."""
+"""A part, or a selection of its samples, in memory."""
 
 SPLIT_SEED = 0
 
@@ -62,9 +62,9 @@ class Splits:
     val: Part
     test: Part
     vocabulary: Vocabulary | None = None
-    """For text: the tokens that the ids stand for. None for images."""
+    """For text: the tokens that the ids stand for; otherwise None."""
     note: str = ""
-    """What the user should know about the preprocessing of the samples, such as cropping."""
+    """A note for the user about the preprocessing of the samples, such as cropping."""
 
     def __post_init__(self) -> None:
         keep(self, "name", as_text)
@@ -112,7 +112,7 @@ class Splits:
 
 
 def as_part(name: str, value: object) -> Part:
-    """A pair of samples and labels, with tensors in the place of arrays."""
+    """A pair of samples and labels, with arrays converted to tensors."""
     if not isinstance(value, tuple | list) or len(value) != 2:
         raise wrong(name, value, "a pair (samples, labels), such as data.train")
     samples, labels = (as_tensor(name, one) if isinstance(one, HasArray) else one for one in value)
@@ -143,11 +143,11 @@ def part_fingerprint(images: Images, labels: Tensor) -> str:
 
 
 def minibatch(part: Part, size: int, seed: int) -> Split:
-    """`size` different samples and their labels; class counts differ by at most one.
+    """Draw `size` different samples with their labels; class counts differ by at most one.
 
-    If a class has too few samples, the others fill up the batch. Samples without a class are drawn
-    at random. With the same seed, a smaller batch is the beginning of a larger one. Raises
-    ForetellError unless 1 <= size <= samples in the part.
+    If a class has too few samples, samples of the other classes fill the batch. Samples without a
+    class are drawn at random. With the same seed, a smaller batch is the beginning of a larger one.
+    Raises ForetellError unless 1 <= size <= samples in the part.
 
     >>> images, labels = torch.zeros(6, 1, 8, 8), torch.tensor([0, 0, 0, 0, 1, 1])
     >>> x, y = minibatch((images, labels), size=4, seed=0)
@@ -186,7 +186,7 @@ def first_of_each(labels: Tensor) -> Tensor:
 
 
 def cut(labels: Tensor, *held_out: Callable[[int], int]) -> list[Tensor]:
-    """The remaining rows, then the rows of each held-out part, in ascending order.
+    """Split rows into the remaining rows and those of each held-out part, in ascending order.
 
     Each part receives `held_out(n)` samples of a class with n samples, drawn with a fixed seed.
     Samples without a class (labels of more dimensions) are treated as one class.

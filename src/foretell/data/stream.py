@@ -19,7 +19,7 @@ LOOK_AHEAD = 4
 
 
 def first_batch(loader: Iterable[Any], size: int, balanced: bool = True) -> Batch:
-    """`size` of the first samples that a DataLoader, or any iterable of batches, yields.
+    """Take `size` of the first samples that a DataLoader, or any iterable of batches, yields.
 
     A batch is a pair (inputs, targets), a `Batch`, or a dict whose "labels" are the targets. In a
     balanced batch, class counts differ by at most one if the first 4 x `size` samples allow it; the
@@ -55,7 +55,7 @@ def first_batch(loader: Iterable[Any], size: int, balanced: bool = True) -> Batc
 
 
 def items_of(loader: Any) -> Iterator[Any]:
-    """What the loader yields. Raises ForetellError if it cannot, whatever it raises."""
+    """Iterate over the loader; any exception that it raises becomes a ForetellError."""
     if isinstance(loader, str | bytes | Mapping | Batch | HasArray):
         raise wrong("loader", loader, "an iterable of batches, such as a DataLoader")
     try:
@@ -74,7 +74,7 @@ def items_of(loader: Any) -> Iterator[Any]:
 
 
 def one_batch(item: Any) -> Batch:
-    """An item of a loader as a Batch."""
+    """An item of a loader, converted to a Batch."""
     if isinstance(item, tuple | list) and len(item) == 2 and isinstance(item[1], Number):
         raise ForetellError(
             f"the loader yields samples, not batches: a target is {shown(item[1])}; give "

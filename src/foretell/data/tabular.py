@@ -16,7 +16,7 @@ from foretell.errors import ForetellError, unknown_name
 __all__ = ["breast_cancer", "csv"]
 
 MOST_KINDS = 100
-"""The most categories of a column or of the target; more are considered a mistake."""
+"""The maximum number of categories of a column or of the target; more are considered a mistake."""
 
 
 def csv(file: str, *, target: str | None = None, held_out: float = 0.2) -> Splits:
@@ -56,7 +56,7 @@ def breast_cancer() -> Splits:
     >>> splits.sample_shape, [len(labels) for _, labels in (splits.train, splits.val, splits.test)]
     ((30,), [343, 113, 113])
     """
-    from sklearn.datasets import load_breast_cancer  # slow to import, and needed only here
+    from sklearn.datasets import load_breast_cancer  # it is slow to import and only needed here
 
     raw = load_breast_cancer()
     values, labels = torch.as_tensor(raw.data), torch.as_tensor(raw.target, dtype=torch.int64)
@@ -99,7 +99,7 @@ def read_frame(path: Path) -> pd.DataFrame:
         raise ForetellError(f"there is no file {path}; give the path of a CSV or Parquet file")
     try:
         frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    except Exception as error:  # pandas and pyarrow each have their own
+    except Exception as error:  # pandas and pyarrow raise different exceptions
         reason = " ".join(str(error).split())[:100]
         raise ForetellError(
             f"{path} cannot be read as a table ({reason}); give a CSV or Parquet file"

@@ -30,7 +30,7 @@ def text(
     """Lines of a UTF-8 text file, for language models; tokens are bytes or those of `tokenizer`.
 
     The lines are concatenated, each followed by an end token, and cut into at most `sequences`
-    sequences of `length` tokens, so that there is no padding and a large file is not read entirely.
+    sequences of `length` tokens. There is no padding, and a large file is not read entirely.
     """
     if not os.path.isfile(file):
         raise ForetellError(f"there is no file {file}; give the path of a text file")
@@ -76,7 +76,7 @@ def stream(lines: Iterable[str], tokens: Tokenizer) -> Iterator[int]:
 
 
 def labelled_texts(texts: Iterable[str], labels: Tensor, tokens: Tokenizer, length: int) -> Split:
-    """Token ids, int64 [N, length], truncated or padded at the end, and the unchanged labels."""
+    """Token ids, int64 [N, length], truncated or padded at the end, with the unchanged labels."""
     pad = tokens.vocabulary.pad
     rows = [tokens.encode(one)[:length] for one in texts]
     padded = [row + [pad] * (length - len(row)) for row in rows]

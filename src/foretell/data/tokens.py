@@ -1,4 +1,4 @@
-"""From text to token ids: bytes, or the tokens of a tokenizer of transformers."""
+"""Convert text to token ids: bytes, or the tokens of a tokenizer of transformers."""
 
 import os
 from collections.abc import Callable
@@ -12,15 +12,15 @@ __all__ = ["BYTES", "Tokenizer", "Vocabulary", "make_tokenizer"]
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The number of tokens, and those with a special meaning."""
+    """The number of tokens, and the ids of special tokens."""
 
     size: int
     pad: int
-    """Pads texts that are too short."""
+    """The token that pads texts that are too short."""
     end: int
-    """Follows every line."""
+    """The token that follows every line."""
     mask: int
-    """Replaces a masked token."""
+    """The token that replaces a masked token."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ def _bytes(text: str) -> list[int]:
 
 
 BYTES = Tokenizer(_bytes, Vocabulary(size=259, pad=256, end=257, mask=258))
-"""One token per byte of UTF-8, and three special tokens; nothing has to be downloaded.
+"""A tokenizer with one token per byte of UTF-8 and three special tokens; it needs no download.
 
 >>> BYTES.encode("né")
 [110, 195, 169]

@@ -89,7 +89,7 @@ def from_torchvision_set(
 
 
 def found(make: partial[Any], name: str, root: str, download: bool) -> Any:
-    """The data set. Raises ForetellError if it is missing and is not or cannot be downloaded."""
+    """Open a data set. Raises ForetellError if it is missing and is not downloaded."""
     try:
         return make(root=root, download=download)
     except Exception as error:

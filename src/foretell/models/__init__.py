@@ -28,10 +28,11 @@ __all__ = [
 
 
 def load_model(text: str, splits: Splits, seed: int = 0, *, pretrained: bool = False) -> nn.Module:
-    """The model that `text` names, built for the data, with weights that depend on the seed.
+    """Build the model that `text` names for the data, with weights that depend on the seed.
 
-    With `pretrained`, trained weights are downloaded. Raises ForetellError if `text` does not name
-    a model, if the model cannot read the data, or if its source has no trained weights.
+    The network is untrained; with `pretrained`, trained weights are downloaded. Raises
+    ForetellError if `text` does not name a model, if the model cannot read the data, or if its
+    source has no trained weights.
 
     >>> from foretell.data import load_data
     >>> model = load_model("nb201:333013?channels=4,cells=1", load_data("digits"))
@@ -44,12 +45,12 @@ def load_model(text: str, splits: Splits, seed: int = 0, *, pretrained: bool = F
 def fit_batch(
     batch: Batch, text: str, splits: Splits, seed: int = 0, *, pretrained: bool = False
 ) -> Batch:
-    """A batch of the data in the form that the model named by `text` expects.
+    """Convert a batch of the data to the form that the model named by `text` expects.
 
     Images are resized to the size that the model expects, by bilinear interpolation with
-    antialiasing; a single channel is repeated if the model requires three. Text is arranged for
-    the task of the model, and the seed determines which tokens are hidden. Raises ForetellError if
-    `text` does not name a model, or if the model cannot read the data.
+    antialiasing; a single channel is repeated if the model requires three. Text is converted to
+    inputs and targets for the task of the model, and the seed determines which tokens are masked.
+    Raises ForetellError if `text` does not name a model, or if the model cannot read the data.
 
     >>> from foretell.data import load_data, minibatch
     >>> splits = load_data("digits")
@@ -69,7 +70,7 @@ def as_name(text: object) -> str:
 
 def model_like(text: str, like: Like) -> nn.Module:
     """Like `load_model`, for data with these properties."""
-    wanted_input(text, like)  # refuses data of another kind
+    wanted_input(text, like)  # it refuses data of another kind
     if like.pretrained:
         require_trained(text)
     source, name, settings = understood(text)
@@ -78,7 +79,7 @@ def model_like(text: str, like: Like) -> nn.Module:
 
 
 def wanted_input(text: str, like: Like) -> Wanted:
-    """The input that the model named by `text` expects, without initialising its weights.
+    """The input that the model named by `text` expects; its weights are not initialised.
 
     Raises ForetellError if the data is of another kind.
 

@@ -1,4 +1,4 @@
-"""Many models at once: patterns of names, and files that list them."""
+"""Expand patterns of model names, and files that list models."""
 
 import fnmatch
 import re
@@ -12,7 +12,7 @@ __all__ = ["expand_models"]
 
 
 def expand_models(texts: Iterable[str]) -> list[str]:
-    """The names of all models, with patterns such as `torchvision:resnet*` and `@FILE` expanded.
+    """Expand patterns such as `torchvision:resnet*` and files such as `@FILE` to names of models.
 
     A pattern may contain `*` and `[...]`; its matches are sorted, and settings after it apply to
     all of them. A file has one model or pattern per line; empty lines and comments after # are
@@ -50,7 +50,7 @@ def listed(file: str) -> Iterator[str]:
 
 
 def written_out(text: str) -> list[str]:
-    """The models that a text stands for: the text itself, or all models that match its pattern."""
+    """The models that a text denotes: the text itself, or all models that match its pattern."""
     name, question, settings = text.partition("?")
     prefix, _, pattern = name.partition(":")
     source = resolved(text)[0]

@@ -1,4 +1,4 @@
-"""Batches of the data in the form that a model expects."""
+"""Convert batches of the data to the form that a model expects."""
 
 import torch
 import torch.nn.functional as F
@@ -12,23 +12,23 @@ from foretell.models.specs import Wanted
 __all__ = ["as_wanted"]
 
 MASKED_SHARE = 0.15
-"""The share of tokens to hide, as in BERT (Devlin et al. 2018, arXiv:1810.04805).
+"""The share of tokens to mask, as in BERT (Devlin et al. 2018, arXiv:1810.04805).
 
 All of them are replaced by the mask token."""
 IGNORED = -100
-"""The target that cross-entropy ignores."""
+"""The target that PyTorch's cross-entropy ignores."""
 
 
 def as_wanted(
     batch: Batch, wanted: Wanted, vocabulary: Vocabulary | None = None, seed: int = 0
 ) -> Batch:
-    """The batch in the form that a model expects.
+    """Convert a batch to the form that a model expects.
 
     Images are resized by bilinear interpolation with antialiasing, and a single channel is
     repeated. Text is arranged by `wanted.task`:
 
     * causal: the inputs are ids, the targets the ids that follow;
-    * masked: 15 % of the ids, drawn by `seed`, are hidden; the targets are these ids;
+    * masked: 15 % of the ids, drawn by `seed`, are masked; the targets are these ids;
     * seq2seq: the inputs are the first half of the ids, the targets the second half;
     * classify: the inputs are ids and a mask that excludes padding, the targets the classes.
 
@@ -66,7 +66,7 @@ def laid_out(ids: Tensor, targets: object, task: str, vocabulary: Vocabulary, se
     """Ids [N, length] as keyword arguments of a transformers model, with targets for the task."""
     if task == "classify":
         shown = (ids != vocabulary.pad).long()
-        shown[:, 0] = 1  # attention over nothing is undefined
+        shown[:, 0] = 1  # attention without any key is undefined
         return Batch({"input_ids": ids, "attention_mask": shown}, targets)
     if task == "masked":
         draws = torch.rand(ids.shape, generator=torch.Generator().manual_seed(seed))

@@ -26,7 +26,7 @@ HEADS_OF: dict[str, str] = {
     "classify": "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES",
     "image": "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES",
 }
-"""Task -> the mapping of transformers from model types to classes."""
+"""The mapping of transformers from model types to classes, for each task."""
 
 
 def from_hf(name: str, settings: Settings, like: Like) -> nn.Module:
@@ -61,15 +61,15 @@ def hf_wants(name: str, settings: Settings, like: Like) -> Wanted:
 
 
 def heads(task: str) -> dict[str, str]:
-    """Model type -> the class for this task, for the types that have one."""
+    """The class of each model type for this task, if there is one."""
     auto = extra("transformers.models.auto.modeling_auto", "hf")
     mapping = getattr(auto, HEADS_OF[task])
     return {name: head if isinstance(head, str) else head[0] for name, head in mapping.items()}
 
 
 def task_of(name: str, settings: Settings, like: Like) -> str:
-    """The task of the model: the given one, or else one that suits the data and the type."""
-    suiting = {  # of several tasks, the first is what a type is best known for
+    """The task of the model: the given one, or one that suits the data and the model type."""
+    suiting = {  # of several tasks, the first is the one that a type is best known for
         "image": ["image"],
         "tokens": ["classify"] if like.labelled else ["seq2seq", "masked", "causal"],
     }[like.kind]

@@ -23,7 +23,7 @@ def from_package(text: str, settings: dict[str, Any], like: Like) -> nn.Module:
 
 
 def made_by(function: object, settings: dict[str, Any], text: str) -> nn.Module:
-    """The module that a function returns for these settings; a module is returned as it is."""
+    """The module that a function returns for these settings; a module is returned unchanged."""
     if isinstance(function, nn.Module):
         return function
     if not callable(function):

@@ -41,7 +41,7 @@ Settings = dict[str, Any]
 
 
 def as_given(name: str, settings: Settings, like: Like) -> Wanted:
-    """The data as it is."""
+    """The input of models that accept the data unchanged."""
     return Wanted(like.kind)
 
 
@@ -54,21 +54,21 @@ class Source:
     example: str
     wants: Callable[[str, Settings, Like], Wanted] = as_given
     names: Callable[[], list[str]] | None = None
-    """Lists the names of all models; None if there is no such list."""
+    """A function that lists the names of all models; None if there is no such list."""
     read: Callable[[str], tuple[str, Settings]] = parse_spec
-    """Separates the text after the prefix into name and settings."""
+    """A function that separates the text after the prefix into name and settings."""
     about: str = ""
     trained: bool = False
     """Whether trained weights can be downloaded."""
 
     @property
     def summary(self) -> str:
-        """A one-line description: `about`, or else the first line of the docstring of `load`."""
+        """A one-line description: `about`, or the first line of the docstring of `load`."""
         return self.about or first_line(self.load)
 
 
 def of_space(name: str, entry: SpaceEntry) -> Source:
-    """The networks of a registered space."""
+    """The source of models for the networks of a registered space."""
     return Source(
         partial(from_space, name),
         f"{name}:ARCHITECTURE",
@@ -109,12 +109,12 @@ SOURCES: dict[str, Source] = {
     "file": Source(from_file, "FILE.py:FACTORY", "nets.py:small?width=32"),
     "package": Source(from_package, "PACKAGE.MODULE:FACTORY", "torchvision.models:resnet18"),
 }
-"""Prefix -> source. The name of a model ends at the question mark, after which settings follow;
-for a space, it is the text of an architecture."""
+"""The source for each prefix. The name of a model ends at the question mark, which is followed by
+settings; for a space, it is the text of an architecture."""
 
 
 def understood(text: str) -> tuple[Source, str, Settings]:
-    """The source, the name and the settings; raises ForetellError for an unknown name."""
+    """The source, the name and the settings. Raises ForetellError for an unknown name."""
     source, name, settings = resolved(text)
     if source.names is not None and (known := source.names()) and name not in known:
         prefix = source.pattern.partition(":")[0]
@@ -179,7 +179,7 @@ def without_source(text: str, name: str) -> UnknownName:
 
 
 def in_zoos(name: str) -> list[tuple[str, str]]:
-    """The sources that have a model of this name, or else those with a similar one.
+    """The sources that have a model of this name; if there are none, those with a similar name.
 
     A source whose library is not installed is left out.
     """
@@ -195,7 +195,7 @@ def in_zoos(name: str) -> list[tuple[str, str]]:
 
 
 def require_registered(text: str) -> None:
-    """Refuse the name of a model in a file if building the model could run other people's code.
+    """Refuse the name of a model in a file if building the model could run untrusted code.
 
     Tables and run folders may come from anywhere. `FILE.py:FACTORY` and `PACKAGE:FACTORY` run the
     code that they name, and some settings load files or download weights. Such names are accepted
@@ -235,4 +235,4 @@ def harmless(key: str, value: Any) -> bool:
 
 
 FETCHING = re.compile("pretrained|weights|remote|trust|checkpoint")
-"""Parts of the names of settings that download weights, or run code that comes with them."""
+"""Words in names of settings that download weights or run code that comes with them."""

@@ -59,7 +59,7 @@ PREDICTED: Mapping[Kind, str] = {
     "tokens": "every next token",
     "audio": "a phoneme for every fourth frame",
 }
-"""What networks predict, where it is not one class per sample."""
+"""The prediction of networks that do not predict one class per sample."""
 
 DECIDED: Mapping[Kind, Callable[[Like], Settings]] = {
     "image": lambda like: {
@@ -74,7 +74,7 @@ DECIDED: Mapping[Kind, Callable[[Like], Settings]] = {
     },  # no blank
     "table": lambda like: {"classes": like.classes, "features": like.shape[0]},
 }
-"""The settings that each kind of data determines, for spaces that have them."""
+"""The settings that each kind of data determines, for spaces with such settings."""
 
 
 def from_space(name: str, arch: str, settings: Settings, like: Like) -> nn.Module:
@@ -84,7 +84,7 @@ def from_space(name: str, arch: str, settings: Settings, like: Like) -> nn.Modul
 
 
 def space_wants(name: str, arch: str, settings: Settings, like: Like) -> Wanted:
-    """The data as it is, since its size and vocabulary are settings of the space."""
+    """The data unchanged, since its size and vocabulary are settings of the space."""
     return Wanted(SPACES[name].reads)
 
 

@@ -12,7 +12,8 @@ from foretell.errors import ForetellError
 __all__ = ["Kind", "Like", "Task", "Wanted", "require_kind"]
 
 Task = Literal["causal", "masked", "seq2seq", "classify"]
-"""What a model predicts of text: the next token, hidden tokens, the second half, or the class."""
+"""The task of a text model: predict the next token, masked tokens, the second half, or the
+class."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Like:
     vocabulary: Vocabulary | None = None
     """The vocabulary of text; None for other data."""
     labelled: bool = True
-    """Whether samples have a class; text without classes is itself predicted."""
+    """Whether samples have a class; for text without classes, the text itself is predicted."""
     pretrained: bool = False
     """Whether to download trained weights, if the source has them."""
 
@@ -61,9 +62,9 @@ class Wanted:
 
     kind: Kind
     shape: tuple[int, int, int] | None = None
-    """Channels, height and width of images; None if it takes those of the data."""
+    """The channels, height and width of images; None if the model accepts those of the data."""
     task: Task | None = None
-    """What it predicts of text; None if it reads ids and predicts the next."""
+    """The task of a text model; None if it reads ids and predicts the next id."""
 
 
 NOUN = {"image": "images", "tokens": "text", "audio": "audio", "table": "a table"}
@@ -73,7 +74,7 @@ FITTING = {
     "audio": "frames of audio, such as random:64x80",
     "table": "a table, such as csv:FILE",
 }
-"""Kind of data that is read -> the data to suggest in an error message."""
+"""The data that an error message suggests for models that read each kind of data."""
 
 
 def require_kind(what: str, reads: Kind, like: Like) -> None:

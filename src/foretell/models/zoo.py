@@ -1,4 +1,4 @@
-"""Models by name in the form of a space, each of which may fail by itself."""
+"""A list of models by name as a space, in which single models may fail."""
 
 import hashlib
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ __all__ = ["ModelZoo", "as_searched"]
 class ModelZoo:
     """Models by name, as listed by `foretell list models`; an architecture is the number of a name.
 
-    Models are built for the classes of the data, and get images of the size that each requires.
+    Models are built for the classes of the data, and receive images of the size that they require.
     """
 
     names: tuple[str, ...]
@@ -58,7 +58,7 @@ class ModelZoo:
         return isinstance(arch, tuple) and len(arch) == 1 and 0 <= arch[0] < len(self.names)
 
     def canonical(self, arch: Arch) -> Arch:
-        """The architecture itself: no two names stand for the same network."""
+        """The architecture itself, since no two names denote the same network."""
         require_valid(self, arch)
         return arch
 
@@ -67,7 +67,7 @@ class ModelZoo:
         return model_like(self.format(arch), replace(self.like, seed=seed)).train()
 
     def fit(self, arch: Arch, batch: Batch) -> Batch:
-        """The images in the size that this model requires."""
+        """The images resized to the size that this model requires."""
         wanted = wanted_input(self.format(arch), self.like)
         return as_wanted(batch, wanted, self.like.vocabulary, self.like.seed)
 
@@ -94,7 +94,7 @@ class ModelZoo:
 
 
 def as_searched(space: str | Sequence[str] | Space, splits: Splits) -> Space:
-    """The space that is searched: by name, an object, or a list of models by name or as `@FILE`.
+    """The space to search, given by name, as an object, or as a list of models by name or `@FILE`.
 
     Raises ForetellError for an unknown name, and if the networks cannot read the data.
 

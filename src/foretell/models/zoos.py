@@ -1,8 +1,8 @@
 """Image classifiers of torchvision, timm and pytorchcv by name.
 
-For each zoo there are three functions: one lists the names, one returns the input that a model
-expects, and one builds the model. The setting `image_size=` is the same for all zoos, whatever
-they call it themselves.
+For each zoo, there are three functions: one lists the names, one returns the input that a model
+expects, and one builds the model. The setting `image_size=` has the same name for all zoos, even if
+a zoo uses another one.
 """
 
 import inspect
@@ -56,7 +56,7 @@ def from_torchvision(name: str, settings: Settings, like: Like) -> nn.Module:
     if size is not None and name.startswith("maxvit"):
         fitting["input_size"] = (size, size)
     if name in ("googlenet", "inception_v3") and not pretrained:
-        fitting["init_weights"] = True  # the default, which warns if it is not given
+        fitting["init_weights"] = True  # the default; without it, there is a warning
     builder = zoo.get_model_builder(name)
     return made(f"torchvision:{name}", builder, fitting | own, pretrained)
 
@@ -68,7 +68,7 @@ def torchvision_names() -> list[str]:
 
 
 def torchvision_wants(name: str, settings: Settings, like: Like) -> Wanted:
-    """Images of the size that its weights are evaluated at; 224 for a ViT without weights."""
+    """Images of the size at which the weights are evaluated; 224 for a ViT without weights."""
     zoo = extra("torchvision.models", "torchvision")
     _, size, pretrained = split(settings, like)
     if size is None:
@@ -120,7 +120,7 @@ def from_pytorchcv(name: str, settings: Settings, like: Like) -> nn.Module:
 
 
 def classes_of(name: str, like: Like) -> int:
-    """The number of outputs: as many as the data has classes, or the fixed number of the model."""
+    """The number of outputs: the number of classes, or the fixed number of the model."""
     builder = extra("pytorchcv.model_provider", "pytorchcv")._models[name]
     fixed = inspect.signature(builder).parameters.get("num_classes")
     if fixed is None:
@@ -146,7 +146,7 @@ def pytorchcv_names() -> list[str]:
 
 
 def pytorchcv_wants(name: str, settings: Settings, like: Like) -> Wanted:
-    """Images of the size `in_size` of the model, which is built without memory to read it."""
+    """Images of the size `in_size` of the model, which is built on the meta device to read it."""
     _, size, pretrained = split(settings, like)
     if size is None:
         with torch.device("meta"):

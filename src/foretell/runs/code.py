@@ -70,8 +70,7 @@ class Code:
         return own | self.of_network(space, arch)
 
     def of_search(self, by: str) -> dict[str, str]:
-        """One digest of all code that the choices of a search by `by` depend on, if there is
-        any."""
+        """One digest of all code that the choices of a search by `by` depend on, if any."""
         others = (name for name in self.digests if not name.startswith("proxy "))
         needed = scores_for(by, [name.removeprefix("proxy ") for name in self.digests])
         parts = self.named(*(f"proxy {name}" for name in needed), *others)

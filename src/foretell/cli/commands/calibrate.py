@@ -1,4 +1,4 @@
-"""`foretell calibrate`: what scores are worth on a task, from the results of a few trainings."""
+"""`foretell calibrate`: estimate how useful scores are on a task from a few trainings."""
 
 import click
 

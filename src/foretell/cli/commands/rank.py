@@ -103,7 +103,7 @@ def rank(
 def training_of(
     models: tuple[str, ...], by: str | None, table: "pd.DataFrame", given: Given
 ) -> str:
-    """The command that trains the best; names that are not in a file must be written to one."""
+    """The command that trains the best models; names must be written to a file first."""
     from foretell.cli.hints import as_typed
     from foretell.proxies import PROXIES
     from foretell.scoring.rank import usual_by
@@ -117,7 +117,7 @@ def training_of(
 
 
 def beside_sizes(alike: dict[str, float]) -> str:
-    """How much this order is one by size, in words."""
+    """A sentence on how similar this order is to an order by size."""
     each = ", ".join(f"{rho:.2f} with {name}" for name, rho in alike.items())
     return (
         f"The rank correlation of this order is {each}. Whether it ranks better than these sizes "
