@@ -1,4 +1,4 @@
-"""What the charts of all reports share, as parts of Vega-Lite specifications."""
+"""Parts of Vega-Lite specifications that the charts of all reports share."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -33,7 +33,7 @@ ARM: Mapping[str, Any] = {
     "scale": {"domain": list(ARMS.values()), "range": [SERIES[0], GREY, SERIES[1]]},
     "legend": {"title": None, "orient": "bottom", "symbolOpacity": 1},
 }
-"""The colour of the arms of a search, the same in all of its charts."""
+"""The colours of the arms of a search, the same in all its charts."""
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

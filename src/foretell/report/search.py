@@ -99,8 +99,10 @@ def networks(found: Found) -> list[Block]:
 
 
 def table(found: Found, frame: pd.DataFrame) -> pd.DataFrame:
-    """By architecture: accuracies and the deciding score first, the arms in words, test accuracies
-    of the chosen networks alone."""
+    """The table by architecture: accuracies and the deciding score first, the arms in words.
+
+    Only chosen networks have a test accuracy.
+    """
     shown = frame.assign(arm=frame["arm"].map(ARMS)).set_index("arch").rename_axis("architecture")
     chosen = frame.groupby("arm")["val_accuracy"].transform("max") == frame["val_accuracy"]
     shown["test_accuracy"] = shown["test_accuracy"].where(chosen.to_numpy())
@@ -130,7 +132,7 @@ def how_soon(curves: Mapping[str, pd.DataFrame], measure: Measure) -> list[Block
 
 
 def scores_figures(found: Found, by: str) -> list[Block]:
-    """The place of the trained networks by score against their results, and the whole pool."""
+    """The trained networks by score against their results, and their place in the whole pool."""
     title = found.measure.title
     frame = found.trained.assign(arm=found.trained["arm"].map(ARMS))
     points = points_by(by, found.pool) if is_ranking(by) else oriented(found.pool[[by]])[by]

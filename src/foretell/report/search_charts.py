@@ -29,8 +29,8 @@ TAIL = 0.02
 def pool_chart(pool: pd.Series, trained: pd.DataFrame, title: str) -> Chart:
     """A histogram of the pool's scores, and below it a tick for each trained network of an arm.
 
-    `trained` has the columns `arm`, `arch` and `value`. Scores outside all but `TAIL` of the pool
-    at either end are drawn at the ends of the axis.
+    `trained` has the columns `arm`, `arch` and `value`. The share `TAIL` of the pool at either end
+    is drawn at the ends of the axis.
     """
     known = pool.replace([np.inf, -np.inf], np.nan).dropna().to_numpy(dtype=float)
     low, high = np.quantile(known, [TAIL, 1 - TAIL])
@@ -164,7 +164,7 @@ def options_chart(results: pd.DataFrame, title: str) -> Chart:
 
 
 def natural(label: str) -> tuple[float, str]:
-    """Sorts options that are numbers by their value.
+    """A sort key that orders options which are numbers by their value.
 
     >>> sorted(["width: 16", "width: 4"], key=natural)
     ['width: 4', 'width: 16']
@@ -212,7 +212,7 @@ def front_chart(frame: pd.DataFrame, across: str, up: str) -> Chart:
 
 
 def worth_chart(table: pd.DataFrame) -> Chart:
-    """The correlation of each `score` and its interval, one below the other by `results`."""
+    """The correlation of each `score` with its interval, in one row per number of `results`."""
     columns = ["score", "results", "rho", "low", "high", "verdict"]
     last = table[table["results"] == table["results"].max()]
     order = last.sort_values("rho", ascending=False)["score"].tolist()
@@ -244,7 +244,7 @@ def worth_chart(table: pd.DataFrame) -> Chart:
 
 
 def foretold_chart(frame: pd.DataFrame, title: str) -> Chart:
-    """The `value` of networks against the place that was `expected`, in % from the top."""
+    """The `value` of networks against their `expected` rank, in % from the top."""
     axis = {"type": "quantitative", "scale": {"zero": False}}
     return chart(
         records(frame.round(4)),

@@ -34,7 +34,7 @@ __all__ = ["command_of", "study_page", "words"]
 
 SHOWN = ("spearman", "kendall", "spearman_in_top", "top_overlap", "best_in_top", "regret")
 LINES = 5
-"""The most scores in a chart of lines."""
+"""The maximum number of scores in a line chart."""
 STEPS: Mapping[str, int] = {"nb201": 98, "nb101": 157}
 """Minibatches per epoch of a benchmark's own trainings: 25,000 and 40,000 images / 256."""
 
@@ -139,7 +139,7 @@ def blocks_of(rows: Rows, truth: str, table: pd.DataFrame) -> list[Block]:
 def first_choices(
     scores: pd.DataFrame, truth: str, table: pd.DataFrame, *, more_is_better: bool
 ) -> list[Block]:
-    """How the scores are correlated, and what training the k best networks by each gives."""
+    """Figures of the correlations of scores, and of the gain of training the k best networks."""
     ranked = table[table["kind"].isin(["proxy", "ranking", "baseline"])]
     known = ranked["spearman"].dropna().sort_values(ascending=False)
     sign = 1 if more_is_better else -1

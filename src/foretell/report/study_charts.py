@@ -28,16 +28,17 @@ __all__ = [
 ]
 
 ON_PAPER = 1_000
-"""The most points in a static panel; more would make a large file and an unreadable plot."""
+"""The maximum number of points in a static panel, to keep files small and plots readable."""
 NUMBERED = 20
-"""The most columns of a heat map whose cells have numbers."""
+"""The maximum number of columns of a heat map with numbers in its cells."""
 COUNTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
-"""How many networks may be trained."""
+"""The values of k, the number of networks that are trained."""
 
 
 def agreements(columns: pd.DataFrame) -> pd.DataFrame:
-    """Spearman's ρ of every two columns as rows `first`, `second` and `rho`; undefined values rank
-    last.
+    """Spearman's ρ of every pair of columns, as rows `first`, `second` and `rho`.
+
+    Undefined values rank last.
 
     >>> agreements(pd.DataFrame({"a": [1.0, 2, 3], "b": [2.0, 4, 3]}))["rho"].tolist()
     [1.0, 0.5, 0.5, 1.0]
@@ -91,11 +92,11 @@ def agreement_chart(rho: pd.DataFrame) -> Chart:
 
 
 def first_k(scores: pd.DataFrame, truth: pd.Series, names: Sequence[str]) -> pd.DataFrame:
-    """For each of these scores, what training its k best networks gives, as rows.
+    """The precision and regret of training the k best networks by each of these scores, as rows.
 
-    `precision` is the share of the k best by score that are among the k best by truth, and
-    `regret` the truth lost against the best network of all. In all columns, higher is better. The
-    score `random` is what a random choice gives on average.
+    `precision` is the share of the k best by score that are among the k best by truth, and `regret`
+    the truth lost against the best network of all. In `scores` and `truth`, higher must be better.
+    The score `random` is the average of a random choice.
 
     >>> scores = pd.DataFrame({"snip": [1.0, 3.0, 2.0]})
     >>> first_k(scores, pd.Series([90.0, 92.0, 93.0]), ["snip"]).values.tolist()[:2]
@@ -258,7 +259,7 @@ def small_multiples(scores: pd.DataFrame, truth: str) -> Chart:
 
 
 def rank_correlation(score: pd.Series, truth: pd.Series) -> str:
-    """Spearman's ρ in short; undefined scores rank last."""
+    """Spearman's ρ as a short text; undefined scores rank last."""
     rho = float(spearman(score.to_numpy(dtype=float), truth.to_numpy(dtype=float)))
     return "undefined" if math.isnan(rho) else f"{rho:.2f}"
 
