@@ -1,1 +1,1 @@
-"""Observers of a forward pass: each notes what a quantity needs."""
+"""Observers of a forward pass, each of which records the values that a quantity needs."""

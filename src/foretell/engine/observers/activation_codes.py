@@ -1,7 +1,7 @@
-"""On which side of its kink or gate each unit is: the binary codes of the activations.
+"""The binary codes of activations: on which side of its kink or gate each unit is.
 
-An activation is recognised by the operation it runs, so functional ones and those that overwrite
-their input are seen as well. A unit's code is 1 where what goes in is positive.
+An activation is recognised by the operation that it runs, which includes functional and in-place
+activations. The code of a unit is 1 if the input of its activation is positive, and 0 otherwise.
 """
 
 from collections import Counter
@@ -34,7 +34,7 @@ PRODUCTS = POINTWISE | {"__imul__"}
 
 
 SHIFTS = ARITHMETIC | words("to type_as contiguous")
-"""They carry a gate on, if the other operand is a number."""
+"""Operations that preserve a gate if their other operand is a number."""
 
 
 OVERWRITES = SHIFTS | SWITCHES
@@ -44,16 +44,19 @@ Packed = tuple[np.ndarray[Any, np.dtype[np.uint8]], int]
 
 
 COLUMNS = 2**20
-"""So many codes at a time: their number in common is an integer that float32 holds exactly."""
+"""The number of codes that are compared at a time; float32 represents such counts exactly."""
 
 
 HIDING = words("rnn_relu rnn_relu_cell")
-"""They have activations inside."""
+"""Operations that contain activations."""
 
 
 @dataclass(eq=False)
 class Note:
-    """An activation's codes: of each sample once its samples are known, till then of all of it."""
+    """The codes of one activation.
+
+    They have one row per sample, or a single row until the axis of the samples is known.
+    """
 
     asked: Question
     bits: Packed
@@ -62,15 +65,15 @@ class Note:
 
     @property
     def kind(self) -> tuple[object, ...]:
-        """What is the same for each part of a batch that runs the same activations."""
+        """A key that is equal for all parts of a batch that run the same activations."""
         return self.asked.about, self.route, self.bits[1]
 
 
 class Codes(Observer):
-    """Within the block, counts for each pair of samples the units on the same side for both.
+    """Within the block, count the units with the same code for each pair of samples.
 
-    The codes themselves are not kept, unless the batch is run in parts: then they are, at a bit
-    each, since a pair's samples may be in different parts.
+    The codes themselves are discarded unless the batch is run in parts. Then they are kept, with
+    one bit each, since the samples of a pair may be in different parts.
     """
 
     def __init__(self, *, in_parts: bool = False) -> None:
@@ -83,19 +86,19 @@ class Codes(Observer):
         self._why = ""
 
     def of(self, samples: Samples) -> "Codes":
-        """The mode for the next part of the batch, whose samples are followed."""
+        """Prepare the observer for the next part of the batch, whose samples `samples` follows."""
         self._samples = samples
-        self._smooth.clear()  # each part runs the same
+        self._smooth.clear()  # each part runs the same ones
         self._parts.append([])
         return self
 
     def forget_last(self) -> None:
-        """Forget the part noted last; it is to be run again."""
+        """Discard the records of the last part, which is run again."""
         self._parts.pop()
-        self._total = 0  # of parts, it is formed in the end
+        self._total = 0  # with parts, the total is computed at the end
 
     def settle(self) -> None:
-        """Count what was noted before it was known where the samples are."""
+        """Process the codes that were recorded before the axis of the samples was known."""
         notes, self._parts[-1] = self._parts[-1], []
         for note in notes:
             if note.bits[1] < note.shape.numel():
@@ -106,7 +109,7 @@ class Codes(Observer):
             self._why = self._why or f"{self._samples.unseen}, and may have activations"
 
     def kernel(self) -> Tensor | Unavailable:
-        """`[N, N]` float64: in how many codes two samples agree, summed over the activations."""
+        """The number of equal codes for each pair of samples, `[N, N]` in float64."""
         if why := self._why or self._why_unlike():
             return Unavailable(why)
         for layer in zip(*self._parts, strict=True):
@@ -116,9 +119,9 @@ class Codes(Observer):
         return self._none()
 
     def patterns(self) -> int | Unavailable:
-        """How many different codes the units have, each a bit for each of at most 16 samples.
+        """The number of distinct patterns of units, with one bit per sample (at most 16).
 
-        The batch must be run in parts, be it only one.
+        The observer must have been created with `in_parts=True`, even for a single part.
         """
         if why := self._why or self._why_unlike():
             return Unavailable(why)
@@ -139,7 +142,7 @@ class Codes(Observer):
         )
 
     def _none(self) -> Unavailable:
-        """The reason why there are no codes."""
+        """The reason why no codes were recorded."""
         found = ", ".join(f"{name} × {times}" for name, times in self._smooth.items())
         return Unavailable(
             "this model has no activation with a kink or a gate"
@@ -154,7 +157,7 @@ class Codes(Observer):
         name = plain_name(name)
         if name in HIDING or is_foreign_operation(func):
             self._why = self._why or f"`{name}` has activations that cannot be seen, or may have"
-        gate = self._gate(name, args, kwargs)  # before it runs: it may overwrite its input
+        gate = self._gate(name, args, kwargs)  # first, as it may overwrite its input
         if gate is None and name not in OVERWRITES:
             return None
 
@@ -164,12 +167,12 @@ class Codes(Observer):
             if gate is not None:
                 self._gates[out] = gate
             elif out in self._gates:
-                del self._gates[out]  # overwritten by something that is no gate
+                del self._gates[out]  # overwritten by a value that is not a gate
 
         return then
 
     def _gate(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
-        """Note the operation's codes, if any; the code of its result if that is a gate."""
+        """Record the codes of an operation, if any; return its code if the result is a gate."""
         if name in SMOOTH:
             self._smooth[name] += 1
         if name in SQUASHES:
@@ -185,7 +188,7 @@ class Codes(Observer):
         return None
 
     def _carried(self, name: str, args: tuple[Any, ...]) -> Tensor | None:
-        """What becomes of a gate: opened by a product, or carried on through a number."""
+        """Record the code of a gate that multiplies a tensor; return one that is only shifted."""
         tensors = [arg for arg in args if isinstance(arg, Tensor) and arg.ndim]
         gates = [(self._gates[arg], arg) for arg in tensors if arg in self._gates]
         if not gates or len(tensors) > 2:
@@ -199,7 +202,7 @@ class Codes(Observer):
         return carried
 
     def _note(self, code: Tensor, source: Tensor, name: str) -> None:
-        """Note the codes of an activation; the samples are where they are in its input."""
+        """Record the codes of an activation, whose samples are on the same axis as in `source`."""
         asked, route = self._samples.ask(source, name, "codes"), self._samples.route
         if self._samples.on_trial:
             return
@@ -210,7 +213,7 @@ class Codes(Observer):
             self._take(asked, code, route)
 
     def _take(self, asked: Question, code: Tensor, route: int) -> None:
-        """Take in codes whose samples are known; what is the same for all samples has none."""
+        """Count codes whose axis of samples is known; ignore those that all samples share."""
         if asked.lost:
             self._why = self._why or asked.undivided(f"the input of `{asked.about}`", "activation")
         if asked.layout is None:
@@ -228,7 +231,7 @@ def positive(x: Tensor) -> Tensor:
 
 
 def is_foreign_operation(func: Any) -> bool:
-    """Whether an operation is registered with torch by somebody else.
+    """Whether an operation was registered with torch by another package.
 
     >>> is_foreign_operation(torch.relu), is_foreign_operation(torch.ops.aten.relu)
     (False, False)
@@ -239,7 +242,7 @@ def is_foreign_operation(func: Any) -> bool:
 
 
 def agreements(rows: Tensor) -> Tensor:
-    """In how many columns two rows of truth values agree, `[N, N]`, exactly.
+    """The number of columns in which each pair of boolean rows agrees, `[N, N]`, exactly.
 
     >>> agreements(torch.tensor([[True, False, True], [True, True, True]]))
     tensor([[3., 2.],
@@ -253,11 +256,11 @@ def agreements(rows: Tensor) -> Tensor:
 
 
 def packed(rows: Tensor) -> Packed:
-    """Truth values at a bit each, and how many there are in a row."""
+    """Pack booleans into bits; returned with the number of columns."""
     return np.packbits(rows.cpu().numpy(), axis=1), rows.shape[1]
 
 
 def unpacked(parts: Iterable[Packed]) -> Tensor:
-    """The truth values of several parts, one below the other."""
+    """The booleans of several packed parts, stacked along the rows."""
     rows = [np.unpackbits(bits, axis=1, count=width) for bits, width in parts]
     return torch.from_numpy(np.concatenate(rows)).bool()

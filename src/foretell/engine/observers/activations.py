@@ -1,6 +1,6 @@
-"""Activation functions, recognised by the operation that they run.
+"""Recognise activation functions by the operation that they run.
 
-So functional activations and those that overwrite their input are seen as well as modules.
+Functional and in-place activations are recognised in the same way as modules.
 """
 
 from typing import Any
@@ -18,26 +18,26 @@ SWITCHES = words(
     "relu relu6 leaky_relu rrelu prelu _threshold hardtanh hardswish hardsigmoid hardshrink "
     "softshrink gelu silu mish elu celu selu softplus log_sigmoid logsigmoid"
 )
-"""Activations with a kink or a gate; each may have a form in place, `relu_`."""
+"""Activations with a kink or a gate; each may have an in-place form, such as `relu_`."""
 
 
 SQUASHES = words("sigmoid tanh")
-"""No switch by themselves, but a gate once they multiply a tensor of their own shape."""
+"""Functions that are a gate if their result multiplies a tensor of the same shape."""
 
 
 SMOOTH = SQUASHES | words("softmax log_softmax softsign erf sin cos exp")
-"""What bends a signal without a kink; some of it is used for much else."""
+"""Nonlinear functions without a kink, some of which have many other uses."""
 
 
 CLAMPS = words("clamp clip clamp_min")
-"""An activation if they cut off at zero."""
+"""Functions that are an activation if their lower bound is zero."""
 
 
 BENDS = SWITCHES | SQUASHES | {"softsign"}
 
 
 def plain_name(name: str) -> str:
-    """The name of an operation without the mark of its form in place.
+    """The name of an operation without the suffix of its in-place form.
 
     >>> plain_name("relu_"), plain_name("__imul__")
     ('relu', '__imul__')
@@ -46,12 +46,12 @@ def plain_name(name: str) -> str:
 
 
 def activation_input(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
-    """What goes into the activation function that an operation is; None if it is none.
+    """The input of an operation that is an activation function; None for any other operation.
 
-    An activation function bends each number by itself: ReLU and its variants, GELU and the like,
-    sigmoid and tanh whether they gate something or not, and a clamp at zero. Of a GLU it is the
-    half that goes into the sigmoid. A softmax, which acts on several numbers together, is none; nor
-    are `sin`, `exp` or `erf`, which are used for much else.
+    Activation functions are elementwise nonlinear functions: ReLU and its variants, GELU and
+    similar functions, sigmoid and tanh (also as gates), and a clamp at zero. For a GLU, the result
+    is the half of its input that passes through the sigmoid. A softmax does not count, since it is
+    not elementwise, nor do `sin`, `exp` or `erf`, which have many other uses.
 
     >>> import torch
     >>> activation_input("clamp", (torch.ones(2), 0), {}), activation_input("exp", (), {})
@@ -67,12 +67,12 @@ def activation_input(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -
 
 
 def glu_gate(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-    """The half of a GLU's input that goes into its sigmoid."""
+    """The half of a GLU's input that passes through its sigmoid."""
     dim = kwargs.get("dim", args[1] if len(args) > 1 else -1)
     gate: Tensor = args[0].chunk(2, dim)[1]
     return gate
 
 
 def lower_bound(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The bound below which a clamp cuts off; None if it has none."""
+    """The lower bound of a clamp; None if it has none."""
     return kwargs.get("min", args[1] if len(args) > 1 else None)

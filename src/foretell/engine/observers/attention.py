@@ -1,8 +1,8 @@
-"""Attention by its operations: what is attended to how much, and which layers have which role.
+"""Recognise attention by its operations: its weights, and the roles of the layers around it.
 
-An attention is a softmax of a product of two signals, multiplied with a third: written out, as
-`F.scaled_dot_product_attention`, or as `nn.MultiheadAttention`. The layers that the three signals
-come from, with no other layer in between, are its query, key and value.
+An attention is a softmax of a product of two signals that is multiplied by a third signal: written
+out, as `F.scaled_dot_product_attention`, or as `nn.MultiheadAttention`. The layers from which the
+three signals come, without another layer in between, are its query, key and value layers.
 """
 
 from collections import Counter
@@ -47,40 +47,40 @@ NO_FEED_FORWARD = Unavailable(
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A layer whose output a signal comes from; an attention if it has no layer."""
+    """The origin of a signal: the output of `layer`, or of an attention if `layer` is None."""
 
     name: str = ""
     layer: Layer | None = None
 
     @property
     def widens(self) -> bool:
-        """Whether it is a layer with more channels than inputs."""
+        """Whether the source is a layer with more output channels than inputs."""
         return self.layer is not None and self.layer.channels > self.layer.fan_in
 
 
 @dataclass(frozen=True)
 class Trail:
-    """What a signal comes from since the last layer or attention."""
+    """The sources of a signal and the operations since the last layer or attention."""
 
     sources: frozenset[Source] = frozenset()
     bent: frozenset[Source] = frozenset()
-    """Those of the sources that an activation function came after."""
+    """The sources that are followed by an activation function."""
     similar: bool = False
-    """Whether it is a product of two signals."""
+    """Whether the signal is a product of two signals."""
     peaks: Tensor | None = None
-    """Of a softmax of such a product, the sum of the largest shares and their number."""
+    """For a softmax of such a product, the sum and the number of the largest probabilities."""
 
     def and_(self, other: "Trail") -> "Trail":
-        """That of something computed from both."""
+        """The trail of a result that is computed from both signals."""
         peaks = self.peaks if self.peaks is not None else other.peaks
         similar = self.similar or other.similar
         return Trail(self.sources | other.sources, self.bent | other.bent, similar, peaks)
 
 
 class Attention(Observer):
-    """Within the block, records attentions, their layers, and the feed-forward layers.
+    """Within the block, record attentions, their layers, and the feed-forward layers.
 
-    `samples` and `watch` look on as well, from outside.
+    `samples` and `watch` must be active around this observer.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Attention(Observer):
         self.waiting = Waiting()
 
     def quantity(self, name: str) -> dict[str, Any] | Unavailable:
-        """A wanted quantity, or why it is unavailable."""
+        """A quantity by its name, or the reason why it is unavailable."""
         if why := self._why or self._watch.why_unseen():
             return Unavailable(why)
         if name == "feed_forward_moments":
@@ -152,7 +152,7 @@ class Attention(Observer):
         out: Tensor,
         given: list[tuple[Tensor, Trail]],
     ) -> Trail:
-        """The trail of what an operation returned."""
+        """The trail of the result of an operation."""
         joined = reduce(Trail.and_, (trail for _, trail in given))
         if func is F.multi_head_attention_forward:
             return self._heads(args, kwargs)
@@ -180,11 +180,11 @@ class Attention(Observer):
                 self._roles[source.name] = "projection"
                 self._projections.add(source)
         for name in [k for k, one in self._widening.items() if one in sources]:
-            self._moments.layers.pop(name, None)  # they are large
+            self._moments.layers.pop(name, None)  # to free memory
         return Trail(frozenset({Source()}))
 
     def _layer(self, layer: Layer, name: str, given: Trail, out: Tensor) -> Trail:
-        """Record a layer, and its role if what it is given tells it."""
+        """Record a layer, and its role if its input determines it."""
         source = Source(name, layer)
         first = given.sources
         if first and all(one.layer is None for one in first):
@@ -200,7 +200,7 @@ class Attention(Observer):
         return Trail(frozenset({source}))
 
     def _heads(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Trail:
-        """Record nn.MultiheadAttention, whose projections are its own."""
+        """Record nn.MultiheadAttention with its query, key, value and output projections."""
         bound = signature(F.multi_head_attention_forward).bind(*args, **kwargs)
         bound.apply_defaults()
         own = bound.arguments
@@ -260,12 +260,12 @@ class Attention(Observer):
 
 
 def narrows(first: Source, second: Layer) -> bool:
-    """Whether the second layer leads back to the width that the first one was given."""
+    """Whether the second layer restores the width of the first layer's input."""
     return first.layer is not None and first.layer.fan_in == second.channels
 
 
 def peaks_of(shares: Tensor, dim: int) -> Tensor:
-    """The sum of the largest shares along an axis, and their number; without those of no key.
+    """The sum and the number of the largest probabilities along an axis, except rows without a key.
 
     >>> peaks_of(torch.tensor([[0.5, 0.5], [0.0, 1.0]]), -1)
     tensor([1.5000, 2.0000], dtype=torch.float64)
@@ -276,7 +276,7 @@ def peaks_of(shares: Tensor, dim: int) -> Tensor:
 
 
 def probabilities(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-    """The softmax in F.scaled_dot_product_attention."""
+    """The attention probabilities of a call of F.scaled_dot_product_attention."""
     names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
     bound = dict(zip(names, args, strict=False)) | kwargs
     query, key = bound["query"].detach(), bound["key"].detach()
@@ -296,7 +296,7 @@ def probabilities(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
 
 
 def projections(own: dict[str, Any]) -> list[tuple[Tensor, Tensor, Tensor | None, slice]]:
-    """Of nn.MultiheadAttention's arguments: what is projected, by which rows of which weight."""
+    """The input, weight, bias and rows of each projection of nn.MultiheadAttention."""
     size = own["embed_dim_to_check"]
     parts = [slice(place * size, (place + 1) * size) for place in range(3)]
     bias = own["in_proj_bias"]

@@ -1,7 +1,7 @@
-"""Which axis of a tensor its channels lie along, by the operations that it comes from.
+"""Find the axis of a tensor's channels from the operations that computed it.
 
-An activation does not say: a map may be `[N, C, H, W]` or `[N, H, W, C]`, a sequence `[N, C, T]` or
-`[N, T, C]`.
+The shape of an activation does not determine it: a map may be `[N, C, H, W]` or `[N, H, W, C]`, and
+a sequence `[N, C, T]` or `[N, T, C]`.
 """
 
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ CHANNELS_SECOND: set[Any] = CONVOLUTIONS | {
 }
 
 LEFT_PRODUCTS = words("matmul __matmul__ mm bmm")
-"""Products in which a matrix of the model's own may stand on the left."""
+"""Products whose left factor may be a matrix of the model."""
 
 RESHAPES = words(
     "view reshape flatten unflatten squeeze unsqueeze view_as reshape_as ravel squeeze_ unsqueeze_"
@@ -35,10 +35,10 @@ PERMUTES = words("permute transpose swapaxes swapdims movedim moveaxis t transpo
 
 
 class ChannelAxes:
-    """What is computed from the inputs of a model, and the axis of the channels in each tensor.
+    """Tracks the tensors that are computed from a model's inputs, and the axis of their channels.
 
-    A layer and a normalisation define the axis, as documented for them; permuting and reshaping
-    move it; what is computed otherwise has it where its first factor or term has it.
+    Layers and normalisations define the axis according to their documentation, and permuting and
+    reshaping move it. The result of any other operation has the axis of its first argument.
 
     >>> x, w = torch.ones(2, 3, 4, 4), nn.Parameter(torch.ones(5, 3, 1, 1))
     >>> axes = ChannelAxes([x])
@@ -55,11 +55,11 @@ class ChannelAxes:
         self._apart = WeakTensorKeyDictionary()
 
     def of(self, x: Tensor) -> int | None:
-        """The axis of the channels; None if the tensor does not depend on the inputs.
+        """The axis of the channels of a tensor; None if it does not depend on the inputs.
 
-        Where nothing says, it is the second of a map `[N, C, H, W]`, else the last: of attention
-        weights `[N, heads, T, T]`, the heads are the channels. What no seen
-        operation has made is taken to depend on the inputs, unless it is a parameter.
+        By default, it is the second axis of a tensor with more than three axes, such as a map `[N,
+        C, H, W]` or attention weights `[N, heads, T, T]`, and otherwise the last. A tensor that no
+        observed operation has computed counts as dependent on the inputs unless it is a parameter.
         """
         if x.ndim < 2 or x in self._apart or isinstance(x, nn.Parameter):
             return None
@@ -77,7 +77,7 @@ class ChannelAxes:
         out: Any,
         layer: Layer | None = None,
     ) -> None:
-        """Note what an operation, perhaps a layer, returned, or wrote to its first argument."""
+        """Record the axis in the result of an operation, or in the argument that it wrote to."""
         given = [t for t in tensors([args, kwargs]) if t in self._axes or self._is_strange(t)]
         made = [args[0]] if name == "__setitem__" else tensors(out)
         if not given:
@@ -91,7 +91,7 @@ class ChannelAxes:
             self._axes[made[0]] = layer.channel_axes[0]
 
     def _is_strange(self, x: Tensor) -> bool:
-        """Whether this was computed out of sight; then it is noted with the axis that is usual."""
+        """Whether unobserved operations computed a tensor; if so, record its default axis."""
         strange = x.grad_fn is not None and x not in self._apart
         if strange:
             self._axes[x] = self.of(x)
@@ -100,7 +100,7 @@ class ChannelAxes:
     def _axis(
         self, func: Any, name: str, args: tuple[Any, ...], first: Tensor, out: Tensor
     ) -> int | None:
-        """The axis in an operation's result, from that in the first tensor that it was given."""
+        """The axis in the result of an operation, given the axis in its first argument."""
         if func in CHANNELS_SECOND:
             return 1
         if func in WEIGHT_AT or name in RECURRENT or func in (F.layer_norm, F.rms_norm):
@@ -120,7 +120,7 @@ class ChannelAxes:
 
 
 def moved(axis: int, before: Tensor, after: Tensor) -> int | None:
-    """Where an axis is after a permutation, by its stride; None if that does not tell.
+    """The position of an axis after a permutation, by its stride; None if it is ambiguous.
 
     >>> x = torch.ones(2, 3, 4)
     >>> moved(1, x, x.permute(0, 2, 1))
@@ -134,7 +134,7 @@ def moved(axis: int, before: Tensor, after: Tensor) -> int | None:
 
 
 def reshaped(axis: int, before: torch.Size, after: torch.Size) -> int | None:
-    """Where an axis is after reshaping: at its size behind as many numbers; None if nowhere.
+    """The position of an axis after reshaping; None if it was split or merged.
 
     >>> reshaped(1, torch.Size([2, 3, 4, 4]), torch.Size([2, 3, 16]))
     1

@@ -1,7 +1,7 @@
-"""Measures how strongly the channels of activations and layers are correlated in each sample.
+"""Measure how strongly the channels of activations and layers are correlated in each sample.
 
-Of what goes into an activation function, and of what comes out of a layer with a weight, only the
-correlations of its channels are kept, and of those in the end only the smallest eigenvalues.
+Of the inputs of activation functions and the outputs of layers with a weight, only the correlations
+of their channels are kept, and finally only the smallest eigenvalues of these.
 """
 
 from collections import Counter, defaultdict
@@ -37,7 +37,7 @@ CHANNELS, DRAWS = 8, 4
 """The number of channels per draw, and the number of draws, for each layer."""
 
 MODULE_QUANTITIES = {"module_minima", "module_draws", "module_channels"}
-"""The quantities of one sample and of the output of every module."""
+"""The quantities that use one sample and the output of every module."""
 
 MINIMA = {"activation_minima", "activation_draws", "layer_draws"} | MODULE_QUANTITIES
 """The quantities that are smallest eigenvalues."""
@@ -46,10 +46,10 @@ CHANNEL_QUANTITIES = MINIMA | {"activation_moments"}
 
 
 class Channels(Observer):
-    """Within the block, records the correlations that the wanted quantities need.
+    """Within the block, record the correlations that the requested quantities need.
 
-    `samples` and `watch` look on as well, from outside. `modules` are those of the model by their
-    names.
+    `samples` and `watch` must be active around this observer. `modules` contains the modules of the
+    model by name.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Channels(Observer):
         axis = None if x is None else self._axes.of(args[0])
         if x is not None and x is not args[0]:
             self._samples.cut(x, args[0])
-        if x is not None and axis is not None:  # before it runs: it may overwrite its input
+        if x is not None and axis is not None:  # before it runs, since it may overwrite its input
             self._activation(plain_name(name), x, axis)
         elif plain_name(name) in SMOOTH:
             self._smooth[plain_name(name)] += 1
@@ -116,7 +116,7 @@ class Channels(Observer):
         return then
 
     def quantity(self, name: str) -> dict[str, Any] | Unavailable:
-        """A wanted quantity, or why it is unavailable."""
+        """A quantity by its name, or the reason why it is unavailable."""
         if self._moments is not None and name == "activation_moments":
             return self._of_moments(self._moments)
         minima = self._minima[name]
@@ -136,13 +136,13 @@ class Channels(Observer):
         return Unavailable(self._nothing(name))
 
     def _of_moments(self, moments: Moments) -> dict[str, Tensor] | Unavailable:
-        """`activation_moments`, or why they are unavailable."""
+        """`activation_moments`, or the reason why they are unavailable."""
         if why := moments.lost or self._watch.why_unseen():
             return Unavailable(why)
         return moments.layers or Unavailable(self._nothing("activation_moments"))
 
     def _nothing(self, name: str) -> str:
-        """Why a quantity has no layer."""
+        """The reason why a quantity has no layer."""
         if name == "layer_draws":
             return "no layer with a weight that counts has an output for each sample"
         if name in MODULE_QUANTITIES:
@@ -185,7 +185,7 @@ class Channels(Observer):
             self._see(moments, f"the output of {layer}", output, [axis], take)
 
     def _unique(self, kind: str, name: str) -> str:
-        """The name, with a number if it has been used before."""
+        """The name, with a number appended if it has been used before."""
         self._calls[kind, name] += 1
         calls = self._calls[kind, name]
         return name if calls == 1 else f"{name}#{calls}"
@@ -195,7 +195,7 @@ class Channels(Observer):
     ) -> None:
         """Record random channels, drawn by the seed and the position of the layer."""
         side = "input" if kind == "activation" else "output"
-        if is_functorch_wrapped_tensor(x):  # where nothing may be drawn
+        if is_functorch_wrapped_tensor(x):  # where drawing is not possible
             self._see(minima, f"the {side} of {layer}", x, axes, partial(minima.add, layer))
             return
         one = kind == "module"  # one sample and one draw
@@ -215,7 +215,7 @@ class Channels(Observer):
         take: Callable[[Tensor], None],
         needed: Tensor | None = None,
     ) -> None:
-        """Pass on `[N, positions, channels]` as soon as it is known where the samples are."""
+        """Pass on `[N, positions, channels]` as soon as the axis of the samples is known."""
         asked = self._samples.ask(x, what, "channels")
         if self._samples.on_trial:
             return
@@ -270,7 +270,7 @@ class Minima:
         self.layers: list[str] = []
         self.channels: dict[str, int] = {}
         self.lost = ""
-        """Why not all layers are known per sample; empty if they are."""
+        """The reason why not all layers are known per sample; empty if they are."""
         self._products: dict[str, Products] = {}
         self._singular: dict[str, Tensor] = {}
 
@@ -292,11 +292,11 @@ class Minima:
         self._products[layer] = products if draws is None else products.among(draws)
 
     def add_first(self, layer: str, rows: Tensor, draws: Tensor | None = None) -> None:
-        """The same for the first sample alone."""
+        """The same for the first sample only."""
         self.add(layer, rows[:1], draws)
 
     def found(self) -> dict[str, Tensor]:
-        """Layer → `[N, …]`; matrices of one shape are decomposed together."""
+        """The smallest eigenvalues by layer, `[N, …]`; equal shapes are decomposed together."""
         sizes: dict[int, list[str]] = defaultdict(list)
         for layer, products in self._products.items():
             sizes[products.squares.shape[-1]].append(layer)

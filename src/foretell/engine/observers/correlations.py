@@ -11,7 +11,7 @@ __all__ = ["Products", "products_of", "stacked"]
 
 @dataclass(frozen=True, eq=False)
 class Products:
-    """The inner products of centred channels, which are their correlations but for scale.
+    """The inner products of centred channels, which are their correlations up to scale.
 
     >>> rows = torch.tensor([[1.0, 2.0, 5.0], [2.0, 4.0, 5.0], [3.0, 0.0, 5.0]])
     >>> products_of(rows).correlations()
@@ -21,9 +21,9 @@ class Products:
     """
 
     matrix: Tensor
-    """`[…, c, c]`, in float64 on the CPU: GPUs decompose small matrices no faster."""
+    """`[…, c, c]` in float64 on the CPU, since GPUs are not faster for small matrices."""
     least: Tensor
-    """`[…, c]`: a channel whose sum of squares is no larger is constant but for rounding."""
+    """`[…, c]`: a channel whose sum of squares does not exceed this is constant up to rounding."""
     eps: float
     """The relative rounding error of the products."""
 
@@ -33,12 +33,13 @@ class Products:
         return self.matrix.diagonal(dim1=-2, dim2=-1)
 
     def among(self, draws: Tensor) -> "Products":
-        """Those of some channels at a time: `[draws, k]` channels → `[…, draws, k, k]`."""
+        """The inner products of selected channels: indices `[draws, k]` give `[…, draws, k, k]`."""
         matrix = self.matrix[..., draws.unsqueeze(2), draws.unsqueeze(1)]
         return Products(matrix, self.least[..., draws], self.eps)
 
     def correlations(self) -> Tensor:
-        """Pearson's, `[…, c, c]`; a constant channel has zeros, on the diagonal, too."""
+        """Pearson's correlations, `[…, c, c]`; constant channels have zeros, also on the
+        diagonal."""
         squares = self.squares
         scale = squares.rsqrt().masked_fill(squares <= self.least, 0.0)
         return self.matrix * scale.unsqueeze(-1) * scale.unsqueeze(-2)
@@ -46,7 +47,7 @@ class Products:
     def smallest_eigenvalues(self) -> Tensor:
         """The smallest eigenvalue of each matrix of correlations, `[…]`; nan if it is not finite.
 
-        It is 0 if it is not above the rounding errors of a singular matrix.
+        It is set to 0 if it does not exceed the rounding errors of a singular matrix.
         """
         matrices = self.correlations()
         finite = matrices.isfinite().all(-1).all(-1)
@@ -61,9 +62,9 @@ def products_of(rows: Tensor) -> Products:
     """The inner products of the channels, centred over the positions, `[…, P, c]`.
 
     They are formed in float32, or in float64 if the values are in float64 or on a GPU, which might
-    multiply float32 as TF32. On sixty networks of NAS-Bench-201 in float32, the products in float32
-    change the scores made of them by 1e-6 at most, and those in float64 are 4e-8 from the scores of
-    the same networks in float64.
+    multiply float32 as TF32. For sixty networks of NAS-Bench-201 in float32, products in float32
+    change the scores by at most 1e-6 compared with products in float64, which differ by 4e-8 from
+    the scores of the same networks in float64.
     """
     near = 8 * torch.finfo(rows.dtype).eps if rows.is_floating_point() else 0.0
     exact = rows.double() if rows.dtype == torch.float64 or rows.is_cuda else rows.float()
@@ -76,7 +77,7 @@ def products_of(rows: Tensor) -> Products:
 
 
 def stacked(several: Sequence[Products]) -> Products:
-    """Several of one shape along a new first axis."""
+    """Stack several products of the same shape along a new first axis."""
     return Products(
         torch.stack([products.matrix for products in several]),
         torch.stack([products.least for products in several]),

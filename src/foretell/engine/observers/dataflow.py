@@ -1,7 +1,7 @@
-"""Which operations of a model its outputs depend on, and through which weights.
+"""Find the operations and parameters that the outputs of a model depend on.
 
-It watches below autograd, where every operation passes by, whatever called it: a module, a function
-of torch, a scripted or custom function.
+Operations are observed below autograd, where every one is seen, whether it was called by a module,
+a function of torch, or a scripted or custom function.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,39 +19,39 @@ __all__ = ["Dataflow", "Used"]
 aten = torch.ops.aten
 
 ADDED = {aten.addmm, aten.addmv, aten.addbmm, aten.baddbmm, aten._sparse_addmm}
-"""Products that are added to their first argument."""
+"""Operations that add a product to their first argument."""
 
 ZEROING = {aten.mul, aten.mul_}
 
 LOOKUPS = {aten.embedding, aten._embedding_bag, aten._embedding_bag_forward_only}
-"""They select rows of their first argument."""
+"""Operations that select rows of their first argument."""
 
 CHOICES = {aten.index, aten.index_select, aten.gather}
-"""They do if that is a table; of what is computed, they select a part."""
+"""Operations that are such a lookup only if their first argument is a table of parameters."""
 
 
 @dataclass(eq=False)
 class Node:
-    """An operation, or an input or parameter of the model, and what it is computed from."""
+    """An operation, input or parameter of the model, and the nodes that it is computed from."""
 
     index: int
-    """Its place in the order of computation."""
+    """The position of the node in the order of computation."""
     sources: tuple["Node", ...] = ()
     flops: int = 0
     name: str = ""
-    """The parameter that it is; else empty."""
+    """The name of the parameter; empty for any other node."""
     fed: bool = False
-    """Whether it depends on an input of the model."""
+    """Whether the node depends on an input of the model."""
     layer: bool = False
-    """Whether it multiplies what depends on an input by what depends on parameters alone."""
+    """Whether the node combines a value that depends on an input with one of parameters only."""
 
     own: bool = False
-    """Whether it depends on a parameter, and on no input."""
+    """Whether the node depends on a parameter but on no input."""
 
 
 @dataclass(frozen=True)
 class Used:
-    """What the outputs depend on."""
+    """The parameters, FLOPs and layers that the outputs depend on."""
 
     parameters: frozenset[str]
     flops: int
@@ -60,10 +60,10 @@ class Used:
 
 
 class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Within the block, notes what each operation reads and writes.
+    """Within the block, record the tensors that each operation reads and writes.
 
-    It goes by memory: what is written to a part of a tensor counts as written to all of it. What is
-    multiplied by the number 0 does not depend on anything.
+    Tensors are identified by their memory, so writing to a part of a tensor counts as writing to
+    all of it. A value that is multiplied by the number 0 depends on nothing.
 
     >>> x, w, unused = torch.ones(2, 3), torch.ones(3, 4), torch.ones(3, 5)
     >>> flow = Dataflow({"w": w, "unused": unused}, [x], {aten.mm: lambda *_, **__: 48})
@@ -79,7 +79,7 @@ class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self._flops = flops
         self._count = 0
-        self._held: list[Tensor] = []  # the memory of one that is gone would be given to another
+        self._held: list[Tensor] = []  # freed memory could be reused for another tensor
         self._last: dict[int, Node] = {}
         for name, parameter in parameters.items():
             self._write([parameter], Node(0, name=name, own=True))
@@ -100,7 +100,7 @@ class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return out
 
     def used_by(self, outputs: Iterable[Tensor]) -> Used:
-        """What these depend on."""
+        """The parameters, FLOPs and depth that the given outputs depend on."""
         found = reached(node for node in map(self._made_by, outputs) if node is not None)
         depth: dict[Node, int] = {}
         for node in found:
@@ -134,13 +134,13 @@ class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
         )
 
     def _is_layer(self, given: Iterable[Any]) -> bool:
-        """Whether something that depends on an input meets what depends on parameters alone."""
+        """Whether one factor depends on an input, and another one on parameters only."""
         nodes = [self._made_by(t) for t in given if isinstance(t, Tensor)]
         made = [node for node in nodes if node is not None]
         return any(node.fed for node in made) and any(node.own for node in made)
 
     def _is_table(self, table: Tensor, *chosen: Any) -> bool:
-        """Whether something made of parameters alone is read by numbers that depend on an input."""
+        """Whether a table of parameters is indexed by values that depend on an input."""
         held, fed = self._made_by(table), map(self._made_by, tensors(chosen))
         return held is not None and held.own and any(node is not None and node.fed for node in fed)
 
@@ -154,7 +154,7 @@ class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def is_constant(packet: Any, args: tuple[Any, ...]) -> bool:
-    """Whether the result depends on the arguments' shapes alone."""
+    """Whether the result depends only on the shapes of the arguments."""
     name = packet.__name__
     if name.startswith("new_") or name.endswith("_like"):
         return True
@@ -162,14 +162,14 @@ def is_constant(packet: Any, args: tuple[Any, ...]) -> bool:
 
 
 def factors(packet: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The factors among a product's arguments; the others are what is added to it."""
+    """The factors among the arguments of a product, without the terms that are added to it."""
     if packet in ADDED:
         return args[1:3]
     return args[:3] if packet is aten._trilinear else args[:2]
 
 
 def place(tensor: Tensor) -> int:
-    """What the views of one tensor have in common; a sparse one stands for itself."""
+    """An id that all views of a tensor share; a sparse tensor has an id of its own."""
     try:
         return int(tensor.untyped_storage()._cdata)
     except (NotImplementedError, RuntimeError):
@@ -184,7 +184,7 @@ def overwritten(schema: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> l
 
 
 def reached(ends: Iterable[Node]) -> list[Node]:
-    """The nodes that these depend on, themselves included, in the order of computation."""
+    """The nodes that these depend on, including themselves, in the order of computation."""
     waiting = list(ends)
     here = set(waiting)
     while waiting:

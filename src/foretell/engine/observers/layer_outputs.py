@@ -1,7 +1,7 @@
-"""Observes the layers of a forward pass by their operations, and taps their outputs.
+"""Observe the layers of a forward pass by their operations, and tap their outputs.
 
-A layer is recognised by the operation it runs, not by its module, so weights used functionally
-(attention projections, `F.linear(x, self.w)`, `x @ self.w.T`) are seen as well.
+A layer is recognised by the operation that it runs, not by its module, which includes weights that
+are used functionally (attention projections, `F.linear(x, self.w)`, `x @ self.w.T`).
 """
 
 from collections import Counter
@@ -30,18 +30,19 @@ __all__ = ["Watch"]
 
 @dataclass(eq=False)
 class Watch(Observer):
-    """Records the layers of one forward pass for the steps that follow.
+    """Within the block, record the layers of one forward pass for the following steps.
 
-    `weights` names the tensors that count. Layers are known if `samples` follows the samples of
-    the batch. What is computed from weights alone (`w.T`, a normalised weight) stands for them.
+    `weights` maps names to the tensors that count. Layers are recorded only if `samples` is given,
+    which follows the samples of the batch. A tensor that is computed only from weights (`w.T`, a
+    normalised weight) counts as the weight itself.
     """
 
     weights: dict[str, Tensor]
     samples: Samples | None = None
     tapping: bool = True
-    """Whether the gradients of the layers' outputs are recorded."""
+    """Whether the gradients of layer outputs are recorded."""
     batch_statistics: bool = False
-    """Whether an operation has normalised by statistics of the minibatch."""
+    """Whether an operation normalised by statistics of the minibatch."""
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -52,7 +53,7 @@ class Watch(Observer):
         self._without_gradient: set[str] = set()
         """The weights of layers that ran under `torch.no_grad`."""
         self._last: tuple[Tensor, Layer, str] | None = None
-        # The outputs themselves are held: the number of one that is gone would be given to another.
+        # The outputs are kept alive, since the id of a freed tensor could be reused.
         self._tapped: dict[int, tuple[Tap, Tensor]] = {}
         self._left_out: list[tuple[Any, str, list[Made]]] = []
         self._calls: Counter[str] = Counter()
@@ -104,12 +105,12 @@ class Watch(Observer):
         out: Any,
         used: dict[int, Made],
     ) -> None:
-        """Note the weight of a layer that runs without gradients."""
+        """Record the weight of a layer that runs without gradients."""
         if tensors(out) and layer_of(func, name, args, kwargs, out, used) is not None:
             self._without_gradient.add(joint(list(used.values())).name)
 
     def _biased(self, name: str, values: list[Tensor]) -> Tap | None:
-        """The tap of a layer's output to which a bias is being added; None for anything else."""
+        """The tap of the output to which an operation adds a bias; None for other operations."""
         if name not in BIASED or len(values) != 2:
             return None
         for one, other in (values, values[::-1]):
@@ -119,7 +120,7 @@ class Watch(Observer):
         return None
 
     def _made_of(self, value: Tensor) -> Made | None:
-        """The weight that a tensor is, or is computed from."""
+        """The weight that a tensor is or is computed from, if any."""
         made = self._names.get(id(value))
         if made is None and len(self._made):
             made = self._made.get(value)  # type: ignore[no-untyped-call]
@@ -128,7 +129,7 @@ class Watch(Observer):
     def _use(
         self, found: Layer | None, values: list[Tensor], outs: list[Tensor], used: dict[int, Made]
     ) -> bool:
-        """Tap the layer that uses weights, or record what is made of them, or return False."""
+        """Tap the layer, or record a tensor made of weights only; False if it is neither."""
         assert self.samples is not None
         fed = self._fed(values, used)
         tables: tuple[Question, ...] = ()
@@ -151,13 +152,13 @@ class Watch(Observer):
         return found is not None or not fed
 
     def _fed(self, values: list[Tensor], used: dict[int, Made]) -> bool:
-        """Whether an operation on these is given something that depends on the samples."""
+        """Whether an argument of the operation depends on the samples."""
         assert self.samples is not None
         others = [value for value in values if id(value) not in used]
         return any(self.samples.of(value) is not Without.COMMON for value in others)
 
     def _tap(self, output: Tensor, found: Layer, asked: Question, made: Made) -> None:
-        """Tap an output: record its gradient in the backward pass."""
+        """Tap the output of a layer: record its gradient in the backward pass."""
         assert self.samples is not None
         if self.samples.on_trial:
             return
@@ -179,7 +180,7 @@ class Watch(Observer):
     def _tap_states(self, found: Layer, output: Tensor, states: Tensor) -> None:
         """Tap the last states of a recurrent layer, `[layers, N, channels]`.
 
-        Those of the top layer are the last step of its output in another tensor.
+        The states of the top layer are a copy of the last step of its output.
         """
         assert self.samples is not None
         asked = self.samples.ask(states, "states", "states")
@@ -195,7 +196,7 @@ class Watch(Observer):
         self._hooks.append(states.register_hook(hook))  # type: ignore[no-untyped-call]
 
     def layer_at(self, output: Tensor) -> tuple[Layer, str] | None:
-        """The layer that returned this, and the name of its weight; None if it is not a layer."""
+        """The layer that returned this output, and the name of its weight; None if no layer did."""
         return self._last[1:] if self._last is not None and self._last[0] is output else None
 
     def _hook(
@@ -225,9 +226,9 @@ class Watch(Observer):
 
     @contextmanager
     def armed(self, loss: Tensor) -> Iterator[None]:
-        """Let the taps receive gradients within the block, and only those of this loss.
+        """Within the block, let the taps receive gradients, but only those of this loss.
 
-        A model may differentiate something else in its own backward pass.
+        The model's own backward pass may differentiate other values.
         """
 
         def begin(_: Tensor) -> None:
@@ -241,14 +242,14 @@ class Watch(Observer):
             hook.remove()
 
     def witness(self, loss: Tensor, grads: dict[str, Tensor]) -> None:
-        """Record what the loss depends on while its graph exists."""
+        """Record the dependencies of the loss while its graph exists."""
         self._hidden = self._out_of_sight(loss, grads)
         if self._left_out:
             reached = set(nodes_of([loss]))
             self._left_out = [one for one in self._left_out if one[0] in reached]
 
     def why_unseen(self) -> str:
-        """Why layers or activations may be missing; empty if all operations are seen."""
+        """The reason why layers may be missing; empty if all operations were observed."""
         unseen = "" if self.samples is None else self.samples.unseen
         if unseen:
             return f"{unseen}, and may have activations or weights"
@@ -256,9 +257,9 @@ class Watch(Observer):
         return f"the layer of {hidden} runs without gradients, out of sight" if hidden else ""
 
     def why_lost(self) -> str:
-        """Why the outputs of layers are not all known per sample; empty if they are.
+        """The reason why not all layer outputs are known per sample; empty if they are.
 
-        It is known once the questions are answered where samples are.
+        Valid once all questions about the axis of the samples are answered.
         """
         counted = [tap for tap in self.taps if tap.counts]
         why = next((why for tap in counted if (why := tap.why_lost())), "")
@@ -266,7 +267,7 @@ class Watch(Observer):
         return why or ("" if counted else "no layer that counts has an output for each sample")
 
     def _multiplied(self) -> str:
-        """A weight that is neither used in a layer nor only added; empty if there is none."""
+        """The reason why some weight has no output channels; empty if there is none."""
         for _, name, used in self._left_out:
             for made in used:
                 if made.is_weight and not made.summary:
@@ -278,11 +279,11 @@ class Watch(Observer):
 
     @property
     def kinds(self) -> tuple[object, ...]:
-        """What all parts of a batch that run the same layers have in common, by layer."""
+        """A key that is equal for all parts of a batch that run the same layers."""
         return tuple(tap.kind for tap in self.taps if tap.counts)
 
     def _out_of_sight(self, loss: Tensor, grads: dict[str, Tensor]) -> str:
-        """What used a weight unobserved, so that it is not tapped; empty if nothing did."""
+        """The reason why a weight is not tapped: an unobserved operation used it; else empty."""
         seen = set()
         for node in nodes_of([loss]):
             for child, _ in node.next_functions:
@@ -298,7 +299,7 @@ class Watch(Observer):
         return ""
 
     def _weight_at(self, node: Any) -> str | None:
-        """The weight at a node of the graph, or what was computed from weights alone."""
+        """A description of the weight at a node of the graph; None if there is none."""
         if not is_leaf(node):
             return "a weight in another form" if is_marked(node, self._made_mark) else None
         made = self._names.get(id(node.variable))
@@ -321,7 +322,7 @@ BIASED = words("add __add__ __radd__ add_ __iadd__")
 
 
 def joint(used: list[Made]) -> Made:
-    """What is computed from several weights; it is named after the first that is not a norm."""
+    """The record of a tensor computed from several weights, named after the first non-norm."""
     first = next((made for made in used if not made.summary), used[0])
     tables = tuple(asked for made in used for asked in made.tables)
     return Made(first.name, first.summary, tables)

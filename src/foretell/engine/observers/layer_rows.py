@@ -1,4 +1,4 @@
-"""What comes out of layers, normalisations and activations: a few rows of each, for its rank."""
+"""Record a few rows of the outputs of layers, normalisations and activations, for their rank."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -28,12 +28,12 @@ WITH_WEIGHTS = NORMS - {F.local_response_norm}
 
 
 class LayerRows(Observer):
-    """Within the block, notes c consecutive rows of each output of c channels.
+    """Within the block, record c consecutive rows of each output with c channels.
 
-    A row is a position of a sample. Of maps, the rows of a sample are taken column by column, and
-    the first row noted is the start of a column, drawn by the seed and the layer's place. `samples`
-    and `watch` look on as well, from outside. `start` is the place of the part's first sample among
-    all `total` ones.
+    A row is a position of a sample. The positions of a map are ordered column by column, and the
+    first recorded row is the start of a column, which is drawn by the seed and the layer's
+    position. `samples` and `watch` must be active around this observer. `start` is the position of
+    the part's first sample among all `total` samples.
     """
 
     def __init__(
@@ -54,11 +54,11 @@ class LayerRows(Observer):
         self._rows: dict[str, Tensor] = {}
         self._why = ""
         self._needed = 0
-        """The number of samples that a layer needs if `_why` says that there are too few."""
+        """The number of samples that a layer needs, if `_why` says that there are too few."""
         self.waiting = Waiting()
 
     def quantity(self, name: str) -> dict[str, Tensor] | Unavailable:
-        """`layer_rows`, or why it does not exist."""
+        """`layer_rows`, or the reason why it is unavailable."""
         if why := self._why or self._watch.why_unseen():
             return Unavailable(why)
         if not self._rows:
@@ -85,7 +85,7 @@ class LayerRows(Observer):
         return then
 
     def _see(self, layer: str, output: Tensor, axes: Sequence[int]) -> None:
-        """Note the rows of an output as soon as it is known where the samples are."""
+        """Record the rows of an output as soon as the axis of the samples is known."""
         place = self._calls.total()
         self._calls[layer] += 1
         layer = layer if self._calls[layer] == 1 else f"{layer}#{self._calls[layer]}"
@@ -98,7 +98,7 @@ class LayerRows(Observer):
     def _take(
         self, layer: str, place: int, asked: Question, axes: Sequence[int], x: Tensor
     ) -> None:
-        """Note the rows of an output that are drawn and belong to this part of the batch."""
+        """Record the drawn rows of an output that belong to this part of the batch."""
         if asked.found is Without.COMMON:
             return
         if why := asked.why_not(f"the output of {layer}", axes):
@@ -115,7 +115,7 @@ class LayerRows(Observer):
         self._rows[layer] = rows[max(0, first - before) : max(0, first + channels - before)].clone()
 
     def _too_few(self, layer: str, each: int, channels: int) -> None:
-        """Note a layer with too few rows, unless another one needs more samples."""
+        """Record a layer with too few rows, unless another one needs more samples."""
         needed = -(-channels // each)
         if needed > self._needed and (self._needed or not self._why):
             self._needed = needed
@@ -126,7 +126,7 @@ class LayerRows(Observer):
 
 
 def by_columns(x: Tensor, layout: Layout, samples: int, axes: Sequence[int]) -> Tensor:
-    """`[samples · positions, channels]`, the positions of a map column by column."""
+    """`[samples · positions, channels]`, with the positions of a map column by column."""
     if len(axes) == 1:
         last = x.ndim - 1
         x = x.transpose(axes[0], last)
@@ -135,7 +135,7 @@ def by_columns(x: Tensor, layout: Layout, samples: int, axes: Sequence[int]) -> 
 
 
 def drawn(seed: int, place: int, count: int) -> int:
-    """A number below `count`, by the seed and the place of a layer.
+    """A random integer below `count` that depends on the seed and the position of a layer.
 
     >>> drawn(0, 0, 1)
     0

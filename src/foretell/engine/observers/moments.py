@@ -1,4 +1,4 @@
-"""Sums over all samples and positions that the covariances of channels follow from."""
+"""Sums over all samples and positions from which the covariances of channels are computed."""
 
 from torch import Tensor
 
@@ -6,15 +6,15 @@ __all__ = ["Moments"]
 
 
 class Moments:
-    """Σ (1, x)(1, x)ᵀ by the name of the layer, x being the channels of a position of a sample."""
+    """Σ (1, x)(1, x)ᵀ by layer, where x has the channels at a position of a sample."""
 
     def __init__(self) -> None:
         self.layers: dict[str, Tensor] = {}
         self.lost = ""
-        """Why the layers are not, or not all, known for each sample; else empty."""
+        """The reason why not all layers are known per sample; empty if they are."""
 
     def add(self, layer: str, rows: Tensor) -> None:
-        """Take in a layer's values, `[N, positions, channels]`.
+        """Add the values of a layer, `[N, positions, channels]`.
 
         >>> import torch
         >>> moments = Moments()

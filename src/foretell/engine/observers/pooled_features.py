@@ -1,4 +1,4 @@
-"""Records the last features before they are pooled, and the variances that BatchNorm uses."""
+"""Record the last features before they are pooled, and the variances that BatchNorm uses."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,21 +21,21 @@ __all__ = ["FeatureWatch"]
 
 @dataclass(eq=False)
 class Pooling:
-    """A pooling of maps: a copy of them, the axes that it is over, and the means."""
+    """A pooling of feature maps: a copy of the maps, the pooled axes, and the means."""
 
     features: Tensor
     axes: set[int]
     means: Tensor
     left: list[int]
-    """For each axis of the means, the axis of the maps that it is."""
+    """The axis of the maps that corresponds to each axis of the means."""
     depending: Any = field(default_factory=WeakTensorKeyDictionary)
-    """What is computed from the means."""
+    """The tensors that are computed from the means."""
 
     def __post_init__(self) -> None:
         self.depending[self.means] = True
 
     def returns_to(self, given: list[Tensor]) -> bool:
-        """Whether something computed from the means meets what is still a map, in an operation."""
+        """Whether an operation combines a tensor computed from the means with the maps."""
         shape = self.features.shape
         return any(tensor in self.depending for tensor in given) and any(
             tensor.ndim == len(shape) and all(tensor.shape[a] == shape[a] for a in self.axes)
@@ -45,12 +45,12 @@ class Pooling:
 
 
 class FeatureWatch(Observer):
-    """Records the input of the last pooling of whole maps, and the variances of each BatchNorm.
+    """Within the block, record the input of the last global pooling, and the BatchNorm variances.
 
-    A pooling is an adaptive average pooling, an average pooling to a single value, or a mean over
-    all axes except those of samples and channels, in one step or several. The means of a
-    normalisation or a gate, which return to the maps, are none. `samples` looks on as well, from
-    outside.
+    A global pooling is an adaptive average pooling, an average pooling to a single value, or a mean
+    over all axes except those of samples and channels, in one or several steps. Means that are
+    combined with the maps again, as in a normalisation or a gate, do not count. `samples` must be
+    active around this observer.
     """
 
     def __init__(self, samples: Samples) -> None:
@@ -61,15 +61,15 @@ class FeatureWatch(Observer):
         self._mean: Pooling | None = None
         self._maps = False
         self.why = ""
-        """Why it is not known which features are the last; else empty."""
+        """The reason why the last features are not known; empty if they are."""
 
     @property
     def features(self) -> Tensor | None:
-        """The last features before they are pooled; None if none are."""
+        """The last features before they are pooled; None if no features are pooled."""
         return self._poolings[-1].features if self._poolings else None
 
     def output(self, output: Tensor) -> Tensor:
-        """The last features, which are the output if none are pooled. Raises Undefined."""
+        """The last features, or the output if no features are pooled. Raises Undefined."""
         if not self._poolings and self._maps and (by := self._lost(output)):
             self.why = (
                 f"the samples are not followed to the output, but to {by}, so whether that "
@@ -106,7 +106,7 @@ class FeatureWatch(Observer):
         return then
 
     def _averaged(self, x: Tensor, features: Tensor, axes: set[int], means: Tensor) -> None:
-        """Take in a mean over some axes, perhaps of means over others."""
+        """Record a mean over some axes, possibly of means over other axes."""
         left = [axis for axis in range(x.ndim) if means.ndim == x.ndim or axis not in axes]
         last = self._mean
         if last is not None and last.means is x:
@@ -129,7 +129,7 @@ class FeatureWatch(Observer):
         return isinstance(found, Layout) and found.axis not in axes
 
     def _lost(self, x: Tensor) -> str:
-        """Through what the samples are not followed to a tensor; empty if they are."""
+        """The operation after which the samples are lost; empty if they are not."""
         found = self._samples.of(x)
         if isinstance(found, Lost):
             return found.by
@@ -137,19 +137,19 @@ class FeatureWatch(Observer):
         return "what is out of sight" if strange else ""
 
     def _keep(self, pooling: Pooling) -> None:
-        """Keep a pooling, and the one before, should this one turn out to be none."""
+        """Keep a pooling and the one before, in case this one turns out not to be a pooling."""
         self._poolings = [*self._poolings[-1:], pooling]
         self.why = ""
 
 
 MEETINGS = ARITHMETIC | JOINS | {"where", "lerp", "addcmul", "addcdiv"}
-"""Operations in which means return to the maps that they are of."""
+"""Operations by which means are combined with the maps that they were computed from."""
 
 
 def averaged(
     input: Tensor, dim: Any = None, keepdim: bool = False, *, axis: Any = None, **_: Any
 ) -> set[int]:
-    """The axes that a mean is over; none for a mean of everything, or of vectors.
+    """The axes of a mean; empty for a mean over all axes, or of vectors.
 
     >>> averaged(torch.ones(2, 3, 4, 4), (2, -1)), averaged(torch.ones(2, 3), -1)
     ({2, 3}, set())

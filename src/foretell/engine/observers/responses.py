@@ -1,4 +1,4 @@
-"""How alike the samples are in what goes into each activation, and in the gradient by it."""
+"""Correlate the samples by the input of each activation, and by the gradient with respect to it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -23,11 +23,11 @@ RESPONSE_QUANTITIES = {"response_correlations"}
 
 @dataclass(eq=False)
 class Response:
-    """What goes into one activation, centred and scaled to length 1 for each sample."""
+    """The input of one activation, with rows that are centred and scaled to length 1."""
 
     asked: Question
     edge: GradientEdge | None
-    """Where its gradient arrives; None if it has none."""
+    """The edge of the graph at which its gradient arrives; None if it has none."""
     of_input: Tensor | None = None
     """`[N, units]`, or the correlations of the rows, `[N, N]`."""
     of_gradient: Tensor | None = None
@@ -40,9 +40,9 @@ class Response:
 
 
 class Responses(Observer):
-    """Within the block, records how the samples respond in each activation's input.
+    """Within the block, record the correlations of samples in the input of each activation.
 
-    The rows themselves are kept only if the batch is run in parts, to be correlated in the end.
+    The rows themselves are kept only if the batch is run in parts, and are correlated at the end.
     """
 
     def __init__(self, samples: Samples, *, in_parts: bool) -> None:
@@ -57,7 +57,7 @@ class Responses(Observer):
         self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Then | None:
         x = activation_input(name, args, kwargs)
-        if x is not None:  # before it runs: it may overwrite its input
+        if x is not None:  # before it runs, since it may overwrite its input
             if x is not args[0]:
                 self._samples.cut(x, args[0])
             overwritten = in_place(name, args, kwargs)
@@ -71,14 +71,14 @@ class Responses(Observer):
         tapped = origin(x) if overwritten else x
         if overwritten and tapped is x and x._is_view():
             self._why = self._why or f"the input of `{name}` is a view that it overwrites"
-        if not torch.is_grad_enabled():  # perhaps in a function with a derivative of its own
+        if not torch.is_grad_enabled():  # possibly in a function with a custom derivative
             self._why = self._why or f"the gradient by the input of `{name}` is out of sight"
         response = Response(asked, get_gradient_edge(tapped) if x.requires_grad else None)
         self._responses.append(response)
         self._take(response, "of_input", x.detach())
 
     def _take(self, response: Response, which: str, x: Tensor) -> None:
-        """Record the correlations of an input or a gradient once it is known where samples are."""
+        """Record the correlations of an input or gradient once the axis of the samples is known."""
         asked = response.asked
 
         def take(x: Tensor) -> None:
@@ -93,7 +93,7 @@ class Responses(Observer):
         self.waiting.take(asked, x, take)
 
     def differentiate(self, outputs: Any, *, keep_graph: bool) -> None:
-        """Take the gradient of the summed main output by each input that it depends on."""
+        """Differentiate the summed main output with respect to each input that it depends on."""
         try:
             output = main_output(outputs).sum()
             reached = [one for one in self._responses if one.edge and output.requires_grad]
@@ -107,7 +107,7 @@ class Responses(Observer):
                 self._take(one, "of_gradient", grad.reshape(one.asked.shape))
 
     def quantity(self, name: str) -> list[Tensor] | Unavailable:
-        """`response_correlations`, or of a part the rows; or why they are unavailable."""
+        """`response_correlations`, or for a part its rows; or why they are unavailable."""
         if why := self._why or self._samples.unseen:
             return Unavailable(why)
         seen = [one.both() for one in self._responses if one.of_input is not None]
@@ -115,9 +115,9 @@ class Responses(Observer):
 
 
 def unit_rows(rows: Tensor) -> Tensor:
-    """The rows, centred and of length 1, in float64; their products are Pearson's correlations.
+    """The rows, centred and scaled to length 1 in float64: their products are correlations.
 
-    A row that is constant becomes nan.
+    A constant row becomes nan.
 
     >>> rows = unit_rows(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]))
     >>> (rows @ rows.T).round()
@@ -130,12 +130,12 @@ def unit_rows(rows: Tensor) -> Tensor:
 
 
 def rows_of_both(so_far: list[Tensor], value: list[Tensor]) -> list[Tensor]:
-    """The rows of two parts of a batch. Raises Inexact if they run other activations."""
+    """Join the rows of two parts of a batch. Raises Inexact if their activations differ."""
     if [x.shape[2] for x in so_far] != [x.shape[2] for x in value]:
         raise Inexact("the model does not run the same activations for each sample")
     return [torch.cat(pair, dim=1) for pair in zip(so_far, value, strict=True)]
 
 
 def correlated(rows: list[Tensor]) -> list[Tensor]:
-    """`response_correlations` from the rows of all parts."""
+    """Compute `response_correlations` from the rows of all parts."""
     return [both @ both.mT for both in rows]

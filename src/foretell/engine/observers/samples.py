@@ -1,8 +1,8 @@
-"""Follows the samples of the batch from the inputs through all operations.
+"""Follow the samples of the batch from the inputs through all operations.
 
 Other observers ask where the samples are in a tensor, such as the output of a layer or the input of
-an activation. If no rule gives the answer, the question stays open, and `engine/passes/trial.py`
-runs the model again to answer it.
+an activation: along which axis, and in which order. If no rule gives the answer, the question stays
+open, and `engine/passes/trial.py` runs the model again to answer it.
 """
 
 from collections import defaultdict
@@ -26,13 +26,13 @@ from foretell.engine.samples.rules import ONTO_FIRST, moved
 __all__ = ["STRANGE", "Found", "Lost", "Number", "Question", "Samples", "Waiting"]
 
 Number = tuple[str, int]
-"""The identity of a question: who asks, and the number of earlier questions of the same asker."""
+"""The identity of a question: its asker, and the number of earlier questions of the same asker."""
 
 SHAPED = words("type_as to view_as reshape_as expand_as")
-"""Their result has the layout of their first argument."""
+"""Operations whose result has the layout of their first argument."""
 
 ASKING = words("size dim numel stride is_floating_point is_contiguous __len__ element_size")
-"""They return no tensor."""
+"""Operations that do not return a tensor."""
 
 VIEWS = words("T H mT mH data real imag grad")
 """Properties that return tensors."""
@@ -41,12 +41,12 @@ STRANGE = "out of sight"
 """The asker of whether a tensor of unknown origin is the same for all samples."""
 
 MADE = words("new_zeros new_ones new_full new_empty new_tensor")
-"""They use only the type of the given tensor."""
+"""Operations that use only the type of the given tensor."""
 
 
 @dataclass(frozen=True)
 class Lost:
-    """In place of a layout: the operation after which the samples can no longer be followed."""
+    """The samples are lost: they cannot be followed through the operation `by`."""
 
     by: str
 
@@ -56,7 +56,7 @@ Found = Layout | Without | Lost
 
 @dataclass(eq=False)
 class Question:
-    """A question where the samples are in one tensor, with its answer if it is known."""
+    """The question where the samples are in a tensor, with the answer if it is known."""
 
     about: str
     shape: tuple[int, ...]
@@ -69,18 +69,18 @@ class Question:
 
     @property
     def layout(self) -> Layout | None:
-        """The layout; None if there are no samples or they are lost."""
+        """The layout of the samples; None if the tensor has none or they are lost."""
         return self.found if isinstance(self.found, Layout) and not self.open else None
 
     @property
     def lost(self) -> str:
-        """The operation after which the samples are lost; empty if they are not."""
+        """The operation through which the samples are lost; empty if they are not lost."""
         if isinstance(self.found, Lost):
             return self.found.by
         return "an operation on a table" if self.open else ""
 
     def why_not(self, what: str, channel_axes: Sequence[int]) -> str:
-        """Why the tensor does not have this number of channels per sample; empty if it does."""
+        """The reason why the tensor has no such channels per sample; empty if it has."""
         tensor, layout = f"{what}, of shape {list(self.shape)},", self.layout
         if self.lost:
             return self.undivided(what, "layer")
@@ -96,7 +96,7 @@ class Question:
         return ""
 
     def undivided(self, what: str, each: str) -> str:
-        """Why the samples of the tensor are lost; empty if they are not."""
+        """The message that the samples of the tensor are lost."""
         return (
             f"{what}, of shape {list(self.shape)}, cannot be divided among the {self.samples} "
             f"samples, which are not followed through {self.lost}; let each {each} have the "
@@ -110,7 +110,7 @@ class Question:
 
 
 class Waiting:
-    """Keeps tensors until it is known where their samples are."""
+    """Keeps tensors until the axis of their samples is known."""
 
     def __init__(self) -> None:
         self._kept: list[tuple[Callable[[Tensor], None], Tensor]] = []
@@ -123,31 +123,31 @@ class Waiting:
             take(x)
 
     def settle(self) -> None:
-        """Pass on the kept tensors."""
+        """Pass the kept tensors to their functions."""
         for take, x in self._kept:
             take(x)
         self._kept.clear()
 
 
 class Samples(Observer):
-    """Within the block, follows the samples of the inputs through the model.
+    """Within the block, follow the samples of the inputs through the model.
 
-    `held` gives the ids of the tensors that the model holds while it runs.
+    `held` returns the ids of the tensors that the model holds while it runs.
     """
 
     def __init__(
         self, fed: Batch, held: Callable[[], set[int]], printing: Collection[Number] | None = None
     ) -> None:
-        """`printing` has the numbers of the questions whose prints are kept; None keeps none."""
+        """`printing` lists the questions whose prints are kept; None if the run is not a trial."""
         super().__init__()
         self.samples = len(fed)
         self.questions: dict[str, list[Question]] = defaultdict(list)
-        """The questions by asker, in order, so that no answer depends on the other askers."""
+        """The questions by asker, in order, so that no answer depends on other askers."""
         self.unseen = ""
-        """Why something may have been computed unobserved; empty if nothing was."""
+        """The reason why some operations may be unobserved; empty if all are observed."""
         self.printing = printing
         self.route = 0
-        """A hash of the weights used so far, in order."""
+        """A hash of the sequence of weights used so far."""
         self._held = cache(held)
         self._found = WeakTensorKeyDictionary()
         shared = {id(tensor) for tensor in fed.shared}
@@ -157,15 +157,15 @@ class Samples(Observer):
 
     @property
     def on_trial(self) -> bool:
-        """Whether the model runs only to answer questions, so that nothing is scored."""
+        """Whether the model runs only to answer questions, without computing quantities."""
         return self.printing is not None
 
     def numbered(self) -> dict[Number, Question]:
-        """All questions."""
+        """All questions by number."""
         return {(who, n): one for who, all_ in self.questions.items() for n, one in enumerate(all_)}
 
     def ask(self, tensor: Tensor, about: str, who: str) -> Question:
-        """The question where the samples are in a tensor, which may be answered later."""
+        """Ask where the samples are in a tensor; the answer may be known only later."""
         found, shape = self.of(tensor), tuple(tensor.shape)
         as_long = any(size % self.samples == 0 for size in shape)
         unsure = isinstance(found, Lost) or (found is Without.COMMON and as_long)
@@ -180,14 +180,14 @@ class Samples(Observer):
         return question
 
     def cut(self, part: Tensor, whole: Tensor) -> None:
-        """Record where the samples are in a part of a tensor that an observer has cut out."""
+        """Record the layout of a part of a tensor that an observer has cut out."""
         found = self.of(whole)
         if isinstance(found, Layout) and part.shape[found.axis] != whole.shape[found.axis]:
             found = Lost("a part of the samples")
         self._found[part] = found
 
     def of(self, tensor: Tensor) -> Found:
-        """Where the samples are in a tensor according to the rules."""
+        """The location of the samples in a tensor according to the rules."""
         found: Found | None = self._found.get(tensor)  # type: ignore[no-untyped-call]
         if found is not None:
             return found
@@ -200,7 +200,7 @@ class Samples(Observer):
         if tensor.grad_fn is not None:
             by = tensor.grad_fn.name()
             self.unseen = self.unseen or f"{by} works out of sight"
-            found = Lost(by) if self.samples > 1 else Layout(0)  # all of it is the one sample's
+            found = Lost(by) if self.samples > 1 else Layout(0)  # all of it is of the one sample
         elif tensor.is_floating_point() and tensor.numel() > 1 and id(tensor) not in self._held():
             shape = tuple(tensor.shape)
             asked = Question("numbers", shape, self.samples, Lost(""), open=True)
@@ -222,7 +222,7 @@ class Samples(Observer):
         return then
 
     def _note(self, call: Call, outs: list[Tensor]) -> None:
-        """Record where the samples are in the result of an operation, or in what it wrote to."""
+        """Record the layout of the result of an operation, or of the argument it wrote to."""
         given = tensors((*call.args, *call.kwargs.values()))
         name = plain_name(call.name)
         if name in MADE:
@@ -243,7 +243,7 @@ class Samples(Observer):
             self._written_through(given[0]._base, places[0], call.name)
 
     def _written_through(self, base: Tensor, place: Found, name: str) -> None:
-        """Record that writing to a view has changed its base."""
+        """Record that an operation has changed the base of a view."""
         before: Found | None = self._found.get(base)  # type: ignore[no-untyped-call]
         if before is Without.COMMON and place is not Without.COMMON:
             self._found[base] = Lost(f"`{name}`")
@@ -251,7 +251,7 @@ class Samples(Observer):
     def _after(
         self, call: Call, given: list[tuple[Tensor, Found]], outs: list[Tensor]
     ) -> list[Found]:
-        """Where the samples are in each of an operation's results."""
+        """The layout of each result of an operation."""
         lost = next((found for _, found in given if isinstance(found, Lost)), None)
         placed = [(tensor, found) for tensor, found in given if isinstance(found, Layout)]
         if lost is not None:
@@ -268,7 +268,7 @@ class Samples(Observer):
 
 
 def written(places: list[Found], name: str) -> Found:
-    """Where the samples are in the first tensor after the others were written to it."""
+    """The layout of the first tensor after the others were written to it."""
     target, *others = places
     if target is Without.COMMON and any(found is not Without.COMMON for found in others):
         return Lost(f"`{name}`")

@@ -1,4 +1,4 @@
-"""The tapped output of a layer: its gradient for each sample and channel."""
+"""The tapped output of a layer, and its Taylor terms for each sample and channel."""
 
 import math
 from dataclasses import dataclass
@@ -15,17 +15,17 @@ __all__ = ["Made", "Tap"]
 
 @dataclass(frozen=True)
 class Made:
-    """The weight that a tensor is, or is computed from, by its name."""
+    """The name of the weight that a tensor is or is computed from."""
 
     name: str
     summary: bool = False
-    """Whether it is a norm or a mean of a weight, which only scales something."""
+    """Whether the tensor is a norm or a mean of a weight, which can only scale other values."""
     tables: tuple[Question, ...] = ()
-    """Of layers on its way that may have an output for each sample; then it is no weight."""
+    """Open questions about layers on the way: if one has an output per sample, it is no weight."""
 
     @property
     def is_weight(self) -> bool:
-        """Whether it counts as its weight; known once the questions are answered."""
+        """Whether the tensor counts as a weight; valid once the questions are answered."""
         return not any(asked.layout or asked.lost for asked in self.tables)
 
 
@@ -41,14 +41,14 @@ class Tap:
     route: int
     weight: Made
     product: Tensor | None = None
-    """a · ∂L/∂a, summed for each sample and channel once it is known where the samples are."""
+    """a · ∂L/∂a, summed per sample and channel once the axis of the samples is known."""
     reduced: bool = False
     overwritten: bool = False
     states: "Tap | None" = None
     """The last states that a recurrent layer returns, which are part of its output."""
 
     def takes(self, bias: Tensor) -> bool:
-        """Whether this may be the bias of the layer: a parameter, a number for each channel."""
+        """Whether this may be the bias of the layer: a parameter with one number per channel."""
         parameter = bias if bias._base is None else bias._base
         axes = self.layer.channel_axes
         size = self.asked.shape
@@ -63,14 +63,14 @@ class Tap:
         )
 
     def shift(self, output: Tensor) -> bool:
-        """Take the output with its bias, which has the same gradient; whether it has its shape."""
+        """Replace the output by that with a bias, if the shape is equal; return whether it is."""
         fits = output.shape == self.value.shape
         if fits:
             self.value, self.version, self.overwritten = output.detach(), output._version, False
         return fits
 
     def receive(self, grad: Tensor) -> None:
-        """Take ∂L/∂(output) and keep Σ over positions of a · ∂L/∂a, `[N, C]`, or at first all."""
+        """Receive ∂L/∂a and keep a · ∂L/∂a, summed over positions to `[N, C]` if possible."""
         self.overwritten |= self.value._version != self.version
         if self.overwritten:
             return
@@ -82,7 +82,7 @@ class Tap:
         del self.value
 
     def _by_sample(self, product: Tensor) -> Tensor:
-        """The sum over positions, `[N, C]`."""
+        """The sum of a product over positions, `[N, C]`."""
         return self.asked.rows(product, self.layer.channel_axes).sum(1)
 
     def terms(self) -> Tensor:
@@ -95,21 +95,21 @@ class Tap:
 
     @property
     def fan_in(self) -> int:
-        """The number of weights per channel."""
+        """The number of weights per output channel."""
         return self.layer.fan_in
 
     @property
     def counts(self) -> bool:
-        """Whether the layer has an output per sample; known once the question is answered."""
+        """Whether the layer has an output per sample; valid once the question is answered."""
         return self.weight.is_weight and self.asked.found is not Without.COMMON
 
     @property
     def kind(self) -> tuple[object, ...]:
-        """What all parts of a batch that run the same layers have in common."""
+        """A key that is equal for all parts of a batch that run the same layers."""
         return self.name, self.route, math.prod(self.asked.shape) // self.asked.samples
 
     def why_lost(self) -> str:
-        """Why its terms are not known per sample; empty if they are."""
+        """The reason why the terms are not known per sample; empty if they are."""
         states = self.states
         used = states is not None and (states.overwritten or states.product is not None)
         if used and states is not None and (why := states.why_lost()):

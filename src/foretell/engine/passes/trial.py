@@ -1,10 +1,10 @@
-"""Finds where the samples are in a tensor by running the model again on other batches.
+"""Find the samples in a tensor by running the model again on other batches.
 
-Rules follow the samples through most operations (`engine/samples`). Where they do not, the model is
-run on the same samples, and on these in another order. The axis whose entries have then changed
-their places as the samples did is the one along which they lie: that shows folds and joins, too.
-A table has the length of the batch if it has another length with another number of samples. Where
-the answer is not plain, the samples stay lost.
+Rules follow the samples through most operations (`engine/samples`). Where no rule applies, the
+model is run on the same samples in two orders. If the entries along an axis have been reordered
+like the samples, this is the axis of the samples, possibly with other axes folded into it. A table,
+which does not depend on the values of the samples, has an axis of samples if its length changes
+with the number of samples. If the answer is ambiguous, the samples stay lost.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -24,20 +24,20 @@ from foretell.engine.samples.layout import Layout, Without
 __all__ = ["Still", "settle"]
 
 Run = Callable[[Batch, Collection[Number]], Samples]
-"""Runs the model on a batch, and keeps the prints of the questions with these numbers."""
+"""A function that runs the model on a batch, and keeps the prints of the numbered questions."""
 
 Tables = dict[tuple[Number, str], Found | None]
-"""The layout of a table, by the number of the question and its subject."""
+"""The layout of each table, by the number and subject of its question."""
 
 CLOSE = 1e-3
-"""So far may a sum be from where the order puts it, beside the change from the order before.
+"""The allowed deviation of a reordered sum, relative to its change by the reordering.
 
-Rounding is some 1e-6 of that change in float32; along a wrong axis, the distance is the change.
+In float32, rounding is about 1e-6 of this change; along a wrong axis, the deviation is about 1.
 """
 
 
 def settle(samples: Samples, run: Run, batch: Batch, tables: Tables) -> None:
-    """Answer the open questions if possible; what is found is kept in `tables`."""
+    """Answer the open questions if possible; layouts of tables are cached in `tables`."""
     reorder(samples, run, batch)
     resize(samples, run, batch, tables)
     for question in samples.questions[STRANGE]:
@@ -46,7 +46,7 @@ def settle(samples: Samples, run: Run, batch: Batch, tables: Tables) -> None:
 
 
 def reorder(samples: Samples, run: Run, batch: Batch) -> None:
-    """Find lost samples by running the batch in another order."""
+    """Find lost samples by running the batch in two orders."""
     lost = {
         n: one for n, one in samples.numbered().items() if one.open and isinstance(one.found, Lost)
     }
@@ -72,7 +72,7 @@ def reorder(samples: Samples, run: Run, batch: Batch) -> None:
 
 
 def compare(samples: Samples, run: Run, batch: Batch, alike: dict[Number, Question]) -> None:
-    """Find tensors that do not depend on the samples: constants and tables."""
+    """Find tensors that do not depend on the values of the samples: constants and tables."""
     try:
         runs = run(batch, alike), run(in_order(batch, [0] * samples.samples), alike)
     except ModelFailed:
@@ -84,7 +84,7 @@ def compare(samples: Samples, run: Run, batch: Batch, alike: dict[Number, Questi
 
 
 def asked_again(samples: Samples, number: Number, other: Samples) -> Question | None:
-    """The same question in another run; None if it is about something else there."""
+    """The same question in another run; None if it is about another tensor there."""
     who, place = number
     mine, theirs = samples.questions[who], other.questions[who]
     if len(mine) != len(theirs):
@@ -96,7 +96,7 @@ def asked_again(samples: Samples, number: Number, other: Samples) -> Question | 
 def followed(
     before: Mapping[int, Tensor], after: Mapping[int, Tensor], order: list[int]
 ) -> Layout | None:
-    """Where entries have changed their places as the samples did; None if that is not plain."""
+    """The layout whose entries were reordered like the samples; None if it is ambiguous."""
     found: list[Layout] = []
     for axis, prints in before.items():
         change = float((after[axis] - prints).abs().max())
@@ -111,7 +111,7 @@ def followed(
 
 
 def unchanged(before: Question, after: Question) -> bool:
-    """Whether nothing has changed except for rounding."""
+    """Whether the tensor is unchanged up to rounding."""
     pairs = [(prints, after.prints[axis]) for axis, prints in before.prints.items()]
     return bool(pairs) and all(
         float((then - now).abs().max()) <= 1e-5 * float(now.abs().max()) for now, then in pairs
@@ -119,7 +119,7 @@ def unchanged(before: Question, after: Question) -> bool:
 
 
 def resize(samples: Samples, run: Run, batch: Batch, tables: Tables) -> None:
-    """Find the tables that are as long as the batch, by a batch of another length."""
+    """Find the tables that are as long as the batch, by running a batch of another length."""
     asked = {n: one for n, one in samples.numbered().items() if one.open}
     asked = {n: one for n, one in asked.items() if isinstance(one.found, Without)}
     if any((n, one.about) not in tables for n, one in asked.items()):
@@ -139,7 +139,7 @@ def resize(samples: Samples, run: Run, batch: Batch, tables: Tables) -> None:
 
 
 def grown(one: Question, other: Question, samples: int, number: int) -> Found | None:
-    """Where the samples are in a table, by its shapes for two numbers of them; None if nowhere."""
+    """The layout of a table, from its shapes for two batch sizes; None if it has no samples."""
     if one.about != other.about or len(one.shape) != len(other.shape):
         return Lost("an operation on a table")
     pairs = list(zip(one.shape, other.shape, strict=True))
@@ -152,10 +152,10 @@ def grown(one: Question, other: Question, samples: int, number: int) -> Found | 
 
 
 def disorder(samples: int) -> list[int]:
-    """An order of samples, with none in its place, that is none of those that models make.
+    """A derangement of the samples that does not commute with reorderings made by models.
 
-    If a model turns its samples round or reverses them, a row is another sample's. In this order it
-    is then not the row of the sample that has taken the first one's place.
+    A model may rotate or reverse its samples, so that a row belongs to another sample. With this
+    order, such a row does not follow the samples as if it were in its own place.
 
     >>> disorder(2), disorder(4)
     ([1, 0], [2, 3, 1, 0])
@@ -184,10 +184,10 @@ def in_order(batch: Batch, order: list[int]) -> Batch:
 
 
 class Still(Observer):
-    """Within the block, nothing is random, so that samples differ only by their inputs."""
+    """Within the block, disable randomness, so that samples differ only by their inputs."""
 
     def run(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Run the operation without dropout; random numbers are replaced by equal ones."""
+        """Run the operation without dropout; random tensors are filled with a constant."""
         plain = name.removesuffix("_")
         if plain in DROPS and args:
             return args[0]
@@ -205,7 +205,7 @@ def undropped(
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments of an operation with dropout, changed so that nothing is dropped."""
     place = PLACES[name]
-    if name in RECURRENT and not isinstance(args[3], bool):  # of a packed sequence
+    if name in RECURRENT and not isinstance(args[3], bool):  # a packed sequence
         place += 1
     if len(args) > place:
         return (*args[:place], 0.0, *args[place + 1 :]), kwargs
