@@ -2,7 +2,8 @@
 """Set up .venv beside this file and run something in it; needs Python 3.11 or newer, and pip.
 
 python3 dev.py search [OPTIONS]   the main job: foretell search
-python3 dev.py check              everything that must pass: lint, types, tests
+python3 dev.py check              everything that must pass: lint, types, the site, tests
+python3 dev.py docs               the documentation as a site, in site/
 python3 dev.py oldest [TESTS]     tests with the oldest versions that are supported, without extras
 python3 dev.py run COMMAND ...    any command of the environment, such as `foretell rank`
 """
@@ -18,10 +19,12 @@ ROOT = Path(__file__).resolve().parent
 ENVIRONMENT = ROOT / ".venv"
 BIN = ENVIRONMENT / ("Scripts" if sys.platform == "win32" else "bin")
 
+SITE = ("mkdocs", "build", "--quiet", "--strict")
 CHECKS = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
     ("mypy",),
+    SITE,
     ("pytest", "-n", "2"),
 )
 
@@ -35,6 +38,9 @@ def main() -> int:
     if action == "check":
         set_up(extras="dev")
         return next((code for check in CHECKS if (code := run(*check))), 0)
+    if action == "docs":
+        set_up(extras="docs")
+        return run(*SITE)
     if action == "oldest":
         return oldest(rest)
     if action == "run" and rest:
