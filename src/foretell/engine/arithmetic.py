@@ -1,4 +1,4 @@
-"""The arithmetic of a GPU: full float32, TF32 only on request, and deterministic algorithms."""
+"""Set the arithmetic of a GPU: full float32, TF32 only on request, deterministic algorithms."""
 
 import warnings
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ def exactly(*, tf32: bool = False) -> Iterator[None]:
 
 OF_SEVERAL_STREAMS = "(?s)Deterministic behavior was enabled.*CuBLAS"
 """torch's warning about every matrix product: cuBLAS is not deterministic if several streams share
-its workspace, but here there is only one."""
+its workspace, but here, there is only one stream."""
 STEADY = (
     (torch.backends.cudnn, "benchmark", False),
     (torch.backends.cudnn, "deterministic", True),
@@ -55,9 +55,10 @@ STEADY = (
 
 
 def newer() -> list[Any]:
-    """The objects with an `fp32_precision`, in torch 2.9 and later, which overrides older flags.
+    """The objects with `fp32_precision`, which replaces older flags from torch 2.9 on.
 
-    Both are set, so that a model can read either one: torch raises an error if they differ.
+    The old and the new flags are both set, so that a model can read either one: torch raises an
+    error if they differ.
     """
     backends: Any = torch.backends
     has = hasattr(backends.cudnn, "conv")

@@ -1,16 +1,16 @@
-"""Finds the repeated blocks of any model, and the features between them.
+"""Find the repeated blocks of any model, and the features between them.
 
-A *unit* is a module made of other modules that is a child of the model or stands in a list: an
-`nn.Sequential` or `nn.ModuleList`. A list among them is no unit, but all that stand in it are, and
-a Sequential of single layers is one. A unit that holds lists in which several units are of one kind
-and have at least two weights each gives way to the units in these lists, if they run one after
-another: a stage gives way to its blocks, but a cell, which is a graph of operations, does not. If a
-model is a wrapper of one module and has no blocks itself, those of that module count.
+A *unit* is a module with submodules that is a child of the model or an entry of a list, which is an
+`nn.Sequential` or `nn.ModuleList`. A list itself is not a unit, but its entries are; a Sequential
+of single layers is one unit. If a unit contains lists in which several units are of the same kind
+and have at least two weights each, and if these units run one after another, they replace the unit:
+a stage is replaced by its blocks, but not a cell, which is a graph of operations. If a model wraps
+a single module and has no blocks itself, the blocks of that module are used.
 
-Of all units that ran, the longest sequence counts in which each output depends on the one before.
-The *blocks* are its units from the first to the last of a kind that occurs at least twice. A single
-weight with its normalisation and activation does not count as such a kind, unless there is no
-other: stems and heads are made of them. The *boundaries* are the input of the first block, which is
+Among all units that ran, the longest sequence in which each output depends on the previous one is
+selected. The *blocks* are its units from the first to the last whose kind occurs at least twice. A
+single weight with its normalisation and activation counts as such a kind only if there is no other,
+since stems and heads consist of them. The *boundaries* are the input of the first block, which is
 the output of the stem, and the outputs of all blocks.
 """
 
@@ -39,7 +39,7 @@ COLLECTIONS = (*LISTS, nn.ModuleDict)
 
 @dataclass(frozen=True, eq=False)
 class Unit:
-    """A module that may be a block, or the units within that take its place if they are a chain."""
+    """A module that may be a block, and the units that replace it if they form a chain."""
 
     name: str
     module: nn.Module
@@ -47,14 +47,14 @@ class Unit:
 
     @property
     def kind(self) -> object:
-        """Its class, or, for a plain list, the classes of its entries."""
+        """The class of the module, or, for a plain list, the classes of its entries."""
         if type(self.module) in LISTS:
             return tuple(type(entry) for entry in self.module.children())
         return type(self.module)
 
 
 def levels_of(model: nn.Module) -> list[list[Unit]]:
-    """The units of a model; if it is a wrapper of one other module, then those of that one; etc.
+    """The units of a model, and, while it wraps a single module, those of that module.
 
     >>> block = lambda: nn.Sequential(nn.Linear(2, 2), nn.ReLU())
     >>> found = levels_of(nn.Sequential(nn.Flatten(), block(), block()))
@@ -78,12 +78,12 @@ def below(name: str, leaf: str) -> str:
 
 
 def has_children(module: nn.Module) -> bool:
-    """Whether a module is made of others, rather than a single layer."""
+    """Whether a module has submodules; otherwise it is a single layer."""
     return any(True for _ in module.children())
 
 
 def in_lists(name: str, module: nn.Module) -> Iterator[Unit]:
-    """The units of the outermost lists within a module, of those lists that hold blocks."""
+    """The units of the outermost lists within a module that contain blocks."""
     for leaf, child in module.named_children():
         if not isinstance(child, LISTS):
             yield from in_lists(below(name, leaf), child)
@@ -92,7 +92,7 @@ def in_lists(name: str, module: nn.Module) -> Iterator[Unit]:
 
 
 def expanded(name: str, module: nn.Module) -> Iterator[Unit]:
-    """The units of a list, or the unit that another module is; none for a single layer."""
+    """The units of a list, or any other module as a unit; nothing for a single layer."""
     if not isinstance(module, LISTS):
         if has_children(module):
             yield Unit(name, module, tuple(in_lists(name, module)))
@@ -108,7 +108,7 @@ def expanded(name: str, module: nn.Module) -> Iterator[Unit]:
 
 
 def are_blocks(units: list[Unit]) -> bool:
-    """Whether several units are of one kind and have at least two weights each."""
+    """Whether several units are of the same kind and have at least two weights each."""
     heavy = [unit.kind for unit in units if weights_within(unit.module) > 1]
     return any(count > 1 for count in Counter(heavy).values())
 
@@ -126,13 +126,13 @@ class Boundary:
 
     @property
     def features(self) -> Tensor:
-        """One tensor; steps are along the second axis."""
+        """The features as one tensor, with steps along the second axis."""
         return self.tensors[0] if len(self.tensors) == 1 else torch.stack(self.tensors, 1)
 
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """One run of a unit: what it was given, and what it returned."""
+    """One run of a unit: its input and its output features."""
 
     unit: Unit
     given: Boundary
@@ -148,16 +148,16 @@ class Blocks:
 
     @property
     def modules(self) -> list[nn.Module]:
-        """The blocks' modules."""
+        """The modules of the blocks."""
         return [unit.module for unit in self.units]
 
 
 @dataclass
 class BlockWatch:
-    """Within the block, notes the features before and after each unit of a model.
+    """Within the block, record the features before and after each unit of a model.
 
-    A unit is given a copy of the features, and so is what follows it, so that nobody writes to what
-    is noted.
+    The unit and the modules after it receive copies, so that they cannot write to the recorded
+    features.
     """
 
     model: nn.Module
@@ -220,16 +220,16 @@ class BlockWatch:
 
 
 def every(units: Iterable[Unit]) -> Iterator[Unit]:
-    """All units, and those within them."""
+    """Iterate over all units, including those within others."""
     for unit in units:
         yield unit
         yield from every(unit.within)
 
 
 def copied_features(value: Any) -> tuple[Boundary | None, Any]:
-    """The features among arguments or outputs, and the same with a copy of them in their place.
+    """The features among arguments or outputs, and the same structure with copies of them.
 
-    They are the first floating-point tensor, or all of a list of equally shaped ones.
+    The features are the first floating-point tensor, or a list of tensors of the same shape.
     """
     if isinstance(value, Tensor):
         return (Boundary((value,)), value.clone()) if value.is_floating_point() else (None, value)
@@ -249,7 +249,7 @@ def copied_features(value: Any) -> tuple[Boundary | None, Any]:
 
 
 def is_steps(value: list[Any]) -> bool:
-    """Whether a list holds several floating-point tensors of one shape."""
+    """Whether a list contains several floating-point tensors of the same shape."""
     return len(value) > 1 and all(
         isinstance(step, Tensor) and step.is_floating_point() and step.shape == value[0].shape
         for step in value
@@ -257,7 +257,7 @@ def is_steps(value: list[Any]) -> bool:
 
 
 def longest_chain(calls: list[Call]) -> list[Call]:
-    """The longest sequence of calls in which each output depends on the one before."""
+    """The longest sequence of calls in which each output depends on the previous one."""
     ends: dict[Any, int] = {}
     chains: list[list[Call]] = []
     for place, call in enumerate(calls):
@@ -270,7 +270,7 @@ def longest_chain(calls: list[Call]) -> list[Call]:
 
 
 def of_repeated_kinds(chain: list[Call]) -> list[Call]:
-    """From the first to the last call of a kind that occurs twice; none if no kind does."""
+    """The calls from the first to the last whose kind occurs at least twice; empty if none does."""
     kinds = Counter(call.unit.kind for call in chain)
     slight = {call.unit.kind for call in chain if is_slight(call.unit.module)}
     repeated = {kind for kind, count in kinds.items() if count > 1}
@@ -280,7 +280,7 @@ def of_repeated_kinds(chain: list[Call]) -> list[Call]:
 
 
 def is_slight(module: nn.Module) -> bool:
-    """Whether a module is made of single layers, of which at most one has a weight."""
+    """Whether a module consists of single layers, of which at most one has a weight."""
     return weights_within(module) < 2 and not any(
         has_children(child) or isinstance(child, COLLECTIONS) for child in module.children()
     )

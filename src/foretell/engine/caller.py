@@ -1,4 +1,4 @@
-"""Keeps what callers have set for their own computations from changing a score."""
+"""Isolate scores from settings that callers make for their own computations."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -8,12 +8,12 @@ import torch
 __all__ = ["default_device", "own_settings"]
 
 AUTOCAST = ("cpu", "cuda", "mps", "xpu")
-"""The kinds of devices for which a caller may have switched autocast on."""
+"""The types of devices for which a caller may have enabled autocast."""
 
 
 @contextmanager
 def own_settings() -> Iterator[None]:
-    """Within the block, neither the caller's autocast nor their inference mode applies.
+    """Within the block, disable the caller's autocast and inference mode.
 
     >>> with torch.inference_mode(), torch.autocast("cpu"), own_settings():
     ...     torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu")
@@ -27,7 +27,7 @@ def own_settings() -> Iterator[None]:
 
 @contextmanager
 def default_device(device: torch.device) -> Iterator[None]:
-    """Within the block, a default device that the caller has set is this one instead."""
+    """Within the block, replace a default device that the caller has set by this device."""
     if torch.get_default_device().type == "cpu":
         yield
         return

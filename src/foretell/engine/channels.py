@@ -1,4 +1,4 @@
-"""Which axis of a tensor of features are its channels."""
+"""Find the axis of the channels in a tensor of features."""
 
 from collections.abc import Iterable
 
@@ -10,11 +10,12 @@ CONVOLUTIONS = nn.modules.conv._ConvNd
 
 
 def with_channels_first(features: Tensor, model: nn.Module, blocks: Iterable[nn.Module]) -> Tensor:
-    """Features between some blocks of a model as [N, C, …], the positions last.
+    """Features between blocks of a model, converted to [N, C, …] with the positions last.
 
-    The channels of [N, C] are its second axis. Of more axes, they are the second or the last:
-    whichever alone is as long as one of the first two axes of some parameter. Where both are or
-    neither is, they are the second of maps, if a block has a convolution, and otherwise the last.
+    With two axes, the channels are the second one. With more axes, they are the second or the last:
+    the one whose length is that of one of the first two axes of some parameter. If both or neither
+    are, the channels are the second axis of maps (more than three axes) if a block has a
+    convolution, and otherwise the last axis.
 
     >>> import torch
     >>> with_channels_first(torch.zeros(2, 7, 5), nn.Linear(5, 5), []).shape
@@ -26,7 +27,7 @@ def with_channels_first(features: Tensor, model: nn.Module, blocks: Iterable[nn.
 
 
 def is_first(features: Tensor, model: nn.Module, blocks: Iterable[nn.Module]) -> bool:
-    """Whether the second axis of at least three is that of the channels."""
+    """Whether the channels of features with at least three axes are on the second axis."""
     sizes = {size for parameter in model.parameters() for size in parameter.shape[:2]}
     first, last = features.shape[1] in sizes, features.shape[-1] in sizes
     if first != last:

@@ -1,4 +1,4 @@
-"""Parses the names of devices."""
+"""Parse the names of devices."""
 
 import re
 
@@ -13,9 +13,9 @@ KNOWN = r"cpu(:0)?|cuda(:\d+)?"
 
 
 def pick_device(text: str) -> torch.device:
-    """The device with this name; `auto` is the GPU, or the CPU if there is none.
+    """The device with this name; `auto` is the GPU if there is one, and otherwise the CPU.
 
-    Raises ForetellError if this machine does not have the device, or foretell does not support it.
+    Raises ForetellError if this machine does not have the device or foretell does not support it.
 
     >>> pick_device("cpu")
     device(type='cpu')
@@ -40,8 +40,8 @@ def pick_device(text: str) -> torch.device:
 def device_for(device: object, executor: object = None) -> str:
     """The name of the device that a run computes on.
 
-    Raises ForetellError for a device that is not here; where an executor computes, whose machines
-    may have others, for one that no machine has.
+    Raises ForetellError for a device that this machine does not have, or, if an executor computes
+    on other machines, that no machine can have.
     """
     if not isinstance(device, str | torch.device):
         raise wrong("device", device, "the name of a device, cpu or cuda")

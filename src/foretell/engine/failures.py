@@ -1,4 +1,4 @@
-"""The exceptions for errors that the user's own code raises while it runs."""
+"""Exceptions for errors in code of the user."""
 
 import torch
 
@@ -16,10 +16,10 @@ __all__ = [
 
 
 class ModelFailed(ForetellError):
-    """The model raised an error in the way it was run; `complaint` is the original message."""
+    """The model raised an error; `complaint` is the original message."""
 
     def __init__(self, message: str, complaint: str = "") -> None:
-        super().__init__(message)  # an exception is pickled with its message alone
+        super().__init__(message)  # exceptions are pickled with their message only
         self.complaint = complaint
 
 
@@ -28,11 +28,11 @@ class TooFewValues(ModelFailed):
 
 
 class LossFailed(ModelFailed):
-    """The loss cannot be computed from what the model returned."""
+    """The loss cannot be computed from the outputs of the model."""
 
 
 class Inexact(ForetellError):
-    """Parts of the batch would not add up to the whole, for the reason `why`."""
+    """Micro-batches would not give the value of the whole batch, for the reason `why`."""
 
     def __init__(self, why: str, otherwise: str = "") -> None:
         super().__init__(why, otherwise)
@@ -45,7 +45,7 @@ class Inexact(ForetellError):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether this is what torch raises when an allocation fails, on any device."""
+    """Whether torch raised this error because an allocation failed, on any device."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
         "can't allocate memory" in str(error) or "not enough memory" in str(error)
     )

@@ -1,9 +1,9 @@
-"""Detects operations that no observer saw, by the nodes that they leave in the autograd graph.
+"""Detect operations that no observer saw by their nodes in the autograd graph.
 
-An operation that an observer cannot see (in a torch.autograd.Function, a scripted or compiled part,
-a C++ extension, a hook, an inner torch.autograd.grad) still adds its nodes to the graph. Therefore,
-an observer marks the nodes of each operation that it sees; nodes without a mark at the end belong
-to operations that it did not see.
+An operation that observers cannot see (in a torch.autograd.Function, a scripted or compiled part, a
+C++ extension, a hook, or an inner torch.autograd.grad) still adds nodes to the graph. Observers
+mark the nodes of each operation that they see, so nodes without a mark belong to operations that
+they did not see.
 
     >>> x, mark = torch.ones(2, requires_grad=True), object()
     >>> seen, hidden = x * 2, x.exp()
@@ -37,7 +37,7 @@ __all__ = [
 
 
 class Given:
-    """The tensors that an operation is given, and their graph nodes before the operation runs."""
+    """The argument tensors of an operation, and their graph nodes before it runs."""
 
     def __init__(self, tensors: Iterable[Tensor]) -> None:
         self.tensors = {id(tensor): tensor for tensor in tensors}
@@ -56,11 +56,11 @@ class Inside:
 
     nodes: int = 0
     stray: bool = False
-    """Whether a result depends on something that is not among the arguments."""
+    """Whether a result depends on a value that is not among the arguments."""
     chained: bool = False
     """Whether one result depends on another."""
     foreign: bool = False
-    """Whether the derivative is code that does not belong to torch."""
+    """Whether the derivative is computed by code outside torch."""
 
 
 def inside(outs: Iterable[Tensor], given: Given, mark: object) -> Inside:
@@ -75,7 +75,7 @@ def inside(outs: Iterable[Tensor], given: Given, mark: object) -> Inside:
             found.stray |= id(node.variable) not in given.tensors
             continue
         known = node.metadata
-        if mark in known:  # a node of an earlier operation, not reached through an argument
+        if mark in known:  # a node of an earlier operation that no argument depends on
             found.stray = True
             continue
         known[mark] = True
@@ -104,9 +104,9 @@ def nodes_of(tensors: Iterable[Tensor]) -> Iterator[Any]:
 
 
 def nearest(results: Iterable[Tensor], nodes: Container[Any], oldest: int = 0) -> set[Any]:
-    """Those of some nodes that the results depend on by a way that meets no other of them.
+    """Those of `nodes` on which the results depend directly, not through another of them.
 
-    Nodes that were made before the one with the number `oldest` are not looked at.
+    Nodes that were created before the one with the number `oldest` are not visited.
 
     >>> x = torch.ones(2, requires_grad=True)
     >>> y = x.exp()
@@ -131,13 +131,13 @@ def nearest(results: Iterable[Tensor], nodes: Container[Any], oldest: int = 0) -
 
 
 def number_of(node: Any) -> int:
-    """The place of a node in the order in which nodes were made; that of a leaf is very large."""
+    """The position of a node in the order of creation; that of a leaf is very large."""
     number: int = node._sequence_nr()
     return number
 
 
 def unmarked(tensors: Iterable[Tensor], mark: object) -> Any:
-    """A node without the mark that these tensors depend on; None if there is none."""
+    """A node without this mark that the tensors depend on; None if there is none."""
     return next((n for n in nodes_of(tensors) if not is_leaf(n) and not is_marked(n, mark)), None)
 
 
@@ -152,7 +152,7 @@ def is_leaf(node: Any) -> bool:
 
 
 def is_foreign(node: Any) -> bool:
-    """Whether the derivative of a node is code of the user or of a compiler instead of torch.
+    """Whether the derivative of a node is code of the user or of a compiler.
 
     >>> is_foreign(torch.ones(1, requires_grad=True).exp().grad_fn)
     False

@@ -1,4 +1,4 @@
-"""Runs a model and leaves it, and every random generator, exactly as it was."""
+"""Run a model without changing it or any random number generator."""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -33,13 +33,13 @@ REENTRANT = (
 
 @contextmanager
 def mode(model: nn.Module, *, training: bool, batch_norm: BatchNorm = "batch") -> Iterator[None]:
-    """Put the model in training or evaluation mode; afterwards, restore the mode of each module.
+    """Within the block, the model is in training or evaluation mode; each mode is restored after.
 
-    The model's own `train` method is respected: if it keeps normalisations frozen, so do we.
+    The model's own `train` method is respected, for example if it keeps normalisations frozen.
     """
     before = {module: module.training for module in modules_of(model)}
     try:
-        set_training(dict.fromkeys(before, training))  # a `train` of the user's may omit some
+        set_training(dict.fromkeys(before, training))  # a user's `train` may omit some modules
         try:
             model.train(training)
         except ANY as error:
@@ -57,7 +57,7 @@ def mode(model: nn.Module, *, training: bool, batch_norm: BatchNorm = "batch") -
 
 
 def set_training(modes: Mapping[nn.Module, bool]) -> None:
-    """Set `training` of each module; nn.Module makes assignment slow, so only where it differs."""
+    """Set `training` of each module where it differs, since assignment is slow in nn.Module."""
     for module, training in modes.items():
         if module.training is not training:
             module.training = training
@@ -78,16 +78,16 @@ def freeze_statistics(modules: Iterable[nn.Module]) -> None:
 
 
 def is_batch_norm(module: nn.Module) -> bool:
-    """Whether the layer couples the samples of a batch by their statistics in training mode."""
+    """Whether the layer normalises by statistics of the batch in training mode."""
     instance = nn.modules.instancenorm._InstanceNorm
     return isinstance(module, nn.modules.batchnorm._NormBase) and not isinstance(module, instance)
 
 
 def in_each_place(modules: Modules, replacements: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The replacements by every place that holds the tensor; a tied tensor has several places.
+    """The replacements with one entry for every place of a tensor; a tied tensor has several.
 
-    A module with several names is one place. functional_call's own handling of ties would replace
-    its tensors once per name, and would restore the first replacement in the end.
+    A module with several names is a single place. The own handling of ties in functional_call would
+    replace its tensors once per name, and finally restore the first replacement.
     """
     own = [
         (f"{prefix}.{leaf}" if prefix else leaf, tensor)
@@ -99,14 +99,14 @@ def in_each_place(modules: Modules, replacements: dict[str, Tensor]) -> dict[str
 
 
 class Within(nn.Module):
-    """Runs a function while functional_call replaces tensors of a model."""
+    """A module that runs a function while functional_call replaces tensors of a model."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, run: Callable[[], Any]) -> Any:
-        """The result of `run`."""
+        """Return the result of `run`."""
         return run()
 
 
@@ -165,7 +165,7 @@ def call(
 
 
 def advice(model: nn.Module) -> str:
-    """The advice to the user if a model does not run."""
+    """The end of the error message if a model does not run."""
     types = {str(p.dtype).removeprefix("torch.") for p in model.parameters()}
     if len(types) > 1:
         many = " and ".join(sorted(types))
@@ -178,7 +178,7 @@ Registered = dict[nn.Module, dict[str, Tensor | None]]
 
 
 def registered(model: nn.Module) -> Registered:
-    """The present parameters of the modules of the model."""
+    """The current parameters of the modules of the model."""
     return {module: dict(module._parameters) for module in modules_of(model)}
 
 

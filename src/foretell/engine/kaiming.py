@@ -1,4 +1,4 @@
-"""A model's tensors with weights drawn as for ReLU networks, from a generator of our own.
+"""Draw weights for ReLU networks from a separate generator.
 
 He et al. 2015, arXiv:1502.01852: N(0, 2 / fan-in), which keeps the variance from layer to layer.
 """
@@ -12,16 +12,16 @@ from foretell.engine.weights import Layers, roles
 __all__ = ["double_or_float", "kaiming_model", "normal_like", "own_tensors"]
 
 TABLES = (nn.Embedding, nn.EmbeddingBag)
-"""They are read, not multiplied, and keep their values."""
+"""Layers whose weights are looked up instead of multiplied, and keep their values."""
 
 
 def kaiming_model(
     model: nn.Module, layers: Layers, generator: Generator, dtype: torch.dtype
 ) -> dict[str, Tensor]:
-    """The model's tensors, its weights drawn from N(0, 2 / fan-in), scales 1 and shifts 0.
+    """The model's tensors, with weights drawn from N(0, 2 / fan-in), scales 1 and shifts 0.
 
-    The fan-in is the number of weights of one output. Tables of embeddings, buffers (the running
-    statistics) and parameters that are neither weights, scales nor shifts keep their values.
+    The fan-in is the number of weights per output. Embedding tables, buffers such as running
+    statistics, and parameters that are neither weights, scales nor shifts keep their values.
     """
     drawn = own_tensors(model, dtype)
     kept = {
@@ -39,7 +39,7 @@ def kaiming_model(
 
 
 def own_tensors(model: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
-    """The model's buffers and parameters by name, those of floating-point numbers in this type."""
+    """The model's buffers and parameters by name; floating-point ones are converted to `dtype`."""
     return {
         name: tensor.detach().to(dtype) if tensor.is_floating_point() else tensor.detach()
         for name, tensor in (*named_buffers_of(model), *named_parameters_of(model))
@@ -47,7 +47,7 @@ def own_tensors(model: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
 
 
 def normal_like(tensor: Tensor, generator: Generator, dtype: torch.dtype) -> Tensor:
-    """N(0, 1) of a floating-point tensor's shape; any other tensor is returned as it is."""
+    """N(0, 1) in the shape of a floating-point tensor; any other tensor is returned unchanged."""
     if not tensor.is_floating_point():
         return tensor
     drawn = torch.randn(tensor.shape, generator=generator, dtype=torch.float32, device="cpu")
@@ -55,6 +55,6 @@ def normal_like(tensor: Tensor, generator: Generator, dtype: torch.dtype) -> Ten
 
 
 def double_or_float(model: nn.Module) -> torch.dtype:
-    """float64 if the model has parameters in it, else float32, also for half precision."""
+    """float64 if the model has such parameters, otherwise float32, even for half precision."""
     double = any(parameter.dtype == torch.float64 for parameter in model.parameters())
     return torch.float64 if double else torch.float32

@@ -1,7 +1,7 @@
-"""Keeps what autograd saves for the backward pass, even if the model would recompute it.
+"""Keep the tensors that autograd saves, even if the model would recompute them.
 
-torch.utils.checkpoint runs a part of the model again in the backward pass, where its operations are
-neither observed nor replaced; hooks on saved tensors may change their values.
+torch.utils.checkpoint runs a part of the model again in the backward pass, where operations are
+neither observed nor replaced, and hooks on saved tensors may change their values.
 
     >>> from torch.utils.checkpoint import checkpoint
     >>> x = torch.ones(2, requires_grad=True)

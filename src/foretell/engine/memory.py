@@ -1,4 +1,4 @@
-"""Memory: how much a batch needs, and the errors if it does not suffice."""
+"""Measure the memory that a batch requires, and report if it does not suffice."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -31,7 +31,7 @@ def within_memory(compute: Callable[[], T], too_large: Callable[[], OutOfMemory]
 
 
 def smaller(subject: Subject, run: Callable[[Subject], object]) -> OutOfMemory:
-    """The error for a batch that did not fit, with the largest part of it that does.
+    """The error for a batch that does not fit into memory, with a micro-batch that does.
 
     Sizes are tried from half the batch downwards. A size is recommended as a micro-batch only if
     two parts of that size were run and add up to the whole. Scores are never computed in parts
@@ -70,7 +70,7 @@ def fits(run: Callable[[Subject], object], subject: Subject) -> bool:
 
 
 def saved_bytes(run: Callable[[], object], own: Iterable[Tensor]) -> int:
-    """The bytes that autograd saves for the backward pass while `run` runs, except those of `own`.
+    """The bytes that autograd saves for the backward pass during `run`, except those of `own`.
 
     It also works on the meta device, where nothing is computed.
     """
@@ -84,6 +84,6 @@ def saved_bytes(run: Callable[[], object], own: Iterable[Tensor]) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        result = run()  # alive while the storages are counted, or their identity could recur
+        result = run()  # kept alive while storages are counted, since ids could be reused
     del result
     return sum(seen.values())

@@ -1,4 +1,4 @@
-"""Checks that computing a batch in parts is exact, and refuses it otherwise."""
+"""Check that computing a batch in parts is exact, and refuse it otherwise."""
 
 import math
 import random
@@ -19,7 +19,7 @@ __all__ = ["check_exact", "check_loss_is_a_mean", "split"]
 
 
 def split(batch: Batch, size: int | None) -> list[Batch]:
-    """The batch in parts of `size` samples, of which the last may be smaller; whole if None.
+    """Split the batch into parts of `size` samples, the last possibly smaller; one part if None.
 
     >>> [len(part) for part in split(Batch(torch.zeros(5, 1)), 2)]
     [2, 2, 1]
@@ -30,10 +30,10 @@ def split(batch: Batch, size: int | None) -> list[Batch]:
 
 
 def check_exact(subject: Subject) -> None:
-    """Raise Inexact if parts of the batch would not add up to the whole.
+    """Raise Inexact if parts of the batch would not give the value of the whole batch.
 
-    Two samples are run: they must not normalise by common statistics, nor draw random numbers, nor
-    may the first one's output change with the second one's input.
+    Two samples are run. The model must not normalise by common statistics or draw random numbers,
+    and the output of the first sample must not change with the input of the second one.
     """
     if len(subject.batch.shared) < len(list(columns(subject.batch.inputs))):
         raise Inexact("a list among the inputs cannot be put together from parts")
@@ -52,7 +52,7 @@ def check_exact(subject: Subject) -> None:
     if outputs.ndim == 0:
         raise Inexact("the model returns one loss for the whole batch")
     with subject.undisturbed("probe"), torch.enable_grad():
-        # far from the second, to detect a coupling by a maximum as well
+        # far from the second sample, to detect a coupling by a maximum as well
         far = second.each(lambda t: 16 * t + 1) if is_floating(second) else first
         beside_another = output_of(call(subject.model, {}, joined(first, far)))
     if not torch.allclose(outputs[0], beside_another[0], rtol=1e-3, atol=1e-5):
@@ -60,7 +60,7 @@ def check_exact(subject: Subject) -> None:
 
 
 def output_of(outputs: Any) -> Tensor:
-    """The main output, by which parts of a batch are compared."""
+    """The main output, which is used to compare parts of a batch."""
     try:
         return main_output(outputs)
     except Undefined as error:
@@ -68,12 +68,12 @@ def output_of(outputs: Any) -> Tensor:
 
 
 def is_floating(batch: Batch) -> bool:
-    """Whether all inputs are floating-point, not token numbers or masks."""
+    """Whether all inputs are floating-point tensors, unlike token ids or masks."""
     return all(tensor.is_floating_point() for tensor in tensors(batch.inputs))
 
 
 def joined(first: Batch, second: Batch) -> Batch:
-    """One batch with the samples of both."""
+    """One batch with the samples of both batches."""
     others = iter(tensors(second.inputs))
     return Batch(change_all(first.inputs, lambda tensor: torch.cat([tensor, next(others)])))
 
@@ -96,7 +96,7 @@ def check_loss_is_a_mean(subject: Subject, outputs: list[Any], summed: float) ->
     else:
         pieces = iter(zip(*(tensors(output) for output in outputs), strict=True))
         whole = change_all(outputs[0], lambda _: torch.cat(next(pieces)))
-    with torch.enable_grad():  # for losses that differentiate
+    with torch.enable_grad():  # for losses that compute gradients
         leaves = change_all(whole, lambda t: t.detach().requires_grad_(t.is_floating_point()))
         at_once = subject.loss_of(change_all(leaves, torch.clone), subject.batch.targets).item()
     both_nan = math.isnan(at_once) and math.isnan(summed)

@@ -1,4 +1,4 @@
-"""The modules and tensors of a model, found by a loop instead of torch's nested generators."""
+"""List the modules and tensors of a model, faster than torch's nested generators."""
 
 from typing import Any
 
@@ -58,7 +58,7 @@ def named_buffers_of(model: nn.Module) -> list[tuple[str, Tensor]]:
 
 
 def named_once(model: nn.Module, kind: str) -> list[tuple[str, Any]]:
-    """The tensors in this attribute of all modules, each once, by its first name."""
+    """The tensors in this attribute of all modules, each once, under its first name."""
     found: dict[int, tuple[str, Any]] = {}
     for prefix, module in named_modules_of(model):
         if held := getattr(module, kind):

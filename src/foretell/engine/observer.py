@@ -1,4 +1,4 @@
-"""The base class of everything that observes the operations of a running model."""
+"""The base class of observers, which see the operations of a running model."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -16,7 +16,7 @@ Then = Callable[[Any], None]
 
 
 class Observer(TorchFunctionMode):
-    """Within the block, observes every operation of torch, whoever calls it.
+    """Within the block, observes every operation of torch, regardless of the caller.
 
     `look` is called with the arguments before an operation runs, `run` runs it, and the function
     that `look` returned is called with the result. Operations in `look` and in that function are
@@ -32,7 +32,7 @@ class Observer(TorchFunctionMode):
     """
 
     _looks = False
-    """Whether the class has a `look` of its own."""
+    """Whether the class overrides `look`."""
 
     def __init_subclass__(cls) -> None:
         cls._looks = cls.look is not Observer.look
@@ -57,7 +57,7 @@ class Observer(TorchFunctionMode):
     def look(
         self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Then | None:
-        """Observe an operation before it runs; return None if its result does not matter."""
+        """Observe an operation before it runs; return None if its result is not needed."""
         return None
 
     def run(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -66,7 +66,7 @@ class Observer(TorchFunctionMode):
 
 
 def operation_name(func: Any) -> str:
-    """The name of an operation, the same for functions, methods and overloads in torch.ops.
+    """The name of an operation, equal for functions, methods and overloads in torch.ops.
 
     >>> [operation_name(f) for f in (torch.relu_, torch.Tensor.relu_, torch.ops.aten.relu_.default)]
     ['relu_', 'relu_', 'relu_']

@@ -1,4 +1,4 @@
-"""Plans the fewest passes that compute everything the requested proxies need."""
+"""Plan the fewest passes that compute all quantities of the requested proxies."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ __all__ = ["DEFAULT", "Plan", "Request", "make_plan", "plain_name"]
 DEFAULT = (*PAPER, *BASELINES)
 
 Request = str | Iterable[str] | Mapping[str, Mapping[str, Any]]
-"""Names of proxies (`all` is every one, `FILE.py:NAME` one of a file), or names with their
+"""Names of proxies (`all` means every proxy, `FILE.py:NAME` one in a file), or names with their
 settings: `{"jacob_cov": {"epsilon": 1e-4}}`."""
 
 
@@ -32,7 +32,7 @@ class Plan:
 
     @property
     def names(self) -> list[str]:
-        """The names of the proxies, in the order given."""
+        """The names of the proxies, in the given order."""
         return [proxy.name for proxy in self.proxies]
 
     @property
@@ -45,7 +45,7 @@ class Plan:
         return {need for proxy in self.proxies for need in proxy.needs}
 
     def steps_of(self, proxy: Proxy) -> tuple[str, ...]:
-        """The steps for this proxy alone."""
+        """The steps that this proxy needs."""
         return steps_for(proxy.needs)
 
     def apply(self, proxy: Proxy, found: Mapping[str, Any]) -> Tensor:
@@ -59,12 +59,12 @@ class Plan:
 
     @staticmethod
     def step_cost(step: str, batch_size: int) -> float:
-        """The cost of a step in forward passes of a minibatch of that size."""
+        """The cost of a step in forward passes of a minibatch of this size."""
         return STEPS[step].cost / (batch_size if STEPS[step].per_sample else 1)
 
 
 def make_plan(proxies: Request, argument: str = "proxies") -> Plan:
-    """The plan for the proxies named, in the order named; messages call them `argument`."""
+    """The plan for these proxies in the given order; error messages call the request `argument`."""
     settings: dict[str, dict[str, Any]] = {}
     if isinstance(proxies, Mapping):
         for name, own in proxies.items():
@@ -83,7 +83,7 @@ def make_plan(proxies: Request, argument: str = "proxies") -> Plan:
 
 
 ALL = "all"
-"""Stands for all proxies, also those of installed packages."""
+"""The name that stands for all proxies, including those of installed packages."""
 
 
 def all_names() -> list[str]:
@@ -93,7 +93,7 @@ def all_names() -> list[str]:
 
 
 def find(name: str) -> Proxy:
-    """The proxy of this name or of `FILE.py:NAME`; the error names the nearest one."""
+    """The proxy with this name or of `FILE.py:NAME`; the error suggests the nearest name."""
     if ".py:" in name:
         return from_file(name)
     if name not in PROXIES:
@@ -106,12 +106,12 @@ def find(name: str) -> Proxy:
 
 
 def plain_name(name: str) -> str:
-    """The name itself, or that of the proxy in `FILE.py:NAME`, which is then registered."""
+    """The name, or that of the proxy in `FILE.py:NAME`, which is then registered."""
     return from_file(name).name if ".py:" in name else name
 
 
 def check_settings(proxy: Proxy, settings: Mapping[str, Any]) -> None:
-    """Raise ForetellError for a setting the proxy does not have, or a number that is none."""
+    """Raise ForetellError for an unknown setting of a proxy, or a value that is not a number."""
     for name, value in settings.items():
         if name not in proxy.settings:
             said = f"{proxy.name} has no setting {name!r}"
@@ -121,7 +121,7 @@ def check_settings(proxy: Proxy, settings: Mapping[str, Any]) -> None:
 
 
 def steps_for(needs: Iterable[str]) -> tuple[str, ...]:
-    """The steps that compute these quantities, and the steps that they require, in order."""
+    """The steps that compute these quantities, including the steps that they require, in order."""
     required: set[str] = set()
     waiting = [QUANTITIES[need].step for need in needs]
     while waiting:

@@ -1,8 +1,8 @@
-"""Saves and restores everything that a model holds: tensors, attributes, and what they refer to.
+"""Save and restore the state of a model: its tensors, its attributes, and all that they refer to.
 
-A forward pass may write to anything: weights that it renormalises, a counter, a memory in a deque,
-the closure of a hook. The state of everything that can be reached from the modules is saved before
-the model is run, and what has changed is restored in place, so that the objects are the same.
+A forward pass may write to any object: weights that it renormalises, a counter, a memory in a
+deque, the closure of a hook. The state of every object that can be reached from the modules is
+saved before the model is run, and changes are undone in place, so that objects keep their identity.
 """
 
 import sys
@@ -39,7 +39,7 @@ class Items(NamedTuple):
 
 
 Change = Restore | Items
-"""What restores an object: a function, or the items of a dict."""
+"""The change that restores an object: a function, or the items of a dict."""
 
 
 class State:
@@ -49,7 +49,7 @@ class State:
         self._model = model
         self._noted = False
         self._empty: list[Any] = []
-        """Empty containers, which are by far the most; they are checked together."""
+        """Empty containers, by far the most common, which are checked together."""
         self._items: list[Items] = []
         self._restores: list[Restore] = []
         self._contents: dict[int, tuple[Tensor, Tensor]] = {}
@@ -132,7 +132,7 @@ CLEARED = {dict, OrderedDict, list, set}
 
 
 Noted = tuple[Change | None, Iterable[Any]]
-"""The change that restores an object, if any, and the objects that it refers to."""
+"""The change that restores an object, if it can change, and the objects that it refers to."""
 
 NOTHING: Noted = (None, ())
 
@@ -208,7 +208,7 @@ def slots(thing: Any) -> Noted:
 
 
 def behind(thing: Any) -> Noted:
-    """Save what a function can write to: its closure, its defaults, the object of a method."""
+    """Save the objects that a function can write to: its closure, defaults, and bound object."""
     if isinstance(thing, FunctionType) and not is_library(thing.__module__):
         cells = [(cell, cell.cell_contents) for cell in thing.__closure__ or () if filled(cell)]
         held = [value for _, value in cells]
@@ -231,7 +231,7 @@ def filled(cell: CellType) -> bool:
 
 
 def own_classes(modules: Iterable[nn.Module]) -> list[type]:
-    """The user's classes among those of the modules, whose attributes all instances share."""
+    """The user-defined classes of the modules, whose attributes all instances share."""
     kinds = {kind for module in modules for kind in type(module).__mro__}
     return [kind for kind in kinds if not is_library(kind.__module__)]
 
@@ -284,7 +284,7 @@ def put_back_dict(items: Items) -> None:
     container, keys, values = items
     kind: Any = OrderedDict if isinstance(container, OrderedDict) else dict
     kind.clear(container)
-    for key, value in zip(keys, values, strict=True):  # not update, which adds in a Counter
+    for key, value in zip(keys, values, strict=True):  # `update` would add in a Counter
         kind.__setitem__(container, key, value)
 
 
@@ -349,7 +349,7 @@ def copied(tensor: Tensor) -> Tensor | None:
 
 
 def noted_tensor(tensor: Tensor, content: Tensor | None) -> Iterator[Restore]:
-    """What restores the memory, values, gradient, hooks and `requires_grad` of a tensor."""
+    """The changes that restore memory, values, gradient, hooks and `requires_grad` of a tensor."""
     if content is not None:
         count = None if tensor.is_inference() else preserved_version(tensor)
         memory = tensor.detach()
@@ -362,7 +362,7 @@ def noted_tensor(tensor: Tensor, content: Tensor | None) -> Iterator[Restore]:
 
 
 def preserved_version(tensor: Tensor) -> Any:
-    """An object whose `__exit__` restores the present version counter of a tensor."""
+    """An object whose `__exit__` restores the current version counter of a tensor."""
     return torch.autograd.grad_mode._unsafe_preserve_version_counter(tensor)
 
 

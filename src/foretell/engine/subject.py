@@ -1,4 +1,4 @@
-"""The subject of scoring: a model, a batch, and everything that changes the value of a quantity."""
+"""The subject of scoring: a model, a batch, and all settings that affect quantities."""
 
 import time
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ Seconds = dict[str, float]
 
 @dataclass(frozen=True)
 class Unavailable:
-    """Takes the place of a quantity that is undefined for this model and batch; has the reason."""
+    """Replaces a quantity that is undefined for this model and batch, and has the reason."""
 
     why: str
 
@@ -81,7 +81,7 @@ class Subject:
             return counted_weights(self.model, self.layers)
 
     def held(self) -> set[int]:
-        """The ids of all tensors that the model held before it was run, and of its buffers now."""
+        """The ids of all tensors that the model held before its run, and of its current buffers."""
         assert self.state is not None
         buffers = (b for module in modules_of(self.model) for b in module._buffers.values())
         return self.state.tensors() | {id(buffer) for buffer in buffers}
@@ -111,7 +111,7 @@ class Subject:
 
     @contextmanager
     def undisturbed(self, *parts: object, training: bool = True) -> Iterator[None]:
-        """Within the block, the model is in the mode to be scored in, with its own random stream.
+        """Within the block, the model is in the mode for scoring and has its own random stream.
 
         `parts` determine the random stream. Afterwards, the original state of the model is
         restored.
@@ -135,7 +135,7 @@ class Subject:
 
 
 def sets_more_than_its_mode(model: nn.Module) -> bool:
-    """Whether `train` of a module is not torch's, so that it may do anything.
+    """Whether `train` of a module is overridden, and may thus have other effects.
 
     >>> sets_more_than_its_mode(nn.Sequential(nn.Linear(2, 2), nn.ReLU()))
     False
@@ -147,7 +147,7 @@ def sets_more_than_its_mode(model: nn.Module) -> bool:
 
 
 USUAL = {name: getattr(nn.Module, name) for name in ("train", "__setattr__")}
-"""What sets the mode of a module."""
+"""The methods that set the mode of a module."""
 
 
 def described(value: Any) -> str:
@@ -174,7 +174,7 @@ def gradient(
     keep_graph: bool = False,
     create_graph: bool = False,
 ) -> dict[str, Tensor]:
-    """∂value/∂w for every weight, zeros if it does not depend on a weight.
+    """∂value/∂w for every weight; zeros if the value does not depend on the weight.
 
     Raises Undefined if torch cannot differentiate the model, or if the model's own backward pass
     raises anything.
@@ -187,7 +187,7 @@ def gradient(
 def edge_gradients(
     value: Tensor, edges: list[GradientEdge], keep_graph: bool
 ) -> tuple[Tensor | None, ...]:
-    """The gradient that arrives at each edge, None where none does. Raises Undefined."""
+    """The gradient at each edge of the graph, None if there is none. Raises Undefined."""
     with differentiable():
         return torch.autograd.grad(value, edges, retain_graph=keep_graph, allow_unused=True)
 
@@ -214,7 +214,7 @@ def differentiated_if_used(
     create_graph: bool = False,
     grads: list[Tensor] | None = None,
 ) -> tuple[Tensor | None, ...]:
-    """The same, with None for a source that `value` does not depend on.
+    """The same as `differentiated`, with None for a source that `value` does not depend on.
 
     If the model itself runs a backward pass within this one, that pass adds to the `grad` of its
     leaves, as it does in training. This is part of the gradient; the previous `grad` is unchanged.

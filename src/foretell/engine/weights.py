@@ -1,4 +1,4 @@
-"""Determines which parameters of a model are weights.
+"""Determine which parameters of a model are weights.
 
 A weight multiplies a signal. Biases, the affine parameters of normalisations, slopes of PReLU,
 class tokens and layer scales do not count. Neither do frozen parameters, since training does not
@@ -38,12 +38,12 @@ _UNWEIGHTED = (
 
 
 def counted_weights(model: nn.Module, layers: Layers = "all") -> dict[str, Tensor]:
-    """Name → trainable weight tensor, in the order of the model; a tied one counts once.
+    """The trainable weights by name, in the order of the model; a tied weight counts once.
 
-    `layers="all"`: `weight*` of convolutions, linear, bilinear, embedding, recurrent and attention
-    layers, and in any other module except normalisations, parameters that have at least two
-    dimensions larger than one and no "bias" in their names. `layers="conv2d_linear"`: only `weight`
-    of nn.Conv2d and nn.Linear, like the code of arXiv:2101.08134.
+    `layers="all"` means `weight*` of convolutions, linear, bilinear, embedding, recurrent and
+    attention layers, and in any other module except normalisations, parameters that have at least
+    two dimensions larger than one and no "bias" in their names. `layers="conv2d_linear"` means only
+    `weight` of nn.Conv2d and nn.Linear, as in the code of arXiv:2101.08134.
 
     >>> list(counted_weights(nn.Sequential(nn.Conv1d(3, 8, 3), nn.BatchNorm1d(8), nn.PReLU())))
     ['0.weight']
@@ -57,10 +57,10 @@ def counted_weights(model: nn.Module, layers: Layers = "all") -> dict[str, Tenso
 
 
 def roles(model: nn.Module, layers: Layers = "all") -> dict[str, Role]:
-    """Name → the role of a parameter, frozen or not.
+    """The role of each parameter by name, including frozen parameters.
 
-    Weights are those of `counted_weights`. The affine parameters of normalisations are scales and
-    shifts, and so are biases of any kind (shifts). Slopes, tokens and the like are "other".
+    Weights are defined as in `counted_weights`. The affine parameters of normalisations are scales
+    and shifts; all other biases are shifts, too. Slopes, tokens and the like are "other".
 
     >>> roles(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)))
     {'0.weight': 'weight', '0.bias': 'shift', '1.weight': 'scale', '1.bias': 'shift'}
@@ -81,7 +81,7 @@ def _role(owner: nn.Module, leaf: str) -> Role:
 
 
 def _owned(model: nn.Module) -> Iterator[tuple[str, nn.Module, str, Tensor]]:
-    """Each parameter once: its full name, its module, its name in the module, and the parameter."""
+    """Yield each parameter once: its full name, its module, its name there, and the parameter."""
     seen: set[int] = set()
     for prefix, module in named_modules_of(model):
         for leaf, parameter in module._parameters.items():

@@ -1,4 +1,4 @@
-"""Runs wrapped, compiled or scripted models as the Python code they were made from."""
+"""Run wrapped, compiled or scripted models as the Python code that they were made from."""
 
 import sys
 from collections.abc import Iterator
@@ -19,8 +19,8 @@ PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 def unwrapped(model: nn.Module) -> nn.Module:
     """The module inside torch.compile, DataParallel or DistributedDataParallel.
 
-    It has the same scores. Raises ForetellError for a scripted, traced or sharded model, whose
-    operations or weights cannot be observed.
+    The inner module has the same scores. Raises ForetellError for a scripted, traced or sharded
+    model, whose operations or weights cannot be observed.
 
     >>> unwrapped(nn.DataParallel(nn.Linear(2, 3)))
     Linear(in_features=2, out_features=3, bias=True)
@@ -45,7 +45,7 @@ def inside(wrapper: nn.Module) -> nn.Module | None:
     if isinstance(wrapper, PARALLEL):
         module: nn.Module = wrapper.module
         return module
-    dynamo: Any = sys.modules.get("torch._dynamo.eval_frame")  # imported by whoever compiled
+    dynamo: Any = sys.modules.get("torch._dynamo.eval_frame")  # imported only by code that compiles
     if dynamo is not None and isinstance(wrapper, dynamo.OptimizedModule):
         original: nn.Module = wrapper._orig_mod
         return original
@@ -54,7 +54,7 @@ def inside(wrapper: nn.Module) -> nn.Module | None:
 
 @contextmanager
 def as_written(model: nn.Module) -> Iterator[None]:
-    """Within the block, parts of a model run as the Python code they were made from.
+    """Within the block, parts of a model run as the Python code that they were made from.
 
     This concerns compiled functions and modules, scripted functions, parallel modules, which then
     run on the device of their input, and attention that would otherwise run as a single operation.
@@ -89,7 +89,7 @@ scripted_call = SCRIPTED.__call__
 
 
 def as_python(function: Any, *args: Any, **kwargs: Any) -> Any:
-    """Run the Python code that a scripted function was made from; a traced one runs unchanged.
+    """Run the Python code that a scripted function was made from; traced functions run unchanged.
 
     A trace does not contain the branches that its function did not take.
     """

@@ -38,8 +38,7 @@ class Products:
         return Products(matrix, self.least[..., draws], self.eps)
 
     def correlations(self) -> Tensor:
-        """Pearson's correlations, `[…, c, c]`; constant channels have zeros, also on the
-        diagonal."""
+        """Pearson's correlations, `[…, c, c]`; a constant channel has only zeros."""
         squares = self.squares
         scale = squares.rsqrt().masked_fill(squares <= self.least, 0.0)
         return self.matrix * scale.unsqueeze(-1) * scale.unsqueeze(-2)

@@ -1,4 +1,4 @@
-"""The passes: each computes its quantities once for all proxies that need them."""
+"""The passes, each of which computes its quantities once for all proxies that need them."""
 
 from collections.abc import Callable
 
@@ -70,7 +70,7 @@ HOW = {
     "outputs_by_weights": "on one sample in evaluation mode",
     "samples": "on one sample of the batch",
 }
-"""How each pass runs the model, for the reason if it fails."""
+"""How each pass runs the model, as stated in the reason if it fails."""
 
 
 REPLACING = {
@@ -88,9 +88,9 @@ REPLACING = {
 def found_by(name: str, subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
     """The wanted quantities of one pass, or the reason for each if the pass cannot run.
 
-    Raises ForetellError for failures that affect every pass: the model does not run on the batch at
-    all, or the loss cannot be computed from its outputs. Raises OutOfMemory, since a score must not
-    depend on the memory that happens to be free.
+    Raises ForetellError for failures that affect every pass: the model does not run on the batch,
+    or the loss cannot be computed from its outputs. Also raises OutOfMemory instead of returning a
+    reason, since a score must not depend on the free memory.
     """
     return within_memory(
         lambda: found_or_why(name, subject, wanted, seconds),
@@ -124,7 +124,7 @@ def check_runs(subject: Subject, *, with_loss: bool) -> None:
 
 
 def next_step(error: ModelFailed) -> str:
-    """What the user could change, if the message of the model shows it."""
+    """Advice to the user, if the error message of the model shows the cause."""
     if any(word in error.complaint for word in ("dtype", "Double", "double")):
         return "; let it create its tensors in the type of its input (x.new_zeros)"
     return ""

@@ -1,4 +1,4 @@
-"""What becomes of noise from block to block under Kaiming weights, and of signs on the way back.
+"""Pass noise through the blocks with Kaiming weights, and random signs back through each block.
 
 Lee and Ham 2024, "AZ-NAS", arXiv:2403.19232.
 """
@@ -34,9 +34,9 @@ __all__ = ["Sums", "add_part", "blocks_pass", "in_training"]
 
 
 def blocks_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
-    """`block_spectra` and `block_gains`.
+    """Compute `block_spectra` and `block_gains`.
 
-    Raises OutOfMemory where memory does not suffice, saying which micro-batch would fit.
+    Raises OutOfMemory, with a micro-batch that fits, if memory does not suffice.
     """
     return within_memory(
         lambda: in_parts(subject, wanted, seconds),
@@ -45,16 +45,17 @@ def blocks_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
 
 
 def in_training(model: nn.Module) -> bool:
-    """The mode that blocks are looked at in: training if there is a batch normalisation.
+    """Whether blocks are run in training mode, which is the case with batch normalisation.
 
-    It then uses the statistics of the minibatch, as published for convolutional networks; all
-    others are in evaluation mode, as published for transformers, where nothing is dropped.
+    Batch normalisation then uses the statistics of the minibatch, as published for convolutional
+    networks. All other models are run in evaluation mode, without dropout, as published for
+    transformers.
     """
     return any(map(is_batch_norm, model.modules()))
 
 
 def in_parts(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
-    """Both quantities; parts of the batch draw what they would draw together."""
+    """Both quantities; parts of the batch use the same random numbers as the whole batch."""
     if not any(levels_of(subject.model)):
         raise Undefined(NONE_FOUND)
     if subject.micro_batch is not None and subject.micro_batch < len(subject.batch):
@@ -72,7 +73,7 @@ def in_parts(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
 
 @dataclass
 class Scatter:
-    """Of the rows of a matrix: their number, their mean, and Σ (x − mean)(x − mean)ᵀ."""
+    """The number of rows x of a matrix, their mean, and Σ (x − mean)(x − mean)ᵀ."""
 
     count: int
     mean: Tensor
@@ -80,13 +81,13 @@ class Scatter:
 
     @classmethod
     def of(cls, rows: Tensor) -> "Scatter":
-        """That of one matrix."""
+        """The scatter of one matrix."""
         mean = rows.mean(0)
         centred = rows - mean
         return cls(len(rows), mean.double(), (centred.T @ centred).double())
 
     def add(self, other: "Scatter") -> None:
-        """Take in the rows of another matrix (Chan et al. 1979)."""
+        """Add the rows of another matrix (Chan et al. 1979)."""
         apart, count = other.mean - self.mean, self.count + other.count
         self.total += other.total + torch.outer(apart, apart) * (self.count * other.count / count)
         self.mean += apart * (other.count / count)
@@ -95,20 +96,20 @@ class Scatter:
 
 @dataclass
 class Sums:
-    """What the parts of a batch add up to."""
+    """The sums over the parts of a batch."""
 
     seed: int
     scatters: list[Scatter] = field(default_factory=list)
     products: dict[int, Any] = field(default_factory=dict)
-    """For each block, Σ g_in g_outᵀ over the positions of all samples."""
+    """Σ g_in g_outᵀ over the positions of all samples, for each block."""
     counts: dict[int, int] = field(default_factory=dict)
-    """For each block, the number of positions."""
+    """The number of positions of each block."""
     changed: dict[int, bool] = field(default_factory=dict)
-    """For each block, whether the gradient that leaves it is another than the one given to it."""
+    """Whether the backward pass of each block changes the gradient."""
     skips: bool = False
-    """Whether blocks that leave the gradient as it is are left out."""
+    """Whether blocks that do not change the gradient are left out."""
     why: str = ""
-    """Why there are no gains; empty if there are."""
+    """The reason why gains are unavailable; empty if they are available."""
     signs_of: dict[int, Generator] = field(default_factory=dict)
 
     def spectra(self) -> list[Tensor]:
@@ -119,7 +120,10 @@ class Sums:
         ]
 
     def gains(self) -> Tensor | Unavailable:
-        """The largest singular value of the mean of g_in g_outᵀ for each block, else infinity."""
+        """The largest singular value of the mean of g_in g_outᵀ for each block.
+
+        It is infinity for a block that does not change the gradient.
+        """
         if self.why:
             return Unavailable(self.why)
         gains = [
@@ -134,7 +138,7 @@ class Sums:
         return torch.stack(gains)
 
     def add(self, block: int, g_in: Tensor, g_out: Tensor) -> None:
-        """Take in the gradients before and after a block, [N, C, …] with the same positions."""
+        """Add the gradients before and after a block, [N, C, …] with the same positions."""
         left, right = positions_by_channels(g_in), positions_by_channels(g_out)
         same = left.shape == right.shape and torch.equal(left, right)
         self.products[block] = self.products.get(block, 0) + (left.T @ right).double()
@@ -142,7 +146,7 @@ class Sums:
         self.changed[block] = self.changed.get(block, False) or not same
 
     def signs(self, block: int, like: Tensor) -> Tensor:
-        """A sign for each number, with equal chances; the same for a sample in whichever part."""
+        """A random sign for each element, which does not depend on the division into parts."""
         start = Generator().manual_seed(derived_seed(self.seed, "blocks", "signs", block))
         generator = self.signs_of.setdefault(block, start)
         drawn = torch.randint(2, like.shape, generator=generator, device="cpu")
@@ -150,7 +154,7 @@ class Sums:
 
 
 def largest_singular_value(matrix: Tensor) -> Tensor:
-    """By the eigenvalues of the smaller of the two Gram matrices."""
+    """The largest singular value, from the eigenvalues of the smaller Gram matrix."""
     wide = matrix if matrix.shape[0] < matrix.shape[1] else matrix.T
     values: Tensor = torch.linalg.eigvalsh(wide @ wide.T)
     return values[-1].clamp(min=0).sqrt()
@@ -166,7 +170,7 @@ def add_part(
     *,
     back: bool,
 ) -> None:
-    """Run a part of the batch forward, and each block back by itself. Raises Undefined."""
+    """Run a part of the batch forward, and each block backward by itself. Raises Undefined."""
     training = in_training(subject.model)
     sums.skips = not training
     held = {name: tensor.clone() for name, tensor in drawn.items()}
@@ -178,7 +182,7 @@ def add_part(
     def add(_: Any) -> None:
         blocks = watch.blocks()
         add_scatters(subject.model, blocks, sums)
-        features.close()  # what runs in the backward pass is no further block
+        features.close()  # modules that run in the backward pass are not further blocks
         if back and not sums.why:
             with timed(seconds, "block_gradients", subject.device):
                 try:
@@ -209,9 +213,9 @@ def add_scatters(model: nn.Module, blocks: Blocks, sums: Sums) -> None:
 
 
 def add_products(model: nn.Module, blocks: Blocks, sums: Sums) -> None:
-    """Add Σ g_in g_outᵀ of each block, g_in being what its backward pass makes of signs g_out.
+    """Add Σ g_in g_outᵀ of each block, where g_out are signs and g_in is their backward pass.
 
-    From the last block to the first, since each frees its part of the graph.
+    Blocks are processed from last to first, since each one frees its part of the graph.
     """
     for place in reversed(range(len(blocks.units))):
         before, after = blocks.boundaries[place : place + 2]
@@ -229,9 +233,9 @@ def positions_by_channels(features: Tensor) -> Tensor:
 
 
 def unshuffled(features: Tensor, like: Tensor, block: str) -> Tensor:
-    """Features [N, C, …] with the positions of `like`; those of a stride become channels.
+    """Features [N, C, …] with the positions of `like`; the positions of a stride become channels.
 
-    Raises Undefined where one position of the other does not stand for whole ones of these.
+    Raises Undefined if the number of positions is not a multiple of that of `like`.
     """
     sizes, positions = features.shape[2:], like.shape[2:]
     strides = [size // max(1, fewer) for size, fewer in zip(sizes, positions, strict=False)]

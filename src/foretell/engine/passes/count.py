@@ -1,4 +1,4 @@
-"""Counts of a forward pass, computed from shapes alone if the model runs without values."""
+"""Count operations in a forward pass, from shapes alone if the model runs without values."""
 
 import math
 from collections.abc import Callable
@@ -27,14 +27,14 @@ T = TypeVar("T")
 
 
 def count_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
-    """The counts in `wanted`, computed from shapes alone if the model runs without values."""
+    """The counts in `wanted`, from shapes alone if the model runs without values."""
     with timed(seconds, "count", subject.device):
         if not wanted & FROM_USE:
             return {"forward_flops": in_some_way(subject, flops_of)}
         try:
             flops, used = in_some_way(subject, flops_and_use_of)
         except ModelFailed as error:
-            flops = in_some_way(subject, flops_of)  # fails too if the model does not run at all
+            flops = in_some_way(subject, flops_of)  # this also fails if the model does not run
             why = f"the operations of the model cannot be followed ({error.complaint})"
             return {"forward_flops": flops} | dict.fromkeys(FROM_USE, Unavailable(why))
         found = {"forward_flops": flops} | of_use(subject, used)
@@ -46,7 +46,7 @@ FROM_USE = {"used_parameters", "used_flops", "longest_path"}
 
 
 def of_use(subject: Subject, used: Used | None) -> Found:
-    """The quantities of what the outputs depend on."""
+    """The quantities of the operations and parameters that the outputs depend on."""
     if used is None:
         why = "the model's output is neither a tensor nor a tuple, list or dict of tensors"
         return dict.fromkeys(FROM_USE, Unavailable(why))
@@ -79,7 +79,7 @@ def shape_only(tensor: Tensor) -> Tensor:
 
 
 class Whole:
-    """In place of what tells modules apart: it hooks all graphs, also those of inner gradients."""
+    """Replaces torch's tracker of modules, which would add hooks to every graph."""
 
     parents = frozenset({"Global"})
 
@@ -91,9 +91,9 @@ class Whole:
 
 
 class Counter(FlopCounterMode):
-    """Counts the operations of the whole model; it decomposes those that it does not know.
+    """Counts the operations of the whole model, and decomposes unknown ones.
 
-    `unknown` is an operator of the user's, or of a package, that may multiply and has no formula.
+    `unknown` is the first operator outside torch that may multiply and has no formula.
     """
 
     def __init__(self) -> None:
@@ -108,7 +108,7 @@ class Counter(FlopCounterMode):
         return count(func_packet, out, args, kwargs)
 
     def flops(self, samples: int) -> int | Unavailable:
-        """FLOPs per sample, or why they are not known."""
+        """FLOPs per sample, or the reason why they are unknown."""
         if self.unknown:
             return Unavailable(
                 f"the operations of `{self.unknown}` are not known; tell their number by "
@@ -118,7 +118,7 @@ class Counter(FlopCounterMode):
 
 
 def may_multiply(packet: Any, given: Any) -> bool:
-    """Whether an operator that is not torch's own is given two floating-point matrices or more."""
+    """Whether an operator outside torch has two or more floating-point matrices as arguments."""
     name = str(packet)
     if name.partition(".")[0] in TORCHS or name in WITHOUT_PRODUCTS:
         return False
@@ -132,7 +132,7 @@ WITHOUT_PRODUCTS = words(
     "torchvision.nms torchvision.roi_align torchvision.roi_pool torchvision.ps_roi_align "
     "torchvision.ps_roi_pool"
 )
-"""Operators that read and interpolate."""
+"""Operators outside torch that only read and interpolate."""
 
 
 def flops_of(subject: Subject, batch: Batch, replacements: dict[str, Tensor]) -> int | Unavailable:
@@ -145,7 +145,7 @@ def flops_of(subject: Subject, batch: Batch, replacements: dict[str, Tensor]) ->
 def flops_and_use_of(
     subject: Subject, batch: Batch, replacements: dict[str, Tensor]
 ) -> tuple[int | Unavailable, Used | None]:
-    """FLOPs per sample, and what the outputs depend on; None if they cannot be read."""
+    """FLOPs per sample, and the dependencies of the outputs; None if outputs are not tensors."""
     counter = Counter()
     own = {n: replacements.get(n, p) for n, p in named_parameters_of(subject.model)}
     flow = Dataflow(own, tensors(batch.inputs), counter.flop_registry)
@@ -164,7 +164,7 @@ def run(
     counter: FlopCounterMode,
     flow: Dataflow | None = None,
 ) -> Any:
-    """The outputs of one forward pass under a counter, and with its operations followed.
+    """The outputs of one forward pass, during which operations are counted and traced.
 
     Gradients are enabled, since some models differentiate in their forward pass.
     """
@@ -172,7 +172,7 @@ def run(
         subject.undisturbed("count"),
         torch.enable_grad(),
         sdpa_kernel(SDPBackend.MATH),
-        differentiable_recurrence(),  # runs as single products, which are counted
+        differentiable_recurrence(),  # it then runs as single products, which are counted
         KnownShapes() if subject.faster else nullcontext(),
         flow or nullcontext(),
         counter,
@@ -184,7 +184,7 @@ Shape = torch.Size
 
 
 def vector_flops(first: Shape, second: Shape, *_: Any, **__: Any) -> int:
-    """FLOPs of a matrix–vector or inner product: 2 per number of the larger factor.
+    """FLOPs of a matrix–vector or inner product: two per element of the larger factor.
 
     >>> vector_flops(Shape([4, 3]), Shape([3]))
     24
@@ -213,9 +213,9 @@ def trilinear_flops(
     *_: Any,
     **__: Any,
 ) -> int:
-    """FLOPs of a bilinear layer: of the product of two factors, and of that with the third.
+    """FLOPs of a bilinear layer: of the product of two factors, and of its product with the third.
 
-    Axes that the third factor does not have are summed first.
+    Axes that are missing in the third factor are summed first.
 
     >>> trilinear_flops(  # two samples, 4 outputs of 6 times 5 features
     ...     Shape([2, 6]), Shape([4, 6, 5]), Shape([2, 5]), [1, 3], [0], [1, 2], [2, 3])
@@ -236,11 +236,11 @@ def trilinear_flops(
 
 
 def sparse_flops(_: Any, sparse: Tensor, dense: Tensor, *__: Any, **___: Any) -> int:
-    """FLOPs of a sparse matrix times a dense one: only its entries count."""
+    """FLOPs of a sparse matrix times a dense one: only the stored entries count."""
     return 2 * sparse._nnz() * dense.shape[-1]
 
 
-sparse_flops._get_raw = True  # type: ignore[attr-defined]  # it takes tensors, not shapes
+sparse_flops._get_raw = True  # type: ignore[attr-defined]  # takes tensors, not shapes
 
 
 aten = torch.ops.aten
@@ -253,4 +253,4 @@ MORE: dict[Any, Callable[..., int]] = {
     aten._trilinear: trilinear_flops,
     aten._sparse_addmm: sparse_flops,
 }
-"""Products that torch's counter omits, and functions of the arguments' shapes for their FLOPs."""
+"""The FLOPs of products that torch's counter omits, as functions of the arguments' shapes."""

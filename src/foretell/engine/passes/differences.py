@@ -1,7 +1,7 @@
-"""An independent check of Hw by differences of the gradient along the weights.
+"""Check Hw independently by differences of the gradient along the weights.
 
-Hw is d/dt at t = 1 of the gradient at the weights t·w. Two gradients in float64, at the weights
-w(1 ± h), give it to many digits, without tangents or second derivatives.
+Hw is d/dt at t = 1 of the gradient at the weights t·w. Two gradients in float64 at the weights w(1
+± h) give many of its digits without tangents or second derivatives.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The passes of SynFlow: a sample of ones through the network with absolute weights, and back.
+"""The passes of SynFlow: run a sample of ones through a network with absolute weights, and back.
 
 They differ in how they treat normalisation: `flow` bypasses all normalisations, `reference_flow`
 those that the reference code bypasses, and `normed_flow` none.
@@ -59,8 +59,9 @@ def reference_flow_pass(subject: Subject, wanted: set[str], seconds: Seconds) ->
 def run_flow(subject: Subject, flow: LinearFlow, step: str) -> Found:
     """|w|, ∂R/∂|w| and the exponent of R for one sample of ones.
 
-    The flow is computed in float32, or in float64 for a model in float64, or if an operation needs
-    the range. Integer inputs (token numbers) are not replaced by ones; the first sample is used.
+    The flow is computed in float32, or in float64 if the model is in float64 or an operation needs
+    the range. Integer inputs (token ids) are not replaced by ones; those of the first sample are
+    used.
     """
     names = [f"{step}_weights", f"{step}_grads", f"{step}_exponent"]
     if not subject.weights:
@@ -91,7 +92,7 @@ def flow_in(
     model = subject.model
     held = {name: typed(tensor) for name, tensor in named_buffers_of(model)}
     held |= {name: typed(tensor).abs_() for name, tensor in named_parameters_of(model)}
-    for name, parameter in named_parameters_of(model):  # a model's own derivative may ask for any
+    for name, parameter in named_parameters_of(model):  # a custom derivative may need any
         held[name].requires_grad_(parameter.requires_grad)
     weights = {name: held[name].requires_grad_() for name in subject.weights}
     ones = subject.batch[:1].each_shared(

@@ -1,4 +1,4 @@
-"""The pass with weights, inputs and a small disturbance of the inputs drawn from N(0, 1)."""
+"""The pass with weights, inputs and a small perturbation of the inputs drawn from N(0, 1)."""
 
 from contextlib import suppress
 
@@ -25,7 +25,7 @@ DISTURBANCE = 0.01
 
 
 def gaussian_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
-    """`feature_change` and `norm_variances`.
+    """Compute `feature_change` and `norm_variances`.
 
     Raises OutOfMemory, with a micro-batch that fits, if memory does not suffice.
     """
@@ -54,7 +54,7 @@ def gaussian_quantities(subject: Subject) -> Found:
 def gaussian_in(subject: Subject, generator: Generator, dtype: torch.dtype) -> Found:
     """Both quantities in one data type.
 
-    Weights, inputs and disturbances are drawn in this order, all in float32 on the CPU.
+    Weights, inputs and perturbations are drawn in this order, all in float32 on the CPU.
     """
     drawn = gaussian_model(subject.model, subject.layers, generator, dtype)
     inputs = Batch(subject.batch.inputs).each_shared(lambda t: normal_like(t, generator, dtype))
@@ -83,7 +83,7 @@ def gaussian_model(
 
 
 def with_gradients(model: nn.Module, drawn: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Copies of a model's tensors, to be differentiated by as the model's own."""
+    """Copies of a model's tensors that require gradients where the model's own tensors do."""
     held = {name: tensor.clone() for name, tensor in drawn.items()}
     for name, parameter in named_parameters_of(model):
         held[name].requires_grad_(parameter.requires_grad)
@@ -91,7 +91,7 @@ def with_gradients(model: nn.Module, drawn: dict[str, Tensor]) -> dict[str, Tens
 
 
 def disturbed(tensor: Tensor, generator: Generator) -> Tensor:
-    """The tensor plus 0.01 times N(0, 1)."""
+    """The tensor plus 0.01 times noise from N(0, 1)."""
     if not tensor.is_floating_point():
         return tensor
     return tensor + DISTURBANCE * normal_like(tensor, generator, tensor.dtype)
@@ -102,8 +102,9 @@ def pooled_features(
 ) -> tuple[Tensor, list[Tensor]]:
     """The last features before they are pooled, and the variances that BatchNorm used.
 
-    Dropout draws the same masks for the same index, so it is not part of the disturbance. A model
-    that differentiates while it runs, such as a force field, is run with gradients.
+    Dropout draws the same masks for the same index, so it is not part of the perturbation. A model
+    that computes gradients in its forward pass, such as a force field, is run with gradients
+    enabled.
     """
     with suppress(ModelFailed), torch.no_grad():
         return features_now(subject, drawn, part, index)

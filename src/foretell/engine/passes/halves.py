@@ -15,7 +15,7 @@ __all__ = ["halves_pass"]
 
 
 def halves_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
-    """`half_grads`; each half has its own loss, statistics and random draws.
+    """Compute `half_grads`; each half has its own loss, statistics and random numbers.
 
     If the number of samples is odd, the second half has one more.
     """

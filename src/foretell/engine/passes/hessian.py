@@ -1,4 +1,4 @@
-"""Hw, by tangents along the weights if they can be computed, otherwise by a double backward."""
+"""Compute Hw by tangents along the weights if possible, otherwise by a double backward pass."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,7 @@ __all__ = ["curvature_path", "doubtful", "hessian_product", "tangents_of"]
 
 
 def curvature_path(subject: Subject) -> str:
-    """How `hessian_weights` is computed for this model, tried on two samples, otherwise on all."""
+    """How `hessian_weights` is computed for this model, tried on two samples or else on all."""
     try:
         return curvature_path_on(subject, subject.batch[:2])
     except ModelFailed:
@@ -46,7 +46,7 @@ def curvature_path_on(subject: Subject, few: Batch) -> str:
 
 
 def tangents_of(subject: Subject, samples: int) -> Tangents:
-    """The tangents along the weights; with `faster=False`, they are not computed."""
+    """The observer that computes tangents along the weights, switched off by `faster=False`."""
     failed = "" if subject.faster else "faster is False"
     return Tangents(subject.weights, samples, failed)
 
@@ -85,6 +85,7 @@ def by_double_backward(
 def doubtful(loss: Tensor, tangents: Tangents) -> bool:
     """Whether the graph of the loss contains a custom derivative, which may be wrong.
 
-    A double backward relies on it, and treats everything that it hides from autograd as constant.
+    A double backward pass relies on it, and treats everything that it hides from autograd as
+    constant.
     """
     return bool(tangents.failed) and (tangents.doubted or any(map(is_foreign, nodes_of([loss]))))

@@ -1,10 +1,10 @@
-"""Runs a network with absolute weights on ones, as SynFlow requires, without overflow.
+"""Run a network with absolute weights on ones, as SynFlow requires, without overflow.
 
-In a deep network, such inputs grow beyond the range of floats. Therefore, each tensor represents
-itself times a power of two, its exponent. Operations that scale with their input pass the exponent
-on; sums convert their terms to a common exponent; any other function is evaluated at the true
-value, or at its limit if the true value exceeds the range of floats. Since the exponents are
-constants, autograd gives the gradients of the true flow up to the factor 2**exponent.
+In a deep network, the flow grows beyond the range of floats. Therefore, each tensor has an
+exponent, and represents its values times 2**exponent. Homogeneous operations pass the exponent on;
+sums convert their terms to a common exponent; any other function is evaluated at the true value, or
+at its limit if the true value exceeds the range of floats. Since the exponents are constants,
+autograd gives the gradients of the true flow up to the factor 2**exponent.
 """
 
 import math
@@ -40,7 +40,7 @@ LIMITS = {torch.float32: 32, torch.float64: 256}
 
 
 TRUE_LIMITS = {torch.float32: 80, torch.float64: 700}
-"""Up to this exponent, the true value fits its type, even after the next operation."""
+"""Up to this exponent, the true value can be represented, even after the next operation."""
 
 
 MULTIPLIES = PRODUCTS | words("mul_ __imul__ __rmatmul__ einsum")
@@ -78,7 +78,7 @@ def exponent_of(tensor: Any) -> int:
 
 
 class LinearFlow(Observer):
-    """Within the block, operations pass exponents on, and `bypass` functions return their input.
+    """Within the block, operations pass exponents on, and functions in `bypass` return their input.
 
     With `even_attention`, every token attends equally to all tokens that its mask permits, so that
     attention is linear as well. Raises Undefined if an operation without a rule is applied to a
@@ -126,7 +126,7 @@ class LinearFlow(Observer):
 
     def run(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if func in self.bypass or func in self.rules:
-            self._blind |= not torch.is_grad_enabled()  # possibly in a user's autograd function
+            self._blind |= not torch.is_grad_enabled()  # perhaps in a custom function
         if func in self.bypass:  # a copy, since the next operation may work in place
             x = args[0] if args else kwargs["input"]
             return carry(x.clone(), exponent_of(x))
@@ -150,7 +150,7 @@ def mark_between(given: Given, out: Any, mark: object) -> None:
 
 
 def even_softmax(input: Tensor, dim: int | None = None, *_: Any, **__: Any) -> Tensor:
-    """Softmax of equal logits; logits of minus infinity, or nearly so, remain excluded."""
+    """Softmax of equal logits; logits of (nearly) minus infinity remain excluded."""
     with torch._C.DisableTorchFunction():
         shares = (input.detach() > torch.finfo(input.dtype).min / 2).to(input.dtype)
         total = shares.sum(-1 if dim is None else dim, keepdim=True)
@@ -275,7 +275,7 @@ def rescaled(out: Tensor) -> Tensor:
 
 
 def shift(tensor: Any, exponent: int) -> Any:
-    """The tensor converted to another exponent; entries that become too small are zero."""
+    """The tensor converted to another exponent; entries that underflow are zero."""
     difference = exponent_of(tensor) - exponent
     if not difference or tensor is None:
         return tensor

@@ -1,4 +1,4 @@
-"""The loss pass: everything that starts from one forward pass of the minibatch."""
+"""The loss pass: all quantities that start from one forward pass of the minibatch."""
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -78,20 +78,20 @@ FORWARD = CHANNEL_QUANTITIES | ROW_QUANTITIES | ATTENTION_QUANTITIES
 
 
 WATCHED = TAPPED | FORWARD | RESPONSE_QUANTITIES | {"codes_kernel"}
-"""What is noted of each operation that passes by."""
+"""The quantities that require the operations to be observed."""
 
 
 BY_OUTPUT = {"input_grads"} | RESPONSE_QUANTITIES
-"""What the summed output is differentiated for."""
+"""The quantities that require gradients of the summed output."""
 
 
 FROM_LOSS = {"grads", "taylor", "fan_in", "hessian_weights"}
 
 
 def loss_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
-    """The wanted quantities of this pass.
+    """Compute the wanted quantities of this pass.
 
-    Raises OutOfMemory where memory does not suffice, saying which micro-batch would fit.
+    Raises OutOfMemory, with a micro-batch that fits, if memory does not suffice.
     """
     found: Found = {}
     try:
@@ -106,7 +106,7 @@ def loss_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
 
 
 def observed_or_not(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
-    """The wanted quantities; without those of observers if the model fails when it is observed."""
+    """The wanted quantities, without those of observers if the model fails when observed."""
     try:
         return in_parts(subject, wanted, seconds)
     except LossFailed:
@@ -129,9 +129,9 @@ class Job:
     seconds: Seconds = field(default_factory=dict)
     codes: Codes | None = None
     tables: Tables = field(default_factory=dict)
-    """The layouts of tables that were found by a trial."""
+    """The layouts of tables that a trial has found."""
     doubts: list[bool] = field(default_factory=list)
-    """For each part, whether its `hessian_weights` must be checked."""
+    """Whether the `hessian_weights` of each part must be checked."""
 
 
 @dataclass
@@ -142,7 +142,7 @@ class Part:
     outputs: Any
     loss: float | None
     taps: tuple[object, ...] = ()
-    """Of each layer that was tapped, what is the same for each part that runs the same layers."""
+    """A key for each tapped layer; the keys are equal for parts that run the same layers."""
 
 
 def in_parts(subject: Subject, wanted: set[str], seconds: Seconds, *, check: bool = True) -> Found:
@@ -168,7 +168,7 @@ def in_parts(subject: Subject, wanted: set[str], seconds: Seconds, *, check: boo
 
 
 def checked(subject: Subject, product: Any, seconds: Seconds) -> Any:
-    """`hessian_weights`, or why an independent check does not confirm them."""
+    """`hessian_weights`, or the reason why an independent check does not confirm them."""
     if isinstance(product, Unavailable):
         return product
     with timed(seconds, "curvature", subject.device):
@@ -191,7 +191,7 @@ def in_any_layout(job: Job, index: int, part: Batch) -> Part:
 
 @dataclass
 class Totals:
-    """The combined results of several parts: sums over weights, rows of samples."""
+    """The combined results of several parts: gradients are summed, rows of samples concatenated."""
 
     found: Found = field(default_factory=dict)
     outputs: list[Any] = field(default_factory=list)
@@ -214,15 +214,15 @@ class Totals:
 
 
 ADDED_UP = {"activation_moments", "attention_peaks", "feed_forward_moments"}
-"""Sums over the samples by the name of a layer."""
+"""Quantities that are sums over the samples by the name of a layer."""
 
 
 OF_THE_FIRST = {"fan_in", "output_width", "layer_roles"} | MODULE_QUANTITIES
-"""Of one sample, or the same for all."""
+"""Quantities of one sample, or that are equal for all parts."""
 
 
 def joined(name: str, so_far: Any, value: Any) -> Any:
-    """A quantity of two parts of a batch, from the quantity of each."""
+    """Combine a quantity of two parts of a batch."""
     if isinstance(so_far, Unavailable) or name in OF_THE_FIRST:
         return so_far
     if isinstance(value, Unavailable):
@@ -241,7 +241,7 @@ def joined(name: str, so_far: Any, value: Any) -> Any:
 def of_both(
     so_far: dict[str, Tensor], value: dict[str, Tensor], join: Callable[[Tensor, Tensor], Tensor]
 ) -> dict[str, Tensor]:
-    """Layer → what two parts of a batch give together."""
+    """Combine the tensors of two parts of a batch for each layer."""
     if so_far.keys() != value.keys():
         raise Inexact("the model does not run the same layers for each sample")
     return {layer: join(so_far[layer], tensor) for layer, tensor in value.items()}
@@ -266,7 +266,7 @@ def one_part(job: Job, index: int, part: Batch, layout: ChannelsLast | None = No
             job.codes.settle()
         found = tapped(watch, wanted) | seen_by(job, lookers) | result.found
         return replace(result, found=found, taps=watch.kinds)
-    finally:  # they and the graph refer to each other, which the garbage collector cannot resolve
+    finally:  # their reference cycle with the graph is invisible to the garbage collector
         watch.let_go()
         if tangents is not None:
             tangents.let_go()
@@ -280,7 +280,7 @@ def as_fed(job: Job, part: Batch) -> Batch:
 
 @contextmanager
 def in_training(job: Job, index: int) -> Iterator[None]:
-    """The model in training, with the random stream of a part of the batch."""
+    """Within the block, the model is in training mode, with the random stream of a part."""
     with (
         job.subject.undisturbed("loss", index),
         sdpa_kernel(SDPBackend.MATH),  # the kernel that can be differentiated twice
@@ -303,7 +303,7 @@ def on_trial(job: Job, index: int, part: Batch, printing: Collection[Number]) ->
 
 
 Lookers = list[tuple[Channels | LayerRows | Responses | Attention, set[str]]]
-"""Further observers of a forward pass, with the quantities that each provides."""
+"""Observers of a forward pass besides `Watch`, with the quantities that each provides."""
 
 
 def watch_of(job: Job, samples: Samples | None) -> Watch:
@@ -335,7 +335,7 @@ def lookers_of(job: Job, fed: Batch, samples: Samples | None, watch: Watch, inde
 
 
 def respond(job: Job, outputs: Any, lookers: Lookers) -> None:
-    """Bring the gradients by what goes into the activations, if they are wanted."""
+    """Compute the gradients with respect to the inputs of activations, if they are wanted."""
     for looker, _ in lookers:
         if isinstance(looker, Responses):
             more = job.wanted & (FROM_LOSS | {"input_grads"})
@@ -366,14 +366,14 @@ def forward(
         for looker, _ in lookers:
             looking.enter_context(looker)
         if layout:
-            looking.enter_context(LayoutGuard(layout))  # sees only the model's own calls
+            looking.enter_context(LayoutGuard(layout))  # it sees only the model's own calls
         # A copy of the inputs: the model may work in place on them.
         outputs = call(job.subject.model, {}, fed.each(torch.clone))
         return in_own_layout(outputs) if layout and layout.turned else outputs
 
 
 def seen_by(job: Job, lookers: Lookers) -> Found:
-    """The quantities that the further observers have recorded."""
+    """The quantities that the other observers have recorded."""
     found: Found = {}
     for looker, names in lookers:
         looker.waiting.settle()
@@ -391,7 +391,7 @@ def back(
     watch: Watch,
     tangents: Tangents | None,
 ) -> Part:
-    """The quantities that follow from the outputs."""
+    """The quantities that are computed from the outputs."""
     subject, wanted, seconds = job.subject, job.wanted, job.seconds
     found: Found = {}
     if "output_width" in wanted:
@@ -417,7 +417,7 @@ def back(
 
 
 def not_finite(loss: Tensor, outputs: Any) -> str:
-    """Why a loss that is nan or infinite has no gradient; nothing for any other."""
+    """The reason why a nan or infinite loss has no gradient; empty for a finite loss."""
     if loss.isfinite():
         return ""
     kind = "nan" if loss.isnan() else "infinite"
@@ -427,7 +427,7 @@ def not_finite(loss: Tensor, outputs: Any) -> str:
 
 
 def weights_written_to(subject: Subject) -> Found:
-    """The weights as the forward pass left them, at which the gradients are taken."""
+    """The weights after the forward pass, if it changed them: gradients are taken there."""
     assert subject.state is not None
     if not any(map(subject.state.wrote_to, subject.weights.values())):
         return {}
@@ -466,7 +466,7 @@ def jacobian(outputs: Any, sources: list[Tensor], *, keep_graph: bool) -> Tensor
 
 
 def backward(job: Job, loss: Tensor, watch: Watch, tangents: Tangents | None) -> Found:
-    """`grads`, `taylor` and `fan_in` by one backward pass, `hessian_weights` by one more."""
+    """`grads` by one backward pass, which also fills the taps; `hessian_weights` by another one."""
     wanted, seconds, device = job.wanted & FROM_LOSS, job.seconds, job.subject.device
     weights = watch.weights
     if not weights:
@@ -487,7 +487,7 @@ def backward(job: Job, loss: Tensor, watch: Watch, tangents: Tangents | None) ->
     found: Found = {"grads": precise(grads)}
     if tangents is not None:
         tangents.curvature.armed = False
-        shared = tangents.curvature.seconds  # what the backward pass computed for the curvature
+        shared = tangents.curvature.seconds  # computed by the backward pass, too
         seconds["backward"] = seconds.get("backward", 0.0) - shared
         seconds["curvature"] = seconds.get("curvature", 0.0) + shared
         with timed(seconds, "curvature", device):

@@ -20,13 +20,13 @@ from foretell.seeds import derived_seed
 __all__ = ["outputs_by_weights_pass"]
 
 PARAMETERS = 128
-"""The number of parameter tensors in the code of arXiv:2502.04975."""
+"""The number of parameter tensors that the code of arXiv:2502.04975 uses."""
 
 
 def outputs_by_weights_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
-    """`class_scores` and `class_score_grads`, a sample at a time, whatever `micro_batch` is.
+    """Compute `class_scores` and `class_score_grads`, one sample at a time for any `micro_batch`.
 
-    Raises OutOfMemory where memory does not suffice for a sample.
+    Raises OutOfMemory if memory does not suffice for a single sample.
     """
     with timed(seconds, "outputs_by_weights", subject.device):
         return within_memory(lambda: by_samples(subject), lambda: smaller(subject, by_samples))
@@ -72,7 +72,7 @@ def scores_and_grads(outputs: Any, sources: list[Tensor]) -> tuple[Tensor, Tenso
 
 
 def by_first_entries(scores: Tensor, sources: list[Tensor]) -> Tensor:
-    """The derivative of each score by the first entry of each parameter, `[scores, parameters]`."""
+    """The derivatives of the scores by each parameter's first entry, `[scores, parameters]`."""
     if not scores.requires_grad:
         return scores.new_zeros(len(scores), len(sources))
     rows = []

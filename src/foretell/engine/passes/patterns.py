@@ -1,4 +1,4 @@
-"""The pass of a few samples through the model with weights drawn from N(0, 1)."""
+"""The pass that runs a few samples through the model with weights drawn from N(0, 1)."""
 
 from collections.abc import Callable, Collection
 from contextlib import nullcontext
@@ -24,11 +24,11 @@ from foretell.seeds import derived_seed
 __all__ = ["patterns_pass"]
 
 SAMPLES = 16
-"""The number of samples in arXiv:2403.04161."""
+"""The number of samples that arXiv:2403.04161 uses."""
 
 
 def patterns_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
-    """`activation_patterns`. Raises OutOfMemory, with a micro-batch that fits."""
+    """Compute `activation_patterns`. Raises OutOfMemory, with a micro-batch that fits."""
     few = replace(subject, batch=subject.batch[:SAMPLES])
     with timed(seconds, "patterns", subject.device):
         return within_memory(lambda: patterns(few), lambda: smaller(few, patterns))
@@ -70,13 +70,13 @@ def run(
     codes: Codes,
     printing: Collection[Number] | None = None,
 ) -> tuple[Samples, Tensor]:
-    """Where the samples of a part of the batch are, and the output for them."""
+    """The observer of the samples of a part of the batch, and the output for them."""
     held = with_gradients(subject.model, drawn)
     own = {id(tensor) for tensor in held.values()}
     samples = Samples(part, lambda: subject.held() | own, printing)
     with (
         subject.undisturbed("patterns", index),
-        torch.enable_grad(),  # to see what works out of sight, by the graph
+        torch.enable_grad(),  # to detect unobserved operations by the graph
         Still() if printing is not None else nullcontext(),
         samples,
         codes.of(samples),
@@ -88,5 +88,5 @@ def run(
 def on_trial(
     watched: Callable[..., tuple[Samples, Tensor]], part: Batch, printing: Collection[Number]
 ) -> Samples:
-    """Run the model once more on other samples, for where they are in each tensor."""
+    """Run the model once more on other samples to find where they are in each tensor."""
     return watched(part, Codes(), printing)[0]

@@ -20,7 +20,7 @@ __all__ = ["samples_pass"]
 class Spread:
     """The mean of some tensors, and the sum of squared differences from it (Welford 1962).
 
-    Tensors that are all the same have exactly no spread.
+    If all tensors are equal, the spread is exactly zero.
 
     >>> spread = Spread.like(torch.zeros(1))
     >>> for value in (1.0, 3.0):
@@ -35,11 +35,11 @@ class Spread:
 
     @classmethod
     def like(cls, tensor: Tensor) -> "Spread":
-        """That of no tensor yet."""
+        """The spread of no tensors yet."""
         return cls(0, torch.zeros_like(tensor), torch.zeros_like(tensor))
 
     def add(self, tensor: Tensor) -> None:
-        """Take in one more tensor."""
+        """Add one more tensor."""
         self.count += 1
         apart = tensor - self.mean
         self.mean += apart / self.count
@@ -52,15 +52,15 @@ class Spread:
 
 @dataclass
 class Sums:
-    """What the gradients of the samples add up to, of that which is wanted."""
+    """The sums over the gradients of the samples, as far as they are wanted."""
 
     wanted: set[str]
     signs: dict[str, Tensor] = field(default_factory=dict)
     spreads: dict[str, tuple[Spread, Spread]] = field(default_factory=dict)
-    """For each weight, the spread of its gradient and that of the gradient's size."""
+    """The spread of the gradient of each weight, and of its absolute value."""
 
     def add(self, grads: dict[str, Tensor]) -> None:
-        """Take in the gradients of one sample."""
+        """Add the gradients of one sample."""
         for name, grad in grads.items():
             if "sample_signs" in self.wanted:
                 signs = grad.sign().to(torch.int32)
@@ -100,7 +100,7 @@ class Rows:
 
 
 def samples_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
-    """What is wanted of single samples; each has its own loss, statistics and draws."""
+    """The quantities of single samples; each has its own loss, statistics and random numbers."""
     found: Found = {}
     of_loss = wanted - {"sample_kernel"}
     if of_loss:
@@ -117,12 +117,12 @@ def samples_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
 
 
 def summed_output(outputs: Any, targets: Any) -> Tensor:
-    """In place of the loss: the sum of the main output."""
+    """The sum of the main output, in place of the loss."""
     return main_output(outputs).sum()
 
 
 def of_each(subject: Subject, wanted: set[str], collected: Sums | Rows) -> Found:
-    """What the gradients of the samples give."""
+    """The quantities that are computed from the gradients of each sample."""
     for index in range(len(subject.batch)):
         one = replace(
             subject,
