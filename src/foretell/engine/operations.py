@@ -1,8 +1,8 @@
 """Families of torch's operations, and functions that read their arguments.
 
-An operation is identified by the function that torch passes to an observer, if there is only one,
-and by its name, if it has several forms (`torch.add`, `Tensor.add`, `+`). What is done with a
-family is defined by each observer.
+An operation with a single form is identified by the function that torch passes to an observer, and
+one with several forms (`torch.add`, `Tensor.add`, `+`) by its name. Each observer defines how it
+handles a family.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +26,7 @@ Function = Callable[..., Any]
 
 
 def words(text: str) -> frozenset[str]:
-    """The words of a text.
+    """The set of words in a text.
 
     >>> sorted(words("mul add"))
     ['add', 'mul']
@@ -75,7 +75,7 @@ DRAWING = words(
     "rrelu rand_like randn_like randint_like empty_like bernoulli "
     "normal_ uniform_ exponential_ random_ log_normal_ cauchy_"
 )
-"""Operations that draw random numbers in memory order; some have an in-place form, `dropout_`."""
+"""Operations that draw random numbers in memory order; some have an in-place form (`dropout_`)."""
 
 # Arithmetic
 
@@ -182,7 +182,7 @@ def in_place(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 def out_of_place(
     func: Any, name: str, kwargs: dict[str, Any]
 ) -> tuple[Any, str, dict[str, Any]] | None:
-    """The operation that returns what this one writes to its argument; None if there is none.
+    """The out-of-place form of an in-place operation; None if there is none.
 
     >>> out_of_place(torch.relu_, "relu_", {})[1], out_of_place(Tensor.mul_, "mul_", {})[1]
     ('relu', 'mul')
@@ -215,7 +215,7 @@ def random_state(given: Sequence[Tensor]) -> dict[torch.device, Tensor]:
 
 @contextmanager
 def same_randomness(before: dict[torch.device, Tensor]) -> Iterator[None]:
-    """Within the block, draw what the operation drew; afterwards, restore the generators."""
+    """Within the block, repeat the random numbers of the operation; then restore the generators."""
     after = random_state([]) if before else {}
     drew = any(not torch.equal(before[device], state) for device, state in after.items())
     drew = drew or len(before) > 1

@@ -1,1 +1,1 @@
-"""Hessian-vector products along the weights, computed with tangents."""
+"""Hessian-vector products Hw along the weights, computed with tangents."""

@@ -1,11 +1,10 @@
-"""The gradient of the tangent of the loss, without a graph of tangents.
+"""Compute the gradient of the tangent of the loss without a graph of tangents.
 
 The tangent of the loss, wᵀg, is linear in the tangent ẏ of the output of every operation, with the
 factor λ = ∂L/∂y. Its gradient is therefore that of Σ λᵀẏ over all operations, where λ is known from
-the backward pass, and the tangents of the inputs of an operation are constants. Only a ẏ that
-depends on more than these, on weights or on other values, has to be differentiated. All these
-gradients are injected where they arise, and collected by one backward pass through the graph of the
-loss.
+the backward pass, and the tangents of the inputs of an operation are constants. Only where ẏ also
+depends on weights or other values does it have to be differentiated. These gradients are injected
+into the graph of the loss where they arise, and collected by one backward pass through it.
 
 For L = w³ at w = 2, g = 3w² = 12, H = 6w = 12 and Hw = 24:
 
@@ -47,21 +46,21 @@ class Apart:
 
 
 class Roots:
-    """Places in a graph, and the gradient to inject at each."""
+    """Edges of a graph, and the gradient to inject at each."""
 
     def __init__(self) -> None:
         self.edges: list[GradientEdge] = []
         self.grads: list[Tensor] = []
 
     def add(self, edge: GradientEdge, grad: Tensor) -> None:
-        """Add a place."""
+        """Add an edge with its gradient."""
         self.edges.append(edge)
         self.grads.append(grad)
 
     def by(self, sources: list[Tensor]) -> tuple[Tensor | None, ...]:
         """The total gradient with respect to each source; None if nothing depends on it.
 
-        Raises Undefined if torch cannot differentiate something.
+        Raises Undefined if torch cannot differentiate an operation.
         """
         if not self.edges:
             return (None,) * len(sources)
@@ -77,7 +76,7 @@ class Curvature:
     def __init__(self) -> None:
         self.armed = False
         self.seconds = 0.0
-        """Time spent during the backward pass, which belongs to the step `curvature`."""
+        """The time spent during the backward pass, which belongs to the step `curvature`."""
         self.fragile = WeakTensorKeyDictionary()
         """Views whose λ would be lost if they were overwritten."""
         self._whole, self._apart = Roots(), Roots()
@@ -104,7 +103,7 @@ class Curvature:
             self._hooks.append(node.register_prehook(hook))
 
     def when_normed(self, out: Tensor, use: Use) -> None:
-        """The same for the output of a normalisation, which may also pass its means to `use`."""
+        """As `when_known`, for a normalisation, which may pass its means to `use`, too."""
         node: Any = out.grad_fn
         if made_here(node):
             node.listener = self._once(use)
@@ -134,7 +133,7 @@ class Curvature:
                 self._leaves.setdefault(id(leaf), (leaf, edge))
 
     def cut(self, out: Tensor, tangent: Tensor | Apart) -> Tensor:
-        """The tangent of `out` as a constant; the gradient of what it depends on is injected later.
+        """The tangent of `out` as a constant; the gradient of its dependencies is injected later.
 
         The tangent of a weight, which is the weight itself, is returned unchanged.
         """

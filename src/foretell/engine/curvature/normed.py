@@ -1,6 +1,6 @@
-"""The tangent of a normalisation by the statistics of its input, and the gradient of that tangent.
+"""The tangent of a normalisation by the statistics of its input, and the tangent's gradient.
 
-A change that shifts or scales all values of a channel has no effect; any other one has:
+Shifting or scaling all values of a channel has no effect; other changes do:
 
     >>> x = torch.tensor([[-1.0], [1.0], [-1.0], [1.0]])
     >>> Normed(x, None, 0.0).tangent(torch.tensor([[1.0], [0.0], [0.0], [0.0]])).flatten()
@@ -25,7 +25,7 @@ class Normed:
 
     A tangent of x is given as u, or None for zero. With `own`, the tangent is u + x plus anything
     that is constant within a channel. Up to ε, a normalisation removes a multiple of its own input,
-    so that part is given by a formula instead of being computed as a difference of large numbers.
+    so this part is given by a formula instead of being computed as a difference of large numbers.
     """
 
     def __init__(
@@ -74,8 +74,8 @@ class Normed:
     ) -> Tensor:
         """The gradient of Σ c·tangent with respect to x; u is constant, the x of `own` is not.
 
-        `means` are those of c and of c·x̂, if they are known. With `over_u`, the result may
-        overwrite u, which nothing else needs.
+        `means` are the means of c and of c·x̂, if they are known. With `over_u`, the result may
+        overwrite u, which is not used elsewhere.
         """
         channels, s, gamma, eps = self.channels, self.s, self.gamma, self.eps
         c0, k = (mean * gamma for mean in means or self._means(c))

@@ -1,4 +1,4 @@
-"""The rules of tangents: for an operation y = f(x), the tangent ẏ of y from the tangent ẋ of x.
+"""Rules that give the tangent ẏ of an operation y = f(x) from the tangent ẋ of x.
 
 For y = relu(x), ẏ = ẋ where y > 0 and 0 elsewhere:
 
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 LINEAR = REARRANGEMENTS | AVERAGES
-"""ẏ = f(ẋ): linear in the first argument, the only one that depends on the weights."""
+"""Operations with ẏ = f(ẋ): they are linear in their first argument, and only it has a tangent."""
 
 
 def relu(tangents: Sequence[Tensor | None], out: Tensor) -> Tensor | None:
@@ -48,7 +48,7 @@ def relu(tangents: Sequence[Tensor | None], out: Tensor) -> Tensor | None:
 
 
 def total(terms: Sequence[Tensor | None], out: Tensor) -> Tensor | None:
-    """ẏ = ȧ + ḃ, or the one of them that is not zero, in the shape of the result."""
+    """ẏ = ȧ + ḃ, or the one that is not zero, in the shape of the result."""
     there = [term for term in terms if term is not None]
     if not there:
         return None
@@ -65,7 +65,7 @@ def frozen(
 
 
 def lying_as(tangent: Tensor, x: Tensor) -> Tensor:
-    """ẋ in the memory layout of x, the order in which random numbers (dropout) are drawn."""
+    """ẋ in the memory layout of x, which determines the order in which dropout draws numbers."""
     return tangent if tangent.stride() == x.stride() else torch.empty_like(x).copy_(tangent)
 
 
@@ -147,7 +147,7 @@ def normalize(
 
 
 def by_rows(tangent: Tensor, input: Tensor, size: int, eps: float) -> Tensor:
-    """ẏ if `size` consecutive numbers are normalised together."""
+    """ẏ of a normalisation of groups of `size` consecutive numbers."""
     rows, row_tangents = input.reshape(1, -1, size), tangent.reshape(1, -1, size)
     out: Tensor = NormTangent.apply(rows, row_tangents, eps)
     return out.view_as(input)
@@ -162,7 +162,7 @@ NORM_RULES: dict[Any, Callable[..., Tensor]] = {
     F.rms_norm: rms_norm,
     torch.rms_norm: rms_norm,
 }
-"""torch can differentiate these twice, but not three times, as the gradient of a tangent needs."""
+"""Operations that torch can differentiate twice, but not three times, as the gradient needs."""
 
 
 class NormTangent(torch.autograd.Function):
@@ -184,7 +184,7 @@ NEEDS_NO_COPY: dict[str, Callable[[Sequence[Tensor | None], Tensor], Tensor | No
     **dict.fromkeys(("relu", "relu_"), relu),
     **dict.fromkeys(("__iadd__", "add_"), total),
 }
-"""In-place operations whose tangent does not need the previous value."""
+"""In-place operations whose tangent does not depend on the previous value."""
 
 
 SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
@@ -192,12 +192,12 @@ SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
     "hardsigmoid": lambda x: ((x > -3) & (x < 3)).to(x.dtype) / 6,
     "hardswish": lambda x: torch.where(x <= -3, 0, torch.where(x >= 3, 1, x / 3 + 0.5)),
 }
-"""Derivatives of functions that torch itself cannot differentiate twice, or only slowly."""
+"""Derivatives of functions that torch cannot differentiate twice, or only slowly."""
 
 
 QUIET = LINEAR | SUMS.keys() | PRODUCTS | words("relu relu_ max_pool2d cat")
 
 
 def draws_nothing(func: Any, name: str) -> bool:
-    """Whether an operation is known not to use random numbers; checking costs relatively much."""
+    """Whether an operation is known not to use random numbers, since saving their state is slow."""
     return func in CONTRACTIONS or func in BATCH_NORMS or name in QUIET

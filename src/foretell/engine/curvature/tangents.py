@@ -1,4 +1,4 @@
-"""Curvature without a double backward: the derivative as all weights are scaled together.
+"""Curvature without a double backward pass: the derivative along the weights themselves.
 
 During the forward pass, the tangent of each tensor along the weights is computed as well: d/dt at
 t = 1 of the tensor with all weights w scaled to t·w. The tangent of the loss is wᵀg, and its
@@ -11,9 +11,9 @@ loss:
     >>> loss.item(), tangents.of(loss).item()
     (8.0, 24.0)
 
-A tangent along the weights is cheap: for y = W∗x + b it is W∗ẋ + (y − b), which takes one more
-convolution, and a batch normalisation of y removes the second term. `rules.py` has a rule for each
-common operation; for other operations, two gradients of that operation alone are used.
+Tangents along the weights are cheap: for y = W∗x + b, the tangent is W∗ẋ + (y − b), which takes one
+more convolution, and a batch normalisation of y removes the second term. `rules.py` has a rule for
+each common operation; for other operations, two gradients of that operation alone are used.
 """
 
 import sys
@@ -66,16 +66,16 @@ __all__ = ["Tangents"]
 HOOKED = "a hook changes a gradient"
 
 SMALL = 1024
-"""An operation with fewer numbers per sample takes less time than handling its tangent."""
+"""An operation with fewer numbers per sample is small: handling its tangent takes longer."""
 
 MANY = 2000
-"""With more small operations, such as the steps of a recurrence, a double backward is cheaper."""
+"""With more small operations, such as time steps, a double backward pass is cheaper."""
 
 ROUNDING = {torch.float64: 1e-8, torch.float32: 1e-4}
-"""The allowed difference of two sums, relative to the sum of the sizes of their terms."""
+"""The allowed difference of two sums, relative to Σ |w| |g|."""
 
 LONG = 400
-"""If an operation without a rule has more nodes in the graph, a double backward is cheaper."""
+"""If an operation without a rule has more nodes, a double backward pass is cheaper."""
 
 
 class Pushed:
@@ -217,7 +217,7 @@ class Tangents(Observer):
     def _tangent_later(
         self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], given: Given
     ) -> Callable[[Any], Any] | None:
-        """What computes the tangent of the result of an operation; None if it is constant."""
+        """A function that computes the tangent of a result; None if the result is constant."""
         moving = any(self._kept(value) is not None for value in given.tensors.values())
         if in_place(name, args, kwargs):
             given.include_bases()
@@ -279,7 +279,7 @@ class Tangents(Observer):
         return by_two_gradients(self.of, self.curvature, func, args, kwargs)
 
     def _check_seen(self, values: list[Tensor]) -> None:
-        """Raise GivenUp if one of the tensors was made by an operation that was not observed."""
+        """Raise GivenUp if one of the tensors is the result of an unobserved operation."""
         for tensor in values:
             node = tensor.grad_fn
             if node is not None and not (is_marked(node, self._mark) and tensor in self._tangents):
@@ -288,7 +288,7 @@ class Tangents(Observer):
     def _overwriting(
         self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Callable[[Any], Any]:
-        """What computes the tangent of an operation that overwrites its first argument."""
+        """A function that computes the tangent of an operation that overwrites its argument."""
         target = args[0]
         self._forget_aliases(target)
         if name == "__setitem__" or kwargs.get("out") is not None:
@@ -311,7 +311,7 @@ class Tangents(Observer):
         return compute
 
     def _forget_aliases(self, target: Tensor) -> None:
-        """Forget the tangents of tensors that share memory with one that is overwritten.
+        """Forget the tangents of all tensors that share memory with an overwritten one.
 
         A weight is excluded: a model that writes to its weights is scored at the new values.
         """
@@ -396,7 +396,7 @@ class Tangents(Observer):
         def use(grad: Tensor, *means: Tensor) -> None:
             known = (means[0], means[1]) if means else None
             formed = kept.formed if isinstance(kept, Pushed) else None
-            if formed is not None:  # another operation has used the sum, which injects all of λ
+            if formed is not None:  # as another operation used the sum, all of λ is injected
                 found = normed.gradient(grad, formed, means=known)
             else:
                 alone = isinstance(kept, Pushed) and kept.readers == 1

@@ -1,4 +1,4 @@
-"""The tangent of an operation that has no rule, by two gradients of that operation alone.
+"""The tangent of an operation without a rule, from two gradients of this operation alone.
 
 For y = f(x) with Jacobian J, the gradient of uᵀy with respect to x is uᵀJ, which is linear in u;
 the gradient of uᵀJẋ with respect to u is Jẋ, which is ẏ:
@@ -30,9 +30,9 @@ def by_two_gradients(
 ) -> Any:
     """ẏ, or one tangent per result; None for a result that cannot be differentiated.
 
-    The operation is run again on stand-ins for its arguments, so that the gradients do not pass
-    through the earlier graph, nor through one argument to another. The stand-ins are registered
-    with `curvature`.
+    The operation is run again on stand-ins for its arguments, so that the gradients pass neither
+    through the earlier graph nor from one argument to another. The stand-ins are registered with
+    `curvature`.
     """
     leaves: list[Tensor] = []
     tangents: list[Tensor] = []

@@ -1,1 +1,1 @@
-"""Faster computations of the same values."""
+"""Faster ways to compute the same values."""

@@ -1,4 +1,4 @@
-"""Sums over each channel of a tensor, and products with one factor per channel."""
+"""Sum over each channel of a tensor, and multiply by one factor per channel."""
 
 import torch
 from torch import Tensor
@@ -74,8 +74,8 @@ class Channels:
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """The biased variance and the mean of each channel, `[C]`, by sums of x minus a shift.
 
-    Sums in memory order are ten times faster than `torch.var_mean`. The shift, the mean of the
-    first sample, preserves the digits of a variance that is small compared with the mean.
+    Sums in memory order are ten times faster than `torch.var_mean`. The shift is the mean of the
+    first sample, which preserves the digits of a variance that is small compared with the mean.
 
     >>> var, mean = moments(torch.tensor([[1001.0], [1002.0], [1003.0], [1006.0]]))
     >>> var.item(), mean.item()

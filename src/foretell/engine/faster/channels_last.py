@@ -1,8 +1,8 @@
-"""Runs images in channels-last memory layout, in which convolutions are faster.
+"""Run models in channels-last memory layout, in which convolutions are faster.
 
-The values are the same except for the last digits. However, a model can depend on the layout: it
-may read strides, create a view that fails, or overwrite a tensor that is a copy in one layout but
-not in the other. Such a model is run again in its original layout.
+Values differ only in the last digits. However, a model can depend on the layout: it may read
+strides, create a view that fails, or overwrite a tensor that is a copy in one layout but not in the
+other. Such a model is run again in the original layout.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ class ChannelsLast(Observer):
     """Whether images are channels-last; None before the first convolution."""
 
     def __init__(self, *, tf32: bool = False) -> None:
-        """`tf32` tells whether a GPU may use TF32."""
+        """`tf32` says whether a GPU may use TF32."""
         super().__init__()
         self._tf32 = tf32
 
@@ -52,7 +52,7 @@ class ChannelsLast(Observer):
     def _laid_out(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments of a convolution, the input in the layout that it is to run in."""
+        """The arguments of a convolution, with the input in the chosen layout."""
         x, weight, bias, others, named = contracted(args, kwargs)
         if self.turned is None:
             self.turned = pays(x, weight, tf32=self._tf32)
@@ -66,8 +66,8 @@ class ChannelsLast(Observer):
 class LayoutGuard(Observer):
     """Within the block, observes whether the model depends on the memory layout.
 
-    At the end of the block, it raises LayoutMattersError, in place of any other error, if the
-    changed layout may have changed more than the last digits.
+    At the end of the block, it raises LayoutMattersError, replacing any other error, if the layout
+    may have changed more than the last digits.
     """
 
     def __init__(self, layout: ChannelsLast) -> None:
@@ -117,11 +117,12 @@ class LayoutGuard(Observer):
 
 
 def pays(x: Tensor, weight: Tensor, *, tf32: bool) -> bool:
-    """Whether convolutions are faster channels-last, judged by the first input and weight.
+    """Whether convolutions are faster in channels-last layout, judging by the first one.
 
     On a CPU with 16 channels, a 3×3 convolution takes 0.7 of the time, and a 1×1 convolution half;
     with 64 channels, there is no gain, and torch's normalisation in the original layout is faster
-    than ours. On a GPU, the units for half precision and TF32 prefer it; this was not measured.
+    than that of `batch_norm.py`. On a GPU, the units for half precision and TF32 prefer this
+    layout; this was not measured.
     """
     if x.ndim != 4:
         return False
@@ -133,7 +134,7 @@ def pays(x: Tensor, weight: Tensor, *, tf32: bool) -> bool:
 def in_own_layout(outputs: Any) -> Any:
     """The outputs in the original memory layout, which a loss expects.
 
-    Raises LayoutMattersError for other objects than tensors that may contain channels-last tensors.
+    Raises LayoutMattersError for objects of other types that may contain such tensors.
     """
     if isinstance(outputs, Tensor):
         return outputs.contiguous() if lies_last(outputs) else outputs
@@ -144,7 +145,7 @@ def in_own_layout(outputs: Any) -> Any:
 
 
 FEW = 16
-"""The largest number of channels for which it pays on a CPU."""
+"""The largest number of channels for which channels-last layout is faster on a CPU."""
 
 
 TELLS = (

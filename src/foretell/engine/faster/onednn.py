@@ -1,8 +1,8 @@
-"""Convolutions for which oneDNN, which runs PyTorch's on a CPU, must not get channels-last images.
+"""Avoid channels-last images in convolutions for which oneDNN, PyTorch's CPU library, is unsafe.
 
 For a strided 1×1 convolution of few channels in channels-last layout, oneDNN's gradient with
-respect to the weight writes past the end of its workspace, which gives wrong values, a crash now or
-a crash later (github.com/uxlfoundation/oneDNN/issues/6035). In the original layout it is right.
+respect to the weight writes past the end of its workspace, which causes wrong values or a crash,
+possibly later (github.com/uxlfoundation/oneDNN/issues/6035). In the original layout, it is correct.
 """
 
 from typing import Any
@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 BLOCK = 16
-"""The number of channels in oneDNN's largest block; only with fewer does it write too far."""
+"""The number of channels in oneDNN's largest block; only with fewer is the layout unsafe."""
 
 
 def is_unsafe(x: Tensor, weight: Tensor, stride: Any) -> bool:
@@ -44,7 +44,7 @@ def is_unsafe(x: Tensor, weight: Tensor, stride: Any) -> bool:
 
 
 def in_safe_layout(tensor: Tensor) -> Tensor:
-    """The tensor with the strides of the original layout, from which oneDNN tells the layout.
+    """The tensor with the strides of the original layout, by which oneDNN detects the layout.
 
     A 1×1 weight may have the strides of both, for which `Tensor.contiguous` does nothing.
     """
@@ -57,7 +57,7 @@ def in_safe_layout(tensor: Tensor) -> Tensor:
 
 
 def safe(x: Tensor, weight: Tensor, stride: Any) -> tuple[Tensor, Tensor]:
-    """The input and the weight of a convolution, in the original layout if no other is safe."""
+    """The input and weight of a convolution, in the original layout if channels-last is unsafe."""
     if is_unsafe(x, weight, stride):
         return in_safe_layout(x), in_safe_layout(weight)
     return x, weight
@@ -69,10 +69,10 @@ def stride_of(others: tuple[Any, ...], named: dict[str, Any]) -> Any:
 
 
 class StridedConvolutions(Observer):
-    """Within the block, observes whether a convolution must not run in channels-last layout."""
+    """Within the block, observe whether a convolution is unsafe in channels-last layout."""
 
     unsafe = False
-    """Whether there was one."""
+    """Whether an unsafe convolution has run."""
 
     def look(
         self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -84,7 +84,7 @@ class StridedConvolutions(Observer):
 
 
 class SafeConvolutions(Observer):
-    """Within the block, convolutions that must not run in channels-last layout do not."""
+    """Within the block, run unsafe convolutions in the original layout."""
 
     def run(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if func not in (torch.conv2d, torch.conv3d):

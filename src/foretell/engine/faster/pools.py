@@ -1,4 +1,4 @@
-"""Average pools with small windows as convolutions, which are faster on a CPU."""
+"""Compute average pools with small windows as convolutions, which are faster on a CPU."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
-"""Tensors without values, whose shapes are computed once for each kind of operation.
+"""Run operations on tensors without values, computing the shapes of results only once.
 
-PyTorch computes the result of an operation on such tensors in Python, which takes up to some
+PyTorch computes the result of an operation on such tensors in Python, which can take several
 milliseconds, and networks repeat the same few operations.
 """
 
@@ -14,17 +14,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 __all__ = ["KnownShapes"]
 
 Like = tuple[torch.Size, tuple[int, ...], torch.dtype]
-"""The shape, strides and type of a tensor."""
+"""The shape, strides and type that describe a tensor without values."""
 
 ITSELF = "the first argument"
-"""The result of an operation in place."""
+"""The description of the result of an in-place operation."""
 
 
 class KnownShapes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Within the block, an operation on tensors without values is computed once for equal shapes.
+    """Within the block, cache the results of operations on tensors without values by shape.
 
-    Only operations of PyTorch itself are that return new tensors, or write to their first argument
-    and return it; others, such as views, are run every time.
+    Only operations of PyTorch that return new tensors, or that write to their first argument and
+    return it, are cached; others, such as views, are run every time.
 
     >>> x = torch.empty(2, 3, device="meta")
     >>> with KnownShapes() as known:
@@ -58,21 +58,21 @@ class KnownShapes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def key_of(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable:
-    """What determines the shapes of the results; None for an operation that must be run."""
+    """The key that determines the shapes of the results; None for an operation that must be run."""
     own = isinstance(func, torch._ops.OpOverload) and func.namespace == "aten"
     if not own or not args or not (makes_new(func) or is_in_place(func)):
         return None
     try:
         return func, kind(args), kind(tuple(kwargs.items()))
-    except TypeError:  # an argument of which no more is known than that it exists
+    except TypeError:  # an argument of an unknown type
         return None
 
 
 def makes_new(func: Any) -> bool:
-    """Whether none of the results is one of the arguments.
+    """Whether no result shares memory with an argument.
 
-    What such an operation writes to an argument, as batch normalisation does, are values, and there
-    are none.
+    Such an operation may still write values to an argument, as batch normalisation does, but these
+    tensors have no values.
     """
     return not any(result.alias_info for result in func._schema.returns)
 
@@ -84,9 +84,9 @@ def is_in_place(func: Any) -> bool:
 
 
 def kind(value: Any) -> Hashable:
-    """What determines the shapes of results; the same for tensors that differ in values only.
+    """The part of the key for an argument: equal for tensors that differ only in values.
 
-    Raises TypeError for a tensor with values, and for an object of which that is not known.
+    Raises TypeError for a tensor with values, and for an object of an unknown type.
     """
     if isinstance(value, Tensor):
         if type(value) not in (Tensor, torch.nn.Parameter) or not is_plain(value):
@@ -118,12 +118,12 @@ def is_plain_result(out: Any) -> bool:
 
 
 def described(out: Tensor | tuple[Tensor, ...]) -> Like | list[Like]:
-    """What determines the results of an operation."""
+    """The description of the results of an operation."""
     return [like(one) for one in out] if isinstance(out, tuple) else like(out)
 
 
 def like(tensor: Tensor) -> Like:
-    """What determines a tensor without values."""
+    """The description of a tensor without values."""
     return tensor.shape, tensor.stride(), tensor.dtype
 
 

@@ -1,1 +1,1 @@
-"""The rules by which the samples of a batch are followed through operations."""
+"""The rules that follow the samples of a batch through operations."""

@@ -1,4 +1,4 @@
-"""Recognises layers by their operations, and finds the channels of their outputs."""
+"""Recognise layers by their operations, and find the channels of their outputs."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ __all__ = ["Layer", "layer_of", "multiplies"]
 CELLS = words("lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell")
 
 WEIGHT_LAST = words("linear bilinear embedding embedding_bag")
-"""Their last operand is always the weight."""
+"""Operations whose last operand is always the weight."""
 
 ADDED = (
     SUMS.keys()
@@ -27,7 +27,7 @@ ADDED = (
     | ONTO_FIRST
     | words("rsub __rsub__ __iadd__ __isub__ where masked_fill copy maximum minimum __setitem__")
 )
-"""They add a weight to a signal or concatenate the two; such a weight has no output of its own."""
+"""Operations that add a weight to a signal or concatenate the two, so it has no output."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Layer:
     """A layer: its number of weights, and the axes of its output that are channels."""
 
     of: tuple[int, ...]
-    """The ids of the tensors that are its weights."""
+    """The ids of the layer's weights."""
     weights: int
     channel_axes: tuple[int, ...]
     channels: int
@@ -67,8 +67,10 @@ def layer_of(
     out: Any,
     used: Collection[int],
 ) -> Layer | None:
-    """The layer that an operation is; None if it is none. `used`: the ids of weights among the
-    arguments, and of what is made of weights."""
+    """The layer that an operation computes; None if the operation is not a layer.
+
+    `used` contains the ids of the arguments that are weights or made of weights.
+    """
     output = out[0] if isinstance(out, tuple | list) else out
     last = (output.ndim - 1,)
     if func is F.multi_head_attention_forward:
@@ -96,7 +98,7 @@ def weight_factors(
     if explicit and id(factors[-1][0]) in used:
         return factors[-1:]
     if len(weights) == len(factors) and factors[0][0].ndim > 2 == factors[-1][0].ndim:
-        return factors[-1:]  # a table that was made of weights for each sample, and a matrix
+        return factors[-1:]  # a table of weights for each sample, and a matrix
     return weights
 
 
@@ -135,7 +137,7 @@ def looked_up(
 def multiplies(
     name: str, args: tuple[Any, ...], kwargs: dict[str, Any], used: Collection[int]
 ) -> bool:
-    """Whether an operation that is not a layer does anything but add a weight."""
+    """Whether an operation other than a layer uses a weight, except by adding it."""
     plain = name if name.startswith("__") else name.removesuffix("_")
     if plain in ADDED:
         return False

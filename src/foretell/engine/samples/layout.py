@@ -1,9 +1,8 @@
-"""Where the samples of a batch are in a tensor: their axis, and their order along it.
+"""The layout of the samples of a batch in a tensor: their axis, and their order along it.
 
-The samples are along one axis of `outer` × samples × `inner` entries. If windows of images are
-folded into the batch, those of a sample are adjacent, and there are `inner` of them. If several
-views are concatenated, or time steps are folded into a batch that has the time first, there are
-`outer` of them.
+The axis of the samples has `outer` × samples × `inner` entries. If windows of images are folded
+into the batch, the `inner` windows of a sample are adjacent. If `outer` views are concatenated, or
+`outer` time steps are folded into a batch with the time first, the sequence of samples is repeated.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,12 +18,12 @@ __all__ = ["Call", "Layout", "Place", "Rule", "Without", "agreed", "refolded"]
 
 @dataclass(frozen=True)
 class Layout:
-    """The axis of the samples, and how often the whole sequence of them is repeated along it."""
+    """The axis of the samples, and how many times their sequence is repeated along it."""
 
     axis: int
     outer: int = 1
     joined: bool = False
-    """Whether tensors that each had all samples were concatenated."""
+    """Whether several tensors with all samples were concatenated."""
 
     def at(self, axis: int, outer: int | None = None) -> "Layout":
         """The same order of samples along another axis."""
@@ -68,15 +67,15 @@ class Layout:
 
 
 class Without(Enum):
-    """Why a tensor has no axis of samples."""
+    """The reason why a tensor has no axis of samples."""
 
     COMMON = "the same for all samples"
-    """It is not computed from the samples."""
+    """The tensor is not computed from the samples."""
     POOLED = "computed from all samples at once"
 
 
 Place = Layout | Without | None
-"""Where the samples are in a tensor; None if they are lost."""
+"""The layout of a tensor; None if the samples are lost."""
 
 
 @dataclass
@@ -90,7 +89,7 @@ class Call:
     out: Any
     samples: int
     placed: Sequence[tuple[Tensor, Layout]] = ()
-    """The tensors among the arguments that have samples, with their layouts."""
+    """The argument tensors with samples, and their layouts."""
 
     def arg(self, place: int, *names: str, default: Any = None) -> Any:
         """An argument by its position or by one of its names."""
@@ -99,7 +98,7 @@ class Call:
         return next((self.kwargs[name] for name in names if name in self.kwargs), default)
 
     def rest(self, *names: str) -> list[int]:
-        """The numbers after the first argument, given one by one or as a sequence."""
+        """The numbers after the first argument, given separately or as a sequence."""
         given: Any = self.args[1:] or tuple(self.kwargs[n] for n in names if n in self.kwargs)
         if len(given) == 1 and isinstance(given[0], Sequence):
             given = given[0]
@@ -107,11 +106,11 @@ class Call:
 
 
 Rule = Callable[[Call], "Place | list[Place]"]
-"""Returns where the samples are in the result of an operation, or in each of its results."""
+"""A function that returns the layout of the result of an operation, or of each result."""
 
 
 def agreed(places: Sequence[Place]) -> Place:
-    """The common value of all places, or None if they differ."""
+    """The common value of all layouts, or None if they differ."""
     first = places[0] if places else None
     return first if len(places) == 1 or all(place == first for place in places) else None
 
@@ -119,7 +118,7 @@ def agreed(places: Sequence[Place]) -> Place:
 def refolded(
     before: tuple[int, ...], layout: Layout, after: tuple[int, ...], samples: int
 ) -> Place:
-    """Where the samples are after a reshape that keeps the order of the entries.
+    """The layout after a reshape that keeps the order of the entries.
 
     >>> refolded((7, 8, 3), Layout(1), (56, 3), 8), refolded((8, 7, 3), Layout(0), (56, 3), 8)
     (Layout(axis=0, outer=7, joined=False), Layout(axis=0, outer=1, joined=False))

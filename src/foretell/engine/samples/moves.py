@@ -1,4 +1,4 @@
-"""Where the samples are after operations that move entries, such as reshapes."""
+"""Rules for operations that move entries, such as reshapes; each returns the new layout."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ __all__ = [
 
 
 def transposed(call: Call) -> Place:
-    """After two axes are swapped, the last two by default."""
+    """The layout after two axes are swapped, by default the last two."""
     ((tensor, layout),) = call.placed
     first, second = call.rest("dim0", "dim1", "axis0", "axis1") or (-2, -1)
     pair = [first % tensor.ndim, second % tensor.ndim]
@@ -24,20 +24,20 @@ def transposed(call: Call) -> Place:
 
 
 def permuted(call: Call) -> Place:
-    """After a permutation of all axes."""
+    """The layout after a permutation of all axes."""
     ((tensor, layout),) = call.placed
     order = [axis % tensor.ndim for axis in call.rest("dims")]
     return layout.at(order.index(layout.axis))
 
 
 def reversed_axes(call: Call) -> Place:
-    """`.T`"""
+    """The layout after `.T`, which reverses all axes."""
     ((tensor, layout),) = call.placed
     return layout.at(tensor.ndim - 1 - layout.axis)
 
 
 def axes_moved(call: Call) -> Place:
-    """After some axes are moved."""
+    """The layout after some axes are moved."""
     ((tensor, layout),) = call.placed
     source, target = call.arg(1, "source"), call.arg(2, "destination")
     pairs = [[axis] if isinstance(axis, int) else list(axis) for axis in (source, target)]
@@ -49,13 +49,13 @@ def axes_moved(call: Call) -> Place:
 
 
 def reshaped(call: Call) -> Place:
-    """After a reshape or view."""
+    """The layout after a reshape or view."""
     ((tensor, layout),) = call.placed
     return refolded(tuple(tensor.shape), layout, tuple(call.out.shape), call.samples)
 
 
 def repeated(call: Call) -> Place:
-    """After the tensor is tiled along each axis; new axes come first."""
+    """The layout after the tensor is tiled along each axis; new axes come first."""
     ((tensor, layout),) = call.placed
     times = call.rest("repeats", "dims", "sizes")
     times = [1] * (tensor.ndim - len(times)) + times
@@ -64,7 +64,7 @@ def repeated(call: Call) -> Place:
 
 
 def interleaved(call: Call) -> Place:
-    """After each entry along an axis is repeated."""
+    """The layout after each entry along an axis is repeated."""
     ((tensor, layout),) = call.placed
     times, axis = call.arg(1, "repeats"), call.arg(2, "dim")
     if axis is None or (axis % tensor.ndim == layout.axis and not isinstance(times, int)):
@@ -73,13 +73,16 @@ def interleaved(call: Call) -> Place:
 
 
 def windows(call: Call) -> Place:
-    """After Tensor.unfold: windows along an axis, with their entries along a new last axis."""
+    """The layout after Tensor.unfold, which puts windows of an axis along a new last axis."""
     ((tensor, layout),) = call.placed
     return layout if call.arg(1, "dimension") % tensor.ndim != layout.axis else None
 
 
 def indexed(call: Call) -> Place:
-    """After `x[...]` with integers, slices, an ellipsis and None; all samples must be kept."""
+    """The layout after `x[...]` with integers, slices, an ellipsis and None.
+
+    It is None (lost) unless all samples are kept.
+    """
     tensor, layout = call.placed[0]
     key = call.args[1] if isinstance(call.args[1], tuple) else (call.args[1],)
     if tensor is call.args[1] and tensor.dtype != torch.bool:  # rows of a table
@@ -102,7 +105,7 @@ def indexed(call: Call) -> Place:
 
 
 def cut(tensor: Tensor, axis: int, key: Any, layout: Layout, samples: int) -> Place:
-    """After a slice along the axis of the samples, which becomes the given axis."""
+    """The layout after a slice along the axis of the samples, which becomes the given axis."""
     if not isinstance(key, slice):
         return None
     start, stop, step = key.indices(tensor.shape[layout.axis])
@@ -113,7 +116,7 @@ def cut(tensor: Tensor, axis: int, key: Any, layout: Layout, samples: int) -> Pl
 
 
 def narrowed(call: Call) -> Place:
-    """After `narrow`."""
+    """The layout after `narrow`."""
     ((tensor, layout),) = call.placed
     axis, start, length = call.arg(1, "dim"), call.arg(2, "start"), call.arg(3, "length")
     if axis % tensor.ndim != layout.axis:
@@ -122,7 +125,7 @@ def narrowed(call: Call) -> Place:
 
 
 def pieces(call: Call) -> list[Place]:
-    """After a split along one axis, the first by default."""
+    """The layouts after a split along one axis, by default the first."""
     ((tensor, layout),) = call.placed
     axis = call.arg(2, "dim", "axis", default=0) % tensor.ndim
     if axis != layout.axis:
@@ -136,21 +139,21 @@ def pieces(call: Call) -> list[Place]:
 
 
 def without_axis(call: Call) -> Place:
-    """After one entry of an axis is selected, or after `unbind`."""
+    """The layout after one entry of an axis is selected, or after `unbind`."""
     ((tensor, layout),) = call.placed
     axis = call.arg(1, "dim", "axis", default=0) % tensor.ndim
     return None if axis == layout.axis else layout.at(layout.axis - (axis < layout.axis))
 
 
 def with_axis(call: Call) -> Place:
-    """After `unsqueeze`."""
+    """The layout after `unsqueeze`."""
     ((_, layout),) = call.placed
     axis = call.arg(1, "dim") % call.out.ndim
     return layout.at(layout.axis + (axis <= layout.axis))
 
 
 def squeezed(call: Call) -> Place:
-    """After `squeeze` of all axes with one entry, or of the given ones."""
+    """The layout after `squeeze` of all axes of length 1, or of the given ones."""
     ((tensor, layout),) = call.placed
     given = [axis % tensor.ndim for axis in call.rest("dim")] or range(tensor.ndim)
     gone = sum(axis < layout.axis and tensor.shape[axis] == 1 for axis in given)
@@ -158,7 +161,7 @@ def squeezed(call: Call) -> Place:
 
 
 def joined(call: Call) -> Place:
-    """After a concatenation, which may be along the axis of the samples."""
+    """The layout after a concatenation, possibly along the axis of the samples."""
     parts = call.arg(0, "tensors")
     axis = call.arg(1, "dim", "axis", default=0) % call.out.ndim
     if any(layout.axis != axis for _, layout in call.placed):
@@ -171,7 +174,7 @@ def joined(call: Call) -> Place:
 
 
 def stacked(call: Call) -> Place:
-    """After `stack`."""
+    """The layout after `stack`."""
     axis = call.arg(1, "dim", default=0) % call.out.ndim
     place = agreed([layout for _, layout in call.placed])
     return place.at(place.axis + (axis <= place.axis)) if isinstance(place, Layout) else None

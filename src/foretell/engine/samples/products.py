@@ -1,6 +1,6 @@
-"""Products of tensors: which axis of each operand becomes which axis of the result.
+"""Products of tensors: the correspondence between axes of the operands and of the result.
 
-The channels of a layer and the place of the samples in its output follow from it:
+The channels of a layer and the layout of the samples in its output follow from it:
 
     >>> from torch import ones
     >>> operands = ones(8, 5, 3), ones(3, 4)
@@ -19,7 +19,7 @@ from foretell.engine.operations import CONVOLUTIONS
 __all__ = ["Operand", "product_of"]
 
 Axes = tuple[int | None, ...]
-"""For each axis of an operand, the corresponding axis of the result; None if it is summed over."""
+"""The axis of the result for each axis of an operand; None if it is summed over."""
 
 Operand = tuple[Tensor, Axes]
 
@@ -40,7 +40,7 @@ def product_of(
 
 
 def operands(args: Sequence[Any], kwargs: dict[str, Any], *names: str) -> list[Any]:
-    """The arguments with these names, or else the positional ones in this order."""
+    """The arguments with these names, whether given by position in this order or by name."""
     return [
         args[place] if place < len(args) else kwargs.get(name) for place, name in enumerate(names)
     ]
@@ -114,14 +114,14 @@ def reflected(args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor) -> lis
 
 
 def added(args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor) -> list[Operand] | None:
-    """addmm(c, a, b) and the like, which are c + a @ b."""
+    """addmm(c, a, b) and similar operations, which compute c + a @ b."""
     rest = [*args[1:], *kwargs.values()]
     factors = [value for value in rest if isinstance(value, Tensor)]
     return matmul(factors[0], factors[1], out) if len(factors) == 2 else None
 
 
 def chain(args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor) -> list[Operand] | None:
-    """Of multi_dot and chain_matmul; None if what is between the first and the last is trained."""
+    """multi_dot and chain_matmul; None if a factor between the first and the last is trained."""
     first, *between, last = args[0] if isinstance(args[0], list | tuple) else args
     if any(matrix.requires_grad for matrix in between):
         return None
@@ -214,4 +214,4 @@ PRODUCTS: dict[str, Read] = {
     ),
     **dict.fromkeys(("addmm", "addmv", "baddbmm", "addmm_", "baddbmm_"), added),
 }
-"""The function that reads the operands, by the name of the operation."""
+"""The functions that read the operands, by the name of the operation."""

@@ -1,7 +1,7 @@
-"""The rules by operation: where the samples are in the result.
+"""The rule for each operation, which returns the layout of its result.
 
-A rule depends on shapes and arguments only. If there is none, or if it has no answer, the samples
-are lost; nothing is guessed.
+A rule depends only on shapes and arguments. If there is no rule, or if it has no answer, the
+samples are lost; nothing is guessed.
 """
 
 from typing import Any
@@ -49,7 +49,7 @@ __all__ = ["ONTO_FIRST", "moved"]
 
 
 def moved(call: Call) -> Place | list[Place]:
-    """Where the samples are in the result of an operation, or in each of its results."""
+    """The layout of the result of an operation, or of each of its results."""
     name = plain(call.func, call.name)
     if call.func in CONVOLUTIONS:
         return contracted(call)
@@ -86,7 +86,7 @@ ENTRY_BY_ENTRY = ARITHMETIC | words(
     "bitwise_and bitwise_or bitwise_not softmax2d .data .real .imag square_ "
     "add sub subtract multiply divide true_divide"
 )
-"""They are computed entry by entry, or along an axis whose length does not change."""
+"""Operations that are elementwise, or act along an axis whose length does not change."""
 
 REDUCTIONS = words(
     "mean sum nansum nanmean amax amin max min argmax argmin prod all any var std var_mean "
@@ -97,7 +97,7 @@ ONTO_FIRST = words(
     "index_add index_copy index_fill index_put scatter scatter_add scatter_reduce masked_scatter "
     "slice_scatter select_scatter diagonal_scatter"
 )
-"""They write to a copy of their first argument, so its axes are kept."""
+"""Operations that write to a copy of their first argument, and keep its axes."""
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(ENTRY_BY_ENTRY, same_place),
@@ -143,7 +143,7 @@ RULES: dict[str, Rule] = {
     "where": either,
     **dict.fromkeys(words("gather take_along_dim index_select"), chosen),
 }
-"""The rule by the name of the operation."""
+"""The rule for each operation by name."""
 
 F_RULES: dict[Any, Rule] = {F.unfold: first_axis}
-"""The rules for functions of torch.nn.functional that share their name with another operation."""
+"""The rules for functions of torch.nn.functional whose name another operation has, too."""

@@ -1,4 +1,4 @@
-"""Where the samples are in computed values: elementwise operations, products, reductions."""
+"""Rules for operations that compute values: elementwise operations, products and reductions."""
 
 from collections.abc import Sequence
 
@@ -15,11 +15,11 @@ __all__ = [
 ]
 
 NORMS = words("norm linalg_vector_norm linalg_norm")
-"""Their first argument after the input is the order of the norm, not the axes."""
+"""Operations whose second argument is the order of the norm instead of the axes."""
 
 
 def same_place(call: Call) -> Place:
-    """An elementwise operation, whose inputs are broadcast: axes are counted from the last one."""
+    """An elementwise operation with broadcasting: axes are counted from the last one."""
     out = call.out[0] if isinstance(call.out, tuple | list) else call.out
     places: list[Place] = []
     for tensor, layout in call.placed:
@@ -30,7 +30,7 @@ def same_place(call: Call) -> Place:
 
 
 def first_alone(call: Call) -> Place:
-    """The result has the shape of the first argument; the others are values or indices."""
+    """An operation whose result has the shape of its first argument."""
     tensor, layout = call.placed[0]
     return layout if tensor is call.args[0] else None
 
@@ -52,7 +52,7 @@ def first_axis(call: Call) -> Place:
 
 
 def padded(call: Call) -> Place:
-    """F.pad, which is given two numbers for each axis, beginning with the last."""
+    """F.pad, whose argument has two numbers per axis, beginning with the last axis."""
     ((tensor, layout),) = call.placed
     untouched = tensor.ndim - len(call.arg(1, "pad")) // 2
     return layout if layout.axis < untouched else None
@@ -66,7 +66,7 @@ def contracted(call: Call) -> Place:
     places: list[Place] = []
     for tensor, layout in call.placed:
         axes = next((axes for factor, axes in factors if factor is tensor), None)
-        if axes is None:  # added to the product
+        if axes is None:  # a term that is added to the product
             places.append(same_place(call))
             continue
         axis = axes[layout.axis]
@@ -77,7 +77,7 @@ def contracted(call: Call) -> Place:
 
 
 def mixed(factors: Sequence[Operand], tensor: Tensor, layout: Layout, samples: int) -> int | None:
-    """The result of a square matrix that mixes the samples, as the nodes of a graph."""
+    """The axis after a square matrix mixes the samples, as for the nodes of a graph."""
     others = [(factor, axes) for factor, axes in factors if factor is not tensor]
     if len(others) != 1 or layout.outer > 1 or tensor.shape[layout.axis] != samples:
         return None
@@ -110,7 +110,7 @@ def attended_by_heads(call: Call) -> list[Place]:
 
 
 def recurred(call: Call) -> list[Place]:
-    """nn.LSTM and the like: outputs like the inputs, and states [layers, samples, channels]."""
+    """nn.LSTM and similar: outputs like the inputs, and states [layers, samples, channels]."""
     tensor, layout = call.placed[0]
     packed = not isinstance(call.args[3], bool)
     if tensor is not call.args[0] or tensor.ndim != 3 or packed:
@@ -124,12 +124,12 @@ def recurred(call: Call) -> list[Place]:
 def reduced(call: Call) -> Place:
     """A reduction over some axes."""
     tensor, layout = call.placed[0]
-    if isinstance(call.arg(1, "other"), Tensor):  # the larger of two
+    if isinstance(call.arg(1, "other"), Tensor):  # the elementwise maximum of two tensors
         return same_place(call)
     given = call.arg(2 if call.name in NORMS else 1, "dim", "axis")
     if tensor is not call.args[0]:
         return None
-    if given is None or isinstance(given, bool):  # of everything
+    if given is None or isinstance(given, bool):  # over all axes
         return Without.POOLED
     gone = {axis % tensor.ndim for axis in ([given] if isinstance(given, int) else given)}
     if not gone or layout.axis in gone:
@@ -140,10 +140,10 @@ def reduced(call: Call) -> Place:
 
 
 def chosen(call: Call) -> Place:
-    """Entries selected along one axis, by indices per sample or common to all."""
+    """Entries selected along one axis, by indices for each sample or for all."""
     tensor, layout = call.placed[0]
     axis = call.arg(1, "dim") % call.out.ndim
-    if tensor is not call.args[0]:  # from a table, by what the samples are
+    if tensor is not call.args[0]:  # a table that is indexed by the samples
         return layout.at(axis) if call.name == "index_select" else same_place(call)
     if axis == layout.axis:
         return None
