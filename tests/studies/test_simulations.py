@@ -174,7 +174,7 @@ def test_the_command_and_its_report(
     pytest.importorskip("vl_convert")
     page = write_report(run)
     assert "--strategies &#x27;random random?warmup=20&#x27;" in page.read_text()
-    assert (page.parent / "curves-val-test.svg").exists()
+    assert (page.parent / "curves-val-test-random.svg").exists()
     assert "test of the network with the best val" in page.read_text()
 
 

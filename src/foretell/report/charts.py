@@ -1,7 +1,6 @@
 """Parts of Vega-Lite specifications that the charts of all reports share."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -64,7 +63,7 @@ def curves_chart(
     report: str,
     *,
     steps: bool = False,
-    scale: Mapping[str, Any] = MappingProxyType({"scheme": "tableau20"}),
+    scale: Mapping[str, Any],
 ) -> Chart:
     """Mean and quartiles of each strategy; clicking a name in the legend highlights it.
 
@@ -91,7 +90,7 @@ def curves_chart(
     way = {**stairs, "point": steps and shown[across].nunique() <= FEW}
     return chart(
         records(shown[columns].round(4)),
-        height=400,
+        height=320,
         layer=[
             {
                 "mark": {"type": "area", "opacity": 0.12, "clip": True, **stairs},

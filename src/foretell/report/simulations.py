@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from foretell.report.charts import curves_chart
+from foretell.report.charts import GREY, SERIES, curves_chart
 from foretell.report.page import Block, Code, Figure, Page, Prose, TableBlock
 from foretell.statistics.intervals import with_interval
 from foretell.studies.curves import alone, bands, speedups
@@ -14,6 +14,8 @@ from foretell.studies.simulations import Simulations
 
 __all__ = ["pairs_of", "searches_page"]
 
+RANDOM = "random"
+"""The search that all others are shown beside."""
 AT = (20, 50, 100, 200, 300)
 
 
@@ -24,7 +26,8 @@ def searches_page(found: Simulations) -> Page:
     sentences = []
     for told, report in pairs_of(found):
         curves = found.curves(told, report)
-        gained = speedups(curves, [count for count in AT if count > 20])
+        last = max(len(curve.columns) for curve in curves.values())
+        gained = speedups(curves, [count for count in AT if 20 < count <= last] or [last])
         sections.append((heading(found, told, report), blocks_of(found, told, report, gained)))
         if not gained.empty:
             sentences.append(best_gain(gained, report, found.scored(told)))
@@ -70,7 +73,7 @@ def best_gain(gained: pd.DataFrame, report: str, scored: Mapping[str, pd.DataFra
     count = float(scored[strategy].max(axis=1).mean())
     return (
         f"{strongest}; {strategy} scores {count:,.0f} networks and reaches this value after "
-        f"{best['helped']:.0f} trainings, "
+        f"{best['helped']:.0f} training{'' if best['helped'] == 1 else 's'}, "
         f"{with_interval(best['speedup'], best['speedup_low'], best['speedup_high'], 1)} "
         f"times fewer{doubt}."
     )
@@ -80,24 +83,17 @@ def blocks_of(found: Simulations, told: str, report: str, gained: pd.DataFrame) 
     """Figures and tables of one choosing column and one reporting column."""
     curves, name = found.curves(told, report), f"{told}-{report}"
     band = bands(curves)
-    seeds = ", ".join(
-        f"{strategy}: {len(curve)}" for strategy, curve in curves.items() if len(curve)
-    )
-    blocks: list[Block] = [
-        Figure(
-            f"curves-{name}",
-            f"Mean over seeds; the band shows the quartiles. Seeds: {seeds}.",
-            curves_chart(band, "trainings", "networks trained", report),
-        )
-    ]
+    seeds = {strategy: len(curve) for strategy, curve in curves.items()}
+    text = "mean over seeds; the band shows the quartiles"
+    blocks = panels(band, seeds, f"curves-{name}", text, "trainings", "networks trained", report)
     priced = with_hours(found, told, band)
     if priced is not None:
         text = (
-            "The same against hours of training and scoring, mean over seeds (trainings: "
-            f"{priced_by(found)}; scoring: as measured)."
+            "the same against hours of training and scoring, mean over seeds (trainings: "
+            f"{priced_by(found)}; scoring: as measured)"
         )
-        figure = curves_chart(priced, "hours", "hours of training and scoring", report)
-        blocks.append(Figure(f"hours-{name}", text, figure))
+        title = "hours of training and scoring"
+        blocks += panels(priced, seeds, f"hours-{name}", text, "hours", title, report)
     blocks.append(
         TableBlock(f"after-{name}", "Mean [quartiles] by number of trainings", after(band), band)
     )
@@ -108,6 +104,33 @@ def blocks_of(found: Simulations, told: str, report: str, gained: pd.DataFrame) 
         )
         blocks.append(TableBlock(f"speedup-{name}", caption, in_words(gained), gained))
     return blocks
+
+
+def panels(
+    band: pd.DataFrame,
+    seeds: Mapping[str, int],
+    name: str,
+    caption: str,
+    across: str,
+    title: str,
+    report: str,
+) -> list[Block]:
+    """A figure for each algorithm with and without scores, beside a random search."""
+    blocks: list[Block] = []
+    for family in dict.fromkeys(map(alone, band["strategy"])):
+        own = band[[alone(one) == family or one == RANDOM for one in band["strategy"]]]
+        others = [one for one in dict.fromkeys(own["strategy"]) if one != RANDOM]
+        scale = {"domain": [*others, RANDOM], "range": [*cycle_of(len(others)), GREY]}
+        figure = curves_chart(own, across, title, report, scale=scale)
+        counts = ", ".join(f"{seeds[one]} of {one}" for one in scale["domain"] if one in seeds)
+        text = f"{family}: {caption}. Seeds: {counts}."
+        blocks.append(Figure(f"{name}-{family}", text, figure))
+    return blocks
+
+
+def cycle_of(count: int) -> list[str]:
+    """The colours of so many lines; they recur if there are more than colours."""
+    return [SERIES[number % len(SERIES)] for number in range(count)]
 
 
 def with_hours(found: Simulations, told: str, band: pd.DataFrame) -> pd.DataFrame | None:
