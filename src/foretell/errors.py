@@ -30,6 +30,13 @@ class ForetellError(ValueError):
     The message is one line: what was given, what was expected, and the next step. The library
     raises it; the command line prints it and exits with code 2. Words of more than 500 characters,
     which only a mistake contains, are shortened in it.
+
+    >>> from foretell import load_data
+    >>> try:
+    ...     load_data("digits?size=3")
+    ... except ForetellError as error:
+    ...     print(error)
+    digits has no setting 'size'...
     """
 
     def __str__(self) -> str:
@@ -47,6 +54,9 @@ class OutOfMemory(ForetellError):
 
     A batch is split only if the user sets `micro_batch`. The attribute `micro_batch` is a size that
     was tried, fits into memory and gives the same scores, or None if no such size was found.
+
+    >>> OutOfMemory("out of memory; try micro_batch=16", micro_batch=16).micro_batch
+    16
     """
 
     def __init__(self, message: str, micro_batch: int | None = None) -> None:
@@ -63,7 +73,15 @@ result does not exist yet; or the folder does not contain a run of that kind."""
 
 
 class RunStateError(ForetellError):
-    """A run folder is not in the required state: `path` is the folder, `reason` says why."""
+    """A run folder is not in the required state: `path` is the folder, `reason` says why.
+
+    >>> from foretell import judge
+    >>> try:
+    ...     judge("no/such/run")
+    ... except RunStateError as error:
+    ...     print(error.reason)
+    not a run
+    """
 
     def __init__(self, message: str, path: Path = Path(), reason: RunState = "not a run") -> None:
         super().__init__(message)
@@ -71,10 +89,17 @@ class RunStateError(ForetellError):
 
 
 class UnknownName(ForetellError):
-    """A name is not known.
+    """A name that is not known.
 
     `given` is the name, `kind` its kind ("proxy", "space", "column", ...), and `near` the most
     similar known names, nearest first; empty if none is similar.
+
+    >>> from foretell import load_data
+    >>> try:
+    ...     load_data("digit")
+    ... except UnknownName as error:
+    ...     print(error.given, error.kind, error.near[0])
+    digit data set digits
     """
 
     def __init__(

@@ -53,6 +53,20 @@ def tell(run: str | os.PathLike[str], results: object, *, space: str | Space | N
     values that are not numbers, have another unit or direction, or contradict an earlier result;
     RunStateError if the folder does not contain a search, or if the search is running. In these
     cases, nothing is added.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from torch import nn
+    >>> from foretell import Choices, TrainSettings, search
+    >>> def mlp(width):
+    ...     layers = nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10)
+    ...     return nn.Sequential(nn.Flatten(), *layers)
+    >>> space = Choices(mlp, {"width": [4, 8, 16]})
+    >>> few = {"by": "params", "proxies": ["params"], "pool": 3, "trainings": 1}
+    >>> with TemporaryDirectory() as folder:
+    ...     run, training = f"{folder}/run", TrainSettings(epochs=1)
+    ...     found = search(space, "digits", run=run, training=training, **few)
+    ...     tell(run, {"width=8": 91.5}, space=space)
+    Told(names=('width=8',), known=0, left_out=0)
     """
     folder = as_path("run", run)
     config = read_config(folder, "search")

@@ -54,6 +54,10 @@ class Splits:
     """The training, validation and test samples of a data set.
 
     Arrays, such as NumPy's, become tensors. Raises ForetellError for fields of other types.
+
+    >>> part = torch.zeros(6, 3, 8, 8), torch.tensor([0, 1, 0, 1, 0, 1])
+    >>> Splits("mine", 2, train=part, val=part, test=part).sample_shape
+    (3, 8, 8)
     """
 
     name: str

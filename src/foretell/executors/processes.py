@@ -99,7 +99,11 @@ class DiedTwice(BrokenExecutor):
 
 
 class Processes(Executor):
-    """A pool of processes that is restarted if one of them dies."""
+    """A pool of `workers` processes that is restarted if one of them dies.
+
+    It is a `concurrent.futures.Executor`. Raises ForetellError unless `workers` is a positive
+    integer.
+    """
 
     dies_as_one: ClassVar[bool] = True
     """Whether all running tasks fail if one kills its process, while new ones can be submitted."""

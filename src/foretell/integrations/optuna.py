@@ -69,7 +69,7 @@ Space = dict[str, BaseDistribution]
 
 @dataclass(frozen=True)
 class Candidate:
-    """The parameters that `define` requested from one draft, and the score of its model."""
+    """The parameters that `define` requested from one draft trial, and the score of its model."""
 
     params: Mapping[str, Any]
     distributions: Mapping[str, BaseDistribution]

@@ -77,6 +77,12 @@ def unregister(name: str) -> None:
     """Remove a registered proxy, for example at the end of a test.
 
     Raises UnknownName if there is no proxy with this name.
+
+    >>> @register(source="an example")
+    ... def zero(weights: dict[str, Tensor]) -> Tensor:
+    ...     \"\"\"Zero for any model.\"\"\"
+    ...     return torch.zeros(())
+    >>> unregister("zero")
     """
     del PROXIES[as_choice("name", name, PROXIES, "proxy")]
 

@@ -29,7 +29,11 @@ __all__ = ["Score", "score"]
 
 @dataclass(frozen=True)
 class Score:
-    """The value of a proxy for one model on one batch; if it is undefined, `nan` and the reason."""
+    """The value of a proxy for one model on one batch; if it is undefined, `nan` and the reason.
+
+    >>> print(f"{Score(2.5, 0.1, None):.2f}")
+    2.50
+    """
 
     value: float
     seconds: float

@@ -26,7 +26,11 @@ LISTABLE = 1_000_000
 
 @dataclass(frozen=True)
 class Question:
-    """A request for the score or for the trained accuracy of an architecture."""
+    """A request for the score or for the trained accuracy of an architecture.
+
+    >>> Question((3, 3, 3, 0, 1, 3), "score").kind
+    'score'
+    """
 
     arch: Arch
     kind: Literal["score", "train"]
@@ -51,6 +55,11 @@ def distinct(space: Space, seed: int) -> Iterator[tuple[Arch, Arch]]:
 
     The iterator ends when the space is exhausted or, in a space too large to enumerate, after
     `PATIENCE` consecutive isomorphs.
+
+    >>> from foretell.spaces import NASBench201
+    >>> arch, canonical = next(distinct(NASBench201(), seed=0))
+    >>> NASBench201().canonical(arch) == canonical
+    True
     """
     as_space(space)
     rng = random.Random(as_seed("seed", seed))

@@ -64,6 +64,21 @@ def load_chosen(
 
     Raises RunStateError if the search or the retraining has not finished, or if a file is damaged;
     ForetellError if `space` is missing or is not the space of the run.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from torch import nn
+    >>> from foretell import Choices, TrainSettings, search
+    >>> def mlp(width):
+    ...     layers = nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10)
+    ...     return nn.Sequential(nn.Flatten(), *layers)
+    >>> space = Choices(mlp, {"width": [4, 8, 16]})
+    >>> few = {"by": "params", "proxies": ["params"], "pool": 3, "trainings": 1}
+    >>> with TemporaryDirectory() as folder:
+    ...     run, training = f"{folder}/run", TrainSettings(epochs=1)
+    ...     found = search(space, "digits", run=run, training=training, **few)
+    ...     network = load_chosen(run, space)
+    >>> network[1].out_features, network.training
+    (16, False)
     """
     folder, name = as_path("run", run), RETRAINED if as_flag("retrained", retrained) else CHOSEN
     about = read_network(folder, name)

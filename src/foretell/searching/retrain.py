@@ -53,13 +53,29 @@ def retrain(
 ) -> Retrained:
     """Train the network that a search chose from untrained weights, and save it in the run folder.
 
-    `data` must have the same samples as the data of the search, which is loaded by name if `data`
-    is not given. A space of your own must be given again, as an object or as `FILE.py:NAME`. If
-    the training is interrupted, the same call continues it from the last finished epoch.
-    `progress` is called with a `Progress` after each epoch.
+    Returns the trained network, its accuracies and the file of its weights. `data` must have the
+    same samples as the data of the search; if it is not given, the data of the search is loaded by
+    its name, without settings. A space of your own must be given again, as an object or as
+    `FILE.py:NAME`. If the training is interrupted, the same call continues it from the last
+    finished epoch. `progress` is called with a `Progress` after each epoch.
 
     Raises RunStateError if the search has not finished, if another process writes to the run
     folder, or if the data differs; ForetellError if the space differs or the training fails.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from torch import nn
+    >>> from foretell import Choices, search
+    >>> def mlp(width):
+    ...     layers = nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10)
+    ...     return nn.Sequential(nn.Flatten(), *layers)
+    >>> space = Choices(mlp, {"width": [4, 8, 16]})
+    >>> few = {"by": "params", "proxies": ["params"], "pool": 3, "trainings": 1}
+    >>> with TemporaryDirectory() as folder:
+    ...     run, training = f"{folder}/run", TrainSettings(epochs=1)
+    ...     found = search(space, "digits", run=run, training=training, **few)
+    ...     again = retrain(run, TrainSettings(epochs=2), space=space)
+    >>> again.trained.epochs, again.weights.name
+    (2, 'retrained.pt')
     """
     folder, seed, device = as_path("run", run), as_seed("seed", seed), device_for(device)
     as_instance("training", training, TrainSettings)

@@ -145,6 +145,19 @@ def search(
     Raises ForetellError for an invalid argument, or if the folder contains another run. Everything
     that can be checked is checked before the first file is written; for this purpose, one network
     is scored and prepared for training. A search that is refused leaves no files behind.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from torch import nn
+    >>> from foretell import Choices
+    >>> def mlp(width):
+    ...     layers = nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10)
+    ...     return nn.Sequential(nn.Flatten(), *layers)
+    >>> space = Choices(mlp, {"width": [4, 8, 16]})
+    >>> few = {"pool": 3, "trainings": 1, "training": TrainSettings(epochs=1)}
+    >>> with TemporaryDirectory() as folder:
+    ...     found = search(space, "digits", run=f"{folder}/run", by="params", **few)
+    >>> found.table.index.tolist()
+    [('scored', 'width=16')]
     """
     run, seed = as_path("run", run), as_seed("seed", seed)
     pool, trainings = optional(as_integer)("pool", pool), as_integer("trainings", trainings)

@@ -34,6 +34,19 @@ def judge(
 
     Raises RunStateError for a folder that is not a study, and ForetellError for a column that the
     table does not have.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from foretell import run_study
+    >>> from foretell.tables import Table
+    >>> accuracies = {"test": [10.0, 72.0, 91.0, 90.0]}
+    >>> frame = pd.DataFrame(accuracies, ["000000", "111111", "333333", "222222"])
+    >>> table = Table("mine", "nb201", frame, reporting=("test",))
+    >>> small = {"space": "nb201?channels=2,cells=1", "proxies": ["params", "flops"]}
+    >>> with TemporaryDirectory() as folder:
+    ...     run = run_study(table, "digits", run=f"{folder}/run", sample=None, **small)
+    ...     judged = judge(run)
+    >>> judged["test"]["spearman"].round(3).to_dict()
+    {'params': 0.949, 'flops': 0.949}
     """
     truths = as_texts("truths", truths, "names of columns")
     rows = study if isinstance(study, Rows) else read_study(as_path("study", study))

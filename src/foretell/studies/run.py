@@ -96,6 +96,19 @@ def run_study(
     another study. Everything that can be checked is checked before the first file is written; for
     this purpose, one network is scored and prepared for the reduced trainings. A study that is
     refused leaves no files behind.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> import pandas as pd
+    >>> from foretell.studies import read_study
+    >>> from foretell.tables import Table
+    >>> accuracies = {"test": [10.0, 72.0, 91.0, 90.0]}
+    >>> frame = pd.DataFrame(accuracies, ["000000", "111111", "333333", "222222"])
+    >>> table = Table("mine", "nb201", frame, reporting=("test",))
+    >>> small = {"space": "nb201?channels=2,cells=1", "proxies": ["params", "flops"]}
+    >>> with TemporaryDirectory() as folder:
+    ...     run = run_study(table, "digits", run=f"{folder}/run", sample=None, **small)
+    ...     read_study(run).runs[0].loc["111111"].tolist()
+    [1296.0, 16800.0]
     """
     run, seed, repeats = as_path("run", run), as_seed("seed", seed), as_integer("repeats", repeats)
     as_seed("the last seed", seed + repeats)

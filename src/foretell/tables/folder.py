@@ -47,6 +47,16 @@ def read_table(name_or_path: str | Path, *, space: str | None = None) -> Table:
     must be of this space.
 
     Raises ForetellError for a missing table, a damaged file, or another space.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> import pandas as pd
+    >>> from foretell.tables import write_table
+    >>> frame = pd.DataFrame({"test": [9.5, 91.0]}, index=["000000", "333333"])
+    >>> with TemporaryDirectory() as folder:
+    ...     path = f"{folder}/mine.parquet"
+    ...     write_table(Table("mine", "nb201", frame, reporting=("test",)), path)
+    ...     read_table(path).report("test").tolist()
+    [9.5, 91.0]
     """
     text = os.fspath(as_path("name_or_path", name_or_path))
     space = optional(as_text)("space", space)

@@ -33,6 +33,9 @@ class TrainSettings:
     without a better validation accuracy; by default it is off. A `precision` of "bf16" or "fp16" is
     automatic mixed precision, the latter with gradient scaling; "tf32" multiplies float32 in TF32.
     "fp16" and "tf32" require a GPU.
+
+    >>> TrainSettings(epochs=3, optimizer="adamw", lr=1e-3).optimizer
+    'adamw'
     """
 
     epochs: int = 10
