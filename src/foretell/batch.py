@@ -174,7 +174,7 @@ def as_tensor(name: str, value: HasArray) -> Tensor:
 
 
 def change_all(value: Any, change: Callable[[Any], Any], of: type = Tensor) -> Any:
-    """The same structure of tuples, lists and dicts with a function applied to each tensor."""
+    """Apply a function to each tensor in a structure of tuples, lists and dicts."""
     if isinstance(value, of):
         return change(value)
     if isinstance(value, Mapping):
@@ -186,7 +186,7 @@ def change_all(value: Any, change: Callable[[Any], Any], of: type = Tensor) -> A
 
 
 def change_columns(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """The same inputs with a function applied to each tensor that is not in a list."""
+    """Apply a function to each tensor of the inputs that is not in a list."""
     if isinstance(value, list):
         return value
     if isinstance(value, tuple):

@@ -67,9 +67,10 @@ class OutOfMemory(ForetellError):
 RunState = Literal[
     "locked", "damaged", "other settings", "other version", "unfinished", "not a run"
 ]
-"""Why a run folder cannot be used: another process is writing to it; a file is damaged; it was
-created with other settings, or by a version of foretell with another file format; the requested
-result does not exist yet; or the folder does not contain a run of that kind."""
+"""The reasons why a run folder cannot be used, in this order: another process is writing to it; a
+file is damaged; it was created with other settings; it was created by a version of foretell with
+another file format; the requested result does not exist yet; the folder does not contain a run of
+this kind."""
 
 
 class RunStateError(ForetellError):

@@ -15,7 +15,7 @@ from foretell.errors import ForetellError, complaint_of, shown
 __all__ = ["named_in_file", "named_in_package"]
 
 NEIGHBOURS: dict[str, dict[str, ModuleType]] = {}
-"""By folder: the modules that the files of this folder have imported from it."""
+"""The modules that the files of each folder have imported from it, by folder."""
 
 
 def named_in_file(text: str) -> Any:

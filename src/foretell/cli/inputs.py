@@ -73,7 +73,7 @@ def read_inputs(models: Sequence[str], given: Given, batches: int = 1, seeds: in
 
 
 ENLARGED = 4
-"""How many times larger than the samples images may be if the user did not choose the data."""
+"""The largest ratio of image to sample size that is accepted for the default data."""
 
 
 def require_like_default(texts: Sequence[str], splits: Splits) -> None:

@@ -269,7 +269,7 @@ def train_settings(train_batch_size: int, **choices: Any) -> TrainSettings:
 
 @dataclass(frozen=True)
 class Form:
-    """How a table is printed."""
+    """The format in which a table is printed."""
 
     kind: Literal["text", "json", "csv"] = "text"
     columns: tuple[str, ...] = ()

@@ -51,7 +51,7 @@ def accuracy(lesson: Lesson, arm: str) -> str:
 
 
 def failures(lesson: Lesson) -> str:
-    """How many networks of each arm failed to learn."""
+    """The number of networks of each arm that failed to learn."""
     counts = [
         f"{count} of {len(lesson.arms[arm])} {chosen(arm, lesson.outcome)}"
         for arm, count in lesson.failed.items()

@@ -26,7 +26,7 @@ def arithmetic(device: torch.device, *, tf32: bool = False) -> Iterator[None]:
 
 @contextmanager
 def exactly(*, tf32: bool = False) -> Iterator[None]:
-    """The same for the GPUs of this process, even if there are none.
+    """Apply these settings to the GPUs of this process, even if it has none.
 
     torch warns about operations for which it has no deterministic algorithm.
     """

@@ -373,7 +373,7 @@ class ZeroCostSampler(BaseSampler):
 
 @dataclass(frozen=True)
 class Scorer:
-    """How models are scored, and candidates compared."""
+    """A function that scores models, and the score or ranking by which candidates are compared."""
 
     measure: Callable[[Any], Mapping[str, float]]
     """The scores of a model by name."""

@@ -59,7 +59,7 @@ class Figure:
     caption: str
     chart: Chart
     still: Chart | None = None
-    """By default the chart itself, 640 pixels wide."""
+    """The static version of the chart; by default, the chart itself, 640 pixels wide."""
 
 
 Block: TypeAlias = Prose | Code | TableBlock | Figure
@@ -179,7 +179,7 @@ def css(number: bool) -> str:
 
 
 def sort_key(value: object) -> str:
-    """The attribute with the whole number that a cell shows in short, by which rows are sorted."""
+    """The attribute with the exact number of a cell, by which rows are sorted."""
     if isinstance(value, float) and not pd.isna(value):
         return f' data-value="{float(value)!r}"'
     return ""

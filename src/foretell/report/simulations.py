@@ -15,7 +15,7 @@ from foretell.studies.simulations import Simulations
 __all__ = ["pairs_of", "searches_page"]
 
 RANDOM = "random"
-"""The search that all others are shown beside."""
+"""The search with which all others are compared."""
 AT = (20, 50, 100, 200, 300)
 
 
@@ -129,7 +129,7 @@ def panels(
 
 
 def cycle_of(count: int) -> list[str]:
-    """The colours of so many lines; they recur if there are more than colours."""
+    """The colours of this number of lines; they repeat if there are not enough."""
     return [SERIES[number % len(SERIES)] for number in range(count)]
 
 

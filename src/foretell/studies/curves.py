@@ -93,7 +93,7 @@ def speedups(
 
 
 def alone(strategy: str) -> str:
-    """The same search without scores.
+    """The name of the same search without scores.
 
     >>> alone("reinforce?hidden=32,warmup=3000,lr=0.01"), alone("aging_evolution?moves=1,mix=0.1")
     ('reinforce?hidden=32,lr=0.01', 'aging_evolution')

@@ -35,7 +35,7 @@ __all__ = ["Epoch", "Trained", "check_trainable", "train"]
 EVALUATION_BATCH = 2048
 """The number of images that are evaluated at a time; affects memory, not results."""
 FITTED_BATCH = 64
-"""The same for images that are resized for the network."""
+"""The number of images evaluated at a time if they are resized for the network."""
 
 Fit = Callable[[Batch], Batch]
 

@@ -133,7 +133,7 @@ class Codes(Observer):
         return len(seen) if seen else self._none()
 
     def _why_unlike(self) -> str:
-        """Why codes of different parts of the batch cannot be compared; empty if they can."""
+        """The reason why codes of different parts cannot be compared; empty if they can."""
         if len({tuple(note.kind for note in part) for part in self._parts}) <= 1:
             return ""
         return (

@@ -65,7 +65,7 @@ class Question:
     open: bool
     """Whether the rules do not give the answer."""
     prints: dict[int, Tensor] = field(default_factory=dict)
-    """For each axis that may be that of the samples, four sums over all others, `[size, 4]`."""
+    """For each possible axis of the samples, four sums over all other axes, `[size, 4]`."""
 
     @property
     def layout(self) -> Layout | None:
@@ -276,7 +276,7 @@ def written(places: list[Found], name: str) -> Found:
 
 
 def prints(tensor: Tensor, samples: int) -> dict[int, Tensor]:
-    """For each axis that may be that of the samples, four sums over all others, `[size, 4]`."""
+    """For each possible axis of the samples, four sums over all other axes, `[size, 4]`."""
     found = {}
     for axis, size in enumerate(tensor.shape):
         if size and size % samples == 0:

@@ -84,10 +84,10 @@ class Whole:
     parents = frozenset({"Global"})
 
     def __enter__(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def __exit__(self, *_: object) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class Counter(FlopCounterMode):

@@ -116,7 +116,7 @@ def pooled_features(
 def features_now(
     subject: Subject, drawn: dict[str, Tensor], part: Batch, index: int
 ) -> tuple[Tensor, list[Tensor]]:
-    """The same, with or without gradients, as currently enabled."""
+    """The same as `pooled_features`, with or without gradients, as currently enabled."""
     held = with_gradients(subject.model, drawn)
     own = {id(tensor) for tensor in held.values()}
     samples = Samples(part, lambda: subject.held() | own)

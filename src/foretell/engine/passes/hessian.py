@@ -26,7 +26,7 @@ def curvature_path(subject: Subject) -> str:
 
 
 def curvature_path_on(subject: Subject, few: Batch) -> str:
-    """The same, tried on these samples."""
+    """The same as `curvature_path`, tried on these samples."""
     tangents = tangents_of(subject, len(few))
     try:
         with (
