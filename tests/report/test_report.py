@@ -324,6 +324,26 @@ def test_the_page_of_a_search(searched: Path) -> None:
     assert "anecdotal" in written.read_text()
 
 
+def stopped(network: object, report: object) -> float:
+    """A training during which the user presses Ctrl-C."""
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("by", ["synflow", "synflow+params"])
+def test_a_search_that_has_only_scored_shows_its_scores(tmp_path: Path, by: str) -> None:
+    """The networks are in the order in which the search will train them."""
+    with pytest.raises(KeyboardInterrupt):
+        search(
+            "cnn", run=tmp_path / "run", pool=6, trainings=2, by=by, evaluate=stopped, batch_size=8
+        )
+    page = search_page(read_search(tmp_path / "run"))
+    (table,) = [block for block in page.blocks if getattr(block, "name", "") == "scored"]
+    assert len(table.frame) == 6
+    assert table.frame.columns[0] == by
+    assert table.frame[by].is_monotonic_decreasing
+    assert "No training has finished yet" in write_report(tmp_path / "run").read_text()
+
+
 def test_a_search_is_read_as_it_ran(searched: Path) -> None:
     """The table equals the one that the search itself returns."""
     again = search(

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foretell.errors import RunStateError
 from foretell.proxies import higher_is_better
 from foretell.rankings import is_ranking, oriented, points_by
 from foretell.report.charts import ARM, curves_chart
@@ -33,14 +32,21 @@ from foretell.training.settings import TrainSettings
 
 __all__ = ["search_page"]
 
+BEFORE_TRAINING = (
+    "No training has finished yet. This page shows the scores so far; write it again when "
+    "`foretell search` has trained networks."
+)
+
 
 def search_page(found: Found) -> Page:
     """The page of a `foretell search` run, from its rows."""
     config, best = found.config, found.best
-    if best.empty:
-        said = f"no training in {found.folder} has finished yet; let `foretell search` run longer"
-        raise RunStateError(said, found.folder, "unfinished")
     by, measure = config["by"], found.measure
+    title = f"Search of {config['space']['name']} on {config['data']['name']}"
+    if best.empty:
+        return Page(
+            title, BEFORE_TRAINING, [("Scores", scored(found, by)), ("Method", method(found))]
+        )
     curves = {ARMS[arm]: found.curve(arm) for arm in ARMS if (found.trained["arm"] == arm).any()}
     sections: list[tuple[str, list[Block]]] = [
         ("Best networks", [TableBlock("best", f"By {measure.title}", table(found, best))]),
@@ -54,9 +60,22 @@ def search_page(found: Found) -> Page:
         ("Method", method(found)),
     ]
     sections = [(heading, blocks) for heading, blocks in sections if blocks]
-    return Page(
-        f"Search of {config['space']['name']} on {config['data']['name']}", summary(found), sections
-    )
+    return Page(title, summary(found), sections)
+
+
+def scored(found: Found, by: str) -> list[Block]:
+    """The networks that have been scored so far, the most promising first."""
+    points = points_of(found, by)
+    order = points.sort_values(ascending=False, na_position="last").index
+    pool = found.pool.assign(**{by: points}) if is_ranking(by) else found.pool
+    shown = pool.loc[order, [by, *(name for name in pool if name != by)]]
+    caption = f"The {len(shown)} networks that have been scored so far, the best by {by} first."
+    return [TableBlock("scored", caption, shown.rename_axis("architecture"))]
+
+
+def points_of(found: Found, by: str) -> pd.Series:
+    """The points of each network of the pool by a score or ranking; more is better."""
+    return points_by(by, found.pool) if is_ranking(by) else oriented(found.pool[[by]])[by]
 
 
 def summary(found: Found) -> str:
@@ -135,7 +154,7 @@ def scores_figures(found: Found, by: str) -> list[Block]:
     """The trained networks by score against their results, and their place in the whole pool."""
     title = found.measure.title
     frame = found.trained.assign(arm=found.trained["arm"].map(ARMS))
-    points = points_by(by, found.pool) if is_ranking(by) else oriented(found.pool[[by]])[by]
+    points = points_of(found, by)
     place = points.rank(pct=True, ascending=False, na_option="bottom").mul(100)
     frame["place"] = place.reindex(frame["arch"]).to_numpy()
     frame["score"] = (

@@ -65,13 +65,14 @@ class Found:
 def read_search(run: str | os.PathLike[str]) -> Found:
     """Read the results of a search, finished or not, from its run folder alone.
 
-    Raises RunStateError if the folder is not that of a search, or if nothing is trained yet.
+    Raises RunStateError if the folder is not that of a search, or if nothing is scored yet.
     """
     config = read_config(run, "search")
     rows, left_out = current(read_rows(run))
     picks = rows_of(PickRow, rows)
-    if not picks:
-        said = f"{run} has trained nothing yet; let `foretell search` run"
+    scores, each = scores_of(rows)
+    if not (picks or scores):
+        said = f"{run} has scored nothing yet; let `foretell search` run"
         raise RunStateError(said, Path(run), "unfinished")
     trainings = {
         row.network.arch: row.trained
@@ -79,7 +80,6 @@ def read_search(run: str | os.PathLike[str]) -> Found:
         if row.training == config["training"]
         and row.network.settings == config["space"]["settings"]
     }
-    scores, each = scores_of(rows)
     records, epochs, spent = [], [], dict.fromkeys(ARMS, 0.0)
     if lost := [row.arch for row in picks if row.arch not in trainings]:
         said = f"{run} has no training of {lost[0]}, which it chose; resume the search to train it"
@@ -100,7 +100,8 @@ def read_search(run: str | os.PathLike[str]) -> Found:
             }
             for one in training.history
         ]
-    frame = pd.DataFrame(records)
+    columns = None if records else ["arm", "number", "arch", "val_accuracy", "test_accuracy"]
+    frame = pd.DataFrame(records, columns=columns)
     texts = ["arm", "arch"]
     frame = frame.astype({name: float for name in frame if name not in [*texts, "number"]})
     measure = Measure.of(config["training"])
