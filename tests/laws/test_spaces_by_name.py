@@ -36,12 +36,13 @@ SMALL = {
     "tnb101_micro": "channels=4,blocks=1",
     "tnb101_macro": "channels=4,blocks=1",
     "nlp": "embedding=4,hidden=4,layers=1",
+    "gpt": "unit=1",
     "asr": "groups=2,group_width=1,cells=1",
 }
 """Settings for a small network of each space; add those of a new space."""
 BUILT_FOR = {
     "image": {"classes": 3, "in_channels": 1, "resolution": 8},
-    "tokens": {"vocabulary": 259},
+    "tokens": {"vocabulary": 259, "length": 6},
     "audio": {"features": 5, "phonemes": 3},
 }
 """The settings of a space that the data determines."""

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from torch import nn
 
 from foretell.errors import ForetellError
-from foretell.spaces.initialise import initialise
+from foretell.spaces.initialise import initialise, normal
 
 LAYERS = {
     "linear": lambda: nn.Linear(300, 100),
@@ -85,6 +85,24 @@ def test_the_numbers_of_a_seed_never_change() -> None:
 
 
 def test_an_unknown_layer_is_named() -> None:
-    model = nn.Sequential(nn.Linear(2, 2), nn.Embedding(3, 2))
-    with pytest.raises(ForetellError, match="'1' is of type Embedding"):
+    model = nn.Sequential(nn.Linear(2, 2), nn.PReLU())
+    with pytest.raises(ForetellError, match="'1' is of type PReLU"):
         initialise(model, seed=0)
+
+
+def test_a_parameter_of_two_layers_has_the_values_for_the_first() -> None:
+    alone, tied = (
+        nn.Sequential(nn.Embedding(3, 2)),
+        nn.Sequential(nn.Embedding(3, 2), nn.Linear(2, 3)),
+    )
+    tied[1].weight = tied[0].weight
+    initialise(alone, seed=0)
+    initialise(tied, seed=0)
+    assert torch.equal(alone[0].weight, tied[1].weight)
+
+
+def test_normal_weights_have_their_deviation_and_no_bias() -> None:
+    layer = nn.Linear(300, 300)
+    initialise(layer, 0, normal(0.02))
+    assert layer.weight.std().item() == pytest.approx(0.02, rel=0.02)
+    assert not layer.bias.any()

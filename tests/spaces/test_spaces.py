@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from foretell.errors import ForetellError
 from foretell.spaces import (
     DARTS,
+    GPT,
     SPACES,
     Arch,
     Choices,
@@ -83,6 +84,7 @@ SMALL: dict[str, tuple[Space, Tensor]] = {
     "tnb101_micro": (TransNASMicro(channels=4, blocks=1), torch.ones(2, 3, 32, 32)),
     "tnb101_macro": (TransNASMacro(channels=4, blocks=1), torch.ones(2, 3, 32, 32)),
     "nlp": (NASBenchNLP(vocabulary=20, embedding=6, hidden=8, layers=1), torch.ones(2, 5).long()),
+    "gpt": (GPT(vocabulary=20, unit=4), torch.ones(2, 5).long()),
     "asr": (NASBenchASR(groups=8), torch.ones(2, 40, 80)),
 }
 

@@ -67,7 +67,7 @@ DECIDED: Mapping[Kind, Callable[[Like], Settings]] = {
         "in_channels": like.shape[0],
         "resolution": like.shape[1],
     },
-    "tokens": lambda like: {"vocabulary": like.classes},
+    "tokens": lambda like: {"vocabulary": like.classes, "length": like.shape[0]},
     "audio": lambda like: {
         "features": like.shape[1],
         "phonemes": like.classes - 1,

@@ -17,6 +17,7 @@ from foretell.spaces.asr import NASBenchASR
 from foretell.spaces.choices import Choices, as_space, own_space
 from foretell.spaces.cnn import SmallCNNs
 from foretell.spaces.darts import DARTS
+from foretell.spaces.gpt import GPT
 from foretell.spaces.graph import Graph, Graphs, graph_of
 from foretell.spaces.limited import Within
 from foretell.spaces.macro import NASBenchMacro
@@ -45,6 +46,7 @@ from foretell.spaces.tnb101_micro import TransNASMicro
 
 __all__ = [
     "DARTS",
+    "GPT",
     "SPACES",
     "Arch",
     "Choices",
@@ -123,6 +125,7 @@ SPACES: dict[str, SpaceEntry] = {
         '"h_new_0": {"op": "activation_tanh", "input": ["sum"]}}',
         "tokens",
     ),
+    "gpt": SpaceEntry(GPT, "Javaheripi et al. 2022, arXiv:2203.02094", GPT.example, "tokens"),
     "asr": SpaceEntry(NASBenchASR, "Mehrotra et al. 2021, ICLR", "011015110", "audio"),
 }
 

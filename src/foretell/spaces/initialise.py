@@ -19,8 +19,10 @@ __all__ = [
     "Conv2d",
     "ConvTranspose2d",
     "Draw",
+    "Embedding",
     "Linear",
     "initialise",
+    "normal",
     "normal_fan_out",
     "uniform_fan_in",
 ]
@@ -30,6 +32,7 @@ Draw: TypeAlias = Callable[[nn.Module, str, Generator], Tensor]
 
 
 _WEIGHTED = (
+    nn.Embedding,
     nn.Linear,
     nn.Conv1d,
     nn.Conv2d,
@@ -70,13 +73,24 @@ def normal_fan_out(layer: nn.Module, name: str, generator: Generator) -> Tensor:
     return drawn.normal_(0, std, generator=generator)
 
 
+def normal(std: float) -> Draw:
+    """Weights N(0, std^2), biases 0."""
+
+    def draw(layer: nn.Module, name: str, generator: Generator) -> Tensor:
+        drawn = torch.zeros(layer.get_parameter(name).shape, dtype=torch.float32)
+        return drawn if name == "bias" else drawn.normal_(0, std, generator=generator)
+
+    return draw
+
+
 def initialise(module: nn.Module, seed: int, draw: Draw = uniform_fan_in) -> None:
     """Initialise every parameter and every BatchNorm statistic of `module`, in place.
 
-    `draw` returns the values for convolution and linear layers, by default by PyTorch's formulas;
-    normalisation layers start with weight 1, bias 0, mean 0 and variance 1. Numbers are drawn in
-    float32 on the CPU and then converted, so a network has the same weights in any precision and on
-    any device.
+    `draw` returns the values for convolution, linear and embedding layers, by default by PyTorch's
+    formulas for the first two; normalisation layers start with weight 1, bias 0, mean 0 and
+    variance 1. A parameter of several layers has the values for the first of them. Numbers are
+    drawn in float32 on the CPU and then converted, so a network has the same weights in any
+    precision and on any device.
 
     Raises ForetellError for any other layer with parameters.
 
@@ -86,20 +100,23 @@ def initialise(module: nn.Module, seed: int, draw: Draw = uniform_fan_in) -> Non
     >>> torch.equal(a.weight, b.weight)
     True
     """
-    generator = Generator()
+    generator, drawn = Generator(), set[Tensor]()
     with torch.no_grad():
         for prefix, layer in module.named_modules():
             if isinstance(layer, _NORMS):
                 _reset(layer)
             elif isinstance(layer, _WEIGHTED):
                 for name, parameter in layer.named_parameters(recurse=False):
+                    if parameter in drawn:
+                        continue
+                    drawn.add(parameter)
                     full_name = f"{prefix}.{name}" if prefix else name
                     generator.manual_seed(derived_seed(seed, full_name))
                     parameter.copy_(draw(layer, name, generator))
             elif next(layer.parameters(recurse=False), None) is not None:
                 raise ForetellError(
                     f"{prefix or 'the module'!r} is of type {type(layer).__name__}; initialise "
-                    f"expects convolution, linear and normalisation layers: "
+                    f"expects convolution, linear, embedding and normalisation layers: "
                     f"set the parameters of that layer yourself"
                 )
 
@@ -133,6 +150,13 @@ class ConvTranspose2d(nn.ConvTranspose2d):
 
 class Linear(nn.Linear):
     """A linear layer with uninitialised weights."""
+
+    def reset_parameters(self) -> None:
+        """Do nothing; `initialise` sets the weights."""
+
+
+class Embedding(nn.Embedding):
+    """A table of vectors with uninitialised weights."""
 
     def reset_parameters(self) -> None:
         """Do nothing; `initialise` sets the weights."""

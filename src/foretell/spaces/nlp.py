@@ -26,7 +26,7 @@ from foretell.spaces.nlp_recipe import (
     state_count,
     write_recipe,
 )
-from foretell.spaces.settings import require_integers, require_rate
+from foretell.spaces.settings import require_flag, require_integers, require_rate
 from foretell.spaces.space import Arch, Json, require_valid
 
 __all__ = ["NASBenchNLP"]
@@ -88,8 +88,7 @@ class NASBenchNLP:
         integers = {k: v for k, v in asdict(self).items() if k not in ("dropout", "tied")}
         require_integers(self.name, integers)
         require_rate(self.name, "dropout", self.dropout)
-        if type(self.tied) is not bool:
-            raise ForetellError(f"nlp: tied is {self.tied!r}; give true or false")
+        require_flag(self.name, "tied", self.tied)
 
     @property
     def choices(self) -> tuple[tuple[str, ...], ...]:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from foretell.seeds import derived_seed
-from foretell.spaces.initialise import Linear
+from foretell.spaces.initialise import Embedding, Linear
 from foretell.spaces.nlp_recipe import Recipe, state_count
 
 __all__ = ["fill", "network"]
@@ -63,8 +63,7 @@ class _LanguageModel(nn.Module):
         self, recipe: Recipe, vocabulary: int, widths: list[int], dropout: float, tied: bool
     ) -> None:
         super().__init__()
-        undrawn = torch.empty(vocabulary, widths[0])
-        self.encoder = nn.Embedding(vocabulary, widths[0], _weight=undrawn)
+        self.encoder = Embedding(vocabulary, widths[0])
         self.layers = nn.ModuleList(
             _Layer(recipe, wide_in, wide) for wide_in, wide in itertools.pairwise(widths)
         )

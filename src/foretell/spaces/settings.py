@@ -1,13 +1,19 @@
 """The settings of spaces, and their checks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 from foretell.errors import ForetellError
 from foretell.spaces.space import Json
 
-__all__ = ["IntegerSettings", "require_integers", "require_rate"]
+__all__ = [
+    "IntegerSettings",
+    "require_flag",
+    "require_integers",
+    "require_option",
+    "require_rate",
+]
 
 
 DEPTHS = ("cells", "stacks", "modules", "layers", "nodes")
@@ -35,6 +41,23 @@ def require_rate(space: str, name: str, value: object) -> None:
     """Raise ForetellError for a rate that is not a number from 0 to below 1."""
     if not (type(value) in (int, float) and 0 <= value < 1):  # type: ignore[operator]
         raise ForetellError(f"{space}: {name} is {value!r}; give a rate in 0 <= rate < 1")
+
+
+def require_flag(space: str, name: str, value: object) -> None:
+    """Raise ForetellError for a setting that is not true or false."""
+    if type(value) is not bool:
+        raise ForetellError(f"{space}: {name} is {value!r}; give true or false")
+
+
+def require_option(space: str, name: str, value: object, options: Sequence[str]) -> None:
+    """Raise ForetellError for a setting that is none of the options.
+
+    >>> require_option("gpt", "positions", "learnt", ["learned", "rotary"])
+    Traceback (most recent call last):
+    foretell.errors.ForetellError: gpt: positions is 'learnt'; give learned or rotary
+    """
+    if value not in options:
+        raise ForetellError(f"{space}: {name} is {value!r}; give {' or '.join(options)}")
 
 
 @dataclass(frozen=True)
