@@ -101,6 +101,42 @@ def test_functions_run_as_the_python_they_were_made_from(make: Callable[[Any], A
     assert torch.jit.ScriptFunction.__call__ is call
 
 
+def dynamically_quantized(model: nn.Module) -> nn.Module:
+    """The same with linear and recurrent layers that compute with integers."""
+    quantize: Any = torch.ao.quantization.quantize_dynamic
+    quantized: nn.Module = quantize(model, {nn.Linear, nn.LSTM})
+    return quantized
+
+
+def integers() -> Tensor:
+    """A quantized matrix, `[4, 192]`."""
+    return torch.quantize_per_tensor(torch.ones(4, 192), 0.1, 0, torch.qint8)
+
+
+class QuantizedTable(nn.Module):
+    """A linear layer with a quantized weight as a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("table", integers())
+
+    def forward(self, x: Tensor) -> Any:
+        """Logits."""
+        return x.flatten(1) @ self.table.dequantize().T  # type: ignore[operator]
+
+
+class PackedByHand(nn.Module):
+    """A linear layer whose weight was packed for a quantized operation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.packed = torch.ops.quantized.linear_prepack(integers(), None)
+
+    def forward(self, x: Tensor) -> Any:
+        """Logits."""
+        return torch.ops.quantized.linear_dynamic(x.flatten(1), self.packed)
+
+
 REFUSED: dict[str, Callable[[nn.Module], Any]] = {
     "scripted": torch.jit.script,
     "traced": lambda model: torch.jit.trace(model, IMAGES),
@@ -115,6 +151,23 @@ def test_others_are_refused_with_what_to_give_instead(wrapper: str) -> None:
     with pytest.raises(ForetellError, match=r"; .*(give|pass) the module (that|from)") as caught:
         score(REFUSED[wrapper](plain), BATCH)
     assert "\n" not in str(caught.value)
+
+
+QUANTIZED: dict[str, Callable[[], nn.Module]] = {
+    "linear": lambda: dynamically_quantized(nn.Sequential(nn.Flatten(), nn.Linear(192, 4))),
+    "lstm": lambda: dynamically_quantized(nn.Sequential(nn.Flatten(2), nn.LSTM(64, 4))),
+    "part": lambda: nn.Sequential(
+        nn.Conv2d(3, 2, 8), nn.Flatten(), dynamically_quantized(nn.Sequential(nn.Linear(2, 4)))
+    ),
+    "table": QuantizedTable,
+    "packed by hand": PackedByHand,
+}
+
+
+@pytest.mark.parametrize("name", QUANTIZED)
+def test_quantized_weights_are_refused(name: str) -> None:
+    with pytest.raises(ForetellError, match=r"the weights.* are quantized, .*; give the model as"):
+        score(QUANTIZED[name](), BATCH, ALL)
 
 
 HIDDEN = {"fisher", "fisher_reference", "nwot", "synflow", "synflow_bn", "synflow_reference", "zen"}

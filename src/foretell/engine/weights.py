@@ -2,13 +2,17 @@
 
 A weight multiplies a signal. Biases, the affine parameters of normalisations, slopes of PReLU,
 class tokens and layer scales do not count. Neither do frozen parameters, since training does not
-change them.
+change them. If a weight is computed from other parameters, as by weight_norm, spectral_norm or
+torch.nn.utils.parametrize, those that the optimiser moves are weights; the norms of weight_norm are
+not.
 """
 
 from collections.abc import Iterator
 from typing import Literal
 
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import _WeightNorm
+from torch.nn.utils.parametrize import ParametrizationList
 
 from foretell.engine.modules import named_modules_of
 from foretell.errors import ForetellError
@@ -81,9 +85,13 @@ def _role(owner: nn.Module, leaf: str) -> Role:
 
 
 def _owned(model: nn.Module) -> Iterator[tuple[str, nn.Module, str, Tensor]]:
-    """Yield each parameter once: its full name, its module, its name there, and the parameter."""
+    """Yield each parameter once: its full name, its module, its name there, and the parameter.
+
+    Parameters that a parametrization computes a weight from belong to the module with the weight.
+    """
     seen: set[int] = set()
-    for prefix, module in named_modules_of(model):
+    modules = dict(named_modules_of(model))
+    for prefix, module in modules.items():
         for leaf, parameter in module._parameters.items():
             if parameter is None or id(parameter) in seen:
                 continue
@@ -98,7 +106,13 @@ def _owned(model: nn.Module) -> Iterator[tuple[str, nn.Module, str, Tensor]]:
                     "scores are defined only for real parameters, so give a real-valued model"
                 )
             seen.add(id(parameter))
-            yield f"{prefix}.{leaf}" if prefix else leaf, module, leaf, parameter
+            full = f"{prefix}.{leaf}" if prefix else leaf
+            if isinstance(module, ParametrizationList):
+                owner, _, own = prefix.rpartition("parametrizations.")
+                norm = leaf == "original0" and isinstance(module[0], _WeightNorm)
+                yield full, modules[owner.removesuffix(".")], own + "_g" * norm, parameter
+            else:
+                yield full, module, leaf, parameter
 
 
 def _counts(owner: nn.Module, leaf: str, parameter: Tensor) -> bool:
@@ -110,4 +124,5 @@ def _counts(owner: nn.Module, leaf: str, parameter: Tensor) -> bool:
 
 
 def _counts_in_reference(owner: nn.Module, leaf: str, _: Tensor) -> bool:
-    return isinstance(owner, nn.Conv2d | nn.Linear) and leaf == "weight"
+    named = leaf in ("weight", "weight_v", "weight_orig")  # the last two by hooks of torch
+    return isinstance(owner, nn.Conv2d | nn.Linear) and named

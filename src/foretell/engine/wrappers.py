@@ -20,7 +20,8 @@ def unwrapped(model: nn.Module) -> nn.Module:
     """The module inside torch.compile, DataParallel or DistributedDataParallel.
 
     The inner module has the same scores. Raises ForetellError for a scripted, traced or sharded
-    model, whose operations or weights cannot be observed.
+    model, whose operations or weights cannot be observed, and for quantized weights, which have no
+    gradients.
 
     >>> unwrapped(nn.DataParallel(nn.Linear(2, 3)))
     Linear(in_features=2, out_features=3, bias=True)
@@ -37,7 +38,30 @@ def unwrapped(model: nn.Module) -> nn.Module:
             "the model is a FullyShardedDataParallel, whose weights are split; give the module "
             "that it was made from, before it was sharded"
         )
+    if (name := quantized_part(model)) is not None:
+        raise ForetellError(
+            f"{f'the weights of {name}' if name else 'the weights'} are quantized, so they can be "
+            "neither trained nor drawn, and no score is defined; give the model as it was before "
+            "it was quantized"
+        )
     return model
+
+
+def quantized_part(model: nn.Module) -> str | None:
+    """The name of the first module that holds quantized weights; None if none does."""
+    for name, module in named_modules_of(model):
+        for held in (vars(module), module._parameters, module._buffers):
+            if any(map(is_quantized, held.values())):
+                return name.partition("._")[0]  # a module of torch's own that only holds them
+    return None
+
+
+def is_quantized(value: Any) -> bool:
+    """Whether this is a quantized tensor, or weights that were packed for quantized operations."""
+    if isinstance(value, torch.Tensor):
+        return value.is_quantized
+    packed = isinstance(value, torch.ScriptObject)
+    return packed and value._type().qualified_name().split(".")[-2] in ("quantized", "rnn")
 
 
 def inside(wrapper: nn.Module) -> nn.Module | None:
