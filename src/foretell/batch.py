@@ -286,6 +286,11 @@ def as_batch(batch: Given, *, own_loss: bool = False) -> Batch:
             raise wrong("batch", batch, f"a pair (inputs, targets) or a Batch{way_to(batch)}")
         batch = Batch(*batch)
     parts, every = list(columns(batch.inputs)), tensors(batch.inputs)
+    if any(part.is_nested for part in every):
+        raise ForetellError(
+            "an input is a nested tensor; give a padded one (torch.nested.to_padded_tensor), and a "
+            "mask as a further input if the model needs one"
+        )
     if any(isinstance(part, Tensor) and part.ndim == 0 for part in parts):
         raise ForetellError(
             f"an input is a scalar; its first dimension must run over the samples; {SAMPLELESS}"

@@ -55,13 +55,47 @@ WAYS: dict[str, tuple[Tensor, Callable[[Tensor, Tensor], Tensor], int]] = {
         lambda x, w: torch.sparse.mm(w[:2].to_sparse(), x[:, 0].T).T,
         2 * 2 * C,
     ),
+    "complex": (MATRIX, lambda x, w: (x.cfloat() @ w.T.cfloat()).abs(), 8 * T * C * K),
+    "distances": (MATRIX, torch.cdist, 2 * T * C * K),
+    "many distances": (MATRIX, lambda x, w: torch.cdist(x, w.repeat(20, 1)), 2 * T * C * 20 * K),
+    "fft": (VECTOR, lambda x, w: torch.fft.fft(x.cfloat(), 8).abs() * w[0], 5 * T * 8 * 3),
+    "rfft": (VECTOR, lambda x, w: torch.fft.rfft(x * w, 8).abs(), 5 * T * 8 * 3 // 2),
+    "irfft": (VECTOR, lambda x, w: torch.fft.irfft((x * w).cfloat(), 8), 5 * T * 8 * 3 // 2),
+    "fft2": (VECTOR, lambda x, w: torch.fft.fft2(x.cfloat(), (8, 8)).abs() * w[0], 5 * 64 * 6),
+    "stft": (
+        VECTOR,
+        lambda x, w: torch.stft((x * w).flatten(1), 8, 4, return_complex=True, center=False).abs(),
+        5 * ((T * C - 8) // 4 + 1) * 8 * 3 // 2,
+    ),
 }
+"""Fourier transforms count n log₂ n operations, 5 times for complex and 5 / 2 times for real n."""
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_product_counts_however_it_is_written(way: str) -> None:
     weight, product, expected = WAYS[way]
     assert score(Product(weight, product), BATCH, "flops")["flops"].value == expected
+
+
+UNKNOWN: dict[str, Callable[[Tensor], Tensor]] = {
+    "linalg_inv": torch.linalg.inv,
+    "linalg_svd": lambda x: torch.linalg.svd(x)[0],
+    "linalg_eigh": lambda x: torch.linalg.eigh(x)[1],
+    "linalg_qr": lambda x: torch.linalg.qr(x)[0],
+    "linalg_matrix_exp": torch.matrix_exp,
+    "linalg_solve": lambda x: torch.linalg.solve(x, x),
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_operations_of_unknown_cost_are_named(name: str) -> None:
+    def product(x: Tensor, w: Tensor) -> Tensor:
+        return UNKNOWN[name](torch.eye(C) + 0.01 * x.mT @ x * w)
+
+    found = score(Product(VECTOR, product), BATCH, ["flops", "flops_used", "depth", "params_used"])
+    for proxy in ("flops", "flops_used", "depth"):
+        assert f"the operations of `{name}" in str(found[proxy].why)
+    assert found["params_used"].why is None
 
 
 class OnItsDevice(nn.Module):

@@ -117,6 +117,10 @@ REQUESTS: dict[str, tuple[Callable[[], Any], str]] = {
         "no shape yet; run one batch",
     ),
     "complex": (lambda: score(Complex(), (IMAGES, LABELS)), "complex parameters"),
+    "nested": (
+        lambda: score(net(), (torch.nested.nested_tensor([*IMAGES], layout=torch.jagged), LABELS)),
+        "an input is a nested tensor; give a padded one",
+    ),
     "no tensor": (lambda: score(net(), Batch({}, LABELS)), "without a tensor"),
 }
 
@@ -157,8 +161,34 @@ def test_what_a_proxy_raises_is_its_own_reason() -> None:
     assert found["snip"].why is None
 
 
-def test_quantised_weights_are_no_weights() -> None:
-    """Quantised weights are not trainable, so gradient scores are undefined and say so."""
+class OfLengths(nn.Module):
+    """Sequences of several lengths, as a nested tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter, self.classify = nn.Linear(6, 5), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Any:
+        """Logits."""
+        parts = [part[: 2 + place % 3] for place, part in enumerate(x)]
+        nested = torch.nested.as_nested_tensor(parts, layout=torch.jagged)
+        padded = torch.nested.to_padded_tensor(torch.relu(self.enter(nested)), 0.0)
+        return self.classify(padded.sum(1))
+
+
+def test_nested_tensors_are_the_reason_where_they_cannot_be_followed() -> None:
+    names = [name for name in PROXIES if not name.startswith(("az_", "pr"))]
+    found = score(OfLengths(), (IMAGES[:, 0], LABELS), names)
+    defined = {"grad_norm", "snip", "plain", "l2_norm", "params", "layers", "jacob_cov"}
+    assert not {name: found[name].why for name in defined if found[name].why}
+    for name in found:
+        if found[name].why and name != "epe_nas":
+            assert "nested tensors" in str(found[name].why), (name, found[name].why)
+    assert {"fisher", "near", "zen", "synflow", "flops"} <= {n for n in found if found[n].why}
+
+
+def test_frozen_weights_are_no_weights() -> None:
+    """Frozen weights are not trainable, so gradient scores are undefined and say so."""
     model = net()
     for parameter in model.parameters():
         parameter.requires_grad_(False)

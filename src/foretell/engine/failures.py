@@ -9,9 +9,11 @@ __all__ = [
     "Inexact",
     "LossFailed",
     "ModelFailed",
+    "Nested",
     "TooFewValues",
     "complaint_of",
     "is_out_of_memory",
+    "refuse_nested",
 ]
 
 
@@ -25,6 +27,19 @@ class ModelFailed(ForetellError):
 
 class TooFewValues(ModelFailed):
     """A normalisation over the batch has only one value per channel."""
+
+
+class Nested(ModelFailed):
+    """The model computes with nested tensors."""
+
+
+def refuse_nested(*values: object) -> None:
+    """Raise Nested if one of the values is a nested tensor, which has no axis of samples."""
+    if any(isinstance(value, torch.Tensor) and value.is_nested for value in values):
+        raise Nested(
+            "the model computes with nested tensors, whose operations cannot be followed; let it "
+            "compute with padded ones"
+        )
 
 
 class LossFailed(ModelFailed):

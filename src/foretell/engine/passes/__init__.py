@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-from foretell.engine.failures import LossFailed, ModelFailed
+from foretell.engine.failures import LossFailed, ModelFailed, Nested
 from foretell.engine.isolate import call
 from foretell.engine.memory import within_memory
 from foretell.engine.modules import named_parameters_of
@@ -107,7 +107,7 @@ def found_or_why(name: str, subject: Subject, wanted: set[str], seconds: Seconds
         if name in REPLACING:
             check_seen(subject.model)
         return PASSES[name](subject, wanted, seconds)
-    except Undefined as error:
+    except (Undefined, Nested) as error:
         why = str(error)
     except ModelFailed as error:
         check_runs(subject, with_loss=isinstance(error, LossFailed))

@@ -12,10 +12,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from foretell.batch import Batch, tensors
-from foretell.engine.failures import ModelFailed
+from foretell.engine.failures import ModelFailed, refuse_nested
 from foretell.engine.faster.shapes import KnownShapes
 from foretell.engine.isolate import call
 from foretell.engine.modules import named_buffers_of, named_parameters_of
+from foretell.engine.observer import Observer, Then
 from foretell.engine.observers.dataflow import Dataflow, Used
 from foretell.engine.observers.layer_outputs import differentiable_recurrence
 from foretell.engine.operations import words
@@ -78,6 +79,16 @@ def shape_only(tensor: Tensor) -> Tensor:
     return tensor.detach().to("meta")
 
 
+class Unnested(Observer):
+    """Within the block, a nested tensor raises Nested."""
+
+    def look(
+        self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Then | None:
+        refuse_nested(*args[:1])
+        return refuse_nested
+
+
 class Whole:
     """Replaces torch's tracker of modules, which would add hooks to every graph."""
 
@@ -93,17 +104,18 @@ class Whole:
 class Counter(FlopCounterMode):
     """Counts the operations of the whole model, and decomposes unknown ones.
 
-    `unknown` is the first operator outside torch that may multiply and has no formula.
+    `unknown` is the first operator that multiplies, or may multiply, and has no formula.
     """
 
     def __init__(self) -> None:
         super().__init__(display=False, custom_mapping=MORE)
+        self.flop_registry = {k: of_complex(f) for k, f in self.flop_registry.items()} | TRANSFORMS
         self.mod_tracker = Whole()  # type: ignore[assignment]
         self.unknown = ""
 
     def _count_flops(self, func_packet: Any, out: Any, args: Any, kwargs: Any) -> Any:
         if func_packet not in self.flop_registry and may_multiply(func_packet, (args, kwargs)):
-            self.unknown = self.unknown or str(func_packet)
+            self.unknown = self.unknown or str(func_packet).removeprefix("aten.").lstrip("_")
         count: Any = super()._count_flops
         return count(func_packet, out, args, kwargs)
 
@@ -118,21 +130,31 @@ class Counter(FlopCounterMode):
 
 
 def may_multiply(packet: Any, given: Any) -> bool:
-    """Whether an operator outside torch has two or more floating-point matrices as arguments."""
+    """Whether torch's operator multiplies matrices, or another is given two or more of them."""
     name = str(packet)
-    if name.partition(".")[0] in TORCHS or name in WITHOUT_PRODUCTS:
+    space, _, own = name.partition(".")
+    if name in WITHOUT_PRODUCTS:
         return False
+    if space in TORCHS:
+        parts = own.strip("_").split("_")
+        return parts[0] == "linalg" or any(p in MULTIPLYING or p.endswith("mm") for p in parts)
     return sum(tensor.is_floating_point() and tensor.ndim > 1 for tensor in tensors(given)) > 1
 
 
 TORCHS = words("aten prims prim profiler")
 """The namespaces of torch's operators."""
 
+MULTIPLYING = words(
+    "matmul linear convolution attention rnn cdist pdist cholesky triangular geqrf ormqr orgqr lu"
+)
+"""Words in the names of torch's operators that multiply matrices, or factorise them."""
+
 WITHOUT_PRODUCTS = words(
     "torchvision.nms torchvision.roi_align torchvision.roi_pool torchvision.ps_roi_align "
-    "torchvision.ps_roi_pool"
+    "torchvision.ps_roi_pool aten.linalg_vector_norm aten.linalg_cross aten.linalg__powsum "
+    "aten._linalg_check_errors aten.lu_unpack"
 )
-"""Operators outside torch that only read and interpolate."""
+"""Operators that only read and interpolate, or are elementwise."""
 
 
 def flops_of(subject: Subject, batch: Batch, replacements: dict[str, Tensor]) -> int | Unavailable:
@@ -175,6 +197,7 @@ def run(
         differentiable_recurrence(),  # it then runs as single products, which are counted
         KnownShapes() if subject.faster else nullcontext(),
         flow or nullcontext(),
+        Unnested(),
         counter,
     ):
         return call(subject.model, replacements, batch)
@@ -243,7 +266,42 @@ def sparse_flops(_: Any, sparse: Tensor, dense: Tensor, *__: Any, **___: Any) ->
 sparse_flops._get_raw = True  # type: ignore[attr-defined]  # takes tensors, not shapes
 
 
+def distance_flops(first: Shape, second: Shape, *_: Any, **__: Any) -> int:
+    """FLOPs of the distances of all pairs of rows: those of the product of the two matrices."""
+    return 2 * first.numel() * second[-2]
+
+
+def of_complex(formula: Callable[..., int]) -> Callable[..., int]:
+    """The formula, with four products and four sums for the product and sum of complex numbers."""
+
+    def flops(*args: Any, out_val: Any = None, **kwargs: Any) -> int:
+        number = formula(*args, out_val=out_val, **kwargs)
+        return 4 * number if isinstance(out_val, Tensor) and out_val.is_complex() else number
+
+    return flops
+
+
+def transform_flops(given: Tensor, dim: list[int], *_: Any, out_val: Tensor, **__: Any) -> int:
+    """FLOPs of a fast Fourier transform: 5 n log₂ n for n complex numbers, half of that for real.
+
+    Frigo and Johnson, fftw.org/speed/method.html. The numbers are those along the axes in `dim`.
+
+    >>> x = torch.ones(3, 8)
+    >>> transform_flops(x, [1], out_val=torch.fft.rfft(x))
+    180
+    """
+    whole = given if out_val.is_complex() else out_val
+    each = 5.0 if given.is_complex() and out_val.is_complex() else 2.5
+    return round(each * whole.numel() * math.log2(math.prod(whole.shape[axis] for axis in dim)))
+
+
 aten = torch.ops.aten
+
+TRANSFORMS: dict[Any, Callable[..., int]] = dict.fromkeys(
+    (aten._fft_c2c, aten._fft_r2c, aten._fft_c2r), transform_flops
+)
+"""Fourier transforms; of a real one, the axes are counted where the numbers are real."""
+
 MORE: dict[Any, Callable[..., int]] = {
     aten.mv: vector_flops,
     aten.dot: vector_flops,
@@ -252,5 +310,7 @@ MORE: dict[Any, Callable[..., int]] = {
     aten.addbmm: added_products_flops,
     aten._trilinear: trilinear_flops,
     aten._sparse_addmm: sparse_flops,
+    aten._cdist_forward: distance_flops,
+    aten._euclidean_dist: distance_flops,
 }
 """The FLOPs of products that torch's counter omits, as functions of the arguments' shapes."""
