@@ -433,9 +433,186 @@ def test_the_output_of_a_layer_has_its_bias_however_it_is_added(way: str) -> Non
         layers = nn.Linear(CHANNELS, 9), nn.ReLU(), nn.Linear(9, CLASSES)
         model = nn.Sequential(*layers).double()
         model[0].forward = lambda x, first=model[0], add=add: add(x, first.weight, first.bias)
-        found.append(score(model, (normal(N, CHANNELS), LABELS), ["fisher", "snip", "nwot"]))
-    assert found[0]["fisher"].why is None
-    check_same(*found, but=set())
+        found.append(score(model, (normal(30, CHANNELS), torch.arange(30) % CLASSES), ALL))
+    assert not {name: found[0][name].why for name in ("fisher", "near") if found[0][name].why}
+    check_same(*found, but={"near"} if way == "of channels" else set())  # draws other rows
+
+
+def channels(b: Tensor) -> Tensor:
+    """A bias that is broadcast over the samples and positions of a map."""
+    return b.view(1, -1, 1, 1)
+
+
+BIASED_MAPS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "after": lambda y, b: y + channels(b),
+    "before": lambda y, b: b[:, None, None] + y,
+    "in place": lambda y, b: y.add_(channels(b)),
+    "minus": lambda y, b: y - channels(-b),
+    "minus, in place": lambda y, b: y.sub_(channels(-b)),
+    "addcmul": lambda y, b: torch.addcmul(y, channels(b), b.new_full((1,), 0.5), value=2),
+    "by name": lambda y, b: torch.add(input=y, other=channels(b) * 2, alpha=0.5),
+    "as a map": lambda y, b: y + channels(b).expand(y.shape),
+    "in two steps": lambda y, b: y + channels(b / 4) + channels(b * 3 / 4),
+    "channels last": lambda y, b: (y.permute(0, 2, 3, 1) + b).movedim(3, 1),
+    "flat": lambda y, b: (y.flatten(2) + b[:, None]).view(y.shape),
+    "in heads": lambda y, b: (
+        y.unflatten(1, (2, -1)) + b.view(2, -1, 1, 1)).flatten(1, 2),
+    "of a copy": lambda y, b: y.clone() + channels(b),
+    "its shape is read": lambda y, b: y + channels(b) if y.dim() == 4 and y.detach().ndim else y,
+}  # fmt: skip
+"""Ways to add a bias to a map that a convolution returned: every score is that of `nn.Conv2d`."""
+
+
+class Convolutions(nn.Module):
+    """Convolutions whose biases `add` adds; the convolutions themselves if it is None."""
+
+    def __init__(self, add: Callable[[Tensor, Tensor], Tensor] | None) -> None:
+        super().__init__()
+        self.add = add
+        self.first, self.norm = nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6)
+        self.second, self.classify = nn.Conv2d(6, 6, 3, padding=1), nn.Linear(6, CLASSES)
+        nn.init.normal_(self.first.bias)  # type: ignore[arg-type]
+        nn.init.normal_(self.second.bias)  # type: ignore[arg-type]
+
+    def convolved(self, conv: nn.Conv2d, x: Tensor) -> Tensor:
+        """The output of a convolution with its bias."""
+        if self.add is None or conv.bias is None:
+            return conv(x)
+        return self.add(F.conv2d(x, conv.weight, padding=1), conv.bias)
+
+    def forward(self, x: Tensor) -> Any:
+        """Logits."""
+        x = torch.relu(self.norm(self.convolved(self.first, x)))
+        return self.classify(torch.relu(self.convolved(self.second, x)).mean((2, 3)))
+
+
+@cache
+def scores_of_convolutions(way: str) -> dict[str, Score]:
+    """All scores of convolutions whose biases are added in this way."""
+    torch.manual_seed(0)
+    model = Convolutions({**BIASED_MAPS, **OTHER_SUMS}.get(way)).double()
+    return score(model, (normal(N, 3, 6, 6), LABELS), ALL)
+
+
+@pytest.mark.parametrize("way", BIASED_MAPS)
+def test_a_bias_of_maps_is_part_of_the_layer_however_it_is_added(way: str) -> None:
+    found, expected = scores_of_convolutions(way), scores_of_convolutions("")
+    module_wise = {"meco", "meco_opt"}  # F.conv2d is no module
+    check_same(found, expected, but=module_wise)
+    undefined = {name for name, one in found.items() if one.why and not expected[name].why}
+    assert not undefined - module_wise
+
+
+def stacked_sum(y: Tensor, b: Tensor) -> Tensor:
+    """A sum in another form, of which no term is the output of the layer."""
+    return torch.stack([y, channels(b).expand(y.shape)]).sum(0)
+
+
+OTHER_SUMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "stacked": stacked_sum,
+    "two biases": lambda y, b: (y + channels(b)) / 2 + (y + channels(b)) / 2,
+    "used as well": lambda y, b: y + channels(b) + y * 0,
+    "used before": lambda y, b: y * 0 + (y + channels(b)),
+    "of positions": lambda y, b: (
+        y + (places := torch.linspace(-1, 1, 6, dtype=y.dtype)) + channels(b) - places),
+}  # fmt: skip
+"""What is added here is not a bias of the layer, since its output is used elsewhere as well."""
+
+
+@pytest.mark.parametrize("way", OTHER_SUMS)
+def test_what_is_added_to_an_output_that_is_used_twice_is_not_its_bias(way: str) -> None:
+    found = scores_of_convolutions(way)
+    check_same(found, scores_of_convolutions("stacked"), but=set())
+    assert found["near"].value != pytest.approx(scores_of_convolutions("")["near"].value)
+
+
+ATEN = torch.ops.aten
+ONES = [1, 1]
+USUAL: dict[str, Callable[..., Tensor]] = {
+    "conv": lambda x, w, b: F.conv2d(x, w, b, padding=1),
+    "batch_norm": lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True),
+    "layer_norm": lambda x, w, b: F.layer_norm(x, x.shape[-1:], w, b),
+    "relu": F.relu,
+    "pool": lambda x: x.mean((2, 3)),
+}
+"""The operations of a network, as they are usually called."""
+
+OTHERWISE: dict[str, tuple[str, Callable[..., Tensor]]] = {
+    "aten.conv2d": ("conv", lambda x, w, b: ATEN.conv2d(x, w, b, ONES, ONES)),
+    "aten.batch_norm": ("batch_norm", lambda x, w, b: ATEN.batch_norm(
+        x, w, b, None, None, True, 0.1, 1e-5, True)),
+    "torch.batch_norm": ("batch_norm", lambda x, w, b: torch.batch_norm(
+        x, w, b, None, None, True, 0.1, 1e-5, True)),
+    "aten.layer_norm": ("layer_norm", lambda x, w, b: ATEN.layer_norm(x, x.shape[-1:], w, b)),
+    "aten.relu": ("relu", ATEN.relu.default),
+    "aten.threshold": ("relu", lambda x: ATEN.threshold(x, 0.0, 0.0)),
+    "maximum": ("relu", lambda x: torch.maximum(x, torch.zeros_like(x))),
+    "fmax": ("relu", lambda x: torch.fmax(x.new_zeros(()), x)),
+    "clamp by a tensor": ("relu", lambda x: x.clamp(min=x.new_zeros(x.shape[-1]))),
+    "where": ("relu", lambda x: torch.where(x > 0, x, 0.0)),
+    "masked": ("relu", lambda x: x * (x > 0)),
+    "masked by numbers": ("relu", lambda x: (x >= 0).to(x.dtype) * x),
+    "masked_fill": ("relu", lambda x: x.masked_fill(x.lt(0), 0.0)),
+    "aten.adaptive_avg_pool2d": ("pool", lambda x: ATEN.adaptive_avg_pool2d(x, ONES).flatten(1)),
+    "aten.mean": ("pool", lambda x: ATEN.mean.dim(x, [2, 3])),
+    "sum": ("pool", lambda x: x.sum((2, 3)) / 36),
+}  # fmt: skip
+"""Other ways to call one of them: every score is defined."""
+
+INTERNAL: dict[str, tuple[str, Callable[..., Tensor]]] = {
+    "convolution": ("conv", lambda x, w, b: torch.convolution(
+        x, w, b, ONES, ONES, ONES, False, [0, 0], 1)),
+    "native_batch_norm": ("batch_norm", lambda x, w, b: torch.native_batch_norm(
+        x, w, b, None, None, True, 0.1, 1e-5)[0]),
+    "native_layer_norm": ("layer_norm", lambda x, w, b: torch.native_layer_norm(
+        x, x.shape[-1:], w, b, 1e-5)[0]),
+    "_adaptive_avg_pool2d": ("pool", lambda x: ATEN._adaptive_avg_pool2d(x, ONES).flatten(1)),
+}  # fmt: skip
+"""Operations that torch runs inside of these: some scores say that they do not follow them."""
+
+
+class Written(nn.Module):
+    """A network of these operations."""
+
+    def __init__(self, **ways: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.ways = {**USUAL, **ways}
+        self.conv, self.batch_norm = nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6)
+        self.linear, self.layer_norm = nn.Linear(6, 8), nn.LayerNorm(8)
+        self.classify = nn.Linear(8, CLASSES)
+
+    def run(self, name: str, x: Tensor, layer: Any) -> Tensor:
+        """One of the operations with its parameters."""
+        return self.ways[name](x, layer.weight, layer.bias)
+
+    def forward(self, x: Tensor) -> Any:
+        """Logits."""
+        x = self.run("batch_norm", self.run("conv", x, self.conv), self.batch_norm)
+        x = self.linear(self.ways["pool"](self.ways["relu"](x)))
+        return self.classify(self.ways["relu"](self.run("layer_norm", x, self.layer_norm)))
+
+
+BY_OPERATIONS = [
+    *("snip", "grasp", "fisher", "synflow", "jacob_cov", "zen", "nwot", "swap", "rmin", "rd8"),
+    *("d8", "near", "wrcor", "intrain"),
+]
+
+
+@cache
+def scores_of_written(name: str) -> dict[str, Score]:
+    """The scores that look at operations, of a network in which one of them is called otherwise."""
+    torch.manual_seed(0)
+    ways = dict([(OTHERWISE | INTERNAL)[name]] if name else [])
+    return score(Written(**ways).double(), (normal(N, 3, 6, 6), LABELS), BY_OPERATIONS)
+
+
+@pytest.mark.parametrize("name", OTHERWISE | INTERNAL)
+def test_an_operation_counts_however_it_is_called(name: str) -> None:
+    found, expected = scores_of_written(name), scores_of_written("")
+    check_same(found, expected, but=set())
+    if name in OTHERWISE:
+        assert not {n: one.why for n, one in found.items() if one.why and not expected[n].why}
+    assert found["snip"].why is found["jacob_cov"].why is None
 
 
 PARAMETRIZED: dict[str, Callable[[nn.Module], nn.Module]] = {
@@ -465,6 +642,42 @@ def test_a_parametrized_weight_counts(name: str) -> None:
     check_same(found, expected, but=set())
     assert math.isfinite(found["nwot"].value)
     assert math.isfinite(found["fisher"].value) or "weight" in str(found["fisher"].why)
+
+
+PARAMETERS: dict[str, str] = {
+    "weight_norm": "parametrizations.weight.original1",
+    "old weight_norm": "weight_v",
+    "spectral_norm": "parametrizations.weight.original",
+    "orthogonal": "parametrizations.weight.original",
+    "": "weight",
+}
+"""The name of the parameter that the optimiser moves."""
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+@pytest.mark.parametrize("name", PARAMETERS)
+@pytest.mark.parametrize("layers", ["all", "conv2d_linear"])
+def test_the_weights_are_what_the_optimiser_moves(name: str, layers: Any) -> None:
+    """Also of a layer with a single output. (`orthogonal` rounds a part of its parameter.)"""
+    x = normal(N, CHANNELS)
+
+    def build() -> tuple[nn.Module, list[Tensor]]:
+        torch.manual_seed(0)
+        parts = nn.Linear(CHANNELS, 6), nn.Linear(6, 1)
+        model = nn.Sequential(parts[0], nn.Tanh(), parts[1]).double()
+        for part in parts:
+            PARAMETRIZED.get(name, lambda _: None)(part)
+        return model, [part.get_parameter(PARAMETERS[name]) for part in parts]
+
+    model, weights = build()
+    loss = F.mse_loss(model(x), x[:, :1])
+    grads = torch.autograd.grad(loss, weights)
+    expected = sum(float((w * g).detach().abs().sum()) for w, g in zip(weights, grads, strict=True))
+    model, _ = build()
+    settings: Any = {"loss": "mse", "layers": layers, "verify": name != "orthogonal"}
+    found = score(model, (x, x[:, :1]), ["snip", "grasp"], **settings)
+    assert found["snip"].value == pytest.approx(expected, rel=1e-10)
+    assert found["grasp"].why is None
 
 
 def weight_in_use(model: Any, x: Tensor) -> Tensor:

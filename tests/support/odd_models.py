@@ -182,6 +182,32 @@ class StopsGradient(nn.Module):
         return self.classify(torch.relu(self.enter(x)) + torch.relu(stopped))
 
 
+class StraightThrough(nn.Module):
+    """Activations that are rounded, with the derivative of the ones before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter, self.classify = nn.Linear(6, 12), nn.Linear(12, CLASSES)
+
+    def forward(self, x: Tensor) -> Any:
+        """Logits."""
+        x = torch.relu(self.enter(x))
+        return self.classify(x + ((4 * x).round() / 4 - x).detach())
+
+
+class ThroughNumPy(nn.Module):
+    """Inputs are centred outside of torch, which cannot be done if they require gradients."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter, self.classify = nn.Linear(6, 12), nn.Linear(12, CLASSES)
+
+    def forward(self, x: Tensor) -> Any:
+        """Logits."""
+        mean = torch.from_numpy(x.numpy().mean(1, keepdims=True))
+        return self.classify(torch.relu(self.enter(x - mean)))
+
+
 class InnerGradient(nn.Module):
     """A network that takes a step along the gradient of a loss of its own."""
 
@@ -481,6 +507,18 @@ ODD: dict[str, Odd] = {
         TWO,
         {**VECTORS, "grasp": "differences of the gradient"},
     ),
+    "straight_through": Odd(
+        StraightThrough,
+        normal(SAMPLES, 6),
+        TWO,
+        {**VECTORS, "grasp": "a straight-through estimator"},
+    ),
+    "through_numpy": Odd(
+        ThroughNumPy,
+        normal(SAMPLES, 6),
+        TWO,
+        {**VECTORS, **dict.fromkeys(("jacob_cov", "epe_nas"), "on inputs that require gradients")},
+    ),
     "inner_gradient": Odd(
         InnerGradient,
         normal(SAMPLES, 6),
@@ -498,7 +536,7 @@ ODD: dict[str, Odd] = {
             **dict.fromkeys(("d8", "near"), "a function of torch.func"),
             **dict.fromkeys(("wrcor", "te_nas_regions", "intrain"), "a function of torch.func"),
             **dict.fromkeys((*OF_ATTENTION, "w_pca"), "a function of torch.func"),
-            "zen": "what is out of sight",
+            "zen": "a function of torch.func works out of sight, and may pool",
         },
         hooked=False,
     ),

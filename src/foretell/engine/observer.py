@@ -1,12 +1,18 @@
 """The base class of observers, which see the operations of a running model."""
 
 from collections.abc import Callable, Iterable
+from functools import cache
+from types import BuiltinFunctionType
 from typing import Any
 
 import torch
+import torch.nn.functional as F
+from torch._ops import OpOverload, OpOverloadPacket
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["Observer", "Then"]
+from foretell.engine.operations import MAPS_TO_ONE
+
+__all__ = ["Observer", "Then", "operation_name"]
 
 INPUT_LATER = {"where", "searchsorted"}
 """Operations whose `input` is not their first argument."""
@@ -40,7 +46,7 @@ class Observer(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        kwargs = kwargs or {}
+        kwargs, func = kwargs or {}, as_called(func)
         name = operation_name(func)
         if not args and "input" in kwargs and name not in INPUT_LATER:
             args, kwargs = (kwargs["input"],), {k: v for k, v in kwargs.items() if k != "input"}
@@ -63,6 +69,21 @@ class Observer(TorchFunctionMode):
     def run(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The result of the operation, or of a replacement."""
         return func(*args, **kwargs)
+
+
+@cache
+def as_called(func: Any) -> Any:
+    """The function of torch that an operator in torch.ops.aten is usually called by.
+
+    >>> as_called(torch.ops.aten.conv2d.default) is torch.conv2d
+    True
+    """
+    if not isinstance(func, OpOverload | OpOverloadPacket) or str(func).split(".")[0] != "aten":
+        return func
+    name = operation_name(func)
+    builtin = (getattr(home, name, None) for home in (torch, F))
+    found = next((f for f in builtin if isinstance(f, BuiltinFunctionType)), func)
+    return next((f for f in MAPS_TO_ONE if f.__name__ == name), found)  # these are in Python
 
 
 def operation_name(func: Any) -> str:

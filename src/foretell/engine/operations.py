@@ -16,8 +16,8 @@ from torch import Tensor
 
 __all__ = [
     *("ARITHMETIC", "AVERAGES", "BATCH_NORMS", "CONTRACTIONS", "CONVOLUTIONS", "DIVISIONS"),
-    *("DRAWING", "DROPOUTS", "JOINS", "MAPS_TO_ONE", "MEANS", "NORMS", "POOLS"),
-    *("PRODUCTS", "RECURRENT", "REARRANGEMENTS", "SUMS", "TRANSPOSED", "WEIGHT_AT"),
+    *("DRAWING", "DROPOUTS", "INTERNAL", "JOINS", "MAPS_TO_ONE", "MEANS", "NORMS", "POOLS"),
+    *("POINTWISE", "PRODUCTS", "RECURRENT", "REARRANGEMENTS", "SUMS", "TRANSPOSED", "WEIGHT_AT"),
     *("NormCall", "contracted", "in_place", "origin", "out_of_place", "random_state"),
     *("same_randomness", "words"),
 ]
@@ -58,6 +58,13 @@ WEIGHT_AT: dict[Function, int] = {
 
 RECURRENT = words("lstm gru rnn_tanh rnn_relu")
 """Operations that process a whole sequence."""
+
+INTERNAL = words(
+    "convolution _convolution native_batch_norm native_layer_norm native_group_norm _softmax "
+    "_native_batch_norm_legit cudnn_batch_norm cudnn_convolution _adaptive_avg_pool2d "
+    "_adaptive_avg_pool3d mkldnn_convolution"
+)
+"""Operations that torch runs inside of layers, normalisations, poolings and softmax."""
 
 # Normalisation and dropout
 

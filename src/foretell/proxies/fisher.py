@@ -12,8 +12,7 @@ def fisher(taylor: dict[str, Tensor]) -> Tensor:
     """Sum over layers and channels of ½ · mean_n (Σ_position a · ∂L/∂a)².
 
     `a` is the output of a layer before any normalisation or activation function. A product with a
-    weight, such as `x @ w.T`, is a layer; a bias that is added separately is not part of its
-    output.
+    weight, such as `x @ w.T`, is a layer; its output includes its bias, however it is added.
 
     Limitations: like SNIP, it is unreliable on tasks other than those of NAS-Bench-201, and even
     there it is weaker (rank correlation 0.36). Because of the square, a few channels dominate the

@@ -11,15 +11,15 @@ from torch import Tensor
 def near(layer_rows: dict[str, Tensor]) -> Tensor:
     """Σ of the effective ranks exp(−Σ p log p) of outputs, p being normalised singular values.
 
-    The outputs are those of layers with a weight, of normalisations and of activation functions,
-    including functional ones. From each output, a square matrix is decomposed: as many consecutive
-    rows as it has channels, where a row is a position of a sample, and the first row is drawn by
-    the seed. The model is run in training mode with its own weights; the authors average over 32
-    initialisations, for which you can use several seeds here (`rank(..., seeds=range(32))`). The
-    maximum is the number of channels of all these outputs. Undefined if an output has fewer rows in
-    the whole minibatch than channels, as is the case for wide linear layers after a pooling in
-    small minibatches: such a matrix cannot have full rank for any network, but the authors' code
-    compares it with others nevertheless.
+    The outputs are those of layers with a weight, including their biases, of normalisations and of
+    activation functions, including functional ones. From each output, a square matrix is
+    decomposed: as many consecutive rows as it has channels, where a row is a position of a sample,
+    and the first row is drawn by the seed. The model is run in training mode with its own weights;
+    the authors average over 32 initialisations, for which you can use several seeds here
+    (`rank(..., seeds=range(32))`). The maximum is the number of channels of all these outputs.
+    Undefined if an output has fewer rows in the whole minibatch than channels, as is the case for
+    wide linear layers after a pooling in small minibatches: such a matrix cannot have full rank for
+    any network, but the authors' code compares it with others nevertheless.
 
     Limitations: it grows with the number and the width of layers: compare it with `params` and
     `layers`. Consecutive positions of a feature map are similar, so large maps of natural images

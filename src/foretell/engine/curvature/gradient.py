@@ -94,10 +94,10 @@ class Curvature:
         listen = self._once(use)
 
         def hook(grads: tuple[Tensor | None, ...]) -> None:
-            grad = grads[place]
-            if grad is not None:
-                dense = grad.detach().to_dense() if grad.layout != torch.strided else grad.detach()
-            listen(dense.reshape(shape))
+            if (grad := grads[place]) is not None:
+                grad = grad.detach()
+                dense = grad.to_dense() if grad.layout != torch.strided else grad
+                listen(dense.reshape(shape))
 
         if node is not None:
             self._hooks.append(node.register_prehook(hook))

@@ -31,7 +31,7 @@ from foretell.engine.operations import (
 )
 
 __all__ = [
-    *("LINEAR", "NEEDS_NO_COPY", "NORM_RULES", "SLOPES"),
+    *("LINEAR", "NEEDS_NO_COPY", "NORM_RULES", "NOT_THRICE", "REWRITTEN", "SLOPES"),
     *("draws_nothing", "frozen", "lying_as", "norm_of", "normalize", "relu", "total"),
 ]
 
@@ -163,6 +163,18 @@ NORM_RULES: dict[Any, Callable[..., Tensor]] = {
     torch.rms_norm: rms_norm,
 }
 """Operations that torch can differentiate twice, but not three times, as the gradient needs."""
+
+NOT_THRICE = words("layer_norm native_layer_norm group_norm native_group_norm rms_norm")
+"""Their third derivative in torch is wrong, without an error."""
+
+
+def weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
+    """g · v / ‖v‖."""
+    return v * (g / torch.norm_except_dim(v, 2, dim))
+
+
+REWRITTEN: dict[Any, Callable[..., Tensor]] = {torch._weight_norm: weight_norm}
+"""Operations whose second derivative in torch is wrong, by the same in others."""
 
 
 class NormTangent(torch.autograd.Function):

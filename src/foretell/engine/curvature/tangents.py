@@ -26,12 +26,15 @@ from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from foretell.batch import tensors
 from foretell.engine.curvature.gradient import Apart, Curvature
 from foretell.engine.curvature.normed import Normed, statistics_of
 from foretell.engine.curvature.rules import (
     LINEAR,
     NEEDS_NO_COPY,
     NORM_RULES,
+    NOT_THRICE,
+    REWRITTEN,
     SLOPES,
     draws_nothing,
     frozen,
@@ -45,7 +48,8 @@ from foretell.engine.curvature.two_gradients import by_two_gradients
 from foretell.engine.failures import is_out_of_memory
 from foretell.engine.faster.pools import avg_pool2d
 from foretell.engine.graph import Given, Inside, inside, is_marked, unmarked
-from foretell.engine.observer import Observer, Then
+from foretell.engine.observer import Observer, Then, operation_name
+from foretell.engine.observers.samples import MADE, SHAPED
 from foretell.engine.operations import (
     BATCH_NORMS,
     CONTRACTIONS,
@@ -59,6 +63,7 @@ from foretell.engine.operations import (
     out_of_place,
     random_state,
     same_randomness,
+    words,
 )
 
 __all__ = ["Tangents"]
@@ -119,6 +124,10 @@ class Tangents(Observer):
         self.failed = failed
         self.curvature = Curvature()
         self.doubted = False
+        self.cut = False
+        """Whether a number that depends on the weights is treated as a constant (`detach`)."""
+        self.nested = False
+        """Whether an operation was given a nested tensor."""
         if any(weight._backward_hooks for weight in weights.values()):
             self._doubt(HOOKED)
         self._slope: Tensor | None = None
@@ -202,9 +211,12 @@ class Tangents(Observer):
     ) -> Then | None:
         if func == GRAPH_OF and not asked_by_torch():
             self._doubt(HOOKED)  # its use of the graph cannot be observed
-        if self.failed:
-            return None
         values = [value for value in flat(args, kwargs) if isinstance(value, Tensor)]
+        moving = any(map(self._moves, values[:1] if name in SHAPED else values))
+        self.cut |= moving and name in CUTTING
+        self.nested |= any(value.is_nested for value in values)
+        if self.failed:
+            return self._note_cut if moving and not is_made(name) else None
         given = Given(values)
         try:
             self._check_seen(values)
@@ -212,7 +224,24 @@ class Tangents(Observer):
         except GivenUp as reason:
             self.give_up(str(reason))
             return None
-        return lambda out: self._take(name, out, given, compute)
+
+        def then(out: Any) -> None:
+            if moving and not is_made(name):
+                self._note_cut(out)
+            self._take(name, out, given, compute)
+
+        return then
+
+    def _moves(self, value: Tensor) -> bool:
+        """Whether a tensor depends on the weights, or may do so if tangents are not computed."""
+        return value.requires_grad if self.failed else self._kept(value) is not None
+
+    def _note_cut(self, out: Any) -> None:
+        """Note whether a result of an operation on what depends on the weights is a constant."""
+        self.cut |= any(
+            one.is_floating_point() and one.numel() and not one.requires_grad
+            for one in tensors(out)
+        )
 
     def _tangent_later(
         self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], given: Given
@@ -240,17 +269,17 @@ class Tangents(Observer):
         if self.failed or not floating(out):
             return
         several = isinstance(out, tuple | list)
-        tensors = out if several else [out]
+        outs = out if several else [out]
         try:
-            self._account(name, [one for one in tensors if isinstance(one, Tensor)], given)
+            self._account(name, [one for one in outs if isinstance(one, Tensor)], given)
             tangent = None if compute is None else compute(out)
         except Exception as error:
             if is_out_of_memory(error):
                 raise
             self.give_up(str(error).partition("\n")[0])
             return
-        tangents = tangent if several and tangent is not None else [tangent] * len(tensors)
-        for tensor, its_tangent in zip(tensors, tangents, strict=True):
+        tangents = tangent if several and tangent is not None else [tangent] * len(outs)
+        for tensor, its_tangent in zip(outs, tangents, strict=True):
             if isinstance(tensor, Tensor) and id(tensor) not in self._weights:
                 if isinstance(its_tangent, Tensor | Apart):
                     its_tangent = self.curvature.cut(tensor, its_tangent)
@@ -272,10 +301,13 @@ class Tangents(Observer):
 
     def _by_two_gradients(self, func: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
         """The tangent of an operation without a rule, unless that is too expensive."""
+        if operation_name(func) in NOT_THRICE:
+            raise GivenUp(f"torch cannot differentiate `{func.__name__}` three times")
         nodes = self._inner.nodes
         if nodes > LONG:
             raise GivenUp(f"it is cheaper for the {nodes} operations in one `{func.__name__}`")
         self._cost += nodes if self._small else 0
+        func = REWRITTEN.get(func, func)
         return by_two_gradients(self.of, self.curvature, func, args, kwargs)
 
     def _check_seen(self, values: list[Tensor]) -> None:
@@ -405,6 +437,15 @@ class Tangents(Observer):
 
         self.curvature.when_normed(out, use)
         return normed.tangent(u, own)
+
+
+def is_made(name: str) -> bool:
+    """Whether an operation uses only the shape and the type of the tensor that it is given."""
+    return name in MADE or name.endswith("_like")
+
+
+CUTTING = words("item __float__ tolist numpy __array__ gumbel_softmax")
+"""Operations that take numbers out of autograd, or may do so inside."""
 
 
 def floating(out: Any) -> bool:

@@ -16,13 +16,12 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from foretell.engine.observer import Observer, Then
 from foretell.engine.observers.activations import (
-    CLAMPS,
     SMOOTH,
     SQUASHES,
     SWITCHES,
     glu_gate,
-    lower_bound,
     plain_name,
+    switched,
 )
 from foretell.engine.observers.samples import Question, Samples
 from foretell.engine.operations import ARITHMETIC, POINTWISE, words
@@ -177,8 +176,8 @@ class Codes(Observer):
             self._smooth[name] += 1
         if name in SQUASHES:
             return positive(args[0])
-        if name in SWITCHES or (name in CLAMPS and lower_bound(args, kwargs) == 0):
-            self._note(positive(args[0]), args[0], name)
+        if (x := switched(name, args, kwargs)) is not None:
+            self._note(positive(x), x, name)
         elif name == "glu":
             half = glu_gate(args, kwargs)
             self._samples.cut(half, args[0])

@@ -20,6 +20,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from foretell.batch import tensors
 from foretell.engine.observer import Observer, Then
 from foretell.engine.observers.activations import activation_input
+from foretell.engine.observers.biases import Ran
 from foretell.engine.observers.layer_outputs import Watch
 from foretell.engine.observers.moments import Moments
 from foretell.engine.observers.samples import Samples, Waiting
@@ -95,6 +96,7 @@ class Attention(Observer):
         self._maxima: dict[str, Tensor] = {}
         self._projections: set[Source | str] = set()
         self._numbers: dict[str, Source | str] = {}
+        self._ran: dict[str, Ran] = {}
         self._moments, self._widening = Moments(), dict[str, Source]()
         self._first: set[Source] = set()
         self._calls: Counter[str] = Counter()
@@ -117,6 +119,8 @@ class Attention(Observer):
         if name == "layer_roles":
             return self._roles
         maxima = {k: m for k, m in self._maxima.items() if self._numbers[k] in self._projections}
+        maxima = {k: self._ran[k].with_bias(m) if k in self._ran else m for k, m in maxima.items()}
+        maxima = {k: m.mean(1) for k, m in maxima.items()}
         return maxima or Unavailable("no layer gives the queries, keys or values of the attention")
 
     def look(
@@ -160,7 +164,7 @@ class Attention(Observer):
             return self._attended(joined.sources, peaks_of(probabilities(args, kwargs), -1))
         layer = self._watch.layer_at(out)
         if layer is not None:
-            return self._layer(*layer, joined, out)
+            return self._layer(layer, joined, out)
         if name in ("softmax", "_softmax") and joined.similar:
             dim = kwargs.get("dim", args[1] if len(args) > 1 else -1)
             return replace(joined, similar=False, peaks=peaks_of(out, -1 if dim is None else dim))
@@ -183,8 +187,9 @@ class Attention(Observer):
             self._moments.layers.pop(name, None)  # to free memory
         return Trail(frozenset({Source()}))
 
-    def _layer(self, layer: Layer, name: str, given: Trail, out: Tensor) -> Trail:
+    def _layer(self, ran: Ran, given: Trail, out: Tensor) -> Trail:
         """Record a layer, and its role if its input determines it."""
+        layer, name = ran.layer, ran.name
         source = Source(name, layer)
         first = given.sources
         if first and all(one.layer is None for one in first):
@@ -194,6 +199,7 @@ class Attention(Observer):
             self._roles |= dict.fromkeys((*(one.name for one in first), name), "feed-forward")
         called = self._unique(name)
         self._numbers[called] = source
+        self._ran[called] = ran
         self._maximum(called, out, layer.channel_axes)
         if source.widens and "feed_forward_moments" in self._wanted:
             self._spread(called, source, out)
@@ -230,7 +236,7 @@ class Attention(Observer):
         return name if self._calls[name] == 1 else f"{name}#{self._calls[name]}"
 
     def _maximum(self, layer: str, out: Tensor, axes: tuple[int, ...]) -> None:
-        """Record the mean over channels of the largest output of each sample."""
+        """Record the largest output of each sample and channel."""
         asked = self._samples.ask(out, layer, "attention")
         if self._samples.on_trial:
             return
@@ -238,7 +244,7 @@ class Attention(Observer):
         def take(x: Tensor) -> None:
             if asked.found is not Without.COMMON and not asked.why_not(layer, axes):
                 rows = asked.rows(x, axes).double()
-                self._maxima[layer] = rows.amax(1).mean(1)
+                self._maxima[layer] = rows.amax(1)
 
         self.waiting.take(asked, out.detach(), take)
 

@@ -17,7 +17,7 @@ from foretell.batch import tensors
 from foretell.engine.operations import CONVOLUTIONS, RECURRENT, WEIGHT_AT, words
 from foretell.engine.samples.layers import Layer
 
-__all__ = ["ChannelAxes"]
+__all__ = ["PERMUTES", "RESHAPES", "ChannelAxes"]
 
 CHANNELS_SECOND: set[Any] = CONVOLUTIONS | {
     *(F.batch_norm, F.instance_norm, F.group_norm),

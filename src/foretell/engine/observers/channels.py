@@ -90,9 +90,10 @@ class Channels(Observer):
         self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Then | None:
         x = activation_input(name, args, kwargs)
-        axis = None if x is None else self._axes.of(args[0])
-        if x is not None and x is not args[0]:
-            self._samples.cut(x, args[0])
+        whole = args[0] if name == "glu" else x
+        axis = None if whole is None else self._axes.of(whole)
+        if x is not None and whole is not None and x is not whole:
+            self._samples.cut(x, whole)
         if x is not None and axis is not None:  # before it runs, since it may overwrite its input
             self._activation(plain_name(name), x, axis)
         elif plain_name(name) in SMOOTH:
@@ -100,17 +101,17 @@ class Channels(Observer):
 
         def then(out: Any) -> None:
             output = next(iter(tensors(out)), None)
-            layer = None if output is None else self._watch.layer_at(output)
-            self._axes.note(func, name, args, kwargs, out, layer and layer[0])
+            ran = None if output is None else self._watch.layer_at(output)
+            self._axes.note(func, name, args, kwargs, out, ran.layer if ran else None)
             if output is None:
                 return
             if x is not None and axis is not None and self._moments is not None:
                 self._bent(self._moments, plain_name(name), output)
-            if layer is None or "layer_draws" not in self._minima:
+            if ran is None or "layer_draws" not in self._minima:
                 return
             if self._axes.of(output) is not None:
-                called = self._unique("layer", layer[1])
-                axes = layer[0].channel_axes
+                called = self._unique("layer", ran.name)
+                axes = ran.layer.channel_axes
                 self._draw(self._minima["layer_draws"], called, output, axes, "layer")
 
         return then

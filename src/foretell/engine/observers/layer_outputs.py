@@ -12,16 +12,16 @@ from inspect import signature
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from foretell.batch import tensors
 from foretell.engine.graph import Given, inside, is_leaf, is_marked, nodes_of
 from foretell.engine.observer import Observer, Then
+from foretell.engine.observers.biases import Biases, Ran
 from foretell.engine.observers.samples import SHAPED, Question, Samples
 from foretell.engine.observers.taps import Made, Tap
-from foretell.engine.operations import RECURRENT, NormCall, in_place, origin, words
+from foretell.engine.operations import BATCH_NORMS, INTERNAL, RECURRENT, in_place, origin
 from foretell.engine.samples.layers import Layer, layer_of, multiplies
 from foretell.engine.samples.layout import Without
 
@@ -52,7 +52,8 @@ class Watch(Observer):
         self._with_gradient: set[str] = set()
         self._without_gradient: set[str] = set()
         """The weights of layers that ran under `torch.no_grad`."""
-        self._last: tuple[Tensor, Layer, str] | None = None
+        self._last: tuple[Tensor, Ran] | None = None
+        self._biases = None if self.samples is None else Biases(self.samples)
         # The outputs are kept alive, since the id of a freed tensor could be reused.
         self._tapped: dict[int, tuple[Tap, Tensor]] = {}
         self._left_out: list[tuple[Any, str, list[Made]]] = []
@@ -61,27 +62,30 @@ class Watch(Observer):
         self._armed_for: int | None = None
         self._mark, self._made_mark = object(), object()
         self._hidden = ""
+        self._internal = ""
 
     def look(
         self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Then | None:
         self._last = None
+        if name in INTERNAL:
+            self._internal = name
         values = tensors([args[:1] if name in SHAPED else args, kwargs])
-        tapped = self._biased(name, values) if self._tapped else None
         if self._tapped and args and id(args[0]) in self._tapped:
             self._save_before_overwriting(name, args, kwargs)
-        if func is F.batch_norm and NormCall(*args, **kwargs).training:
+        if func in BATCH_NORMS and BATCH_NORMS[func](*args, **kwargs).training:
             self.batch_statistics = True
-        if self.samples is None:
+        if self.samples is None or self._biases is None:
             return None
         used = {id(value): made for value in values if (made := self._made_of(value)) is not None}
-        if not used and tapped is None:
-            return None
+        bias = self._biases.look(func, name, args, kwargs, values)
+        if not used:
+            return bias
         given = Given(values)
 
         def then(out: Any) -> None:
-            if tapped is not None and tapped.shift(out):
-                self._tapped[id(out)] = (tapped, out)
+            if bias is not None:
+                bias(out)
             outs = [tensor for tensor in tensors(out) if tensor.requires_grad]
             if outs and used:
                 inside(outs, given, self._mark)
@@ -109,16 +113,6 @@ class Watch(Observer):
         if tensors(out) and layer_of(func, name, args, kwargs, out, used) is not None:
             self._without_gradient.add(joint(list(used.values())).name)
 
-    def _biased(self, name: str, values: list[Tensor]) -> Tap | None:
-        """The tap of the output to which an operation adds a bias; None for other operations."""
-        if name not in BIASED or len(values) != 2:
-            return None
-        for one, other in (values, values[::-1]):
-            tap, output = self._tapped.get(id(one), (None, None))
-            if tap is not None and output is one and tap.takes(other):
-                return tap
-        return None
-
     def _made_of(self, value: Tensor) -> Made | None:
         """The weight that a tensor is or is computed from, if any."""
         made = self._names.get(id(value))
@@ -131,15 +125,18 @@ class Watch(Observer):
     ) -> bool:
         """Tap the layer, or record a tensor made of weights only; False if it is neither."""
         assert self.samples is not None
+        assert self._biases is not None
         fed = self._fed(values, used)
         tables: tuple[Question, ...] = ()
         if found is not None:
             weight = joint([used[one] for one in found.of])
             asked = self.samples.ask(outs[0], weight.name, "layers")
-            self._last = outs[0], found, weight.name
+            ran = Ran(found, weight.name)
+            self._last = outs[0], ran
+            self._biases.start(outs[0], ran)
             self._with_gradient.add(weight.name)
             if self.tapping and (asked.found is not Without.COMMON or asked.open):
-                self._tap(outs[0], found, asked, weight)
+                self._tap(outs[0], ran, asked, weight)
             tables = (asked,) if asked.open else ()
         if not fed:
             made = joint(list(used.values()))
@@ -157,7 +154,7 @@ class Watch(Observer):
         others = [value for value in values if id(value) not in used]
         return any(self.samples.of(value) is not Without.COMMON for value in others)
 
-    def _tap(self, output: Tensor, found: Layer, asked: Question, made: Made) -> None:
+    def _tap(self, output: Tensor, ran: Ran, asked: Question, made: Made) -> None:
         """Tap the output of a layer: record its gradient in the backward pass."""
         assert self.samples is not None
         if self.samples.on_trial:
@@ -168,7 +165,7 @@ class Watch(Observer):
             name=f"{made.name}#{calls}" if calls > 1 else made.name,
             value=output.detach(),
             version=output._version,
-            layer=found,
+            ran=ran,
             asked=asked,
             route=self.samples.route,
             weight=made,
@@ -188,16 +185,16 @@ class Watch(Observer):
         if tap is None or states.ndim != 3:
             return
         top = slice(-(output.shape[-1] // states.shape[-1]), None)
-        layer = replace(found, channel_axes=(0, 2))
+        ran = Ran(replace(found, channel_axes=(0, 2)), tap.ran.name)
         tap.states = replace(
-            tap, value=states.detach()[top], version=states._version, layer=layer, asked=asked
+            tap, value=states.detach()[top], version=states._version, ran=ran, asked=asked
         )
         hook = self._hook(tap.states, states.shape, top)
         self._hooks.append(states.register_hook(hook))  # type: ignore[no-untyped-call]
 
-    def layer_at(self, output: Tensor) -> tuple[Layer, str] | None:
-        """The layer that returned this output, and the name of its weight; None if no layer did."""
-        return self._last[1:] if self._last is not None and self._last[0] is output else None
+    def layer_at(self, output: Tensor) -> Ran | None:
+        """The layer that returned this output; None if no layer did."""
+        return self._last[1] if self._last is not None and self._last[0] is output else None
 
     def _hook(
         self, tap: Tap, shape: torch.Size, part: slice = slice(None)
@@ -253,6 +250,8 @@ class Watch(Observer):
         unseen = "" if self.samples is None else self.samples.unseen
         if unseen:
             return f"{unseen}, and may have activations or weights"
+        if self._internal:
+            return f"`{self._internal}` is an operation inside of layers, which is not followed"
         hidden = min(self._without_gradient - self._with_gradient, default="")
         return f"the layer of {hidden} runs without gradients, out of sight" if hidden else ""
 
@@ -315,10 +314,6 @@ class Watch(Observer):
         self._last = None
         self._left_out.clear()
         self.taps.clear()
-
-
-BIASED = words("add __add__ __radd__ add_ __iadd__")
-"""Sums, in place or not."""
 
 
 def joint(used: list[Made]) -> Made:

@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 from foretell.batch import tensors
 from foretell.engine.observer import Observer, Then
 from foretell.engine.observers.activations import activation_input, plain_name
+from foretell.engine.observers.biases import Ran
 from foretell.engine.observers.channel_axes import ChannelAxes
 from foretell.engine.observers.layer_outputs import Watch
 from foretell.engine.observers.samples import Question, Samples, Waiting
@@ -52,6 +53,7 @@ class LayerRows(Observer):
         self._start, self._total = start, total
         self._calls: Counter[str] = Counter()
         self._rows: dict[str, Tensor] = {}
+        self._ran: dict[str, Ran] = {}
         self._why = ""
         self._needed = 0
         """The number of samples that a layer needs, if `_why` says that there are too few."""
@@ -63,7 +65,10 @@ class LayerRows(Observer):
             return Unavailable(why)
         if not self._rows:
             return Unavailable("no layer, normalisation or activation of this model is seen")
-        return self._rows
+        return {
+            layer: self._ran[layer].with_bias(rows) if layer in self._ran else rows
+            for layer, rows in self._rows.items()
+        }
 
     def look(
         self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -73,18 +78,18 @@ class LayerRows(Observer):
         def then(out: Any) -> None:
             output = next(iter(tensors(out)), None)
             found = None if output is None else self._watch.layer_at(output)
-            self._axes.note(func, name, args, kwargs, out, found and found[0])
+            self._axes.note(func, name, args, kwargs, out, found.layer if found else None)
             if output is None or (found is None and not bends and func not in WITH_WEIGHTS):
                 return
             axis = self._axes.of(output)
             if axis is not None and found is None:
                 self._see(plain_name(name), output, [axis])
             elif axis is not None and found is not None:
-                self._see(found[1], output, found[0].channel_axes)
+                self._see(found.name, output, found.layer.channel_axes, found)
 
         return then
 
-    def _see(self, layer: str, output: Tensor, axes: Sequence[int]) -> None:
+    def _see(self, layer: str, output: Tensor, axes: Sequence[int], ran: Ran | None = None) -> None:
         """Record the rows of an output as soon as the axis of the samples is known."""
         place = self._calls.total()
         self._calls[layer] += 1
@@ -92,6 +97,8 @@ class LayerRows(Observer):
         asked = self._samples.ask(output, layer, "rows")
         if self._samples.on_trial:
             return
+        if ran is not None:
+            self._ran[layer] = ran
         take = partial(self._take, layer, place, asked, axes)
         self.waiting.take(asked, output.detach(), take)
 

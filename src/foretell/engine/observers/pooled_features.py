@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
@@ -12,7 +11,16 @@ from foretell.batch import tensors
 from foretell.engine.observer import Observer, Then
 from foretell.engine.observers.activations import plain_name
 from foretell.engine.observers.samples import STRANGE, Lost, Samples
-from foretell.engine.operations import ARITHMETIC, JOINS, MAPS_TO_ONE, MEANS, POOLS, NormCall
+from foretell.engine.operations import (
+    ARITHMETIC,
+    BATCH_NORMS,
+    INTERNAL,
+    JOINS,
+    MAPS_TO_ONE,
+    MEANS,
+    POOLS,
+    NormCall,
+)
 from foretell.engine.samples.layout import Layout, Without
 from foretell.errors import Undefined
 
@@ -48,9 +56,9 @@ class FeatureWatch(Observer):
     """Within the block, record the input of the last global pooling, and the BatchNorm variances.
 
     A global pooling is an adaptive average pooling, an average pooling to a single value, or a mean
-    over all axes except those of samples and channels, in one or several steps. Means that are
-    combined with the maps again, as in a normalisation or a gate, do not count. `samples` must be
-    active around this observer.
+    or a sum over all axes except those of samples and channels, in one or several steps. Means that
+    are combined with the maps again, as in a normalisation or a gate, do not count. `samples` must
+    be active around this observer.
     """
 
     def __init__(self, samples: Samples) -> None:
@@ -64,6 +72,11 @@ class FeatureWatch(Observer):
         """The reason why the last features are not known; empty if they are."""
 
     @property
+    def is_unsure(self) -> bool:
+        """Whether numbers come from out of sight, be they constants or computed there."""
+        return bool(self._samples.questions[STRANGE])
+
+    @property
     def features(self) -> Tensor | None:
         """The last features before they are pooled; None if no features are pooled."""
         return self._poolings[-1].features if self._poolings else None
@@ -75,6 +88,8 @@ class FeatureWatch(Observer):
                 f"the samples are not followed to the output, but to {by}, so whether that "
                 "pools the last features is not known"
             )
+        if self._samples.unseen:
+            self.why = f"{self._samples.unseen}, and may pool the last features"
         if self.why:
             raise Undefined(self.why)
         return output if self.features is None else self.features
@@ -82,15 +97,18 @@ class FeatureWatch(Observer):
     def look(
         self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Then | None:
-        if func is F.batch_norm:
-            self.variances.append(variances(NormCall(*args, **kwargs)))
+        if func in BATCH_NORMS:
+            self.variances.append(variances(BATCH_NORMS[func](*args, **kwargs)))
+        if name in INTERNAL:
+            self._samples.unseen = f"`{name}` is not followed"
         given = tensors([args, kwargs])
         self._maps |= any(tensor.ndim > 2 for tensor in given)
         if plain_name(name) in MEETINGS:
             self._poolings = [one for one in self._poolings if not one.returns_to(given)]
         depends = [p for p in self._poolings if any(tensor in p.depending for tensor in given)]
         pools = func in MAPS_TO_ONE or func in POOLS
-        axes = averaged(*args, **kwargs) if func in MEANS else set()
+        means = func in MEANS or (name in SUMMED and args[0].ndim > 3)
+        axes = averaged(*args, **kwargs) if means else set()
         features = args[0].clone() if pools or axes else None
 
         def then(out: Any) -> None:
@@ -144,6 +162,10 @@ class FeatureWatch(Observer):
 
 MEETINGS = ARITHMETIC | JOINS | {"where", "lerp", "addcmul", "addcdiv"}
 """Operations by which means are combined with the maps that they were computed from."""
+
+
+SUMMED = {"sum", "nansum", "nanmean"}
+"""Of maps, they pool as a mean does; of anything else, a sum is used for much else."""
 
 
 def averaged(

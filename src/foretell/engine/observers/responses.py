@@ -58,7 +58,7 @@ class Responses(Observer):
     ) -> Then | None:
         x = activation_input(name, args, kwargs)
         if x is not None:  # before it runs, since it may overwrite its input
-            if x is not args[0]:
+            if name == "glu":
                 self._samples.cut(x, args[0])
             overwritten = in_place(name, args, kwargs)
             self._note(plain_name(name), x, overwritten=overwritten)

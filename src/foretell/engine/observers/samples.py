@@ -17,8 +17,9 @@ from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from foretell.batch import Batch, tensors
+from foretell.engine.failures import refuse_nested
 from foretell.engine.observer import Observer, Then
-from foretell.engine.observers.activations import plain_name
+from foretell.engine.observers.activations import note_comparison, plain_name
 from foretell.engine.operations import in_place, words
 from foretell.engine.samples.layout import Call, Layout, Without
 from foretell.engine.samples.rules import ONTO_FIRST, moved
@@ -214,7 +215,11 @@ class Samples(Observer):
         if name in ASKING or (name == "__get__" and func.__self__.__name__ not in VIEWS):
             return None
 
+        refuse_nested(*args[:1])
+
         def then(out: Any) -> None:
+            refuse_nested(out)
+            note_comparison(name, args, out)
             outs = [out] if isinstance(out, Tensor) else tensors(out)
             if outs or name == "__setitem__":
                 self._note(Call(func, name, args, kwargs, out, self.samples), outs)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from foretell.engine.observers.biases import Ran
 from foretell.engine.observers.samples import Question
 from foretell.engine.samples.layers import Layer
 from foretell.engine.samples.layout import Without
@@ -36,7 +37,7 @@ class Tap:
     name: str
     value: Tensor
     version: int
-    layer: Layer
+    ran: Ran
     asked: Question
     route: int
     weight: Made
@@ -47,28 +48,6 @@ class Tap:
     states: "Tap | None" = None
     """The last states that a recurrent layer returns, which are part of its output."""
 
-    def takes(self, bias: Tensor) -> bool:
-        """Whether this may be the bias of the layer: a parameter with one number per channel."""
-        parameter = bias if bias._base is None else bias._base
-        axes = self.layer.channel_axes
-        size = self.asked.shape
-        shape = [size[a] if a in axes else 1 for a in range(min(axes, default=0), len(size))]
-        own = [n for n in bias.shape if n > 1]
-        return (
-            parameter.is_leaf
-            and parameter.requires_grad
-            and len(axes) == 1
-            and list(bias.shape) in (shape, [1] * (len(size) - len(shape)) + shape)
-            and own == [self.layer.channels]
-        )
-
-    def shift(self, output: Tensor) -> bool:
-        """Replace the output by that with a bias, if the shape is equal; return whether it is."""
-        fits = output.shape == self.value.shape
-        if fits:
-            self.value, self.version, self.overwritten = output.detach(), output._version, False
-        return fits
-
     def receive(self, grad: Tensor) -> None:
         """Receive ∂L/∂a and keep a · ∂L/∂a, summed over positions to `[N, C]` if possible."""
         self.overwritten |= self.value._version != self.version
@@ -76,10 +55,24 @@ class Tap:
             return
         # in float32 at least: half precision would lose the sum over positions
         kind = torch.promote_types(grad.dtype, torch.float32)
-        product = self.value.to(kind) * grad.detach()
+        product = self._with_bias(self.value.to(kind)) * grad.detach()
         self.reduced = not self.why_lost()
         self.product = self._by_sample(product) if self.reduced else product
         del self.value
+
+    @property
+    def layer(self) -> Layer:
+        """The layer itself."""
+        return self.ran.layer
+
+    def _with_bias(self, output: Tensor) -> Tensor:
+        """The output with the bias that was added to it afterwards, which has the same gradient."""
+        axes = self.layer.channel_axes
+        last = tuple(range(-len(axes), 0))
+        rows = output.movedim(axes, last)
+        shape = (*rows.shape[: rows.ndim - len(axes)], self.layer.channels)
+        whole = self.ran.with_bias(rows.reshape(shape))
+        return whole.view(rows.shape).movedim(last, axes)
 
     def _by_sample(self, product: Tensor) -> Tensor:
         """The sum of a product over positions, `[N, C]`."""

@@ -52,8 +52,9 @@ def disagreement(subject: Subject, run: Run) -> str:
         return ""
     return (
         f"the second derivative and differences of the gradient disagree by {apart:.1g} of its "
-        "size: a custom derivative of the model, or a constant that it computes from its weights, "
-        "does not match what it computes"
+        "size: a custom derivative of the model, or what it takes for constant although it is "
+        "computed from its weights (a straight-through estimator, detach), does not match what it "
+        "computes"
     )
 
 

@@ -104,23 +104,25 @@ def pooled_features(
 
     Dropout draws the same masks for the same index, so it is not part of the perturbation. A model
     that computes gradients in its forward pass, such as a force field, is run with gradients
-    enabled.
+    enabled, and so is one that may compute something unobserved, which the graph shows.
     """
     with suppress(ModelFailed), torch.no_grad():
-        return features_now(subject, drawn, part, index)
+        features, variances, unsure = features_now(subject, drawn, part, index)
+        if not unsure:
+            return features, variances
     with torch.enable_grad():
-        features, variances = features_now(subject, drawn, part, index)
+        features, variances, _ = features_now(subject, drawn, part, index)
     return features.detach(), [variance.detach() for variance in variances]
 
 
 def features_now(
     subject: Subject, drawn: dict[str, Tensor], part: Batch, index: int
-) -> tuple[Tensor, list[Tensor]]:
-    """The same as `pooled_features`, with or without gradients, as currently enabled."""
+) -> tuple[Tensor, list[Tensor], bool]:
+    """The same, with or without gradients, and whether something may have been unobserved."""
     held = with_gradients(subject.model, drawn)
     own = {id(tensor) for tensor in held.values()}
     samples = Samples(part, lambda: subject.held() | own)
     watch = FeatureWatch(samples)
     with subject.undisturbed("gaussian", index), samples, watch:
         output = main_output(call(subject.model, held, part.each(torch.clone)))
-    return watch.output(output), watch.variances
+    return watch.output(output), watch.variances, watch.is_unsure

@@ -69,6 +69,8 @@ def hessian_product(
     try:
         return by_double_backward(gradient(loss, weights, create_graph=True), weights)
     except Undefined as error:
+        if tangents.nested:
+            return Unavailable("torch cannot differentiate nested tensors twice")
         return Unavailable(f"{error} (twice)")
 
 
@@ -83,9 +85,11 @@ def by_double_backward(
 
 
 def doubtful(loss: Tensor, tangents: Tangents) -> bool:
-    """Whether the graph of the loss contains a custom derivative, which may be wrong.
+    """Whether the derivative of the gradient may be another than that which autograd computes.
 
-    A double backward pass relies on it, and treats everything that it hides from autograd as
-    constant.
+    A custom derivative may be wrong, and autograd treats as constant what is hidden from it or cut
+    off by `detach`, as in a straight-through estimator.
     """
-    return bool(tangents.failed) and (tangents.doubted or any(map(is_foreign, nodes_of([loss]))))
+    nodes = list(nodes_of([loss]))
+    custom = bool(tangents.failed) and (tangents.doubted or any(map(is_foreign, nodes)))
+    return custom or tangents.cut or any("FakeQuantize" in node.name() for node in nodes)

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor
 
 from foretell.batch import tensors
+from foretell.engine.failures import refuse_nested
 from foretell.engine.graph import Given, inside, is_foreign, unmarked
 from foretell.engine.observer import Observer, Then
 from foretell.engine.operations import (
@@ -24,6 +25,7 @@ from foretell.engine.operations import (
     BATCH_NORMS,
     CONTRACTIONS,
     DIVISIONS,
+    INTERNAL,
     JOINS,
     PRODUCTS,
     REARRANGEMENTS,
@@ -99,6 +101,9 @@ class LinearFlow(Observer):
         self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Then | None:
         given = Given(tensors([args, kwargs]))
+        refuse_nested(*given.tensors.values())
+        if name in INTERNAL - words("convolution _convolution _adaptive_avg_pool2d"):
+            raise Undefined(f"the flow passes through `{name}`, which has no rule")
         if any(map(is_functorch_wrapped_tensor, given.tensors.values())):
             raise Undefined("the flow passes through a function of torch.func, out of sight")
         return lambda out: mark_between(given, out, self._mark)

@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from foretell.batch import Batch, change_all, main_output, tensors
 from foretell.engine.curvature.tangents import Tangents
-from foretell.engine.failures import Inexact, LossFailed, ModelFailed
+from foretell.engine.failures import Inexact, LossFailed, ModelFailed, Nested
 from foretell.engine.faster.channels_last import (
     ChannelsLast,
     LayoutGuard,
@@ -81,10 +81,6 @@ WATCHED = TAPPED | FORWARD | RESPONSE_QUANTITIES | {"codes_kernel"}
 """The quantities that require the operations to be observed."""
 
 
-BY_OUTPUT = {"input_grads"} | RESPONSE_QUANTITIES
-"""The quantities that require gradients of the summed output."""
-
-
 FROM_LOSS = {"grads", "taylor", "fan_in", "hessian_weights"}
 
 
@@ -112,9 +108,10 @@ def observed_or_not(subject: Subject, wanted: set[str], seconds: Seconds) -> Fou
     except LossFailed:
         raise
     except ModelFailed as error:
-        if not wanted & WATCHED or wanted <= WATCHED:
+        if not isinstance(error, Nested) and (not wanted & WATCHED or wanted <= WATCHED):
             raise
         why = f"the model does not run while its operations are observed ({error.complaint})"
+        why = str(error) if isinstance(error, Nested) else why
     return dict.fromkeys(wanted & WATCHED, Unavailable(why)) | in_parts(
         subject, wanted - WATCHED, seconds
     )
@@ -132,6 +129,8 @@ class Job:
     """The layouts of tables that a trial has found."""
     doubts: list[bool] = field(default_factory=list)
     """Whether the `hessian_weights` of each part must be checked."""
+    by_input: bool = True
+    """Whether the inputs require gradients."""
 
 
 @dataclass
@@ -146,13 +145,41 @@ class Part:
 
 
 def in_parts(subject: Subject, wanted: set[str], seconds: Seconds, *, check: bool = True) -> Found:
+    """Run the batch in the requested parts, with inputs that require gradients if possible."""
+    try:
+        return by_parts(subject, wanted, seconds, check=check)
+    except LossFailed:
+        raise
+    except ModelFailed as error:
+        if isinstance(error, Nested) or takes_gradients(subject):
+            raise
+        why = f"the model does not run on inputs that require gradients ({error.complaint})"
+    found = dict.fromkeys(wanted & {"input_grads"}, Unavailable(why))
+    rest = wanted - set(found)
+    return found | by_parts(subject, rest, seconds, check=check, by_input=False)
+
+
+def takes_gradients(subject: Subject) -> bool:
+    """Whether the unchanged model runs on inputs that require gradients."""
+    fed = subject.batch.each(lambda t: t.detach().requires_grad_(t.is_floating_point()))
+    try:
+        with subject.undisturbed("check"), torch.enable_grad():
+            call(subject.model, {}, fed.each(torch.clone))
+    except ModelFailed:
+        return False
+    return True
+
+
+def by_parts(
+    subject: Subject, wanted: set[str], seconds: Seconds, *, check: bool, by_input: bool = True
+) -> Found:
     """Run the batch in the requested parts, and check doubtful results."""
     check &= "hessian_weights" in wanted
     parts = split(subject.batch, subject.micro_batch)
     if len(parts) > 1:
         check_exact(subject)
     codes = Codes(in_parts=len(parts) > 1) if "codes_kernel" in wanted else None
-    job = Job(subject, wanted, seconds, codes)
+    job = Job(subject, wanted, seconds, codes, by_input=by_input)
     totals = Totals()
     for index, part in enumerate(parts):
         totals.add(in_any_layout(job, index, part))
@@ -273,9 +300,11 @@ def one_part(job: Job, index: int, part: Batch, layout: ChannelsLast | None = No
 
 
 def as_fed(job: Job, part: Batch) -> Batch:
-    """A copy of the batch, which requires gradients if they are wanted."""
-    by_input = bool(BY_OUTPUT & job.wanted)
-    return part.each(lambda t: t.detach().requires_grad_(by_input and t.is_floating_point()))
+    """A copy of the batch, which requires gradients even if they are not wanted.
+
+    Some operations run another kernel then, so that scores would depend on what else is asked for.
+    """
+    return part.each(lambda t: t.detach().requires_grad_(job.by_input and t.is_floating_point()))
 
 
 @contextmanager
@@ -426,10 +455,15 @@ def not_finite(loss: Tensor, outputs: Any) -> str:
     return f"the loss is {kind}{also}"
 
 
+def writes_to_weights(subject: Subject) -> bool:
+    """Whether the forward pass wrote to the weights, so that it depends on others than given."""
+    assert subject.state is not None
+    return any(map(subject.state.wrote_to, subject.weights.values()))
+
+
 def weights_written_to(subject: Subject) -> Found:
     """The weights after the forward pass, if it changed them: gradients are taken there."""
-    assert subject.state is not None
-    if not any(map(subject.state.wrote_to, subject.weights.values())):
+    if not writes_to_weights(subject):
         return {}
     if subject.micro_batch is not None and subject.micro_batch < len(subject.batch):
         raise Inexact("the model writes to its own weights while it runs")
@@ -492,6 +526,7 @@ def backward(job: Job, loss: Tensor, watch: Watch, tangents: Tangents | None) ->
         seconds["curvature"] = seconds.get("curvature", 0.0) + shared
         with timed(seconds, "curvature", device):
             tangents.check_gradient(grads, weights)
+            tangents.cut &= not writes_to_weights(job.subject)  # it computes the new weights
             job.doubts.append(doubtful(loss, tangents))
             product = hessian_product(loss, tangents, grads, weights)
             found["hessian_weights"] = precise(product)
