@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -41,15 +42,30 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
         sync_folder(path.parent)
 
 
-def read_text(path: str | os.PathLike[str]) -> str:
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """The content of a file. Raises OSError if it cannot be read.
+
+    So it does for a pipe or a device, which could have no writer or no end.
+    """
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        return file.read()
+
+
+def read_text(path: str | os.PathLike[str], most: int = 2**24) -> str:
     """The content of a UTF-8 file or of a pipe, as in `@<(ls)`; a pipe without a writer is empty.
 
-    Raises OSError if it cannot be read, and UnicodeDecodeError if it is not UTF-8.
+    Raises OSError if it cannot be read or has more than `most` bytes, as a device without an end
+    has, and UnicodeDecodeError if it is not UTF-8.
     """
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # do not wait until a pipe has a writer
     os.set_blocking(handle, True)
-    with open(handle, encoding="utf-8-sig") as file:
-        return file.read()
+    with open(handle, "rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return content.decode("utf-8-sig")
 
 
 @contextmanager
@@ -110,7 +126,7 @@ def delete_drafts(folder: Path, ending: str = DRAFT) -> None:
     """Delete the temporary files of killed writers; those of running writers are kept."""
     for draft in folder.glob(f".*{ending}"):
         with suppress(OSError):  # locked, just finished, or deleted by another process
-            file = os.open(draft, os.O_RDONLY)
+            file = os.open(draft, os.O_RDONLY | os.O_NONBLOCK)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 draft.unlink()
