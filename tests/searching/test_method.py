@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from foretell import ForetellError, search
+from foretell import ForetellError, search, tell
 from foretell.cli import main
 from foretell.report.search import search_page
 from foretell.searching.read import read_search
@@ -63,6 +63,30 @@ def test_a_column_of_a_table_is_a_cost(tmp_path: Path, monkeypatch: pytest.Monke
     assert max(text.count("3x3") - text.count("pool") for text in outcome.short) <= 1
     with pytest.raises(ForetellError, match="no column 'energie'"):
         search(run=tmp_path / "other", limits={"hw:energie": 1}, **QUICK)
+    assert not (tmp_path / "other").exists()
+
+
+def test_networks_without_a_value_in_a_table_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No search stops on the way for lack of a cost; too few values are told before it begins."""
+    monkeypatch.setenv("FORETELL_DATA", str(tmp_path))
+    known = [NB201.format(arch) for arch in itertools.product(range(1, 4), repeat=6)]
+    frame = pd.DataFrame({"energy": [float(number % 7) for number in range(len(known))]}, known)
+    write_table(Table("part", "nb201", frame, cost=("energy",)), tmp_path / "part.parquet")
+    few = frame.iloc[:3]
+    write_table(Table("few", "nb201", few, cost=("energy",)), tmp_path / "few.parquet")
+    outcome = search(run=tmp_path / "run", against=["part:energy"], **QUICK)
+    assert set(outcome.short) <= set(known)
+    assert outcome.table["part:energy"].notna().all()
+    for against, pool, said in (
+        ("few:energy", 6, "few:energy has no value for any of 300 architectures"),
+        ("part:energy", 730, "a pool of 730 is more than the 496 networks of nb201 that have a"),
+    ):
+        with pytest.raises(ForetellError, match=said):
+            search(run=tmp_path / "other", against=[against], **(QUICK | {"pool": pool}))
+    with pytest.raises(ForetellError, match="of which part:energy, a cost of the search, has no"):
+        tell(tmp_path / "run", {"000000": 70.0})
     assert not (tmp_path / "other").exists()
 
 

@@ -1,5 +1,6 @@
 """A space that is restricted to architectures within cost limits."""
 
+import math
 import random
 
 import pytest
@@ -21,3 +22,6 @@ def test_architectures_that_cost_too_much_are_not_in_the_space() -> None:
     never = Within(NB201, lambda name, arch: 7 + arch.count(3), {"convolutions": 1})
     with pytest.raises(ForetellError, match="least costs were convolutions 7; raise the limits"):
         sample(never, rng)
+    unknown = Within(NB201, lambda name, arch: math.nan, {"seconds": math.inf})
+    with pytest.raises(ForetellError, match="seconds has no value for any of 300 architectures"):
+        sample(unknown, rng)

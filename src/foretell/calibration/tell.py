@@ -1,7 +1,7 @@
 """Add results of trainings that were done elsewhere to a search."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ from foretell.checks import as_path
 from foretell.errors import ANY, ForetellError, complaint_of
 from foretell.runs.code import Code
 from foretell.runs.config import read_config
+from foretell.runs.costs import column_of
 from foretell.runs.rowlog import canonical
 from foretell.runs.rows import ToldRow, TrainRow, add, rows_of
 from foretell.runs.space import space_of
 from foretell.runs.store import Store, read_rows
+from foretell.scoring.costs import COSTS
 from foretell.spaces import Arch, Space
 
 __all__ = ["Told", "tell"]
@@ -78,6 +80,7 @@ def tell(run: str | os.PathLike[str], results: object, *, space: str | Space | N
     before = read_rows(folder)
     refuse_other_direction(column, config["training"], folder)
     found = told_rows(counted, built)
+    refuse_without_costs(found, config.get("against", ()), built)
     refuse_other_unit(counted["value"], config["training"], rows_of(TrainRow, before))
     earlier = {canonical(row.key()): row.value for row in rows_of(ToldRow, before)}
     new = [row for row in found if is_new(row, earlier)]
@@ -172,6 +175,20 @@ def refuse_other_unit(
             f"results has {(odd if len(odd) else values).iloc[0]:g}; the accuracies of this search "
             "are percentages, so give those of the results in %"
         )
+
+
+def refuse_without_costs(rows: list[ToldRow], against: Sequence[str], space: Space) -> None:
+    """Raise ForetellError for a network whose costs the search cannot know."""
+    for name in against:
+        if name in COSTS:
+            continue
+        known = set(column_of(name, space).values.dropna().index)
+        for row in rows:
+            if row.arch not in known:
+                raise ForetellError(
+                    f"results has {row.arch!r}, of which {name}, a cost of the search, has no "
+                    "value; leave it out"
+                )
 
 
 def is_new(row: ToldRow, earlier: Mapping[str, float]) -> bool:

@@ -1,12 +1,12 @@
 """The costs of the architectures of a run, each measured once and stored as a row."""
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import pandas as pd
 
 from foretell.batch import Batch
-from foretell.errors import ForetellError
 from foretell.proxies import PROXIES
 from foretell.runs.evaluate import Evaluator
 from foretell.runs.rows import CostRow, add, find
@@ -29,9 +29,9 @@ class Costs:
     work: Work
 
     def cost(self, name: str, arch: Arch) -> float:
-        """The cost, measured now or read from the table.
+        """The cost, measured now or read from the table; nan if the table has none.
 
-        Raises ForetellError if the table has no such column or no value for the architecture.
+        Raises ForetellError if the table has no such column.
         """
         return self._measured(name, arch) if name in COSTS else self._from_table(name, arch)
 
@@ -47,11 +47,7 @@ class Costs:
         return self.work.batch[:SAMPLES]
 
     def _from_table(self, name: str, arch: Arch) -> float:
-        text = self.work.space.format(arch)
-        try:
-            return float(self._column(name).loc[text])
-        except KeyError:
-            raise ForetellError(f"{name} has no value for {text}; limit another cost") from None
+        return float(self._column(name).get(self.work.space.format(arch), math.nan))
 
     def _column(self, name: str) -> "pd.Series[float]":
         if name not in self._columns:
@@ -70,13 +66,18 @@ class CostBook:
     evaluator: Evaluator
 
     def cost(self, name: str, arch: Arch) -> float:
-        """The stored cost; if it is missing, it is measured and stored. Raises ForetellError."""
+        """The stored cost; if it is missing, it is measured, and stored unless it is nan.
+
+        Raises ForetellError as `Costs.cost` does.
+        """
         store, work = self.evaluator.store, self.evaluator.work
         device = {"device": work.device} if name == "latency" else {}
         code = work.code.of_network(work.space, arch) | work.code.named(f"cost {name}")
         asked = CostRow(self.evaluator.network(arch), name, device, code=code)
         if (row := find(store, asked)) is None:
-            add(store, row := replace(asked, value=self._costs.cost(name, arch)))
+            row = replace(asked, value=self._costs.cost(name, arch))
+            if not math.isnan(row.value):
+                add(store, row)
         return row.value
 
     def scores(self, arch: Arch) -> dict[str, float]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from foretell.checks import as_integer, as_number
+from foretell.checks import as_function, as_integer, as_number, optional
 from foretell.errors import ForetellError, unknown_name
 from foretell.names import first_line
 from foretell.searchers.evolution import AgingEvolution
@@ -101,6 +101,7 @@ def make_searcher(
     name: str,
     space: Space,
     seed: int,
+    /,
     *,
     warmup: int = 0,
     costs: Costs | None = None,
@@ -126,6 +127,8 @@ def make_searcher(
     foretell.errors.UnknownName: searcher random has no setting 'moves'; there are none
     """
     entry = _entry(name, settings)
+    for what, function in {"costs": costs, "scores": scores}.items():
+        optional(as_function)(f"{what} of searcher {name}", function, "a function")
     if costs is not None and not entry.costs:
         several = ", ".join(other for other in SEARCHERS if SEARCHERS[other].costs)
         raise ForetellError(f"searcher {name} does not optimise costs; use {several}")

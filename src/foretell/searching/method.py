@@ -38,7 +38,7 @@ class Method:
         name, settings = parse_spec(as_text("searcher", searcher, "the name of a searcher"))
         against = as_texts("against", against, "names of costs")
         limits = optional(as_mapping)("limits", limits, "a dict of numbers by costs") or {}
-        for taken, option in (("warmup", "pool"), ("costs", "against")):
+        for taken, option in (("warmup", "pool"), ("costs", "against"), ("scores", "proxies")):
             if taken in settings:
                 raise ForetellError(
                     f"searcher {name} has no setting {taken!r} here; use the option {option!r}"
@@ -52,6 +52,11 @@ class Method:
                 code[f"cost {cost}"] = column_of(cost, space).checksum
         checked = {cost: as_number(f"limits[{cost!r}]", most) for cost, most in limits.items()}
         return cls(searcher, name, settings, tuple(against or by_default), checked, code)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The costs that are columns of tables, which may lack some networks."""
+        return tuple(name for name in (*self.against, *self.limits) if name not in COSTS)
 
     @property
     def at_once(self) -> int:

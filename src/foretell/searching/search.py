@@ -1,11 +1,13 @@
 """Search a space for the best networks for a data set."""
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import torch
@@ -130,7 +132,7 @@ def search(
     `against` names costs to minimise while maximising the accuracy, for a searcher that supports
     costs (`nsga2`, by default params). `limits` maps costs to the largest value allowed. A cost is
     `params`, `flops`, `latency` (in ms, measured on this machine), or `TABLE:COLUMN`, a column of
-    an imported table.
+    an imported table; networks without a value in it are not part of the search.
 
     `scoring` configures how networks are scored, and `training` how they are trained; if `scoring`
     has no loss, the loss of the data is used. Results of a GPU differ from those of a CPU in their
@@ -282,12 +284,21 @@ class Job:
 
         For a list of models, each one is tried until one does not fail.
 
-        Raises ForetellError if no network of the space is within the limits.
+        Raises ForetellError if no network of the space is within the limits, or if the tables of
+        costs have values of fewer networks than the pool.
         """
         if self.zoo:
             return Trials(tuple(map(self.trial_of, enumerate_space(self.zoo))))
-        arch, _ = next(distinct(self.limited(Costs(self.work).cost), self.work.seed))
-        return Trials((self.trial_of(arch),))
+        drawn = distinct(self.limited(Costs(self.work).cost), self.work.seed)
+        count = self.pool if self.method.columns else 1
+        first = [arch for arch, _ in islice(drawn, count)]
+        if len(first) < count:
+            raise ForetellError(
+                f"a pool of {count} is more than the {len(first)} networks of "
+                f"{self.work.space.name} that have a value of {', '.join(self.method.columns)}; "
+                f"give at most {len(first)}"
+            )
+        return Trials((self.trial_of(first[0]),))
 
     def trial_of(self, arch: Arch) -> Trial:
         """The trial of one network."""
@@ -295,9 +306,9 @@ class Job:
         return Trial(self.work.scoring_of(arch), trainings)
 
     def limited(self, cost: Callable[[str, Arch], float]) -> Space:
-        """The space restricted to networks within the limits."""
-        space, limits = self.work.space, self.method.limits
-        return Within(space, cost, limits) if limits else space
+        """The space restricted to networks within the limits, and with values of all costs."""
+        limits = dict.fromkeys(self.method.columns, math.inf) | dict(self.method.limits)
+        return Within(self.work.space, cost, limits) if limits else self.work.space
 
     @property
     def growing(self) -> tuple[str, ...]:

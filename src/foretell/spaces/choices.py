@@ -71,6 +71,10 @@ class Choices:
         for name, options in self.options.items():
             if not isinstance(options, Sequence) or isinstance(options, str | bytes):
                 raise wrong(f"options[{name!r}]", options, "a list of options")
+            if len(options) > MOST:
+                raise ForetellError(
+                    f"choice {name!r} has {len(options):,} options; give at most {MOST:,}"
+                )
             texts = [written(option) for option in options]
             if not texts or len(set(texts)) < len(texts):
                 raise ForetellError(
@@ -192,6 +196,10 @@ def named(part: str) -> tuple[str, str]:
     """The name and the option in `width=64`."""
     name, _, option = part.partition("=")
     return name, option
+
+
+MOST = 1_000_000
+"""The most options of a choice; each of them is written as text."""
 
 
 def written(option: Json) -> str:

@@ -1,5 +1,6 @@
 """A space restricted to the architectures whose costs are within limits."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -19,9 +20,10 @@ TRIALS = 300
 class Within(Part):
     """The architectures of a space whose costs are within `limits`.
 
-    `cost(name, arch)` must be at most `limits[name]` for each name in `limits`. Isomorphic
-    architectures may differ in cost, so the space may contain some of them and not others. `space`
-    must not be a listed space; list only the architectures that are cheap enough instead.
+    `cost(name, arch)` must be at most `limits[name]` for each name in `limits`; nan, an
+    unknown cost, is not. Isomorphic architectures may differ in cost, so the space may contain some
+    of them and not others. `space` must not be a listed space; list only the architectures that are
+    cheap enough instead.
 
     `is_valid` raises ForetellError, with the lowest costs seen, if none of the first 300
     architectures (or of all, if there are fewer) is within the limits.
@@ -53,6 +55,11 @@ class Within(Part):
         """Raise ForetellError if enough architectures were seen and all of them exceed a limit."""
         tried = len(self._costly)
         if tried == min(TRIALS, size(self.space)) and not any(self._known.values()):
+            if unknown := [name for name in self.limits if name not in self._least]:
+                raise ForetellError(
+                    f"{unknown[0]} has no value for any of {tried:,} architectures of {self.name}; "
+                    "give another cost"
+                )
             least = ", ".join(f"{name} {value:,g}" for name, value in self._least.items())
             raise ForetellError(
                 f"none of {tried:,} architectures of {self.name} is within the limits "
@@ -63,7 +70,8 @@ class Within(Part):
         cheap = True
         for name, limit in self.limits.items():
             value = self.cost(name, arch)
-            self._least[name] = min(value, self._least.get(name, value))
+            if not math.isnan(value):
+                self._least[name] = min(value, self._least.get(name, value))
             cheap = cheap and value <= limit
         return cheap
 
