@@ -63,7 +63,8 @@ def lazily(
 def parse_spec(text: str) -> tuple[str, dict[str, Any]]:
     """Split a text into the name before the question mark and the settings after it.
 
-    Values that are valid JSON are parsed as JSON; others are strings.
+    Values that are valid JSON are parsed as JSON; others are strings. Raises ForetellError for an
+    empty setting, such as one after a comma at the end, or one without a value.
 
     >>> parse_spec("nb201?channels=8,variant=reference")
     ('nb201', {'channels': 8, 'variant': 'reference'})
@@ -72,12 +73,13 @@ def parse_spec(text: str) -> tuple[str, dict[str, Any]]:
     """
     name, _, rest = text.partition("?")
     settings: dict[str, Any] = {}
-    for item in filter(None, rest.split(",")):
-        key, equals, value = item.partition("=")
-        if not equals or not key:
-            raise ForetellError(
-                f"{item!r} in {text!r} is not a setting; write name?key=value,key=value"
-            )
+    for item in rest.split(",") if rest else ():
+        key, _, value = item.partition("=")
+        if not key or not value:
+            wrong = f"{item!r} in {text!r} is not a setting"
+            if not item:
+                wrong = f"{text!r} has an empty setting"
+            raise ForetellError(f"{wrong}; write name?key=value,key=value")
         if key in settings:
             raise ForetellError(f"{text!r} gives {key} twice; give one value")
         settings[key] = _read(value)

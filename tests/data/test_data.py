@@ -1,6 +1,7 @@
 """Laws that hold for every registered data set, and for the minibatch of the scores."""
 
 import math
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -137,3 +138,20 @@ def test_minibatches_differ_by_seed_and_grow_by_size() -> None:
 def test_a_minibatch_of_an_impossible_size_is_refused(size: int) -> None:
     with pytest.raises(ForetellError, match=f"size( of the minibatch)? is {size}; expected"):
         minibatch(digits().train, size, seed=0)
+
+
+def test_labels_of_classes_that_do_not_exist_are_refused() -> None:
+    """So are parts of different lengths, and no samples to train on; other parts may be empty."""
+    part, empty = (torch.zeros(3, 5), torch.tensor([0, 1, 1])), (torch.zeros(0, 5), torch.zeros(0))
+    splits = Splits("mine", 2, part, empty, empty)
+    for changes, said in (
+        ({"classes": 1}, "train has the label 1; with 1 classes, labels are from 0 to 0"),
+        ({"val": (part[0], part[1] - 1)}, "val has the label -1"),
+        ({"test": (part[0], part[1][:2])}, "test has 3 samples and 2 labels"),
+        ({"train": empty}, "train has no samples"),
+    ):
+        with pytest.raises(ForetellError, match=said):
+            replace(splits, **changes)
+    numbers = part[0], torch.tensor([-1.5, 0.0, 7.0])
+    assert replace(splits, train=numbers).train[1] is numbers[1]
+    assert minibatch(numbers, 3, 0)[1].sort().values.tolist() == [-1.5, 0.0, 7.0]

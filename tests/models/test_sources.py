@@ -205,6 +205,8 @@ def test_patterns_and_files_are_expanded(tmp_path: Path) -> None:
         "timm:mobilenetv3_small_075",
         "pytorchcv:resnet18_wd4",
     ]
+    listed.write_text("nb201:333013\nnb201:111111\n\nnb201:333013\n")
+    assert expand_models([f"@{listed}"]) == ["nb201:333013", "nb201:111111"]
 
 
 def test_patterns_match_only_classifiers() -> None:

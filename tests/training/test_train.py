@@ -54,6 +54,13 @@ def fresh(
     return outcome(train(small_net(*extra), few, settings, seed))
 
 
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_data_without_samples_to_evaluate_on_are_refused(part: str, few: Splits) -> None:
+    samples, labels = getattr(few, part)
+    with pytest.raises(ForetellError, match=r"few has no (validation|test) samples, which"):
+        fresh(replace(few, **{part: (samples[:0], labels[:0])}))
+
+
 def test_it_learns_the_digits(splits: Splits) -> None:
     model = small_net()
     trained = train(model, splits, TrainSettings(epochs=3, lr=0.05), seed=0)

@@ -116,12 +116,12 @@ def load_data(text: str) -> Splits:
     (3, 4, 4)
     """
     name, settings = parse_spec(as_text("text", text, "the name of a data set"))
-    prefix, _, place = name.partition(":")
+    prefix, colon, place = name.partition(":")
     entry = _entry(prefix)
     for key in settings:
         if key not in entry.settings:
             raise unknown_name("setting", key, entry.settings, f"{prefix} has no setting {key!r}")
-    if (entry.place is True and not place) or (entry.place is False and place):
+    if bool(place) != bool(colon) or entry.place not in (None, bool(place)):
         raise ForetellError(f"{text!r} is not the name of a data set; write {entry.pattern}")
     try:
         with own_randomness(0, torch.device("cpu")):  # an imported library may draw random numbers

@@ -91,7 +91,7 @@ def pictures_of(top: Path, classes: list[str]) -> list[tuple[Path, int]]:
             said = f"{child} is not a class of the training split"
             raise unknown_name("class", child.name, classes, said)
         label = classes.index(child.name)
-        files = sorted(f for f in child.rglob("*") if f.suffix.lower() in ENDINGS)
+        files = sorted(f for f in child.rglob("*") if f.suffix.lower() in ENDINGS and f.is_file())
         found.extend((file, label) for file in files)
     return found
 

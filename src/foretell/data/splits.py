@@ -53,7 +53,9 @@ LABELLED_FRAMES = 4
 class Splits:
     """The training, validation and test samples of a data set.
 
-    Arrays, such as NumPy's, become tensors. Raises ForetellError for fields of other types.
+    Arrays, such as NumPy's, become tensors. Raises ForetellError for fields of other types, for a
+    part with more samples than labels or fewer, a training part without samples, and labels that
+    are not in 0..classes-1.
 
     >>> part = torch.zeros(6, 3, 8, 8), torch.tensor([0, 1, 0, 1, 0, 1])
     >>> Splits("mine", 2, train=part, val=part, test=part).sample_shape
@@ -75,6 +77,9 @@ class Splits:
         keep(self, "classes", as_integer)
         for name in ("train", "val", "test"):
             keep(self, name, as_part)
+            require_labels(name, getattr(self, name), self.classes)
+        if not len(self.train[1]):
+            raise ForetellError("train has no samples; give at least one")
         keep(self, "vocabulary", optional(as_instance), Vocabulary)
         keep(self, "note", as_text, empty=True)
 
@@ -120,11 +125,29 @@ def as_part(name: str, value: object) -> Part:
     if not isinstance(value, tuple | list) or len(value) != 2:
         raise wrong(name, value, "a pair (samples, labels), such as data.train")
     samples, labels = (as_tensor(name, one) if isinstance(one, HasArray) else one for one in value)
-    if not isinstance(labels, Tensor) or not labels.ndim:
+    if not isinstance(labels, Tensor) or not labels.ndim or labels.is_complex() or labels.is_meta:
         raise wrong(f"the second of {name}", labels, "a tensor of labels")
     if not hasattr(samples, "shape") or not len(samples.shape):
         raise wrong(f"the first of {name}", samples, "a tensor of samples")
+    if samples.shape[0] != len(labels):
+        raise ForetellError(
+            f"{name} has {samples.shape[0]} samples and {len(labels)} labels; expected as many "
+            "labels"
+        )
     return samples, labels
+
+
+def require_labels(name: str, part: Part, classes: int) -> None:
+    """Raise ForetellError for labels of classes that do not exist; numbers are not labels."""
+    labels = part[1]
+    if labels.is_floating_point() or not labels.numel():
+        return
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= classes:
+        raise ForetellError(
+            f"{name} has the label {low if low < 0 else high}; with {classes} classes, labels are "
+            f"from 0 to {classes - 1}"
+        )
 
 
 def kind_of(shape: tuple[int, ...], vocabulary: Vocabulary | None) -> Kind:
@@ -160,17 +183,13 @@ def minibatch(part: Part, size: int, seed: int) -> Split:
     """
     images, labels = as_part("part", part)
     size, seed = as_integer("size", size), as_seed("seed", seed)
-    if images.shape[0] != len(labels):
-        raise ForetellError(
-            f"part has {images.shape[0]} samples and {len(labels)} labels; expected as many labels"
-        )
     if size > len(labels):
         raise ForetellError(
             f"the size of the minibatch is {size}; expected 1 to {len(labels)}, the number of "
             "samples"
         )
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
-    if labels.ndim == 1:
+    if labels.ndim == 1 and not labels.is_floating_point():
         order = order[first_of_each(labels[order])]
     chosen = order[:size]
     return images[chosen], labels[chosen]

@@ -19,6 +19,9 @@ Optimizer = Literal["sgd", "adamw"]
 
 Precision = Literal["full", "tf32", "bf16", "fp16"]
 
+LARGEST = 1e18
+"""Rates below this, and the product of two of them, fit into float32."""
+
 
 @dataclass(frozen=True)
 class TrainSettings:
@@ -78,12 +81,12 @@ class TrainSettings:
         named = (("augmentation", Augmentation), ("optimizer", Optimizer), ("precision", Precision))
         for name, known in named:
             keep(self, name, as_choice, get_args(known))
-        keep(self, "lr", as_number, above=0)
+        keep(self, "lr", as_number, above=0, below=LARGEST)
         keep(self, "momentum", as_number, 0, below=1)
         keep(self, "nesterov", as_flag)
         if self.nesterov and self.momentum == 0:
             raise ForetellError("nesterov requires momentum, and momentum is 0; use nesterov=False")
-        keep(self, "weight_decay", as_number, 0)
+        keep(self, "weight_decay", as_number, 0, below=LARGEST)
         usual = (TrainSettings.momentum, TrainSettings.nesterov)
         if self.optimizer == "adamw" and (self.momentum, self.nesterov) != usual:
             raise ForetellError(

@@ -26,7 +26,7 @@ from foretell.engine.faster.onednn import StridedConvolutions
 from foretell.engine.isolate import call, mode
 from foretell.engine.memory import within_memory
 from foretell.errors import ForetellError, OutOfMemory, Undefined
-from foretell.files import write_atomically
+from foretell.files import read_file, write_atomically
 from foretell.seeds import derived_seed, own_randomness
 from foretell.training.settings import Precision, TrainSettings
 
@@ -234,7 +234,7 @@ class _Course:
     def load(self, path: str | os.PathLike[str]) -> float:
         """Resume from a checkpoint of this training; returns its seconds, or 0 without one."""
         try:
-            digest, content = (file := Path(path).read_bytes())[:32], file[32:]
+            digest, content = (file := read_file(path))[:32], file[32:]
             if hashlib.sha256(content).digest() != digest:
                 return 0.0
             state = torch.load(io.BytesIO(content), weights_only=True, map_location=self.device)
@@ -349,8 +349,15 @@ def _checked(
 ) -> torch.memory_format:
     """The memory format of images and weights: channels-last where its gradients are correct.
 
-    Raises ForetellError unless the model returns one output per class.
+    Raises ForetellError unless the model returns one output per class, and for data that has
+    nothing to evaluate it on.
     """
+    for name, part in {"validation": splits.val, "test": splits.test}.items():
+        if not len(part[1]):
+            raise ForetellError(
+                f"{splits.name} has no {name} samples, which a training is evaluated on; give more "
+                "samples of each class, or a larger share held_out"
+            )
     settings.require(splits.kind, device.type)
     model.to(device)
     few = Batch(_fitted(splits.train[0][:2].to(device), fit))
