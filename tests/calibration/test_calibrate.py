@@ -215,6 +215,7 @@ WRONG = {
     "text": ({"net1": "good"}, "not of numbers"),
     "a loss": (pd.DataFrame({"name": ["net1"], "val_loss": [2.0]}), "lower is probably better"),
     "two values": (pd.DataFrame({"name": ["net1"], "a": [2.0], "b": [1.0]}), "called value"),
+    "an infinite one": ({"net1": math.inf, "net2": 70.0}, "'value' of results has an infinite"),
     "no name": (pd.DataFrame({"value": [2.0]}), "expected one called"),
     "a missing name": (pd.DataFrame({"name": [None], "value": [2.0]}), "no name in row 1"),
     "no file": ("nowhere.csv", "there is no file"),
@@ -245,6 +246,7 @@ def test_a_near_name_is_suggested() -> None:
         (pd.DataFrame({"snip": [1.0, 2, 3]}), "expected one called"),
         (pd.DataFrame({"name": ["a", "b", "c"], "snip": [1.0, 1, 1]}), "none that differs"),
         (pd.DataFrame({"name": ["a", "b", "c"], "snip": [math.nan] * 3}), "none that differs"),
+        (pd.DataFrame({"name": ["a", "b", "c"], "snip": [1, -math.inf, 3]}), "infinite .* in snip"),
     ],
 )
 def test_wrong_scores_are_refused(scores: pd.DataFrame, expected: str) -> None:

@@ -102,7 +102,7 @@ def calibrate(
     the last epoch that they reached; they have no probability.
 
     Raises ForetellError for results whose name is not a candidate, whose units are mixed or whose
-    direction is unclear, and for tables without scores.
+    direction is unclear, for tables without scores, and for infinite numbers.
 
     >>> numbers = {"params": range(40), "snip": range(40)}
     >>> scores = pd.DataFrame(numbers, [f"n{i}" for i in range(40)])
@@ -152,6 +152,10 @@ def read_scores(given: object) -> pd.DataFrame:
     columns = [str(name) for name in frame if is_score(str(name), frame[name])]
     if not columns:
         raise ForetellError("scores has no column with numbers; give at least one score")
+    if infinite := [name for name in columns if np.isinf(frame[name].astype(float)).any()]:
+        raise ForetellError(
+            f"scores has an infinite number in {infinite[0]}; leave empty what is undefined"
+        )
     if frame[columns].nunique().max() < 2:
         raise ForetellError(
             f"scores has none that differs between candidates ({', '.join(columns)}: undefined or "

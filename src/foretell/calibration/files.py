@@ -43,6 +43,9 @@ def as_frame(name: str, given: object) -> pd.DataFrame:
     if not isinstance(given, pd.DataFrame):
         raise ForetellError(f"{name} is {shown(given)}; expected a DataFrame or the path of a file")
     frame = given.rename(columns=str)
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise ForetellError(f"{name} has two columns called {twice!r}; rename one")
     has_names = frame.index.name is not None or frame.index.inferred_type == "string"
     if has_names and frame.index.name not in frame:
         frame = frame.rename_axis(index=str(frame.index.name or "name")).reset_index()
@@ -61,9 +64,9 @@ def read(name: str, path: Path) -> Any:
             return pd.read_csv(path, dtype=dict.fromkeys(NAMES, str), keep_default_na=True)
         if path.suffix == ".json":
             return in_json(json.loads(path.read_text(encoding="utf-8")))
-    except ForetellError:
+    except (ForetellError, MemoryError):
         raise
-    except (ValueError, OSError, EOFError, AttributeError, RecursionError) as error:
+    except Exception as error:  # pandas, pyarrow and json each have their own
         reason = " ".join(str(error).split())[:100].rstrip(".")
         raise ForetellError(f"{path} cannot be read ({reason}); correct the file") from error
     raise ForetellError(f"{name}: {path} is of an unknown kind; give a {', '.join(READERS)} file")

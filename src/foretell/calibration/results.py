@@ -45,7 +45,8 @@ def read_results(given: object, candidates: "pd.Index[str]", lower_is_better: bo
     of earlier epochs at which the training of other networks ended are returned separately.
 
     Raises ForetellError for names that are not among the candidates, for values that are not
-    numbers or have mixed units, and for a column that is probably a loss without `lower_is_better`.
+    numbers, are infinite or have mixed units, and for a column that is probably a loss without
+    `lower_is_better`.
     """
     table, column = results_table(given)
     refuse_unknown(table["name"], candidates)
@@ -106,15 +107,22 @@ def value_column(frame: pd.DataFrame) -> str:
 
 
 def numbers(values: "pd.Series[float]", name: str) -> "pd.Series[float]":
-    """The values as numbers; empty values are nan."""
+    """The values as numbers; empty values are nan. Raises ForetellError for infinite ones."""
     try:
         if any(isinstance(value, bool | np.bool_) for value in values):
             raise TypeError("True and False are none")
-        return values.astype(float)
+        if values.dtype.kind == "c" or any(isinstance(value, complex) for value in values):
+            raise TypeError("one is complex")
+        found = values.astype(float)
     except (TypeError, ValueError) as error:
         raise ForetellError(
             f"the column {name!r} of results is not of numbers ({error}); correct it"
         ) from error
+    if np.isinf(found).any():
+        raise ForetellError(
+            f"the column {name!r} of results has an infinite number; leave out what has no value"
+        )
+    return found
 
 
 def refuse_unknown(names: "pd.Series[str]", candidates: "pd.Index[str]") -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from foretell.checks import as_instance
 from foretell.errors import ForetellError, unknown_name
 
 __all__ = ["Table", "content_checksum", "require_keys"]
@@ -55,7 +56,8 @@ class Table:
 
     def __post_init__(self) -> None:
         """Raise ForetellError unless the requirements above are met."""
-        object.__setattr__(self, "frame", self.frame.rename_axis(index="arch"))
+        frame = as_instance("frame", self.frame, pd.DataFrame, "a DataFrame")
+        object.__setattr__(self, "frame", frame.rename_axis(index="arch"))
         require_keys(self.frame.index, f"table {self.name}")
         self._require_roles()
         self._require_numbers()
