@@ -1,4 +1,6 @@
-"""Commands that write, killed at every file operation: nothing is lost, and a rerun finishes them.
+"""Commands that write, killed at every file operation, or on a disk that refuses some of them.
+
+Nothing is lost, and a rerun finishes them.
 
 `test_faults.py` does the same with searches and studies, which take longer.
 """
@@ -23,7 +25,7 @@ from foretell.studies.run import run_study
 from foretell.studies.simulations import read_simulations
 from foretell.tables import Table, read_table, write_table
 from foretell.training.settings import TrainSettings
-from tests.support.faulty import Ended, Forks
+from tests.support.faulty import ERRORS, Ended, Fault, Forks
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="watches Linux's processes")
 
@@ -173,3 +175,32 @@ def test_killed_at_each_of_its_operations_it_ends_as_undisturbed(
         assert job.read(folder) == new, calm.operations[at - 1]
         assert lasting(folder).keys() == files
         assert not list(folder.rglob(f"*{DRAFT}"))
+
+
+@pytest.mark.parametrize("fault", ERRORS)
+@pytest.mark.parametrize("name", JOBS)
+def test_a_disk_that_refuses_is_told_in_one_line(
+    name: str, fault: Fault, forks: Forks, start: Path, tmp_path: Path
+) -> None:
+    """It does so from the first operation on, and from the middle on."""
+    job, folder = JOBS[name], copied(start, tmp_path / "work")
+    before = lasting(folder).keys()
+    words = shlex.split(job.command)
+    refused = forks.run(words, job.watched, 1, fault, where=folder)
+    assert_told(refused)
+    assert lasting(folder).keys() >= before
+    middle = max(2, len(forks.run(words, job.watched, where=folder).operations) // 2)
+    new = job.read(folder)
+    copied(start, folder)
+    assert_told(forks.run(words, job.watched, middle, fault, where=folder))
+    assert lasting(folder).keys() >= before
+    again = forks.run(words, job.watched, where=folder)
+    assert (again.code, again.err) == (0, "")
+    assert job.read(folder) == new
+
+
+def assert_told(ended: Ended) -> None:
+    """It ends with code 2 and one line, or with 0 if only the removal of a draft was refused."""
+    assert ended.code in (0, 2), ended.err
+    assert ended.err.count("\n") == (ended.code == 2), ended.err
+    assert ended.err.startswith("foretell: " if ended.code else "")

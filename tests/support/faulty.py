@@ -12,15 +12,21 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from errno import ENOSPC
+from errno import EACCES, EIO, ENOSPC, EROFS
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from tests.support.processes import PATIENCE, environment
 
-Fault = Literal["kill", "orphan", "stop", "full"]
+Fault = Literal["kill", "orphan", "stop", "full", "denied", "read-only", "broken"]
 OPERATIONS = ("open", "mkdir", "write", "fsync", "ftruncate", "replace", "unlink")
-TAKE_SPACE = ("open", "mkdir", "write")
+ERRORS = {
+    "full": (ENOSPC, ("open", "mkdir", "write")),
+    "denied": (EACCES, ("open", "mkdir", "replace", "unlink")),
+    "read-only": (EROFS, ("open", "mkdir", "replace", "unlink")),
+    "broken": (EIO, ("write", "fsync")),
+}
+"""The error of each fault of a disk, and the operations that have it."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +65,8 @@ class Forks:
 
         `at` is the number of the operation, counted from 1, or a pattern for it: "write .*pt". The
         fault `kill` kills the process and its workers after half of the data was written; `orphan`
-        kills the process without them; `stop` stops it; `full` makes every later operation that
-        takes space fail. `where` is the working folder, to which `watched` is relative.
+        kills the process without them; `stop` stops it; those of `ERRORS` make all later operations
+        of these kinds fail. `where` is the working folder, to which `watched` is relative.
         """
         request = {"command": command, "watched": str(watched), "at": at, "fault": fault}
         return self._asked({**request, "where": str(where)})
@@ -130,8 +136,9 @@ class Watch:
 
     def fail(self, name: str, path: str, begins: bool) -> None:
         """Have the fault."""
-        if self.fault == "full" and name in TAKE_SPACE:
-            raise OSError(ENOSPC, os.strerror(ENOSPC), path)
+        error, failing = ERRORS.get(self.fault, (0, ()))
+        if name in failing:
+            raise OSError(error, os.strerror(error), path)
         if self.fault == "kill":
             os.killpg(0, signal.SIGKILL)
         if self.fault == "orphan":
