@@ -67,6 +67,8 @@ def is_installed(thing: object) -> bool:
 def file_digest(path: str) -> str:
     """Sixteen hex digits of the content of a file; empty if it cannot be read."""
     try:
+        if not Path(path).is_file():  # a pipe could wait for a writer
+            return ""
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
     except (OSError, ValueError):
         return ""

@@ -30,6 +30,8 @@ FILES = {
     "two.csv": "name,snip\na,1\nb,2\n",
     "twice.csv": "name,snip\na,1\nb,2\na,3\n",
     "same.csv": "name,snip,params\na,1,\nb,1,\nc,1,\n",
+    "infinite.csv": "name,snip,params\na,1,inf\nb,2,5\nc,3,6\n",
+    "infinity.csv": "name,value\na,inf\nb,70\n",
     "undefined.csv": "name,snip\na,\nb,\nc,\n",
     "deep.json": "[" * 100_000,
     "number.json": "3",
@@ -106,6 +108,9 @@ score nb201:333333 --data ''
 score nb201:333333 --data digits:3
 score nb201:333333 --data digitz
 score nb201:333333 --data 'digits?seed=1'
+score nb201:333333 --data random:
+score nb201:333333 --data digits:
+score nb201:333333 --data npz:
 score nb201:333333 --data random:3x8
 score nb201:333333 --data random:0x8x8
 score nb201:333333 --data random:3x100000x100000
@@ -158,6 +163,10 @@ score 'nets.py:small?width=0.5'
 score 'nets.py:small?width=1000000000000'
 score 'nets.py:small?width=-2'
 score 'nets.py:small?deep=3'
+score 'nets.py:small?width=8,'
+score 'nets.py:small?,width=8'
+score 'nets.py:small?width='
+score 'nb201:333333?channels=8,,cells=1'
 score 'nets.py:small?width=4,width=8'
 score junk.py:x
 score folder:x
@@ -221,6 +230,12 @@ search --proxies ''
 search --proxies snip --by synflow
 search --searcher nope
 search --searcher 'random?x=1'
+search --searcher 'random?seed=3'
+search --searcher 'random?space=3'
+search --searcher 'random?name=3'
+search --searcher 'guided?scores=3'
+search --searcher 'random?costs=3'
+search --space 'nb201?channels=4,'
 search --searcher 'aging_evolution?population=0'
 search --searcher 'aging_evolution?population=99999999999999999999'
 search --searcher 'aging_evolution?population=nan'
@@ -248,6 +263,8 @@ search --seed 18446744073709551616
 search --epochs 0
 search --epochs 99999999999999999999
 search --lr nan
+search --lr 1e308
+search --weight-decay 1e308
 search --lr 1e400
 search --lr 0
 search --train-batch-size 0
@@ -359,6 +376,9 @@ search --config digits.toml
 search --config both.toml
 search --run loop
 rank @pipe
+rank @
+rank @/dev/zero
+search --config /dev/zero
 rank @long.txt
 rank 'nb201:333333?channels={DEEP}'
 rank 'nb201:333333?channels={BIG}'
@@ -407,6 +427,8 @@ calibrate a.csv
 calibrate two.csv
 calibrate twice.csv
 calibrate same.csv
+calibrate infinite.csv
+calibrate scores.csv --results infinity.csv
 calibrate undefined.csv
 calibrate scores.csv --next 0
 calibrate scores.csv --next {BIG}

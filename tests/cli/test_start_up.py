@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from foretell.cli import main
 from foretell.cli.app import COMMANDS
 
 HEAVY = ["torch", "numpy", "pandas", "scipy", "sklearn", "triton", "rich", "asyncio"]
@@ -53,6 +54,15 @@ def test_no_heavy_module_is_imported(case: str) -> None:
 def test_nor_for_completion() -> None:
     words = {"COMP_WORDS": "foretell search --opt", "COMP_CWORD": "2"}
     assert modules_after([], _FORETELL_COMPLETE="bash_complete", **words) == ["0"]
+
+
+@pytest.mark.parametrize("asked", ["nonsense", "bash_nonsense", "bash_complete"])
+def test_a_shell_that_asks_otherwise_gets_no_traceback(
+    asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_FORETELL_COMPLETE", asked)
+    monkeypatch.delenv("COMP_WORDS", raising=False)
+    assert main([]) == 1
 
 
 def test_a_command_that_computes_imports_what_it_needs() -> None:

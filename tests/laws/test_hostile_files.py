@@ -1,17 +1,26 @@
 """Malicious tables, run folders, archives and column names execute nothing."""
 
 import bz2
+import json
+import os
+import shlex
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from foretell import ForetellError, load_data
 from foretell.cli import main
-from foretell.files import file_name
+from foretell.files import delete_drafts, file_name
 from foretell.models.sources import require_registered
 from foretell.report import Page, TableBlock, write_page
+from foretell.runs.kept import KEPT
+from foretell.runs.store import ROWS, Store, read_rows
 from foretell.studies.read import read_study
 from foretell.studies.run import run_study
 from foretell.tables import Table, import_table, read_table, write_table
@@ -129,3 +138,158 @@ def test_a_pickle_for_the_speech_benchmark_runs_nothing(tmp_path: Path) -> None:
     with pytest.raises(ForetellError):
         import_table("asr", tmp_path)
     assert not marker.exists()
+
+
+ENDLESS: dict[str, Callable[[Path], object]] = {
+    "pipe": os.mkfifo,
+    "device": lambda path: path.symlink_to("/dev/zero"),
+    "folder": Path.mkdir,
+    "loop": lambda path: path.symlink_to(path.name),
+    "nothing": lambda path: path.symlink_to("/nowhere/at/all"),
+}
+"""What can stand in the place of a file, and can have no writer or no end."""
+READING = r"""
+calibrate x.csv
+calibrate x.json
+calibrate x.parquet
+calibrate scores.csv --results x.csv
+rank @x.txt
+search --space @x.txt
+score x.py:net
+score nb201:333013 --data npz:x.npz
+score nb201:333013 --data csv:x.csv
+score nb201:333013 --data text:x.txt
+score nb201:333013 --data folder:pictures
+study x.parquet
+data check x.parquet
+data import table x.csv --space nb201 --key arch
+data import nb201 x.parquet
+data import nb201-pth x.pth
+data import nb101-tfrecord x.tfrecord
+data import asr x.pickle
+data import nlp x.zip
+search --against ./x.parquet:took --searcher nsga2
+study search run
+report run
+retrain run
+tell run --results x.csv
+"""
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+@pytest.mark.parametrize("line", READING.strip().splitlines())
+def test_nothing_waits_for_a_pipe_or_reads_a_device(
+    line: str,
+    kind: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("scores.csv").write_text("name,snip\na,1\nb,2\nc,3\n")
+    for folder in ("run", "pictures/class"):
+        Path(folder).mkdir(parents=True)
+    endings = ("csv", "json", "parquet", "txt", "py", "npz", "pth", "tfrecord", "pickle", "zip")
+    for name in (*(f"x.{one}" for one in endings), "run/run.json", "pictures/class/x.png"):
+        ENDLESS[kind](Path(name))
+    assert main(shlex.split(line)) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "loop"])
+def test_no_file_of_a_run_is_waited_for(kind: str, tmp_path: Path) -> None:
+    for name in (KEPT, ROWS, "run.json"):
+        folder = tmp_path / name
+        Store.open(folder, {"seed": 0}).close()
+        (folder / name).unlink()
+        ENDLESS[kind](folder / name)
+        with pytest.raises(ForetellError):
+            read_rows(folder)
+        with pytest.raises(ForetellError):
+            Store.open(folder, {"seed": 0})
+    ENDLESS[kind](tmp_path / ".x.foretell.tmp")
+    delete_drafts(tmp_path)
+
+
+METADATA = [
+    b"[]",
+    b"null",
+    b"[" * 100_000,
+    b"\xff",
+    b'{"format":1}',
+    b'{"format":1e999}',
+    b'{"format":1,"name":"x","space":"nb201","source":"","licence":"","choosing":5,'
+    b'"reporting":[],"cost":[],"lower_is_better":[],"repeats":{},"checksum":""}',
+    b'{"format":1,"name":"x","space":"nb201","source":"","licence":"","choosing":[["a"]],'
+    b'"reporting":[],"cost":[],"lower_is_better":[],"repeats":{"a":[{}]},"checksum":""}',
+]
+
+
+@pytest.mark.parametrize("metadata", METADATA, ids=range(len(METADATA)))
+def test_the_metadata_of_a_table_is_not_trusted(
+    metadata: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORETELL_DATA", str(tmp_path))
+    content = pa.table({"arch": ["333013"], "val": [1.0]})
+    path = tmp_path / "x.parquet"
+    pq.write_table(content.replace_schema_metadata({b"foretell": metadata}), path)
+    with pytest.raises(ForetellError):
+        read_table(path)
+    assert main(["data", "list"]) == 0
+
+
+@pytest.mark.parametrize(
+    "pandas", [b"{bad", b'{"index_columns":["x"],"columns":[],"column_indexes":[]}']
+)
+def test_a_table_that_pandas_cannot_read_is_refused(pandas: bytes, tmp_path: Path) -> None:
+    content = pa.table({"name": ["a"], "value": [1.0]}).replace_schema_metadata({b"pandas": pandas})
+    pq.write_table(content, tmp_path / "x.parquet")
+    for command in ("calibrate", "tell", "data import nb201"):
+        words = shlex.split(f"{command} {tmp_path / 'x.parquet'}")
+        assert main([*words, *(["--results", words[-1]] if command == "tell" else [])]) == 2
+
+
+def test_a_log_of_any_declared_size_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("foretell.tables.nlp.LARGEST", 1000)
+    with zipfile.ZipFile(tmp_path / "logs.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.json", b" " * 1001)
+    with pytest.raises(ForetellError, match="has 1,001 bytes; expected logs of at most 1,000"):
+        import_table("nlp", tmp_path / "logs.zip")
+
+
+EVIL = "\x1b[31mred\x1b]0;title\x07\x9b2J\u202eevil\u2066"
+
+
+def test_no_name_reaches_the_terminal_as_a_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither in a table, nor in JSON or an error; CSV to a file has it as it is."""
+    monkeypatch.chdir(tmp_path)
+    frame = pd.DataFrame({"name": [EVIL, "a\nb", "c"], f"s{EVIL}": [1.0, 2.0, 3.0]})
+    frame.to_csv("x.csv", index=False)
+    Path(f"{EVIL}.csv").write_text("name\na\n")
+    roles: dict[str, Any] = {"choosing": (f"v{EVIL}",), "source": EVIL, "licence": EVIL}
+    keys = ["333013", "111111", "222222"]
+    values = pd.DataFrame({f"v{EVIL}": [1.0, 2.0, 3.0]}, keys)
+    write_table(Table(EVIL, "nb201", values, **roles), tmp_path / "x.parquet")
+    for line in (
+        "calibrate x.csv",
+        "calibrate x.csv --json",
+        "calibrate x.csv --columns nope",
+        f"calibrate {shlex.quote(f'{EVIL}.csv')}",
+        "data check x.parquet",
+        "data check x.parquet --json",
+        f"rank {shlex.quote(EVIL)}",
+        "study x.parquet --truth nope",
+    ):
+        main(shlex.split(line))
+        said = capsys.readouterr()
+        assert all(one.isprintable() or one == "\n" for one in said.out + said.err), line
+        if "--json" in line:
+            assert repr(EVIL)[1:-1] in str(json.loads(said.out))
+    assert main(["calibrate", "x.csv", "--csv"]) == 0
+    assert EVIL in capsys.readouterr().out

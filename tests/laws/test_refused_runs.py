@@ -140,6 +140,11 @@ WRONG = {
     ],
     "study search": [
         *("--by fisher", "--by synflow", "--told tst", "--told took", "--report tst"),
+        *(
+            "--strategies nsga2?costs=3",
+            "--strategies guided?scores=3",
+            "--strategies random?seed=3",
+        ),
         *("--columns 'after 7'", "--strategies randon", "--strategies 'random?moves=1'"),
         *("--strategies 'predictor?hidden=0.5'", "--strategies ''", "--seconds four:took"),
         *("--seconds ./four.parquet:val", "--seeds 0", "--trainings 0", "--workers 0"),
@@ -147,11 +152,12 @@ WRONG = {
     ],
     "retrain": [
         *("--data breast_cancer", "--data digitz", "--space nets.py:good", "--space nowhere.py:x"),
+        *("--space nb201", "--data random:", "--lr 1e308"),
         *("--epochs 0", "--lr nan", "--optimizer adam", "--precision fp16", "--precision half"),
         *("--seed 18446744073709551616", "--device cuda:99", "--patience 0", "--columns accuracy"),
     ],
     "tell": [
-        *("--space nets.py:good", "--space nowhere.py:x"),
+        *("--space nets.py:good", "--space nowhere.py:x", "--space nb201"),
         *(f"--results wrong.json --results {name}.csv" for name in TOLD if name != "told"),
         *("--results nowhere.csv", "--results nets.py", "--results four.parquet"),
     ],
@@ -181,6 +187,7 @@ OTHERS = {
         "report searched --out page --truth val",
         "report simulated --out page --truth val",
         "report nowhere",
+        "report scored/run.json",
         "report tables",
     ],
     "data import": ["data import nb201 four.csv --name taken", "data import nb201 four.csv"],

@@ -442,6 +442,22 @@ UNFIT: dict[str, tuple[Callable[[], object], str]] = {
         lambda: foretell.minibatch((batch()[0], torch.tensor([1])), 1, 0),
         "part has 2 samples and 1 labels",
     ),
+    "a billion options": (lambda: Choices(net, {"width": range(10**9)}), "at most 1,000,000"),
+    "complex labels": (
+        lambda: foretell.minibatch((batch()[0], torch.tensor([1j, 2])), 1, 0),
+        "the second of part is",
+    ),
+    "a frame that is none": (lambda: Table("mine", "nb201", 3), "frame is 3"),  # type: ignore[arg-type]
+    "scores of two names": (
+        lambda: foretell.calibrate(pd.DataFrame([["a", 1, 2]], columns=["name", "snip", "snip"])),
+        "two columns called 'snip'",
+    ),
+    "complex results": (
+        lambda: foretell.calibrate(
+            pd.DataFrame({"name": ["a", "b", "c"], "snip": [1.0, 2.0, 3.0]}), {"a": 1j}
+        ),
+        "not of numbers",
+    ),
     "a seed of noise": (lambda: foretell.load_data("random:1x8x8x3?seed=x"), "seed is 'x'"),
     "True noise": (lambda: foretell.load_data("random:1x8x8x3?images=true"), "images is True"),
     "nan as an option": (lambda: Choices(net, {"width": [float("nan")]}), "the option nan"),

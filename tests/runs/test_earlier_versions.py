@@ -177,3 +177,17 @@ def test_a_run_of_another_job_is_refused_with_the_one_that_is_needed(
     made, needed = (COMMANDS[command.get(one, one)] for one in (job, wanted))
     with pytest.raises(RunStateError, match=f"is a run of `{made}`; .* of a run of `{needed}`"):
         read(root / job)
+
+
+@pytest.mark.filterwarnings("default:.* recorded no digests")
+def test_a_command_notes_it_once_and_a_refusal_is_one_line(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = str(root / "study")
+    assert main(["report", study, "--out", str(root / "page")]) == 0
+    said = capsys.readouterr().err
+    assert said.startswith(f"foretell: {study} was made by an earlier version, which recorded no")
+    assert said.count("\n") == 1
+    assert main(["study", "search", study, "--by", "nope", "--run", str(root / "new")]) == 2
+    said = capsys.readouterr().err
+    assert said == "foretell: the study has no scores 'nope'; did you mean 'snip'?\n"

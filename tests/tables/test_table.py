@@ -16,6 +16,7 @@ from foretell.tables import (
     check_table,
     data_folder,
     read_table,
+    stored,
     summary,
     write_table,
 )
@@ -219,6 +220,8 @@ def test_folder(table: Table, folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
         read_table("mi ne")
     with pytest.raises(ForetellError, match="no file"):
         read_table(folder / "absent.parquet")
+    monkeypatch.setenv("FORETELL_DATA", "~nobody/tables")
+    assert stored() == {}
     monkeypatch.delenv("FORETELL_DATA")
     assert data_folder().name == "foretell"
 

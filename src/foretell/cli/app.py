@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     if instruction := os.environ.get(VARIABLE):
-        return shell_complete(foretell, {}, "foretell", VARIABLE, instruction)
+        return completed(instruction)
     root: click.Context | None = None
     try:
         check_words(words)
@@ -112,6 +112,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         note(f"cannot write the output: {error.strerror}")
         return 1
     return 0
+
+
+def completed(instruction: str) -> int:
+    """Answer a shell; 1 if it asks in another way than the scripts of `foretell completion` do."""
+    try:
+        return shell_complete(foretell, {}, "foretell", VARIABLE, instruction)
+    except (KeyError, ValueError):
+        return 1
 
 
 def lacks_memory(error: Exception) -> bool:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import click
 
 from foretell.cli.ignored import refuse_ignored
-from foretell.cli.output import own_output
+from foretell.cli.output import own_output, warnings_noted
 from foretell.errors import did_you_mean
 
 __all__ = ["Command", "Commands", "Option", "in_words", "option"]
@@ -53,7 +53,7 @@ class Command(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, reserving standard output for its answer."""
         refuse_ignored(ctx)
-        with own_output() as ctx.obj:
+        with own_output() as ctx.obj, warnings_noted():
             return super().invoke(ctx)
 
 
@@ -107,16 +107,17 @@ def in_words(error: click.UsageError) -> str:
             near = did_you_mean(name, spellings(command))
             return f"`{where}` has no option {name!r}; {near if near.startswith('did') else see}"
         case click.MissingParameter(param=click.Parameter() as one):
-            return f"`{where}` needs {argument(one)}; {see}"
+            return f"`{where}` needs {spelt(one)}; {see}"
         case click.BadParameter(param=click.Parameter() as one):
-            spelt = max(one.opts, key=len) if isinstance(one, click.Option) else None
-            return f"{spelt or argument(one)} {error.message}"
+            return f"{spelt(one)} {error.message}"
     said = error.format_message().rstrip(".")
     return f"{said[:1].lower()}{said[1:]}; {see}"
 
 
-def argument(parameter: click.Parameter) -> str:
-    """The name of an argument as shown in the help."""
+def spelt(parameter: click.Parameter) -> str:
+    """The long form of an option, or the name of an argument as shown in the help."""
+    if isinstance(parameter, click.Option):
+        return max(parameter.opts, key=len)
     return parameter.human_readable_name.strip("[].")
 
 

@@ -64,11 +64,15 @@ def configured(ctx: click.Context, param: click.Parameter, path: str | None) -> 
 def read_toml(path: Path) -> dict[str, Any]:
     """The content of the file. Raises ForetellError if it cannot be read."""
     try:
-        return tomllib.loads(read_text(path))
+        return tomllib.loads(read_text(path, MOST))
     except OSError as error:
         raise ForetellError(f"cannot read {path}: {error.strerror}; give a TOML file") from None
     except (ValueError, RecursionError) as error:  # also for integers of more than 4,300 digits
         raise ForetellError(f"{path} is not TOML ({error}); correct it") from None
+
+
+MOST = 2**14
+"""The most bytes of a configuration; a larger one could keep the parser of TOML busy for hours."""
 
 
 def fits(one: click.Parameter, value: Any) -> bool:

@@ -17,37 +17,61 @@ import click
 
 from foretell.errors import ForetellWarning
 
-__all__ = ["note", "own_output", "say", "stream", "warnings_noted"]
+__all__ = ["note", "own_output", "printable", "say", "stream", "warnings_noted", "write"]
 
 
 def say(text: str, end: str = "\n") -> None:
-    """Print a part of the answer."""
-    print(text, end=end, file=stream())
+    """Print lines of the answer, of which a terminal executes nothing."""
+    write("\n".join(map(printable, text.split("\n"))) + end)
+
+
+def write(text: str) -> None:
+    """Print a part of the answer as it is."""
+    print(text, end="", file=stream())
 
 
 def note(text: str) -> None:
     """Print a line that is not part of the answer to standard error, if it is open."""
     if sys.stderr is not None:
         with suppress(OSError):
-            print(f"foretell: {text}", file=sys.stderr)
+            print(f"foretell: {printable(text)}", file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    r"""The text in one line, with escapes for what a terminal executes or does not show.
+
+    Names of files, models and columns may come from anywhere.
+
+    >>> printable("\x1b[31mred"), printable("a\nb"), printable("ρ – naïve")
+    ('\\x1b[31mred', 'a\\nb', 'ρ – naïve')
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )
 
 
 @contextmanager
 def warnings_noted() -> Iterator[None]:
-    """Within the block, warnings of foretell are printed as notes, each text once."""
-    usual, noted = warnings.showwarning, set[str]()
+    """After the block, warnings of foretell are printed as notes, unless it raised an error.
+
+    Each text is printed once. After an error, there is no result that it could be about.
+    """
+    usual, noted = warnings.showwarning, dict[str, None]()
 
     def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
         if not issubclass(category, ForetellWarning):
             usual(message, category, *place)
-        elif str(message) not in noted:
-            noted.add(str(message))
-            note(str(message))
+        else:
+            noted[str(message)] = None
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", ForetellWarning)
         warnings.showwarning = show  # type: ignore[assignment]
         yield
+    for text in noted:
+        note(text)
 
 
 def stream() -> TextIO:

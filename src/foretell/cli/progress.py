@@ -16,7 +16,7 @@ from rich.progress import Progress as Bar
 from rich.table import Column
 
 from foretell.cli.interrupt import raise_if_interrupted
-from foretell.cli.output import note
+from foretell.cli.output import note, printable
 from foretell.progress import Progress
 
 __all__ = ["Pace", "ShownProgress"]
@@ -117,7 +117,7 @@ class ShownProgress:
             BarColumn(bar_width=20, table_column=fixed),
             TextColumn("{task.percentage:>3.0f} %", table_column=fixed),
             TextColumn("{task.fields[left]}", style="cyan", table_column=fixed),
-            TextColumn("{task.fields[name]}", style="dim", table_column=short),
+            TextColumn("{task.fields[name]}", style="dim", table_column=short, markup=False),
             console=console,
             transient=True,
             expand=True,
@@ -135,7 +135,7 @@ class ShownProgress:
             description=self._pace.doing,
             completed=self._pace.share,
             left=f"{clock(self._pace.left)} left",
-            name=self._pace.name,
+            name=printable(self._pace.name),
         )
 
     def __enter__(self) -> Self:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from foretell.cli.layout import Column, fitted, lines_of
 from foretell.cli.options import Form
-from foretell.cli.output import say, stream
+from foretell.cli.output import printable, say, stream, write
 from foretell.errors import unknown_name
 
 __all__ = ["lines_of_table", "require_columns", "show"]
@@ -37,14 +37,17 @@ def show(
     if form.kind == "json":
         rows = chosen.reset_index().to_dict(orient="records")
         content = clean({**(about or {}), "rows": rows})
-        say(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
+        write(f"{as_json(content)}\n")
     elif form.kind == "csv":
-        say(chosen.to_csv(), end="")
+        text = chosen.to_csv()
+        say(text, end="") if stream().isatty() else write(text)
     else:
         shown = chosen if asked else drop_empty(table)
-        heading = click.style(title, bold=True) if stream().isatty() else title
+        heading = printable(title)
+        heading = click.style(heading, bold=True) if stream().isatty() else heading
         lines = lines_of_table(shown, width(), [] if asked else first, keep_all=bool(asked))
-        say("\n".join(["", *([heading, ""] if title else []), *lines, ""]))
+        write(f"\n{heading}\n\n" if title else "\n")
+        say("\n".join([*lines, ""]))
     for name in form.columns:
         if name not in table:
             raise unknown_name("column", name, table.columns)
@@ -79,7 +82,8 @@ def lines_of_table(
     flat = table.reset_index()
     order = dict.fromkeys([*names, *(name for name in first if name in table), *table])
     columns = [
-        Column(str(name), tuple(map(cell, flat[name])), is_name=name in names) for name in order
+        Column(printable(str(name)), tuple(map(cell, flat[name])), is_name=name in names)
+        for name in order
     ]
     widths = fitted(columns, width, keep_all=keep_all)
     left_out = [column.name for column in columns if column.name not in widths]
@@ -106,12 +110,24 @@ def cell(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
     if isinstance(value, bool | str):
-        return str(value)
+        return printable(str(value))
     if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
         return f"{int(value):,}"
     if isinstance(value, float):
         return f"{value:.5g}" if abs(value) < 1e6 else f"{value:.3e}"
     return str(value)
+
+
+def as_json(content: Any) -> str:
+    r"""The content as JSON, with JSON's escapes for what a terminal executes or does not show.
+
+    >>> as_json(["\x9b", "ρ"])
+    '[\n  "\\u009b",\n  "ρ"\n]'
+    """
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    return "".join(
+        one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text
+    )
 
 
 def clean(value: Any) -> Any:

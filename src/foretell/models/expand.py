@@ -36,7 +36,7 @@ def listed(file: str) -> Iterator[str]:
     except (OSError, UnicodeDecodeError) as error:
         reason = "it is not UTF-8 text" if isinstance(error, ValueError) else error.strerror
         raise ForetellError(
-            f"{file} cannot be read ({reason}); give a text file with one model per line"
+            f"{file or '@'} cannot be read ({reason}); give a text file with one model per line"
         ) from error
     texts = [re.split(r"(?:^|\s)#", line)[0].strip() for line in lines]
     if not any(texts):

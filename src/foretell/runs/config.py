@@ -11,7 +11,7 @@ from typing import Any
 import filelock
 
 from foretell.errors import ForetellWarning, RunStateError
-from foretell.files import delete_drafts, os_errors_told
+from foretell.files import delete_drafts, os_errors_told, read_file
 from foretell.runs.kept import (
     KEPT,
     Record,
@@ -139,7 +139,7 @@ def settled(path: Path, config: Mapping[str, Any], growing: Sequence[str]) -> st
         record = read_record(path)
     except RunStateError:
         if (path / RUN).exists():
-            require_equal(path, configuration((path / RUN).read_bytes(), path), config)
+            require_equal(path, configuration(read_file(path / RUN), path), config)
         record_anew(path)
         return f"{path / KEPT} was damaged and has been written again"
     if not (path / RUN).exists():

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from foretell.errors import ForetellError, RunStateError
-from foretell.files import write_atomically
+from foretell.files import read_file, write_atomically
 
 __all__ = [
     "KEPT",
@@ -92,9 +92,9 @@ def kept(folder: Path, name: str, mend: str = AGAIN) -> bytes:
     for _ in range(READS):
         record = read_record(folder)
         try:
-            content = path.read_bytes()
-        except FileNotFoundError:
-            raise
+            content = read_file(path)
+        except (FileNotFoundError, NotADirectoryError):
+            raise FileNotFoundError(path) from None
         except OSError as error:
             raise ForetellError(f"cannot read {path}: {error.strerror}; {mend}") from error
         if name not in record.files or digest_of(content) in record.files[name]:
@@ -108,8 +108,8 @@ def read_record(folder: Path) -> Record:
     Raises RunStateError if the record is damaged.
     """
     try:
-        content = (folder / KEPT).read_bytes()
-    except FileNotFoundError:
+        content = read_file(folder / KEPT)
+    except (FileNotFoundError, NotADirectoryError):
         return Record()
     except OSError as error:
         raise ForetellError(f"cannot read {folder / KEPT}: {error.strerror}; {AGAIN}") from error
@@ -130,7 +130,7 @@ def record_anew(folder: Path) -> None:
     files = {
         path.relative_to(folder).as_posix(): (digest_of(path.read_bytes()),)
         for path in names
-        if path.name != KEPT and not path.name.endswith(UNFINISHED)
+        if path.is_file() and path.name != KEPT and not path.name.endswith(UNFINISHED)
     }
     write_record(folder, Record(files))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from foretell.errors import ForetellError
+from foretell.files import read_file
 
 Row = Mapping[str, Any]
 """`{"key": {...}, ...values}`; it must not be changed after it was added to a store."""
@@ -59,7 +60,7 @@ def read_log(path: Path) -> Log:
     Raises ForetellError if it cannot be read.
     """
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except FileNotFoundError:
         content = b""
     except OSError as error:

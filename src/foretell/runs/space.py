@@ -27,6 +27,8 @@ def space_of(about: Mapping[str, Any], given: str | Sequence[str] | Space | None
     """
     if about["space"] == ModelZoo.name and not isinstance(given, ModelZoo):
         return zoo_of(about, given)
+    if isinstance(given, str) and given.partition("?")[0] in SPACES:
+        raise ForetellError(f"space is {given!r}, which is not your own; leave it out")
     if isinstance(given, list | tuple):
         raise ForetellError(f"the space of this run is {about['space']}, not a list of models")
     if given is not None:

@@ -23,6 +23,7 @@ from foretell.errors import ForetellError, RunStateError
 from foretell.files import (
     new_folder,
     os_errors_told,
+    read_file,
     sync_folder,
     write_atomically,
     write_through,
@@ -192,7 +193,7 @@ def _lacking(folder: Path, counted: int, log: Log) -> str:
 def _set_aside(folder: Path, log: Log) -> str:
     """Copy the damaged lines to another file; return a notice about it."""
     aside = folder / DAMAGED
-    old = aside.read_bytes() if aside.exists() else b""
+    old = read_file(aside) if aside.exists() else b""
     write_atomically(aside, old + b"".join(bad.line + b"\n" for bad in log.damaged))
     return f"{_named(folder / ROWS, log.damaged)}; moved to {DAMAGED} and computed again"
 

@@ -5,6 +5,7 @@ here, and add an entry to `IMPORTERS`; for a file whose columns only need names,
 recipes.py. docs/tables.md describes the format.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -114,7 +115,7 @@ def import_table(
     """
     if source not in IMPORTERS:
         raise unknown_name("source", source, [OWN, *IMPORTERS])
-    importer, file = IMPORTERS[source], Path(path).expanduser()
+    importer, file = IMPORTERS[source], Path(os.path.expanduser(path))
     if trust_pickle and not importer.unpickles:
         raise ForetellError(f"trust_pickle has no effect on the source {source!r}; leave it out")
     if importer.unpickles and not trust_pickle and file.exists():
@@ -130,7 +131,7 @@ def import_columns(path: str | Path, columns: Columns, labels: Labels) -> Table:
 
     Raises ForetellError as `tabulate` does, and for a file that cannot be read.
     """
-    file = Path(path).expanduser()
+    file = Path(os.path.expanduser(path))
     return tabulate(read_frame(file, columns.key), columns, labels)
 
 

@@ -17,7 +17,7 @@ def data_folder() -> Path:
     """The folder of tables: FORETELL_DATA, or else the platform's folder for user data."""
     named = os.environ.get("FORETELL_DATA")
     if named:
-        return Path(named).expanduser()
+        return Path(os.path.expanduser(named))
     return Path(extra("platformdirs", "studies").user_data_path("foretell"))
 
 
@@ -60,7 +60,7 @@ def read_table(name_or_path: str | Path, *, space: str | None = None) -> Table:
     """
     text = os.fspath(as_path("name_or_path", name_or_path))
     space = optional(as_text)("space", space)
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))
     if not (isinstance(name_or_path, Path) or text.endswith(".parquet") or len(path.parts) > 1):
         path = table_path(text)
         if not os.path.isfile(path):

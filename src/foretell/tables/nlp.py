@@ -58,21 +58,37 @@ def import_nlp(path: Path, tally: Tally) -> Table:
 def _texts(path: Path) -> Iterator[tuple[str, bytes]]:
     """Name and content of every log, sorted by name."""
     if path.is_dir():
-        for file in sorted(path.rglob("*.json")):
+        for file in sorted(file for file in path.rglob("*.json") if file.is_file()):
             yield str(file), file.read_bytes()
         return
     if not path.is_file():
         raise ForetellError(f"there is no file or folder {path}; give train_logs_* or its logs.zip")
     try:
         with zipfile.ZipFile(path) as archive:
-            for name in sorted(archive.namelist()):
-                if name.endswith(".json"):
-                    yield f"{path}/{name}", archive.read(name)
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
+            for log in sorted(archive.infolist(), key=lambda log: log.filename):
+                if log.filename.endswith(".json"):
+                    require_size(log)
+                    yield f"{path}/{log.filename}", archive.read(log)
+    except (ForetellError, MemoryError):
+        raise
+    except Exception as error:  # zipfile and zlib each have their own
         raise ForetellError(
             f"{path} cannot be read as a ZIP file ({error}); it is truncated or of another kind: "
             "download it again"
         ) from error
+
+
+LARGEST = 2**28
+"""The most bytes of a log; a small ZIP file can declare any number."""
+
+
+def require_size(log: zipfile.ZipInfo) -> None:
+    """Raise ForetellError for a log that is too large."""
+    if log.file_size > LARGEST:
+        raise ForetellError(
+            f"{log.filename} in the ZIP file has {log.file_size:,} bytes; expected logs of at most "
+            f"{LARGEST:,}"
+        )
 
 
 def _log(name: str, text: bytes) -> dict[str, Any]:

@@ -7,12 +7,11 @@ import io
 import json
 import os
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pandas as pd
 
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, shown
 from foretell.files import new_folder, write_atomically
 from foretell.names import extra
 from foretell.tables.table import Table, about
@@ -68,10 +67,11 @@ def read_table_file(path: Path) -> Table:
     that does not match its checksum.
     """
     said = read_about(path)
+    del said["rows"]
     frame = read_parquet_file(path)
     if frame.index.name != "arch":
         raise ForetellError(f"{path} has no index called 'arch'; import it again")
-    return Table(frame=frame, from_file=True, **_arguments(said, path))
+    return Table(frame=frame, from_file=True, **said)
 
 
 def read_about(path: Path) -> dict[str, Any]:
@@ -81,16 +81,17 @@ def read_about(path: Path) -> dict[str, Any]:
     try:
         said = json.loads((file.metadata or {})[METADATA])
         number = said["format"]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ForetellError(
             f"{path} is a Parquet file but not a table of foretell; convert it with "
             "`foretell data import`"
         ) from error
     if number != FORMAT:
         raise ForetellError(
-            f"{path} has format {number!r}, and this version reads format {FORMAT}; import it again"
+            f"{path} has format {shown(number)}, and this version reads format {FORMAT}; import it "
+            "again"
         )
-    return {**said, "rows": file.num_rows}
+    return {**_arguments(said, path), "rows": file.num_rows}
 
 
 def read_parquet_file(path: Path) -> pd.DataFrame:
@@ -101,13 +102,14 @@ def read_parquet_file(path: Path) -> pd.DataFrame:
 
 
 def _opened(path: Path, read: Any) -> Any:
-    """The result of `read` for the file; errors of Arrow become one-line messages."""
-    arrow: ModuleType = extra("pyarrow", "studies")
+    """The result of `read` for the file; its errors become one-line messages."""
     if not os.path.isfile(path):
         raise ForetellError(f"there is no file {path}; give the path of a Parquet file")
     try:
         return read(str(path))
-    except (arrow.ArrowException, OSError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # the metadata of a damaged file can make pandas raise anything
         reason = str(error).partition("\n")[0].rstrip(".")
         raise ForetellError(
             f"{path} cannot be read as Parquet ({reason}); it is truncated or of another kind: "
@@ -120,8 +122,8 @@ def _arguments(said: dict[str, Any], path: Path) -> dict[str, Any]:
     try:
         return {
             **{name: str(said[name]) for name in ("name", "space", "source", "licence")},
-            **{name: tuple(said[name]) for name in TUPLES},
-            "repeats": {column: tuple(runs) for column, runs in said["repeats"].items()},
+            **{name: tuple(map(str, said[name])) for name in TUPLES},
+            "repeats": {column: tuple(map(str, runs)) for column, runs in said["repeats"].items()},
             "checksum": str(said["checksum"]),
         }
     except (KeyError, TypeError, AttributeError) as error:

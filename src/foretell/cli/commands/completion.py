@@ -4,7 +4,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from foretell.cli.command import Command
-from foretell.cli.output import say
+from foretell.cli.output import write
 from foretell.cli.values import OneOf
 
 VARIABLE = "_FORETELL_COMPLETE"
@@ -26,4 +26,4 @@ def completion(ctx: click.Context, shell: str) -> None:
     """
     kind = get_completion_class(shell)
     assert kind is not None
-    say(kind(ctx.find_root().command, {}, "foretell", VARIABLE).source())
+    write(f"{kind(ctx.find_root().command, {}, 'foretell', VARIABLE).source()}\n")

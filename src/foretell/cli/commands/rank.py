@@ -63,7 +63,8 @@ def rank(
     """Rank untrained networks, the most promising first.
 
     Each MODEL is a name as in `foretell list models`, a pattern such as 'torchvision:resnet*', or
-    @FILE for a file with one name per line. All are scored on the same samples.
+    @FILE for a file with one name per line. A model that is named twice counts once. All are scored
+    on the same samples.
     """
     from foretell.cli.inputs import read_inputs
     from foretell.cli.progress import ShownProgress

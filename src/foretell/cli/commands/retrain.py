@@ -52,14 +52,13 @@ def retrain(
     """
     import pandas as pd
 
-    from foretell.cli.output import warnings_noted
     from foretell.cli.progress import ShownProgress
     from foretell.cli.show import require_columns, show
     from foretell.engine.device import pick_device
     from foretell.searching.retrain import retrain
 
     require_columns(form, ["val_accuracy", "test_accuracy", "seconds", "weights"])
-    with ShownProgress({"retrain": training.epochs}) as progress, warnings_noted():
+    with ShownProgress({"retrain": training.epochs}) as progress:
         done = retrain(
             run,
             training,
