@@ -36,6 +36,7 @@ SMALL = {
     "tnb101_micro": "channels=4,blocks=1",
     "tnb101_macro": "channels=4,blocks=1",
     "nlp": "embedding=4,hidden=4,layers=1",
+    "autoformer": "patch=4,shrink=16",
     "gpt": "unit=1",
     "asr": "groups=2,group_width=1,cells=1",
 }

@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foretell.errors import ForetellError
-from foretell.spaces import GPT, Arch, sample
+from foretell.spaces import GPT, Arch, AutoFormer, sample
 from foretell.spaces.layered import Layered
 
 SMALL: dict[str, Layered] = {
     "gpt": GPT(vocabulary=9, unit=2),
+    "autoformer": AutoFormer(resolution=4, patch=2, shrink=32),
 }
 seeds = st.integers(0, 2**32)
 

@@ -16,6 +16,7 @@ from foretell.spaces import (
     GPT,
     SPACES,
     Arch,
+    AutoFormer,
     Choices,
     Json,
     NASBench101,
@@ -84,6 +85,7 @@ SMALL: dict[str, tuple[Space, Tensor]] = {
     "tnb101_micro": (TransNASMicro(channels=4, blocks=1), torch.ones(2, 3, 32, 32)),
     "tnb101_macro": (TransNASMacro(channels=4, blocks=1), torch.ones(2, 3, 32, 32)),
     "nlp": (NASBenchNLP(vocabulary=20, embedding=6, hidden=8, layers=1), torch.ones(2, 5).long()),
+    "autoformer": (AutoFormer(resolution=8, patch=4, shrink=16), torch.ones(2, 3, 8, 8)),
     "gpt": (GPT(vocabulary=20, unit=4), torch.ones(2, 5).long()),
     "asr": (NASBenchASR(groups=8), torch.ones(2, 40, 80)),
 }

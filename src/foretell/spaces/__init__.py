@@ -14,6 +14,7 @@ from foretell.batch import Kind
 from foretell.errors import unknown_name
 from foretell.names import first_line
 from foretell.spaces.asr import NASBenchASR
+from foretell.spaces.autoformer import AutoFormer
 from foretell.spaces.choices import Choices, as_space, own_space
 from foretell.spaces.cnn import SmallCNNs
 from foretell.spaces.darts import DARTS
@@ -49,6 +50,7 @@ __all__ = [
     "GPT",
     "SPACES",
     "Arch",
+    "AutoFormer",
     "Choices",
     "Coded",
     "Fits",
@@ -118,6 +120,7 @@ SPACES: dict[str, SpaceEntry] = {
     "nats_sss": SpaceEntry(NATSSize, "Dong et al. 2021, arXiv:2009.00437", "8:64:32:8:16"),
     "tnb101_micro": SpaceEntry(TransNASMicro, "Duan et al. 2021, arXiv:2105.11871", "1_02_333"),
     "tnb101_macro": SpaceEntry(TransNASMacro, "Duan et al. 2021, arXiv:2105.11871", "1234"),
+    "autoformer": SpaceEntry(AutoFormer, "Chen et al. 2021, arXiv:2107.00651", AutoFormer.example),
     "nlp": SpaceEntry(
         NASBenchNLP,
         "Klyuchnikov et al. 2020, arXiv:2006.07116",

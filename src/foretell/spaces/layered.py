@@ -30,12 +30,21 @@ class Layered(ABC):
     name: ClassVar[str]
     example: ClassVar[str]
     """An architecture, as text."""
-    depths: ClassVar[Sequence[int]]
-    """The numbers of layers, in ascending order."""
-    whole: ClassVar[Options]
-    """The options of each choice for the whole network."""
-    each: ClassVar[Options]
-    """The options of each choice for a layer."""
+
+    @property
+    @abstractmethod
+    def depths(self) -> Sequence[int]:
+        """The numbers of layers, in ascending order."""
+
+    @property
+    @abstractmethod
+    def whole(self) -> Options:
+        """The options of each choice for the whole network."""
+
+    @property
+    @abstractmethod
+    def each(self) -> Options:
+        """The options of each choice for a layer."""
 
     @abstractmethod
     def build(self, arch: Arch, seed: int) -> nn.Module:
