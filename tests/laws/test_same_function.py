@@ -414,6 +414,29 @@ def test_a_weight_counts_in_whatever_product_it_is(name: str) -> None:
         }
 
 
+class Spectral(nn.Module):
+    """A layer of complex numbers, between a Fourier transform and its inverse."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(CHANNELS, 5, 4) / 3)
+        self.classify = nn.Linear(5, CLASSES)
+
+    def forward(self, x: Tensor) -> Any:
+        """Logits."""
+        spectrum = torch.einsum("nif,iof->nof", torch.fft.rfft(x), self.weight + 0j)
+        return self.classify(torch.relu(torch.fft.irfft(spectrum, n=6)).mean(2))
+
+
+def test_the_channels_of_a_complex_layer_are_not_taken_for_real_ones() -> None:
+    torch.manual_seed(0)
+    names = ["fisher", "near", "d8", "snip"]
+    found = score(Spectral().double(), (normal(N, CHANNELS, 6), LABELS), names)
+    for name in ("fisher", "near", "d8"):
+        assert "is complex, and only that of real channels is defined" in str(found[name].why)
+    assert found["snip"].why is None
+
+
 BIASED: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "after": lambda x, w, b: x @ w.T + b,
     "before": lambda x, w, b: b + x @ w.T,

@@ -67,6 +67,7 @@ class Question:
     """Whether the rules do not give the answer."""
     prints: dict[int, Tensor] = field(default_factory=dict)
     """For each possible axis of the samples, four sums over all other axes, `[size, 4]`."""
+    is_complex: bool = False
 
     @property
     def layout(self) -> Layout | None:
@@ -83,6 +84,8 @@ class Question:
     def why_not(self, what: str, channel_axes: Sequence[int]) -> str:
         """The reason why the tensor has no such channels per sample; empty if it has."""
         tensor, layout = f"{what}, of shape {list(self.shape)},", self.layout
+        if self.is_complex:
+            return f"{tensor} is complex, and only that of real channels is defined"
         if self.lost:
             return self.undivided(what, "layer")
         if layout is None:
@@ -171,7 +174,10 @@ class Samples(Observer):
         as_long = any(size % self.samples == 0 for size in shape)
         unsure = isinstance(found, Lost) or (found is Without.COMMON and as_long)
         unsure = unsure and not is_functorch_wrapped_tensor(tensor)
-        return self._asked(who, Question(about, shape, self.samples, found, unsure), tensor)
+        question = Question(
+            about, shape, self.samples, found, unsure, is_complex=tensor.is_complex()
+        )
+        return self._asked(who, question, tensor)
 
     def _asked(self, who: str, question: Question, tensor: Tensor) -> Question:
         asked = self.questions[who]

@@ -43,6 +43,7 @@ from foretell.engine.samples.values import (
     rolled,
     same_place,
     sorted_along,
+    transformed,
 )
 
 __all__ = ["ONTO_FIRST", "moved"]
@@ -84,7 +85,8 @@ ENTRY_BY_ENTRY = ARITHMETIC | words(
     "eq ne lt le gt ge __eq__ __ne__ __lt__ __le__ __gt__ __ge__ logical_and logical_or "
     "logical_not logical_xor __and__ __or__ __xor__ __invert__ __rsub__ isnan isinf isfinite "
     "bitwise_and bitwise_or bitwise_not softmax2d .data .real .imag square_ "
-    "add sub subtract multiply divide true_divide"
+    "add sub subtract multiply divide true_divide "
+    "complex polar angle conj conj_physical resolve_conj real imag"
 )
 """Operations that are elementwise, or act along an axis whose length does not change."""
 
@@ -128,6 +130,9 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(words("roll flip"), rolled),
     **dict.fromkeys(words("sort argsort topk msort kthvalue"), sorted_along),
     **dict.fromkeys(words("movedim moveaxis"), axes_moved),
+    **dict.fromkeys(words("fft_fft fft_ifft fft_rfft fft_irfft fft_hfft fft_ihfft"), transformed),
+    **dict.fromkeys(words("fft_fft2 fft_ifft2 fft_rfft2 fft_irfft2"), transformed),
+    **dict.fromkeys(words("view_as_real view_as_complex"), first_alone),
     "permute": permuted,
     ".T": reversed_axes,
     "pad": padded,

@@ -11,7 +11,7 @@ from foretell.engine.samples.products import Operand, product_of
 __all__ = [
     *("attended", "attended_by_heads", "chosen", "contracted", "either", "first_alone"),
     *("first_axis", "leading", "padded", "recurred", "reduced", "rolled", "same_place"),
-    *("sorted_along",),
+    *("sorted_along", "transformed"),
 ]
 
 NORMS = words("norm linalg_vector_norm linalg_norm")
@@ -163,6 +163,14 @@ def rolled(call: Call) -> Place:
         return None
     axes = [given] if isinstance(given, int) else given
     return layout if layout.axis not in {axis % tensor.ndim for axis in axes} else None
+
+
+def transformed(call: Call) -> Place:
+    """A Fourier transform along one axis, the last by default, or along the last two."""
+    ((tensor, layout),) = call.placed
+    given = call.arg(2, "dim", default=(-2, -1) if call.name.endswith("2") else -1)
+    axes = {axis % tensor.ndim for axis in ([given] if isinstance(given, int) else given)}
+    return layout if layout.axis not in axes else None
 
 
 def sorted_along(call: Call) -> Place:
