@@ -136,7 +136,7 @@ def test_equal_results_say_nothing(k: int) -> None:
     scores, truth = pool(0.5)
     found = calibrate(scores, 0 * some(truth, k))
     assert set(found.scores["verdict"]) == {"no evidence yet"}
-    assert found.statement[-1] == "All results are equal, so they say nothing about any score."
+    assert found.statement[-1] == "All results are equal, so nothing can be said about the scores."
 
 
 def test_no_more_trainings_are_asked_for_when_all_are_trained() -> None:
@@ -212,7 +212,7 @@ def test_every_kind_of_file_says_the_same(tmp_path: Path, ending: str) -> None:
 WRONG = {
     "an unknown name": ({"net7x": 1.0}, "net7x' is not|did you mean"),
     "a fraction and percentages": ({"net1": 0.71, "net2": 70.0, "net3": 72.0}, "one unit"),
-    "text": ({"net1": "good"}, "not of numbers"),
+    "text": ({"net1": "good"}, "values that are not numbers"),
     "a loss": (pd.DataFrame({"name": ["net1"], "val_loss": [2.0]}), "lower is probably better"),
     "two values": (pd.DataFrame({"name": ["net1"], "a": [2.0], "b": [1.0]}), "called value"),
     "an infinite one": ({"net1": math.inf, "net2": 70.0}, "'value' of results has an infinite"),
@@ -244,8 +244,8 @@ def test_a_near_name_is_suggested() -> None:
         (pd.DataFrame({"name": ["a", "b", "c"]}), "no column with numbers"),
         (pd.DataFrame({"name": ["a", "b"], "snip": [1.0, 2]}), "at least 3"),
         (pd.DataFrame({"snip": [1.0, 2, 3]}), "expected one called"),
-        (pd.DataFrame({"name": ["a", "b", "c"], "snip": [1.0, 1, 1]}), "none that differs"),
-        (pd.DataFrame({"name": ["a", "b", "c"], "snip": [math.nan] * 3}), "none that differs"),
+        (pd.DataFrame({"name": ["a", "b", "c"], "snip": [1.0, 1, 1]}), "no column that differs"),
+        (pd.DataFrame({"name": ["a", "b", "c"], "snip": [math.nan] * 3}), "no column that differs"),
         (pd.DataFrame({"name": ["a", "b", "c"], "snip": [1, -math.inf, 3]}), "infinite .* in snip"),
     ],
 )

@@ -86,7 +86,7 @@ def test_no_colour_where_there_is_no_terminal(nets: str) -> None:
     ("arguments", "message"),
     [
         ("score {nets}:small --proxies snib", "did you mean 'snip'"),
-        ("score {nets}:small --proxies vote", "ask `rank`"),
+        ("score {nets}:small --proxies vote", "use `rank` with by='vote'"),
         ("score {nets}:small --proxies ,", "proxies is ','; give names"),
         ("score {nets}:no_module", "; return a torch.nn.Module"),
         ("score {nets}:broken", "RuntimeError: a factory fails"),

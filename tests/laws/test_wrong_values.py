@@ -473,7 +473,7 @@ UNFIT: dict[str, tuple[Callable[[], object], str]] = {
         lambda: foretell.calibrate(
             pd.DataFrame({"name": ["a", "b", "c"], "snip": [1.0, 2.0, 3.0]}), {"a": True}
         ),
-        "not of numbers",
+        "values that are not numbers",
     ),
     "no searcher": (lambda: check_searcher(lambda space, seed: 3), "ask and tell"),
     "two sizes of a batch": (

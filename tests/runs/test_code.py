@@ -229,15 +229,15 @@ def test_networks_of_a_changed_space_are_told(
     retrain(run, SHORT, space=f"{file}:mlp")
     capsys.readouterr()
     file.write_text(SPACE.format(times=1, act="GELU"))
-    with pytest.warns(ForetellWarning, match="is another version than that of the run"):
+    with pytest.warns(ForetellWarning, match="has changed since the run"):
         load_chosen(run, f"{file}:mlp")
     assert main(["retrain", str(run), "--epochs", "1", "--space", f"{file}:mlp"]) == 0
     errors = capsys.readouterr().err
-    assert errors.startswith("foretell: the code of space nets.py:mlp is another version")
+    assert errors.startswith("foretell: the code of space nets.py:mlp has changed since")
     assert errors.count("\n") == 1
     file.write_text(SPACE.format(times=3, act="GELU"))
     with (
-        pytest.warns(ForetellWarning, match="is another version"),
+        pytest.warns(ForetellWarning, match="has changed since"),
         pytest.raises(ForetellError, match="whose code has changed; give the version of the run"),
     ):
         load_chosen(run, f"{file}:mlp")

@@ -216,14 +216,14 @@ def test_no_damage_of_the_configuration_of_a_run_of_before_is_unsaid(
             simplefilter("always")
             damage = refused(lambda: read_config(path.parent))
         refusals += bool(damage)
-        assert damage or "recorded no digests" in str(warned[0].message)
+        assert damage or "recorded no checksums" in str(warned[0].message)
     assert refusals > 2 * FLIPS
 
 
 def test_a_run_of_before_is_recorded_once_its_command_is_repeated(tmp_path: Path) -> None:
     """The settings of the command are compared with run.json; from then on nothing is unseen."""
     folder = shutil.copytree(BEFORE / "search", tmp_path / "before")
-    with pytest.warns(ForetellWarning, match="recorded no digests"):
+    with pytest.warns(ForetellWarning, match="recorded no checksums"):
         config = read_config(folder)
     damaged = (folder / "run.json").read_bytes()
     with pytest.raises(RunStateError, match="seed was 0, now 1"):
@@ -236,7 +236,7 @@ def test_a_run_of_before_is_recorded_once_its_command_is_repeated(tmp_path: Path
         assert refused(lambda: read_config(folder))
 
 
-@pytest.mark.filterwarnings("ignore:.* recorded no digests")
+@pytest.mark.filterwarnings("ignore:.* recorded no checksums")
 @pytest.mark.parametrize("lost", ["bit", "end"])
 @pytest.mark.parametrize("name", ["chosen.pt", "chosen.json"])
 def test_a_damaged_network_of_a_run_of_before_is_refused(
@@ -253,7 +253,7 @@ def test_a_damaged_network_of_a_run_of_before_is_refused(
             assert same(list(found.values()), list(expected.values()))
 
 
-@pytest.mark.filterwarnings("ignore:.* recorded no digests")
+@pytest.mark.filterwarnings("ignore:.* recorded no checksums")
 @pytest.mark.parametrize("name", ["table.parquet", "scores.parquet", "run.json", "rows.jsonl"])
 def test_damage_of_a_run_of_before_changes_no_values(name: str, tmp_path: Path) -> None:
     """Its files have no digests, but table and scores have fingerprints of their content."""

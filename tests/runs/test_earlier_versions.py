@@ -22,7 +22,7 @@ from foretell.searching.read import read_search
 from foretell.studies.read import read_study
 from foretell.studies.simulations import read_simulations
 
-pytestmark = pytest.mark.filterwarnings("ignore:.* recorded no digests")
+pytestmark = pytest.mark.filterwarnings("ignore:.* recorded no checksums")
 BEFORE = Path(__file__).parent / "before"
 JOBS = ["search", "study", "simulated"]
 READERS: dict[str, tuple[str, Callable[[Path], object]]] = {

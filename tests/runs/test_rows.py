@@ -124,7 +124,7 @@ def test_what_is_written_is_read_back(row: Declared) -> None:
     assert stored(read) == stored(row)
 
 
-@pytest.mark.filterwarnings("ignore:.*recorded no digests:foretell.errors.ForetellWarning")
+@pytest.mark.filterwarnings("ignore:.*recorded no checksums:foretell.errors.ForetellWarning")
 @pytest.mark.parametrize("job", ["search", "study", "simulated"])
 def test_every_row_of_before_is_of_a_declared_kind(job: str) -> None:
     """Its key is the one that its class computes, byte for byte."""

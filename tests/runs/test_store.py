@@ -242,7 +242,7 @@ def test_a_folder_of_something_else_is_left_as_it_is(tmp_path: Path) -> None:
         read_config(tmp_path / "absent")
 
 
-@pytest.mark.filterwarnings("ignore:.* recorded no digests")
+@pytest.mark.filterwarnings("ignore:.* recorded no checksums")
 @pytest.mark.parametrize(
     ("text", "said"),
     [

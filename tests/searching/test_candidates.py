@@ -77,7 +77,7 @@ def test_each_network_gets_its_own_size_in_scoring_and_training(nets: Path) -> N
 def test_the_chosen_network_of_ones_own_needs_the_list_again(nets: Path) -> None:
     """Nothing that a run folder names is executed."""
     search(["nets.py:small"], run="run", by="params", proxies="params", training=QUICK)
-    with pytest.raises(ForetellError, match="list of models; give it again \\(--space @FILE\\)"):
+    with pytest.raises(ForetellError, match="list of models; pass it again \\(--space @FILE\\)"):
         load_chosen("run")
     assert load_chosen("run", ["nets.py:small"])[1].out_features == 2  # type: ignore[index]
 

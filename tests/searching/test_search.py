@@ -217,7 +217,7 @@ def test_ctrl_c_ends_a_search_cleanly(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, errors
-    assert errors.strip() == "foretell: stopped; the same command continues from here"
+    assert errors.strip() == "foretell: stopped; run the same command again to resume"
 
 
 @pytest.mark.usefixtures("ctrl_c")
@@ -258,4 +258,4 @@ def test_ctrl_c_while_a_module_is_imported(tmp_path: Path) -> None:
     )
     process = python("-m", "probe", cwd=tmp_path, env=environment(tmp_path))
     assert process.returncode == 130, process.stderr
-    assert process.stderr.strip() == "foretell: stopped; the same command continues from here"
+    assert process.stderr.strip() == "foretell: stopped; run the same command again to resume"

@@ -226,11 +226,11 @@ def numbered(**numbers: float) -> pd.DataFrame:
     ("results", "message"),
     [
         ({"width=6": 80.0}, "'width=6', which is not a network of space .*: no option is given"),
-        ({"width=6,bias=true": "good"}, "is not of numbers"),
+        ({"width=6,bias=true": "good"}, "contains values that are not numbers"),
         ({"width=6,bias=true": 0.81, "width=6,bias=false": 81}, "a fraction and a percentage"),
         (pd.DataFrame({"name": ["width=6,bias=true"] * 2, "value": [1, 2]}), "twice.*column seed"),
         (pd.DataFrame({"name": ["width=6,bias=true"], "loss": [1]}), "lower is probably better"),
-        ({"width=1,bias=true": 70.0}, "but 66 was told before"),
+        ({"width=1,bias=true": 70.0}, "but 66 was added before"),
         *((numbered(seed=odd), "column seed .*integers from 0") for odd in (-1, 1.5, 2.0**64)),
         *((numbered(epoch=odd), "column epoch .*integers from 0") for odd in (-3, 1e30)),
     ],

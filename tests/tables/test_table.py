@@ -271,7 +271,7 @@ def test_list_and_check_commands(
     """Their output; a file that is not a table does not hide the others."""
     code, out, _ = run(capsys, "data", "list")
     assert code == 0
-    assert "no tables in" in out
+    assert "There are no tables in" in out
     write_table(table, folder / "mine.parquet")
     (folder / "torn.parquet").write_bytes(b"PAR1")
     code, out, err = run(capsys, "data", "list", "--json")

@@ -158,8 +158,8 @@ def read_scores(given: object) -> pd.DataFrame:
         )
     if frame[columns].nunique().max() < 2:
         raise ForetellError(
-            f"scores has none that differs between candidates ({', '.join(columns)}: undefined or "
-            "the same for all); give at least one that does"
+            f"scores has no column that differs between candidates ({', '.join(columns)}: "
+            "undefined or the same for all); give at least one that does"
         )
     if ENSEMBLE in columns:
         raise ForetellError("scores has a column called 'ensemble', which is computed; rename it")

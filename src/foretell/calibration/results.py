@@ -110,13 +110,14 @@ def numbers(values: "pd.Series[float]", name: str) -> "pd.Series[float]":
     """The values as numbers; empty values are nan. Raises ForetellError for infinite ones."""
     try:
         if any(isinstance(value, bool | np.bool_) for value in values):
-            raise TypeError("True and False are none")
+            raise TypeError("True and False are not numbers")
         if values.dtype.kind == "c" or any(isinstance(value, complex) for value in values):
             raise TypeError("one is complex")
         found = values.astype(float)
     except (TypeError, ValueError) as error:
         raise ForetellError(
-            f"the column {name!r} of results is not of numbers ({error}); correct it"
+            f"the column {name!r} of results contains values that are not numbers ({error}); "
+            "correct them"
         ) from error
     if np.isinf(found).any():
         raise ForetellError(
@@ -150,8 +151,8 @@ def refuse_direction(column: str) -> None:
     """Raise ForetellError for a column that is probably a loss."""
     if is_lower_better(column):
         raise ForetellError(
-            f"results has the column {column!r}, in which lower is probably better; say so by "
-            "lower_is_better (--lower-is-better), or call the column value"
+            f"results has the column {column!r}, in which lower is probably better; pass "
+            "lower_is_better=True (--lower-is-better), or call the column value"
         )
 
 

@@ -96,7 +96,7 @@ def refuse_first_stage(folder: Path, config: Mapping[str, Any]) -> None:
     if config.get("first_stage"):
         raise ForetellError(
             f"{folder} has the first stage {config['first_stage']}, from whose short trainings its "
-            "searcher learns; tell results to a search without --first-stage"
+            "searcher learns; add results to a search without --first-stage"
         )
 
 
@@ -111,7 +111,7 @@ def told_rows(table: pd.DataFrame, space: Space) -> list[ToldRow]:
         row = ToldRow(*network, seed, epoch, float(value), code.of_network(space, arch))
         if (key := canonical(row.key())) in rows:
             raise ForetellError(
-                f"results has {name!r} twice; tell repeated trainings apart by a column seed"
+                f"results has {name!r} twice; number repeated trainings in a column seed"
             )
         rows[key] = row
     return list(rows.values())
@@ -173,7 +173,7 @@ def refuse_other_unit(
         odd = values[~values.between(0, 100)]
         raise ForetellError(
             f"results has {(odd if len(odd) else values).iloc[0]:g}; the accuracies of this search "
-            "are percentages, so give those of the results in %"
+            "are percentages, so give the results in %"
         )
 
 
@@ -196,7 +196,7 @@ def is_new(row: ToldRow, earlier: Mapping[str, float]) -> bool:
     known = earlier.get(canonical(row.key()))
     if known is not None and known != row.value:
         raise ForetellError(
-            f"results has {row.value:g} for {row.arch!r}, but {known:g} was told before; give "
-            "another training of it another number in a column seed"
+            f"results has {row.value:g} for {row.arch!r}, but {known:g} was added before; if it is "
+            "another training, give it another number in a column seed"
         )
     return known is None

@@ -55,7 +55,7 @@ def in_words(
 ) -> tuple[str, ...]:
     """The recommendations and the reasons for them, as sentences."""
     k = len(found.values)
-    said = [f"{k} of {pool} candidates are trained."]
+    said = [f"{k} of {pool} candidates have been trained."]
     if found.left_out:
         said.append(
             f"{found.left_out} results without a value or of an earlier epoch are left out."
@@ -65,22 +65,22 @@ def in_words(
         said.append(f"Repeats of one network differ by {found.noise:.3g} (standard deviation).")
     if k < FEWEST:
         said.append(
-            f"Fewer than {FEWEST} results say nothing about a score: train candidates that are "
-            "spread over the pool first."
+            f"With fewer than {FEWEST} results, nothing can be said about the scores: first train "
+            "candidates that are spread over the pool."
         )
         return tuple(said)
     if found.values.nunique() == 1:
-        return (*said, "All results are equal, so they say nothing about any score.")
+        return (*said, "All results are equal, so nothing can be said about the scores.")
     if not by.covered:
         said.append(
-            f"The trained candidates cover only a part of the range of {by.axis}, and say nothing "
-            "about the rest: train the proposed ones, which are spread over the pool."
+            f"The trained candidates cover only a part of the range of {by.axis}, so nothing can "
+            "be said about the rest: train the proposed candidates, which are spread over the pool."
         )
         return tuple(said)
     if by.axis:
         said.append(
             f"The trained candidates were selected by {by.axis}; weighted by their share of the "
-            f"pool, they are worth {by.count:.1f} candidates drawn at random."
+            f"pool, they count as much as {by.count:.1f} candidates drawn at random."
         )
     return (*said, worth(table, leader, pool - k))
 
@@ -92,7 +92,7 @@ def so_far(early: Early) -> str:
     return (
         f"{count} network{'s' * (count > 1)} ended at epoch {early.epoch}, where results rank "
         f"those of the last epoch with ρ = {early.r:.2f} (from {known}published curves). They "
-        "change the order of the candidates, and no interval or probability."
+        "change the order of the candidates, but no interval or probability."
     )
 
 
@@ -104,8 +104,8 @@ def worth(table: pd.DataFrame, leader: str, left: int) -> str:
         size = float(table["rho"].get("params", math.nan))
         beside = "" if math.isnan(size) else f"; by params in {pairs(size)}"
         return (
-            f"Choose by {leader}: of two candidates, it names the better one in {pairs(rho)} of "
-            f"cases ({pairs(low)} to {pairs(high)}){beside}; at random in 50 %."
+            f"Choose by {leader}: of two candidates, it prefers the better one in {pairs(rho)} of "
+            f"cases ({pairs(low)} to {pairs(high)}){beside}; a random choice does so in 50 %."
         )
     if found == MISLEADS:
         return f"Do not choose by {leader}: it ranks in the wrong direction here."
@@ -113,7 +113,9 @@ def worth(table: pd.DataFrame, leader: str, left: int) -> str:
         return f"Choose at random: {leader} says nothing about these candidates."
     if not left:
         return f"There is no evidence that {leader} helps here."
-    return f"There is no evidence yet that {leader} helps: train more before relying on it."
+    return (
+        f"There is no evidence yet that {leader} helps: train more networks before relying on it."
+    )
 
 
 def pairs(rho: float) -> str:

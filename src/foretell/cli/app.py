@@ -37,7 +37,7 @@ EXAMPLES = """\
 Examples:
 foretell search                              # find and train networks for handwritten digits
 foretell rank nb201:333013 nb201:111111      # rank untrained networks by their scores
-foretell list models                         # the forms of a network's name"""
+foretell list models                         # how networks are named"""
 
 
 @click.group(cls=Commands, epilog=EXAMPLES, context_settings={"max_content_width": 100})
@@ -45,7 +45,7 @@ foretell list models                         # the forms of a network's name"""
     __version__, message="foretell %(version)s", help="Show the version and exit."
 )
 def foretell() -> None:
-    """Find out which neural networks are worth training, before any training."""
+    """Estimate which neural networks are worth training, before any training."""
 
 
 COMMANDS = {
@@ -92,10 +92,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         # would die of the signal at exit even though it is caught here; another `exec` forgets it.
         exec("")
         goes_on = root is not None and root.invoked_subcommand in RESUMED
-        note("stopped; the same command continues from here" if goes_on else "stopped")
+        note("stopped; run the same command again to resume" if goes_on else "stopped")
         return 130
     except SystemExit as error:  # raised by the user's code
-        note(f"your own code ended the command (sys.exit({error.code!r})); let it raise an error")
+        note(f"your code ended the command (sys.exit({error.code!r})); raise an exception instead")
         return 2
     except (MemoryError, RuntimeError) as error:
         if not lacks_memory(error):

@@ -113,7 +113,7 @@ def input_options(function: Function) -> Function:
     return together(
         data_options("digits", "The data set; `foretell list data` shows all forms."),
         batch_size_option(64),
-        seed_option("The first seed of weights and minibatches; further ones count up from it."),
+        seed_option("The first seed of weights and minibatches; further seeds count up from it."),
         option(
             "--pretrained",
             is_flag=True,
@@ -128,7 +128,9 @@ def repeat_options(function: Function) -> Function:
     """`batches` and `seeds`: how often to score."""
     return together(
         option("--batches", type=MANY, default=1, help="The number of minibatches to score on."),
-        option("--seeds", type=MANY, default=1, help="How often to draw the weights."),
+        option(
+            "--seeds", type=MANY, default=1, help="The number of initialisations of the weights."
+        ),
     )(function)
 
 
@@ -161,8 +163,8 @@ def scoring_options(precision: str = "--precision") -> Callable[[Function], Func
             section=section,
             type=OneOf(["all", "conv2d_linear"]),
             default="all",
-            help="The weights that count: all, or only those of 2-d convolutions and linear "
-            "layers, as in the code of arXiv:2101.08134.",
+            help="The weights that count: all, or only those of two-dimensional convolutions and "
+            "linear layers, as in the code of arXiv:2101.08134.",
         ),
         option(
             "--batch-norm",
@@ -177,7 +179,7 @@ def scoring_options(precision: str = "--precision") -> Callable[[Function], Func
             section=section,
             type=Whole(1),
             metavar="N",
-            help="Run N samples at a time to save memory. Refused if it would change a score.",
+            help="Run N samples at a time to save memory; refused if it would change a score.",
         ),
         option(
             precision,
@@ -185,8 +187,8 @@ def scoring_options(precision: str = "--precision") -> Callable[[Function], Func
             section=section,
             type=OneOf(["full", "tf32"]),
             default="full",
-            help="The precision of multiplications on a GPU: full float32, or the 10 bits of TF32, "
-            "which are faster.",
+            help="The precision of multiplications on a GPU: full float32, or TF32, which is "
+            "faster and has a mantissa of 10 bits.",
         ),
         option("--tf32", "score_precision", flag_value="tf32", hidden=True),
         option(
@@ -215,7 +217,7 @@ def training_options(usual: TrainSettings) -> Callable[[Function], Function]:
     return together(
         of_training("epochs", usual, MANY, "The number of epochs."),
         of_training(
-            "lr", usual, Number(), "The initial learning rate; it decays to zero like a cosine."
+            "lr", usual, Number(), "The initial learning rate, which decays to zero along a cosine."
         ),
         option(
             "--train-batch-size",
@@ -237,7 +239,7 @@ def training_options(usual: TrainSettings) -> Callable[[Function], Function]:
             OneOf(get_args(Precision)),
             "The precision of the training. tf32 and fp16 require a GPU.",
         ),
-        of_training("weight_decay", usual, Number(0), "The decay of all weights."),
+        of_training("weight_decay", usual, Number(0), "The weight decay of all parameters."),
         of_training(
             "patience",
             usual,
@@ -352,8 +354,8 @@ def workers_options(function: Function) -> Function:
             "--executor",
             default="processes",
             metavar="WHERE",
-            help="Where to compute: in processes of this machine, or on a Ray cluster, given as "
-            "ray or ray:ADDRESS, with an address HOST:PORT, auto or ray://HOST:PORT.",
+            help="Where to compute: `processes` of this machine, or a Ray cluster, given as ray, "
+            "ray:auto, ray:HOST:PORT or ray://HOST:PORT.",
         ),
     )(function)
 

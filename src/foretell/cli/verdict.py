@@ -69,7 +69,7 @@ def agreement(lesson: Lesson) -> str:
         return ""
     return (
         f"Rank correlation of {lesson.outcome.by} and accuracy: {value:+.2f} among the {n} "
-        "networks trained. They were not drawn at random, so there is no interval."
+        "trained networks. They were not drawn at random, so there is no interval."
     )
 
 
@@ -85,8 +85,8 @@ def limits(lesson: Lesson) -> str:
     if len(lesson.arms) == 1:
         return ""
     return (
-        "One search proves little: repeat it with --seed 1, 2, ... A score gains most where many "
-        "networks fail to learn, and must outperform size to be useful."
+        "One search is little evidence: repeat it with --seed 1, 2, and so on. Scores help most "
+        "where many networks fail to learn, and must outperform size to be useful."
     )
 
 
@@ -97,8 +97,8 @@ def told(lesson: Lesson) -> str:
         return ""
     value = best[lesson.outcome.measure.name]
     return (
-        f"The best result from elsewhere is that of {best['arch']}, {value:g}; its weights are "
-        "where it was trained."
+        f"The best result from elsewhere is {value:g}, of {best['arch']}; its weights are where it "
+        "was trained."
     )
 
 

@@ -169,7 +169,7 @@ def advice(model: nn.Module) -> str:
     types = {str(p.dtype).removeprefix("torch.") for p in model.parameters()}
     if len(types) > 1:
         many = " and ".join(sorted(types))
-        return f"its parameters are {many}: check whether it has to be of one type (model.float())"
+        return f"its parameters are {many}; check whether they must have one type (model.float())"
     return "check the inputs' shape and type"
 
 
@@ -197,5 +197,5 @@ def check_parameters(before: Registered, model: nn.Module) -> None:
                 )
             raise ForetellError(
                 f"the model replaces the parameter {name} while it runs, which loses its gradient; "
-                "let it write to the existing one (under torch.no_grad)"
+                "write to the existing one instead (under torch.no_grad)"
             )

@@ -101,7 +101,9 @@ def find(name: str) -> Proxy:
     if name in PROXIES:
         return PROXIES[name]
     if is_ranking(name):
-        raise ForetellError(f"{name} ranks several models; ask `rank` for it, by={name!r}")
+        raise ForetellError(
+            f"{name} ranks several models and is no score of one; use `rank` with by={name!r}"
+        )
     raise unknown_name("proxy", name, PROXIES)
 
 

@@ -167,7 +167,7 @@ NEXT = "give ray:HOST:PORT as `ray start --head` prints it"
 
 def one_line_of(error: BaseException) -> str:
     """The message of an error on one line."""
-    return complaint_of(error) if isinstance(error, Exception) else "Ray gave up"
+    return complaint_of(error) if isinstance(error, Exception) else "Ray ended"
 
 
 def require_answer(where: str) -> None:

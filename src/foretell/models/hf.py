@@ -33,8 +33,8 @@ def from_hf(name: str, settings: Settings, like: Like) -> nn.Module:
     """A small transformers model by its type, such as gpt2, bert, t5, vit or llama."""
     if settings.get("pretrained", like.pretrained):
         raise ForetellError(
-            f"hf:{name} is built from a configuration and has no trained weights; to use some, "
-            "write a function in a file of your own that loads them"
+            f"hf:{name} is built from a configuration and has no trained weights; to use trained "
+            "weights, write a function in a file of your own that loads them"
         )
     task = task_of(name, settings, like)
     config = configured(name, settings, like)

@@ -51,8 +51,8 @@ def read_config(folder: str | os.PathLike[str], job: str = "") -> dict[str, Any]
     config = unwarned(folder := Path(folder), job)
     if RUN not in read_record(folder).files:
         warnings.warn(
-            f"{folder} was made by an earlier version, which recorded no digests, so damage to "
-            "its files may go unnoticed; repeat the command that made it to record them",
+            f"{folder} was made by an earlier version, which recorded no checksums, so damage to "
+            "its files cannot be detected; repeat the command that made it to record them",
             ForetellWarning,
             stacklevel=2,
         )
@@ -117,7 +117,7 @@ damaged; runs without a digest cannot detect this otherwise."""
 def settle(path: Path, config: Mapping[str, Any], growing: Sequence[str] = ()) -> str:
     """Write run.json, or compare it if it exists. Returns a notice if a file was damaged.
 
-    If the run is from an earlier version that recorded no digests, its files are recorded as they
+    If the run is from an earlier version that recorded no checksums, its files are recorded as they
     are. If the only differences are settings among `growing` that are larger now, they are changed.
     A run without results, such as one that was stopped immediately, gets the new configuration.
     Raises RunStateError if the run has another configuration and results.

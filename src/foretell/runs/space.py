@@ -40,8 +40,8 @@ def space_of(about: Mapping[str, Any], given: str | Sequence[str] | Space | None
             )
         if is_other_code(about, space):
             warnings.warn(
-                f"the code of space {space.name} is another version than that of the run; its "
-                "networks may differ",
+                f"the code of space {space.name} has changed since the run, so its networks "
+                "may differ",
                 ForetellWarning,
                 stacklevel=3,
             )
@@ -49,7 +49,7 @@ def space_of(about: Mapping[str, Any], given: str | Sequence[str] | Space | None
     if about["space"] not in SPACES:
         raise ForetellError(
             f"the space of this run is your own, {about['space']}; "
-            "give it again (--space FILE.py:NAME)"
+            "pass it again (--space FILE.py:NAME)"
         )
     return make_space(about["space"], about["settings"])
 
@@ -75,7 +75,7 @@ def named(arch: str | None, given: object) -> list[str]:
         require_registered(arch or "")
     except ForetellError:
         raise ForetellError(
-            "the space of this run is a list of models; give it again (--space @FILE)"
+            "the space of this run is a list of models; pass it again (--space @FILE)"
         ) from None
     return [str(arch)]
 

@@ -122,7 +122,8 @@ def read_network(folder: Path, name: str) -> dict[str, Any]:
     except FileNotFoundError:
         command = "retrain" if name == RETRAINED else "search --run"
         raise RunStateError(
-            f"{folder} contains no {name} network yet; let `foretell {command} {folder}` finish",
+            f"{folder} contains no {name} network yet; resume it with "
+            f"`foretell {command} {folder}`",
             folder,
             "unfinished",
         ) from None

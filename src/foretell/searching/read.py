@@ -72,7 +72,7 @@ def read_search(run: str | os.PathLike[str]) -> Found:
     picks = rows_of(PickRow, rows)
     scores, each = scores_of(rows)
     if not (picks or scores):
-        said = f"{run} has scored nothing yet; let `foretell search` run"
+        said = f"{run} has scored nothing yet; resume it with `foretell search`"
         raise RunStateError(said, Path(run), "unfinished")
     trainings = {
         row.network.arch: row.trained

@@ -185,7 +185,7 @@ def search(
     method = Method.of(searcher, against, limits, built)
     if asked is not None and method.learns_from_all:
         raise ForetellError(
-            f"by is {shown(asked)}, which has no effect on the searcher {method.name}, since it "
+            f"by is {shown(asked)}, which has no effect on the searcher {method.name}, which "
             "learns from all scores; leave it out"
         )
     work = replace(work, code=work.code.and_also({**method.code, **of_candidates(built)}))

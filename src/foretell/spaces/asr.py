@@ -26,8 +26,8 @@ __all__ = ["NASBenchASR"]
 _NODES = 3
 _ZERO = OPERATIONS.index("zero")
 _EXPECTED = (
-    'expected [["linear", 1], ["conv5", 0, 1], ["zero", 1, 1, 0]] or the like, '
-    "or its nine numbers as digits, such as 011015110"
+    'expected three operations with their skips, such as [["linear", 1], ["conv5", 0, 1], '
+    '["zero", 1, 1, 0]], or the nine numbers as digits, such as 011015110'
 )
 Graph: TypeAlias = tuple[tuple[int, ...], tuple[tuple[int, int], ...]]
 

@@ -25,8 +25,8 @@ __all__ = ["NASBench201"]
 Variant = Literal["benchmark", "reference"]
 
 _EXPECTED = (
-    "expected |nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|avg_pool_3x3~2| or the like, "
-    "six digits such as 301024, or an index 0..15624"
+    "expected six operations, such as |nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|"
+    "avg_pool_3x3~2|, six digits such as 301024, or an index from 0 to 15624"
 )
 _SHUFFLE_SEED = 88  # the benchmark's authors numbered the cells in this shuffled order
 

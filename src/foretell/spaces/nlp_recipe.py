@@ -36,7 +36,7 @@ OPERATIONS: dict[str, tuple[int, ...]] = {
 """The possible numbers of inputs of each operation."""
 
 _STATE = re.compile("h_new_[0-9]+")
-_EXPECTED = 'expected {"h_new_0": {"op": "linear", "input": ["x", "h_prev_0"]}} or the like'
+_EXPECTED = 'expected nodes such as {"h_new_0": {"op": "linear", "input": ["x", "h_prev_0"]}}'
 
 
 class Node(NamedTuple):

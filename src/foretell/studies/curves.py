@@ -154,7 +154,7 @@ def pairs_of(found: Simulations, told: list[str], report: list[str]) -> list[tup
             pairs += [(column, one) for one in shown]
     if not pairs:
         raise ForetellError(
-            f"no search of the run was told {', '.join(told)}; choose among "
+            f"no searcher of the run received {', '.join(told)}; choose among "
             f"{', '.join(found.told)}, or add searches with `foretell study search --told`"
         )
     return pairs

@@ -71,7 +71,7 @@ def read_study(run: str | os.PathLike[str]) -> Rows:
     every, left_out = current(read_rows(run))
     rows, trained = rows_of(ScoreRow, every), rows_of(ReducedRow, every)
     if not rows:
-        said = f"{run} contains no scores yet; let `foretell study` run longer"
+        said = f"{run} contains no scores yet; resume it with `foretell study`"
         raise RunStateError(said, Path(run), "unfinished")
     flat = pd.DataFrame(
         {

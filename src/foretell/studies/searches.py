@@ -105,7 +105,7 @@ def run_simulations(
     benchmark = benchmark_of(rows.table, rows.runs[0], by, rows.config["space"]["settings"])
     columns = columns_told(rows.table, told)
     if not strategies:
-        raise ForetellError(f"there is no strategy; give some, such as {' '.join(STRATEGIES[:2])}")
+        raise ForetellError(f"strategies is empty; give some, such as {' '.join(STRATEGIES[:2])}")
     for strategy in strategies:
         make_strategy(strategy, benchmark.space, 0)
     taken = None if seconds is None else column_of(seconds, benchmark.space).values.rename(seconds)
@@ -172,7 +172,8 @@ def columns_told(table: Table, asked: Sequence[str]) -> list[str]:
     table.require_accuracies(asked)
     if not (asked or table.choosing):
         raise ForetellError(
-            f"table {table.name} has no choosing column; name the column that searchers are told"
+            f"table {table.name} has no choosing column; name the column that searchers "
+            "receive (--told)"
         )
     return list(asked or table.choosing[:1])
 

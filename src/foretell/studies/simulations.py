@@ -97,7 +97,7 @@ def read_simulations(run: str | os.PathLike[str]) -> Simulations:
     config = read_config(run, "simulation")
     stored, _ = current(read_rows(run))
     if not (rows := rows_of(SimulatedRow, stored)):
-        said = f"{run} contains no searches yet; let `foretell study search` run longer"
+        said = f"{run} contains no searches yet; resume it with `foretell study search`"
         raise RunStateError(said, Path(run), "unfinished")
     benchmark = kept_benchmark(Path(run), config)
     seconds = kept_seconds(Path(run), benchmark.table)

@@ -178,7 +178,7 @@ def require_parameters(function: Callable[..., object]) -> None:
     if not {"network", "arch"} & set(named):
         raise ForetellError(
             f"evaluate is {shown(function)} with neither of the parameters network and arch, so "
-            "that it cannot tell networks apart; add one of them"
+            "it cannot distinguish networks; add one of them"
         )
 
 

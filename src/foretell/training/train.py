@@ -272,8 +272,8 @@ def _fitted(samples: Tensor, fit: Fit | None) -> Tensor:
     inputs = samples if fit is None else fit(Batch(samples)).inputs
     if not isinstance(inputs, Tensor):
         raise ForetellError(
-            "the network takes several inputs, and is trained with one; train it by a function of "
-            "your own (--evaluate)"
+            "the network takes several inputs, but foretell trains with one; train it with a "
+            "function of your own (--evaluate)"
         )
     return inputs
 

@@ -64,7 +64,7 @@ def test_blocks_that_hand_signs_on_have_the_lowest_score() -> None:
     assert len(found(without)["block_gains"]) == 1
     assert score(without, batch(), "az_trainability")["az_trainability"].value > -2
     same = why(net(keep, keep, norm=False), batch(), "az_trainability")
-    assert same == "every block hands the gradient on as it is"
+    assert same == "every block passes the gradient on unchanged"
 
 
 def test_a_gradient_of_zero_is_a_gain_of_zero() -> None:
@@ -105,13 +105,15 @@ def test_positions_of_one_and_three_dimensions_too() -> None:
 
 @pytest.mark.parametrize("after", [(2, 5, 3, 3), (2, 5, 16, 16), (2, 5, 8), (1, 5, 8, 8)], ids=str)
 def test_a_stride_that_is_not_whole_is_named(after: tuple[int, ...]) -> None:
-    with pytest.raises(Undefined, match=r"the block layer1 turns features .* no whole stride"):
+    with pytest.raises(
+        Undefined, match=r"the block layer1 turns features .* not an integer stride"
+    ):
         unshuffled(torch.zeros(2, 3, 8, 8), torch.zeros(after), "layer1")
 
 
 def test_without_gains_there_are_spectra_all_the_same() -> None:
     model = net(lambda x: 2 * x, lambda x: nn.functional.max_pool2d(x, 3, 2), lambda x: 2 * x)
-    assert "no whole stride" in why(model, batch(), "az_trainability")
+    assert "not an integer stride" in why(model, batch(), "az_trainability")
     assert score(model, batch(), "az_expressivity")["az_expressivity"].why is None
 
 

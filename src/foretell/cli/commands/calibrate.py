@@ -10,7 +10,7 @@ EXAMPLES = """\
 Examples:
 foretell rank @candidates.txt --csv > scores.csv
 foretell calibrate scores.csv                            # what to train first
-foretell calibrate scores.csv --results results.csv      # what the scores are worth, what next"""
+foretell calibrate scores.csv --results results.csv      # how well each score ranks, what next"""
 
 
 SHOWN = 10
@@ -23,7 +23,7 @@ SHOWN = 10
     "--results",
     metavar="FILE",
     help="The accuracies of the networks that you have trained: a .csv, .json or .parquet file "
-    "with the columns name and value, and seed and epoch if there are several.",
+    "with the columns name and value, and if there are several seeds or epochs, seed and epoch.",
 )
 @option("--lower-is-better", is_flag=True, help="The values are losses or errors.")
 @option("--next", "count", type=MANY, default=5, help="The number of candidates to propose.")
@@ -31,10 +31,11 @@ SHOWN = 10
 def calibrate(
     scores: str, results: str | None, lower_is_better: bool, count: int, form: Form
 ) -> None:
-    """Estimate what the scores are worth on your task, and propose what to train next.
+    """Estimate from a few trainings how well scores rank.
 
-    SCORES is what `foretell rank` prints with --csv or --json, a Parquet file of it, or the folder
-    of a search or study. Train some of the candidates as you like, and give their accuracies.
+    SCORES is a file with the output of `foretell rank --csv` or `--json`, a Parquet file with the
+    same table, or the folder of a search or study. Train some of the candidates in your own way,
+    and pass their accuracies as --results. The command also proposes what to train next.
     """
     from foretell.calibration.calibrate import calibrate
     from foretell.cli.show import require_columns, show
@@ -50,12 +51,16 @@ def calibrate(
     }
     shown = ["rho", "low", "high", "verdict", "p_above_0.3", "p_beats_params"]
     table = found.scores.round(3) if form.kind == "text" else found.scores
-    title = f"What the scores are worth after {found.trained} trainings"
+    title = f"How well the scores rank; trained networks: {found.trained}"
     show(table, form, title, shown, about)
     if form.kind == "text":
         best = found.candidates.head(max(count, SHOWN)).round(2)
         few = Form(form.kind)
-        show(best, few, f"The {len(found.candidates)} untrained candidates, best first")
+        show(
+            best,
+            few,
+            f"Untrained candidates, the most promising first; n = {len(found.candidates)}",
+        )
         for line in found.statement:
             say(click.wrap_text(line, 80))
         if found.next:

@@ -28,7 +28,8 @@ def data() -> None:
     """Import, list and check tables of benchmarks.
 
     A table contains the accuracies of the networks of a benchmark. All tables have the same format
-    and are stored in one folder: FORETELL_DATA, or the platform's folder for user data.
+    and are stored in one folder: that of the environment variable FORETELL_DATA, or else the
+    platform's folder for user data.
     """
 
 
@@ -63,7 +64,7 @@ def list_(form: Form) -> None:
         )
     folder = str(data_folder())
     if not rows and form.kind == "text":
-        say(f"no tables in {folder}; `foretell list tables` shows what can be imported")
+        say(f"There are no tables in {folder}; `foretell list tables` shows what can be imported.")
         return
     frame = pd.DataFrame(rows, columns=columns).set_index("name")
     show(frame, form, f"Tables in {folder}", about={"folder": folder})
@@ -91,12 +92,15 @@ foretell data import table mine.csv --space nb201 --key arch_str \\
 @click.argument("file")
 @option("--name", show_default="that of the source", help="The name of the table.")
 @option("--replace", is_flag=True, help="Replace a table of the same name.")
-@option("--source", "origin", metavar="TEXT", help="Where the values come from, for the record.")
+@option(
+    "--source", "origin", metavar="TEXT", help="Where the values come from; stored in the table."
+)
 @option("--licence", metavar="TEXT", help="The licence under which the values may be used.")
 @option(
     "--trust-pickle",
     is_flag=True,
-    help="Read an archive of pickles, which can run arbitrary code: trust only its authors' own.",
+    help="Read an archive of pickles, which can run arbitrary code; pass it only for an archive of "
+    "the benchmark's authors.",
 )
 @own("--space", help="The space of the keys, or `models` for names such as timm:resnet18.")
 @own("--key", metavar="COLUMN", help="The column with the text of the architecture.")
@@ -109,9 +113,13 @@ foretell data import table mine.csv --space nb201 --key arch_str \\
     "--repeats",
     metavar="COLUMN=COLUMNS",
     multiple=True,
-    help="The columns of single runs that a column is the mean of; can be given several times.",
+    help="The columns of the single runs whose mean is COLUMN; can be given several times.",
 )
-@own("--scale", type=Number(), help="A factor for accuracies, such as 100 for fractions.")
+@own(
+    "--scale",
+    type=Number(),
+    help="A factor by which accuracies are multiplied, such as 100 for fractions.",
+)
 def import_(
     source: str,
     file: str,
@@ -125,7 +133,7 @@ def import_(
     """Import the file of a benchmark, or your own, as a table.
 
     FILE is the file or folder that the SOURCE requires; `foretell list tables` shows all sources.
-    The source `table` is any .csv or .parquet file, whose columns are named by the options below.
+    The source `table` is any .csv or .parquet file; the options below name its columns.
     """
     from foretell.tables import IMPORTERS, relabelled, write_table
 
@@ -148,7 +156,9 @@ def refuse_existing(name: str, replace: bool) -> Path:
 
     path = table_path(name)
     if path.exists() and not replace:
-        raise ForetellError(f"there is a table {name!r} already; give --replace, or another --name")
+        raise ForetellError(
+            f"a table called {name!r} already exists; give --replace, or another --name"
+        )
     return path
 
 

@@ -28,7 +28,7 @@ foretell explain torchvision:swin_t --data random:3x224x224 --batch-size 16"""
 @click.command(cls=Command, epilog=EXAMPLES)
 @click.argument("model", required=False)
 @input_options
-@proxies_option("the paper's six, params and flops")
+@proxies_option("the six of arXiv:2101.08134, params and flops")
 @scoring_options()
 @form_options
 def explain(
@@ -40,8 +40,8 @@ def explain(
 ) -> None:
     """Show which steps scoring would run, and their cost.
 
-    A cost of 1 is the arithmetic of one forward pass of the minibatch. With a MODEL, its FLOPs and
-    the expected memory are shown as well.
+    The costs are in forward-equivalents: 1 is the arithmetic of one forward pass of the minibatch.
+    With a MODEL, its FLOPs and the expected memory are shown as well.
     """
     from foretell.cli.inputs import read_inputs
     from foretell.cli.show import require_columns, show
@@ -64,9 +64,9 @@ def explain(
 
 def in_words(found: "Explanation") -> str:
     """The totals, one per line."""
-    lines = [f"in total {found.cost:.2f} forward passes of {found.batch_size} samples"]
+    lines = [f"Total cost: {found.cost:.2f} forward passes of {found.batch_size} samples."]
     if found.memory is not None:
-        lines.append(f"peak memory about {found.memory / 2**20:,.0f} MiB")
+        lines.append(f"Expected peak memory: about {found.memory / 2**20:,.0f} MiB.")
     if found.curvature:
-        lines.append(f"curvature by {found.curvature}")
+        lines.append(f"Method of the curvature: {found.curvature}.")
     return "\n".join(lines)

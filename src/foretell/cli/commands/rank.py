@@ -63,8 +63,8 @@ def rank(
     """Rank untrained networks, the most promising first.
 
     Each MODEL is a name as in `foretell list models`, a pattern such as 'torchvision:resnet*', or
-    @FILE for a file with one name per line. A model that is named twice counts once. All are scored
-    on the same samples.
+    @FILE for a file with one name per line. A model that is named twice counts once. All
+    models are scored on the same samples.
     """
     from foretell.cli.inputs import read_inputs
     from foretell.cli.progress import ShownProgress
@@ -98,7 +98,7 @@ def rank(
     if form.kind == "text":
         if alike:
             say(click.wrap_text(beside_sizes(alike), 80))
-        say(f"\nTo train the best{training_of(models, by, table, given)}")
+        say(f"\n{training_of(models, by, table, given)}")
 
 
 def training_of(
@@ -112,15 +112,14 @@ def training_of(
     named = models[0] if len(models) == 1 and models[0].startswith("@") else "@FILE"
     chosen = by or usual_by([name for name in table if name in PROXIES])
     command = as_typed("search", "--space", named, "--data", given.data, "--by", chosen)
-    return (
-        f": {command}" if named != "@FILE" else f", from a FILE with one name per line: {command}"
-    )
+    write = "write their names into a FILE, one per line, and " if named == "@FILE" else ""
+    return f"To train the best networks, {write}run: {command}"
 
 
 def beside_sizes(alike: dict[str, float]) -> str:
     """A sentence on how similar this order is to an order by size."""
     each = ", ".join(f"{rho:.2f} with {name}" for name, rho in alike.items())
     return (
-        f"The rank correlation of this order is {each}. Whether it ranks better than these sizes "
-        "on your data shows when some of the networks are trained: foretell calibrate."
+        f"The rank correlation of this order is {each}. To find out whether it ranks better than "
+        "these sizes on your data, train some of the networks and run foretell calibrate."
     )

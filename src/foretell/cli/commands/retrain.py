@@ -1,4 +1,4 @@
-"""`foretell retrain`: fully train the network that a search chose."""
+"""`foretell retrain`: train the network that a search chose, with more epochs."""
 
 from dataclasses import replace
 
@@ -32,7 +32,7 @@ foretell retrain runs/search --epochs 200 --patience 20"""
     metavar="FILE.py:NAME",
     help="The space of the search, if it is your own, or @FILE for a list with models of your own.",
 )
-@seed_option("The seed of the weights and of the order of samples.")
+@seed_option("The seed of the weights and of the order of the samples.")
 @device_option
 @training_options(replace(DEMO.training, epochs=EPOCHS))
 @form_options
@@ -45,10 +45,10 @@ def retrain(
     training: TrainSettings,
     form: Form,
 ) -> None:
-    """Fully train the network that a search chose.
+    """Train the network that a search chose, with more epochs.
 
     RUN is the folder of a finished `foretell search`. The network is trained from scratch and saved
-    there as retrained.pt. If the command is stopped, run it again to continue.
+    there as retrained.pt. If the command is stopped, run it again to resume.
     """
     import pandas as pd
 

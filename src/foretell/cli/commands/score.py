@@ -21,7 +21,7 @@ foretell score 'nets.py:small?width=32' --batches 3 --seeds 3"""
 
 @click.command(cls=Command, epilog=EXAMPLES)
 @click.argument("model")
-@subject_options("the paper's six, params and flops")
+@subject_options("the six of arXiv:2101.08134, params and flops")
 def score(
     model: str,
     given: Given,
@@ -33,9 +33,9 @@ def score(
 ) -> None:
     """Score one untrained network.
 
-    MODEL is its name: nb201:333013, timm:resnet18, or nets.py:small for a function in your own file
-    that returns a network. `foretell list models` shows all forms. All proxies are computed
-    together in as few passes as possible.
+    MODEL is the name of a network, such as nb201:333013, timm:resnet18, or nets.py:small for a
+    function in your own file that returns a network; `foretell list models` shows all forms. All
+    proxies are computed together in as few passes as possible.
     """
     from foretell.cli.inputs import read_inputs
     from foretell.cli.show import require_columns, show

@@ -66,7 +66,7 @@ cost_options = together(
         for cost, about in {
             "params": "Leave out networks with more trainable parameters.",
             "flops": "Leave out networks with more FLOPs in the forward pass of one sample.",
-            "latency": "Leave out networks whose forward pass of one sample takes more ms.",
+            "latency": "Leave out networks whose forward pass of one sample takes longer, in ms.",
         }.items()
     ),
 )
@@ -77,15 +77,16 @@ evaluate_options = together(
         "--evaluate",
         section="Your own training",
         metavar="FILE.py:FUNCTION",
-        help="Train by a function of your own, of some of network, arch, seed, budget (--epochs) "
-        "and report, that returns a value or yields epochs and values.",
+        help="Train with a function of your own. Its parameters are some of network, arch, seed, "
+        "budget (--epochs) and report; it returns a value, or yields pairs of an epoch and a "
+        "value.",
     ),
     option(
         "--evaluate-command",
         section="Your own training",
         metavar="COMMAND",
-        help="Train by a command, such as 'python train.py --arch {arch} --out {out}', that writes "
-        "a number, or lines with an epoch and a value as JSON.",
+        help="Train with a command, such as 'python train.py --arch {arch} --out {out}', that "
+        "writes a number, or lines of JSON with an epoch and a value.",
     ),
     option(
         "--lower-is-better",
@@ -98,7 +99,7 @@ evaluate_options = together(
         section="Your own training",
         type=Number(0),
         metavar="SECONDS",
-        help="The most seconds for one training.",
+        help="Stop a training that takes more than this many seconds.",
     ),
 )
 
@@ -108,17 +109,18 @@ evaluate_options = together(
 @option(
     "--space",
     default=DEMO.space,
-    help="The search space, NAME?KEY=VALUE,..., your own, FILE.py:NAME, or @FILE for a file with "
-    "one model per line, named as for `foretell rank`.",
+    help="The search space: NAME?KEY=VALUE,... for a space of `foretell list spaces`, "
+    "FILE.py:NAME for your own, or @FILE for a list of models, one name per line, as for `foretell "
+    "rank`.",
 )
 @data_options(DEMO.data, "The data set; `foretell list data` shows all forms.")
 @run_option("runs/search")
-@proxies_option("the paper's six, params and flops")
+@proxies_option("the six of arXiv:2101.08134, params and flops")
 @option(
     "--by",
     show_default="synflow; for the space cnn, jacob_cov",
-    help="The proxy that selects the networks to train, or a ranking of the pool, such as vote or "
-    "synflow+jacob_cov.",
+    help="The proxy by which networks are chosen for training, or a ranking of the pool, such as "
+    "vote or synflow+jacob_cov.",
 )
 @option(
     "--searcher",
@@ -128,7 +130,7 @@ evaluate_options = together(
 @option(
     "--pool",
     type=Whole(1, 10_000_000),
-    show_default="60, of cnn 200, and of a file all models",
+    show_default="60; 200 for cnn; all models of a list",
     help="The number of random networks to score.",
 )
 @option(
@@ -140,23 +142,23 @@ evaluate_options = together(
 @option(
     "--compare",
     is_flag=True,
-    help="Train as many networks without the help of scores, for comparison; always done without "
-    "--space and --data.",
+    help="For comparison, also train as many networks that are chosen without scores. Always done "
+    "if neither --space nor --data is given.",
 )
 @option(
     "--compare-size",
     is_flag=True,
-    help="Train as many of the largest networks of the pool, for comparison; always done without "
-    "--space and --data.",
+    help="For comparison, also train as many of the largest networks of the pool. Always done if "
+    "neither --space nor --data is given.",
 )
 @option(
     "--first-stage",
     type=OneOf(["halving", "econas", "econas+"]),
-    help="Train all networks briefly and only the best in full, by successive halving or by the "
-    "reduced training of EcoNAS.",
+    help="Train all networks briefly first, by successive halving or by the reduced training of "
+    "EcoNAS, and only the best in full.",
 )
 @batch_size_option(DEMO.batch_size)
-@seed_option("The seed of weights, minibatch and choices.")
+@seed_option("The seed of the weights, the minibatch and all random choices.")
 @device_option
 @workers_options
 @training_options(DEMO.training)
@@ -182,11 +184,11 @@ def search(
     form: Form,
     **counts: Any,
 ) -> None:
-    """Find the networks of a space that are worth training, and train them.
+    """Find and train the most promising networks of a space.
 
     Random networks of the space are scored on one minibatch, and the most promising ones are
     trained. The best one is saved in the run folder. If the command is stopped, run it again to
-    continue; when it has ended, run it with more --trainings to go on.
+    resume. To continue a finished search, run it again with more --trainings.
     """
     from foretell.cli.executor import chosen_executor
     from foretell.cli.progress import ShownProgress

@@ -66,7 +66,7 @@ def completed_table(
 @click.argument("table", shell_complete=completed_table)
 @data_options("digits", "The data set to score on; `foretell list data` shows all forms.")
 @run_option("runs/study")
-@proxies_option("the paper's six, plain, l2_norm, nwot, params and flops")
+@proxies_option("the six of arXiv:2101.08134, plain, l2_norm, nwot, params and flops")
 @option(
     "--sample",
     type=Sample(),
@@ -74,19 +74,19 @@ def completed_table(
     metavar="N",
     help="The number of random architectures to score, or all.",
 )
-@option("--repeats", type=MANY, default=1, help="How often to draw weights and minibatch.")
+@option("--repeats", type=MANY, default=1, help="The number of draws of weights and minibatch.")
 @option(
     "--reduced",
     type=Names(),
     default="",
     show_default=False,
     metavar="NAMES",
-    help="The reduced trainings to compare with: econas, econas+, or both, separated by a comma.",
+    help="Reduced trainings to compare with: econas, econas+, or both, separated by a comma.",
 )
 @option(
     "--space",
     show_default="that of the table, built for the data",
-    help="The space of the table with other settings, such as nb201?channels=8.",
+    help="The space of the table, with other settings, such as nb201?channels=8.",
 )
 @batch_size_option(64)
 @seed_option("The seed of the sample, the weights and the minibatch.")
@@ -112,9 +112,9 @@ def study(
     """Evaluate how well scores rank the networks of a benchmark.
 
     TABLE is an imported table, as listed by `foretell data list`, or the path of a table. A random
-    sample of its architectures is scored, and the scores are compared with its accuracies. If the
-    command is run again, also with more proxies, repeats or a larger sample, it computes only what
-    is missing.
+    sample of its architectures is scored, and the scores are compared with the accuracies in the
+    table. If the command is run again, also with more proxies, more repeats or a larger sample, it
+    computes only what is missing.
     """
     from foretell.cli.executor import chosen_executor
     from foretell.cli.progress import ShownProgress

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from foretell.studies.simulations import Simulations
 
-GAINED = ("as alone after", "target", "needs", "times fewer")
+GAINED = ("without scores", "mean reached", "with scores", "times fewer")
 """The columns of the table of speed-ups."""
 
 EXAMPLES = """\
@@ -27,12 +27,12 @@ foretell study search runs/study --strategies 'random random?warmup=1000' --trai
 @click.command(cls=Command, epilog=EXAMPLES)
 @click.argument("study")
 @run_option("runs/study-search")
-@option("--by", default="synflow", help="The score that the searches use.")
+@option("--by", default="synflow", help="The proxy whose scores the searches use.")
 @option(
     "--strategies",
-    show_default="thirteen, most of them of the paper",
-    help="The searchers to compare with their settings, such as aging_evolution?warmup=3000, "
-    "separated by spaces.",
+    show_default="thirteen, most of them those of arXiv:2101.08134",
+    help="The searchers to compare, with their settings, separated by spaces, such as 'random "
+    "random?warmup=1000'.",
 )
 @option(
     "--told",
@@ -68,7 +68,7 @@ def study_search(
     form: Form,
     **settings: Any,
 ) -> None:
-    """Search a benchmark with and without scores.
+    """Simulate searches on a benchmark, with and without scores.
 
     STUDY is the run folder of a finished `foretell study`. Its table is searched many times with
     different seeds, with and without its scores. Trainings are looked up in the table, so a search
@@ -117,7 +117,11 @@ def print_found(
         show_own(after(curves), form, title)
         gained = speedups(curves, [count for count in AT if count > 20])
         if not gained.empty:
-            show_own(gained_in_words(gained), form, "trainings for what it has alone")
+            show_own(
+                gained_in_words(gained),
+                form,
+                "Trainings that a search with scores needs for the same mean",
+            )
 
 
 def show_own(table: "pd.DataFrame", form: Form, title: str) -> None:
@@ -138,6 +142,6 @@ def gained_in_words(gained: "pd.DataFrame") -> "pd.DataFrame":
         with_interval(row["speedup"], row["speedup_low"], row["speedup_high"])
         for row in gained.to_dict(orient="records")
     ]
-    named = {"at": GAINED[0], "helped": GAINED[2]}
+    named = {"at": GAINED[0], "target": GAINED[1], "helped": GAINED[2]}
     kept = table.set_index("strategy")[["at", "target", "helped", "times fewer"]]
     return kept.rename(columns=named)

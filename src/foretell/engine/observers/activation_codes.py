@@ -105,7 +105,7 @@ class Codes(Observer):
             else:
                 self._take(note.asked, unpacked([note.bits]).view(note.shape), note.route)
         if self._samples.unseen:
-            self._why = self._why or f"{self._samples.unseen}, and may have activations"
+            self._why = self._why or f"{self._samples.unseen}, and may contain activations"
 
     def kernel(self) -> Tensor | Unavailable:
         """The number of equal codes for each pair of samples, `[N, N]` in float64."""
@@ -136,8 +136,8 @@ class Codes(Observer):
         if len({tuple(note.kind for note in part) for part in self._parts}) <= 1:
             return ""
         return (
-            "the model does not run the same activations for each sample, so that their codes "
-            "cannot be compared"
+            "the model does not run the same activations for each sample, so their codes cannot "
+            "be compared"
         )
 
     def _none(self) -> Unavailable:
@@ -155,7 +155,7 @@ class Codes(Observer):
             return None
         name = plain_name(name)
         if name in HIDING or is_foreign_operation(func):
-            self._why = self._why or f"`{name}` has activations that cannot be seen, or may have"
+            self._why = self._why or f"`{name}` may contain activations that cannot be observed"
         gate = self._gate(name, args, kwargs)  # first, as it may overwrite its input
         if gate is None and name not in OVERWRITES:
             return None

@@ -131,8 +131,8 @@ class Channels(Observer):
         if minima.layers:
             few = f", of which {CHANNELS} are drawn" if "draws" in name else ""
             return Unavailable(
-                f"the {WHERE[name]} has no more positions than channels{few}: the smallest "
-                "eigenvalue of their correlations is 0 whatever the values"
+                f"the {WHERE[name]} has no more positions than channels{few}, so the smallest "
+                "eigenvalue of their correlations is always 0"
             )
         return Unavailable(self._nothing(name))
 

@@ -249,11 +249,15 @@ class Watch(Observer):
         """The reason why layers may be missing; empty if all operations were observed."""
         unseen = "" if self.samples is None else self.samples.unseen
         if unseen:
-            return f"{unseen}, and may have activations or weights"
+            return f"{unseen}, and may contain activations or weights"
         if self._internal:
-            return f"`{self._internal}` is an operation inside of layers, which is not followed"
+            return f"`{self._internal}` is an operation within layers, which is not followed"
         hidden = min(self._without_gradient - self._with_gradient, default="")
-        return f"the layer of {hidden} runs without gradients, out of sight" if hidden else ""
+        return (
+            f"the layer of {hidden} runs without gradients, so it cannot be observed"
+            if hidden
+            else ""
+        )
 
     def why_lost(self) -> str:
         """The reason why not all layer outputs are known per sample; empty if they are.
@@ -271,8 +275,9 @@ class Watch(Observer):
             for made in used:
                 if made.is_weight and not made.summary:
                     return (
-                        f"`{name}` uses the weight {made.name} in no product that sums over its "
-                        "inputs, so it has no output channels; write it as F.linear or the like"
+                        f"`{name}` uses the weight {made.name}, but not in a product that sums "
+                        "over its inputs, so it has no output channels; write it as F.linear or "
+                        "a similar function"
                     )
         return ""
 
@@ -291,10 +296,10 @@ class Watch(Observer):
                     continue
                 seen.add(name)
                 if not is_marked(node, self._mark):
-                    return f"{node.name()} uses {name} out of sight"
+                    return f"{node.name()}, which cannot be observed, uses {name}"
         for name, grad in grads.items():
             if f"the weight {name}" not in seen and grad.any():
-                return f"a backward pass of the model's own uses the weight {name}"
+                return f"a backward pass within the model uses the weight {name}"
         return ""
 
     def _weight_at(self, node: Any) -> str | None:

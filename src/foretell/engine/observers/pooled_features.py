@@ -85,7 +85,7 @@ class FeatureWatch(Observer):
         """The last features, or the output if no features are pooled. Raises Undefined."""
         if not self._poolings and self._maps and (by := self._lost(output)):
             self.why = (
-                f"the samples are not followed to the output, but to {by}, so whether that "
+                f"the samples are followed only to {by}, not to the output, so whether that "
                 "pools the last features is not known"
             )
         if self._samples.unseen:
@@ -152,7 +152,7 @@ class FeatureWatch(Observer):
         if isinstance(found, Lost):
             return found.by
         strange = found is Without.COMMON and self._samples.questions[STRANGE]
-        return "what is out of sight" if strange else ""
+        return "an operation that cannot be observed" if strange else ""
 
     def _keep(self, pooling: Pooling) -> None:
         """Keep a pooling and the one before, in case this one turns out not to be a pooling."""

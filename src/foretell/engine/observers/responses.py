@@ -72,7 +72,10 @@ class Responses(Observer):
         if overwritten and tapped is x and x._is_view():
             self._why = self._why or f"the input of `{name}` is a view that it overwrites"
         if not torch.is_grad_enabled():  # possibly in a function with a custom derivative
-            self._why = self._why or f"the gradient by the input of `{name}` is out of sight"
+            self._why = (
+                self._why
+                or f"the gradient with respect to the input of `{name}` cannot be observed"
+            )
         response = Response(asked, get_gradient_edge(tapped) if x.requires_grad else None)
         self._responses.append(response)
         self._take(response, "of_input", x.detach())

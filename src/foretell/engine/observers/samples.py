@@ -38,7 +38,7 @@ ASKING = words("size dim numel stride is_floating_point is_contiguous __len__ el
 VIEWS = words("T H mT mH data real imag grad")
 """Properties that return tensors."""
 
-STRANGE = "out of sight"
+STRANGE = "unobserved"
 """The asker of whether a tensor of unknown origin is the same for all samples."""
 
 MADE = words("new_zeros new_ones new_full new_empty new_tensor")
@@ -94,8 +94,8 @@ class Question:
             return f"{tensor} has samples and channels along the same axis"
         if layout.joined:
             return (
-                f"{tensor} is that of {layout.outer} tensors joined along the samples, and whether "
-                "it is one output or several is not defined; run the layer on each of them in turn"
+                f"{tensor} consists of {layout.outer} tensors joined along the samples, and "
+                "whether it is one output or several is not defined; run the layer on each in turn"
             )
         return ""
 
@@ -103,8 +103,8 @@ class Question:
         """The message that the samples of the tensor are lost."""
         return (
             f"{what}, of shape {list(self.shape)}, cannot be divided among the {self.samples} "
-            f"samples, which are not followed through {self.lost}; let each {each} have the "
-            "samples along one axis"
+            f"samples, which are not followed through {self.lost}; keep the samples along "
+            f"one axis in each {each}"
         )
 
     def rows(self, tensor: Tensor, channel_axes: Sequence[int]) -> Tensor:
@@ -201,12 +201,12 @@ class Samples(Observer):
         if isinstance(tensor, nn.Parameter):
             return Without.COMMON
         if is_functorch_wrapped_tensor(tensor):
-            self.unseen = self.unseen or "a function of torch.func works out of sight"
+            self.unseen = self.unseen or "a function of torch.func cannot be observed"
             return Lost("a function of torch.func")
         found = Without.COMMON
         if tensor.grad_fn is not None:
             by = tensor.grad_fn.name()
-            self.unseen = self.unseen or f"{by} works out of sight"
+            self.unseen = self.unseen or f"{by} cannot be observed"
             found = Lost(by) if self.samples > 1 else Layout(0)  # all of it is of the one sample
         elif tensor.is_floating_point() and tensor.numel() > 1 and id(tensor) not in self._held():
             shape = tuple(tensor.shape)

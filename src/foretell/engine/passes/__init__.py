@@ -126,5 +126,5 @@ def check_runs(subject: Subject, *, with_loss: bool) -> None:
 def next_step(error: ModelFailed) -> str:
     """Advice to the user, if the error message of the model shows the cause."""
     if any(word in error.complaint for word in ("dtype", "Double", "double")):
-        return "; let it create its tensors in the type of its input (x.new_zeros)"
+        return "; create tensors in it with the data type of its input (x.new_zeros)"
     return ""

@@ -134,7 +134,7 @@ class Sums:
             if self.changed[block] or not self.skips
         ]
         if not gains:
-            return Unavailable("every block hands the gradient on as it is")
+            return Unavailable("every block passes the gradient on unchanged")
         return torch.stack(gains)
 
     def add(self, block: int, g_in: Tensor, g_out: Tensor) -> None:
@@ -243,7 +243,7 @@ def unshuffled(features: Tensor, like: Tensor, block: str) -> Tensor:
     if not fits or [s * p for s, p in zip(strides, positions, strict=True)] != list(sizes):
         raise Undefined(
             f"the block {block} turns features of shape {list(features.shape)} into "
-            f"{list(like.shape)}, which is no whole stride"
+            f"{list(like.shape)}, which is not an integer stride"
         )
     split_up = features
     for axis, stride in enumerate(strides):

@@ -123,7 +123,7 @@ class Counter(FlopCounterMode):
         """FLOPs per sample, or the reason why they are unknown."""
         if self.unknown:
             return Unavailable(
-                f"the operations of `{self.unknown}` are not known; tell their number by "
+                f"the number of operations of `{self.unknown}` is unknown; register a formula with "
                 "torch.utils.flop_counter.register_flop_formula"
             )
         return int(self.get_total_flops()) // samples

@@ -105,7 +105,9 @@ class LinearFlow(Observer):
         if name in INTERNAL - words("convolution _convolution _adaptive_avg_pool2d"):
             raise Undefined(f"the flow passes through `{name}`, which has no rule")
         if any(map(is_functorch_wrapped_tensor, given.tensors.values())):
-            raise Undefined("the flow passes through a function of torch.func, out of sight")
+            raise Undefined(
+                "the flow passes through a function of torch.func, which cannot be observed"
+            )
         return lambda out: mark_between(given, out, self._mark)
 
     def check(self, output: Tensor) -> None:

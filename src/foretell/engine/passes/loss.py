@@ -64,7 +64,7 @@ NO_OUTPUT = Unavailable("the model returns its loss and no output for each sampl
 
 
 OTHER_LAYERS = Unavailable(
-    "parts of the batch do not run the same layers, or not on as many positions a sample; use "
+    "parts of the batch do not run the same layers, or not on as many positions per sample; use "
     "micro_batch=None"
 )
 
@@ -486,7 +486,9 @@ def jacobian(outputs: Any, sources: list[Tensor], *, keep_graph: bool) -> Tensor
     except Undefined as error:
         return Unavailable(str(error))
     if not sources:
-        return Unavailable("the inputs are integers: nothing can be differentiated by them")
+        return Unavailable(
+            "the inputs are integers, and nothing can be differentiated with respect to them"
+        )
     if output.ndim == 0:
         return NO_OUTPUT
     if not output.requires_grad:

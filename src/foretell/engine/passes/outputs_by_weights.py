@@ -65,8 +65,8 @@ def scores_and_grads(outputs: Any, sources: list[Tensor]) -> tuple[Tensor, Tenso
     output = main_output(outputs)
     if output.ndim != 2 or len(output) != 1:
         raise Undefined(
-            f"the main output of one sample has shape {list(output.shape)}; a score for "
-            "each class, [1, classes], is needed"
+            f"the main output of one sample has shape {list(output.shape)}; expected a "
+            "score for each class, [1, classes]"
         )
     return output[0].detach(), by_first_entries(output[0], sources)
 

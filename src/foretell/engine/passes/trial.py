@@ -42,7 +42,9 @@ def settle(samples: Samples, run: Run, batch: Batch, tables: Tables) -> None:
     resize(samples, run, batch, tables)
     for question in samples.questions[STRANGE]:
         if isinstance(question.found, Lost):
-            samples.unseen = samples.unseen or "numbers come from out of sight"
+            samples.unseen = (
+                samples.unseen or "an operation that cannot be observed returns numbers"
+            )
 
 
 def reorder(samples: Samples, run: Run, batch: Batch) -> None:
