@@ -281,7 +281,9 @@ def test_ctrl_c_ends_it(cluster: Any, tmp_path: Path) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(run.pid, signal.SIGKILL)
     assert run.returncode == 130
-    assert told.decode().splitlines()[-1].startswith("foretell: stopped; the same command")
+    assert (
+        told.decode().splitlines()[-1].startswith("foretell: stopped; run the same command again")
+    )
     assert b"Traceback" not in told
     ray.init(address=cluster.address, log_to_driver=False)
     while ray.available_resources().get("CPU") != ray.cluster_resources()["CPU"]:

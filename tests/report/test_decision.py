@@ -65,8 +65,11 @@ def page(run: Path) -> Page:
 def test_a_manager_reads_what_to_train_and_how_sure_it_is(page: Page) -> None:
     blocks = dict(page.sections)["What to train next"]
     text = " ".join(block.text for block in blocks if isinstance(block, Prose))
-    assert "Choose by ensemble: of two candidates, it names the better one in" in text
-    assert "are expected to be among the best 10 % of all scored networks; of 5 random ones" in text
+    assert "Choose by ensemble: of two candidates, it prefers the better one in" in text
+    assert (
+        "are expected to be among the best 10 % of all scored networks; of 5 random networks"
+        in text
+    )
     (proposed,) = [block.frame for block in blocks if isinstance(block, TableBlock)]
     trained = read_search_names(page)
     assert len(proposed) == 5
@@ -89,7 +92,7 @@ def test_losses_are_shown_as_they_are(page: Page, run: Path) -> None:
     best = tables["best"].set_index("arm").loc["with scores", "value"]
     assert tables["trained"].set_index("arm").loc["with scores", "value"].min() == best
     assert f"a value of {best:.4g}" in page.summary
-    assert "1 result from elsewhere, the best being a value of 0.125" in page.summary
+    assert "1 result from elsewhere, the best of them a value of 0.125" in page.summary
     for one in page.blocks:
         if isinstance(one, Figure) and one.name in ("curves", "scores", "foretold"):
             rows = one.chart["data"]["values"]

@@ -114,7 +114,7 @@ def test_a_space_of_ones_own_must_be_given_again(
     assert main(["search", *own, "--run", run, *words]) == 0
     assert main(["retrain", run, "--epochs", "2"]) == 2
     assert (
-        "the space of this run is your own, nets.py:mlp; give it again" in capsys.readouterr().err
+        "the space of this run is your own, nets.py:mlp; pass it again" in capsys.readouterr().err
     )
     assert main(["retrain", run, "--epochs", "2", "--space", f"{file}:mlp", "--json"]) == 0
     assert [row["epochs"] for row in json.loads(capsys.readouterr().out)["rows"]] == [2]

@@ -99,7 +99,7 @@ def test_workers_and_a_space_object_give_the_same_results(file: Path, tmp_path: 
 
 def test_a_run_executes_nothing_and_asks_for_the_space(file: Path, tmp_path: Path) -> None:
     search(f"{file}:mlp", run=tmp_path / "run", **QUICK)
-    with pytest.raises(ForetellError, match=r"is your own, nets\.py:mlp; give it again"):
+    with pytest.raises(ForetellError, match=r"is your own, nets\.py:mlp; pass it again"):
         load_chosen(tmp_path / "run")
     file.write_text(CODE.replace("[4, 8, 16]", "[4, 8]"))
     with pytest.raises(ForetellError, match="other choices"):

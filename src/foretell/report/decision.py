@@ -28,7 +28,7 @@ def decision(found: Found) -> list[Block]:
     try:
         scores = run_scores(found.folder)
     except ForetellError as error:  # a proxy that is not registered here
-        return [Prose(f"What the scores are worth: {error}.")]
+        return [Prose(f"How well the scores rank cannot be estimated: {error}.")]
     pool = scores.drop(columns=[name for name in scores if scores[name].nunique() < 2])
     results = {name: y for name, y in results_of(found).items() if name in set(pool["name"])}
     if len(pool) < FEWEST or pool.shape[1] < 2:
@@ -86,23 +86,29 @@ def expected_of(judged: Calibration, best: list[str]) -> str:
     if not sure.isna().any():
         text = (
             f"Of these {len(best)}, {sure.sum():.1f} are expected to be among the best 10 % of all "
-            f"scored networks; of {len(best)} random ones, {SHARE * len(best):.1f}. "
+            f"scored networks; of {len(best)} random networks, {SHARE * len(best):.1f}. "
         )
     elif judged.trained >= FEWEST:
         text = "There is not enough evidence yet for a probability that they are among the best. "
     if others := [name for name in judged.next if name not in best]:
-        text += f"To find out what the scores are worth here, also train {', '.join(others)}."
+        text += f"To find out how well the scores rank here, also train {', '.join(others)}."
     return text
 
 
 def caption_of(judged: Calibration) -> str:
     """The caption of the table of proposed networks."""
     if judged.trained < FEWEST:
-        return "Train these next: they are spread over the pool, which shows how good scores are."
-    text = "Train these next. The rank is that in the whole pool by the expected result"
+        return (
+            "Train these next: they are spread over the pool, so their results show how well the "
+            "scores rank."
+        )
+    text = "Train these next. The rank is the expected one in the whole pool"
     if judged.candidates["p_top_10"].isna().all():
         return f"{text}."
-    return f"{text}; p_top_10 is the probability to be among its best 10 %, at most 0.5."
+    return (
+        f"{text}; p_top_10 is the probability of being among its best 10 %, where 0.5 stands for "
+        "0.5 or more."
+    )
 
 
 def next_table(judged: Calibration, best: list[str], pool: pd.DataFrame) -> pd.DataFrame:
@@ -122,15 +128,16 @@ def figures(
         shown = dict.fromkeys([counts[0], counts[len(counts) // 2], counts[-1]])
         rows = pd.concat(one.scores.assign(results=n) for n, one in sure.items() if n in shown)
         caption = (
-            "Rank correlation of each score with the result, and its 95 % interval, after so many "
-            "results. Above 0.3, a score helps; an interval across 0 is no evidence."
+            "The rank correlation of each score with the result, and its 95 % interval, by the "
+            "number of results. A score helps if it is above 0.3; an interval that contains 0 is "
+            "no evidence."
         )
         blocks.append(Figure("worth", caption, worth_chart(rows.reset_index())))
     points = foretold(judged, results)
     if len(points) >= FEWEST:
         points["value"] = found.measure.signed(points["value"])
         caption = (
-            "The rank that was expected of each network in the pool before it was trained, in % "
+            "The rank in the pool that was expected of each network before it was trained, in % "
             f"from the top, and its {found.measure.title}."
         )
         blocks.append(Figure("foretold", caption, foretold_chart(points, found.measure.title)))

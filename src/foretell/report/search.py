@@ -89,25 +89,29 @@ def summary(found: Found) -> str:
     )
     if count := len(found.told):
         best = found.measure.said(found.told["val_accuracy"].max())
-        text += f". It knew {count} result{'s' * (count > 1)} from elsewhere, the best being {best}"
+        text += (
+            f". It used {count} result{'s' * (count > 1)} from elsewhere, the best of them {best}"
+        )
     if pd.isna(alone):
         return f"{text}."
     reached = curve.index[curve >= alone]
-    when = f"reached after {int(reached[0])}" if len(reached) else "did not reach"
+    count = int(reached[0]) if len(reached) else 0
+    plural = "s" * (count > 1)
+    when = f"reached after {count} training{plural}" if count else "did not reach"
     return (
-        f"{text}. Without scores it was {found.measure.said(alone)}, which the search with scores "
-        f"{when}. A single search is anecdotal evidence: repeat it with several seeds."
+        f"{text}. The search without scores reached {found.measure.said(alone)}, which the search "
+        f"with scores {when}. A single search is anecdotal evidence: repeat it with several seeds."
     )
 
 
 def networks(found: Found) -> list[Block]:
     """The networks that were trained, and those with results from elsewhere."""
     blocks: list[Block] = [
-        TableBlock("trained", "In order of training", table(found, found.trained))
+        TableBlock("trained", "In the order of training", table(found, found.trained))
     ]
     if len(found.told):
         own = found.measure.shown(found.told).set_index("arch").rename_axis("architecture")
-        blocks.append(TableBlock("told", "Results of trainings elsewhere", own))
+        blocks.append(TableBlock("told", "Results from elsewhere", own))
     epochs = found.epochs.dropna(subset="val_accuracy")
     if epochs.groupby(["arm", "arch"]).size().max() > 1:
         shown = found.measure.shown(epochs.assign(arm=epochs["arm"].map(ARMS)))
@@ -162,18 +166,19 @@ def scores_figures(found: Found, by: str) -> list[Block]:
     )
     shown = found.measure.shown(frame).rename(columns={found.measure.name: title})
     caption = (
-        f"The place of each trained network by {by} among the {len(found.pool)} that were scored, "
-        f"and its {title}. Networks that the score ranks first are on the left."
+        f"The rank of each trained network by {by} among the {len(found.pool)} scored networks, "
+        f"and its {title}. The networks that the score ranks first are on the left."
     )
-    across = f"place by {by}, % from the top"
+    across = f"rank by {by}, % from the top"
     chart = points_chart(shown.rename(columns={"place": across}), across, title)
     blocks: list[Block] = [Figure("scores", caption, chart)]
     values = found.pool.get(by, pd.Series(dtype=float))
     if values.nunique() > 2:
         better = "higher" if higher_is_better(by) else "lower"
         caption = (
-            f"{by} ({better} is better) of the {len(found.pool)} networks that were scored, with a "
-            "tick for each trained one. The highest and lowest 2 % are drawn at the ends."
+            f"The distribution of {by} ({better} is better) over the {len(found.pool)} scored "
+            "networks, with a tick for each trained network. The highest and the lowest 2 % are "
+            "drawn at the ends."
         )
         ticks = frame[["arm", "arch"]].assign(value=frame["score"])
         blocks.append(Figure("pool", caption, pool_chart(values, ticks, by)))
@@ -189,8 +194,8 @@ def choices(found: Found) -> list[Block]:
     if options.empty:
         return []
     caption = (
-        f"The {found.measure.title} of each trained network by its options; a line marks the mean. "
-        "The networks were chosen, not drawn at random, so a difference may have other causes."
+        f"The {found.measure.title} of each trained network by its options; lines mark the means. "
+        "The networks were chosen, not drawn at random, so differences may have other causes."
     )
     return [Figure("options", caption, options_chart(options, found.measure.title))]
 
@@ -220,7 +225,7 @@ def trade_offs(found: Found) -> list[Block]:
         shown = found.measure.shown(known.assign(arm=known["arm"].map(ARMS), front=on_front))
         caption = (
             f"The {found.measure.title} against {cost}; a line connects the networks of the Pareto "
-            "front, which no other one beats in both. Hypervolume of the fronts: "
+            "front, than which no other network is better in both. Hypervolume of the fronts: "
             f"{', '.join(shares)}."
         )
         name = re.sub(r"[^A-Za-z0-9_]+", "-", cost)

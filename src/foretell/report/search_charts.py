@@ -251,7 +251,7 @@ def foretold_chart(frame: pd.DataFrame, title: str) -> Chart:
         height=320,
         mark={"type": "circle", "size": 70, "opacity": 0.8, "color": KINDS["proxy"]},
         encoding={
-            "x": {**axis, "field": "expected", "title": "expected before, % from the top"},
+            "x": {**axis, "field": "expected", "title": "expected rank, % from the top"},
             "y": {**axis, "field": "value", "title": title},
             "tooltip": [{"field": name} for name in ("arch", "expected", "value")],
         },

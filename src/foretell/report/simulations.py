@@ -52,7 +52,9 @@ def heading(found: Simulations, told: str, report: str) -> str:
     if told != report:
         return f"{report} of the network with the best {told}"
     if told in table.reporting:
-        return f"{report}, by which the searcher also chose (as in the paper; too optimistic)"
+        return (
+            f"{report}, by which the searcher also chose (as in arXiv:2101.08134; too optimistic)"
+        )
     return f"{report}, by which the searcher also chose (the table has no reporting column)"
 
 
@@ -211,9 +213,10 @@ def method(found: Simulations) -> list[Block]:
     )
     return [
         Prose(
-            "Trainings are looked up in the table, scores in the rows of a study. Of each class of "
-            "isomorphic networks, at most one is trained, once. Scores are not free: their number "
-            "is in the rows, and their time is included in the hours, if those are shown."
+            "Trainings are looked up in the table, and scores in the rows of a study. Of each "
+            "class of isomorphic networks, at most one is trained, and only once. Scoring is not "
+            "free: the number of scores is in the rows, and their time is included in the hours, "
+            "if those are shown."
         ),
         Code(command),
         TableBlock("method", "Data, settings and versions", frame),

@@ -57,7 +57,7 @@ def words(rows: Rows, truth: str, table: pd.DataFrame) -> str:
     proxies = table[table["kind"].isin(["proxy", "ranking"])].dropna(subset="spearman")
     baselines = table[table["kind"] == "baseline"].dropna(subset="spearman")
     if proxies.empty:
-        return f"No score has a rank correlation with {truth}."
+        return f"The rank correlation with {truth} is undefined for every score."
     best = proxies.sort_values("spearman").iloc[-1]
     found = (
         f"On {truth}, {best.name} ranks best among the scores: "
@@ -86,7 +86,7 @@ def blocks_of(rows: Rows, truth: str, table: pd.DataFrame) -> list[Block]:
     blocks: list[Block] = [
         TableBlock(
             f"table-{truth}",
-            f"Scores against {truth}: values and, where one is known to hold, 95 % intervals. "
+            f"Scores against {truth}: values and, where a valid one is known, 95 % intervals. "
             "Statistics are signed: a score that ranks in the wrong direction is marked wrong. The "
             "top is the best 10 % by accuracy.",
             in_words(table),
@@ -121,8 +121,8 @@ def blocks_of(rows: Rows, truth: str, table: pd.DataFrame) -> list[Block]:
     )
     if len(members):
         caption = (
-            "The ρ of each ranking, without each of its members, and what the member adds: the "
-            "difference, whose interval is not known."
+            "ρ of each ranking with and without each of its members, and the difference, which is "
+            "what the member adds; no valid interval of it is known."
         )
         blocks.append(TableBlock(f"members-{truth}", caption, members))
     for price, title, caption in (
@@ -152,8 +152,9 @@ def first_choices(
     shown = best_of_each_kind(known, ranked["kind"])
     first = first_k(every, target, shown)
     caption = (
-        "Spearman's ρ of every two scores and of each with the truth, among the networks with a "
-        "truth; a score for which lower is better is negated. Scores with a high ρ say the same."
+        f"Spearman's ρ of each pair of scores, and of each score with {truth}, n = "
+        f"{len(target):,}; scores for which lower is better are negated. Two scores with a high ρ "
+        "order the networks similarly."
     )
     of = f"The {len(shown) - 1} best scores by ρ and the best baseline"
     return [
@@ -166,7 +167,7 @@ def first_choices(
         ),
         Figure(
             f"regret-{truth}",
-            f"{of}: what the best of the k best networks by score lacks to the best of all "
+            f"{of}: how far the best of the k best networks by score is behind the best of all "
             f"n = {len(target):,}, in units of {truth}.",
             first_k_chart(first, "regret", "regret of the first k"),
         ),
@@ -295,8 +296,8 @@ def method(rows: Rows) -> list[Block]:
         Prose(
             "The sample is drawn at random from the keys of the table; of isomorphic "
             "architectures, only one is scored. Networks are untrained. Intervals are grouped "
-            "jackknife intervals over architectures; numbers for which no interval is known to "
-            f"hold have none. Statistics: {', '.join(STATISTICS)}, and partial_spearman, "
+            "jackknife intervals over architectures; statistics for which no valid interval is "
+            f"known have none. Statistics: {', '.join(STATISTICS)}, and partial_spearman, "
             "controlled for #params. Undefined scores are ranked last."
         ),
         Code(command_of(rows)),

@@ -71,7 +71,7 @@ def agreement_chart(rho: pd.DataFrame) -> Chart:
             "color": {"field": "rho", "type": "quantitative", "title": "ρ", "scale": scale},
             "tooltip": [
                 {"field": "first", "title": "score"},
-                {"field": "second", "title": "and"},
+                {"field": "second", "title": "other score"},
                 {"field": "rho", "title": "ρ", "format": ".3f"},
             ],
         },

@@ -45,7 +45,7 @@ def write_report(
     if truths and job in ("search", "simulation"):
         raise ForetellError(
             f"truths is {', '.join(truths)}, which has no effect on the report of "
-            f"`{COMMANDS[job]}`; leave --truth out, since only that of a study takes it"
+            f"`{COMMANDS[job]}`; leave --truth out, which applies only to studies"
         )
     folder = out or run / "report"
     if job == "simulation":
