@@ -4,9 +4,9 @@
 
 FOLDER has the Parquet files of NAS-Bench-Suite-Zero's scores: nb201_zc_scores_725_timed (target
 val_accuracy, three sets), nb101_zc_500 (val_accuracy), nb301_zc_sample_725 (the prediction of
-NAS-Bench-301's surrogate) and tnb101_micro_zc_sample (metric, seven tasks). Printed is how often
-the 95 % intervals and the probabilities held for k random trainings of each task, with the prior
-from the other spaces.
+NAS-Bench-301's surrogate) and tnb101_micro_zc_sample (metric, seven tasks). The script prints how
+often the 95 % intervals contained ρ and the probabilities were right, for k random trainings of
+each task, with the prior from the other spaces.
 """
 
 import argparse

@@ -1,13 +1,14 @@
-"""Measure how well `foretell.calibrate` foretells single candidates, and correct it.
+"""Measure how accurate the probabilities of `foretell.calibrate` are, and fit a correction.
 
     python bench/candidates.py FOLDER --out src/foretell/calibration/prior.json
 
 FOLDER is that of bench/calibration.py. In pools of at most 300 networks of each task, 5, 10, 20 and
-50 are trained: at random, or a spread of five and then always those that are expected to be best.
-For the untrained ones, where the ensemble helps, it fits a logistic correction of the probability
-to be among the best 10 % and 5 %, and the half-width of 90 % intervals in standard deviations;
-spaces count the same. Printed is what held on each space with the corrections of the others, and
-what held on two spaces that no correction was ever fitted to (NAS-Bench-Macro and -NLP).
+50 are trained: at random, or five that are spread over the pool and then those that are expected to
+be the best. For the untrained networks, where the ensemble helps, the script fits a logistic
+correction of the probability of being among the best 10 % and 5 %, and the half-width of 90 %
+intervals in standard deviations; all spaces have the same weight. It prints the observed shares on
+each space with the corrections of the other spaces, and on two spaces to which no correction was
+fitted (NAS-Bench-Macro and -NLP).
 """
 
 import argparse

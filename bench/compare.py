@@ -2,18 +2,19 @@
 
     python bench/compare.py --reference DIR [--cells 14] [--threads 1] [--repeats 3]
 
-DIR is a checkout of github.com/SamsungLabs/zero-cost-nas; without it, nothing is compared. Both
-score the same NAS-Bench-201 networks, with the same weights and random images, alternating, each
-in its own process: ours is set up like those of the command line, theirs is a plain Python process.
-With `--same-process-memory`, theirs keeps freed memory as ours does.
+DIR is a checkout of github.com/SamsungLabs/zero-cost-nas, the reference; without it, nothing is
+compared. Both programs score the same NAS-Bench-201 networks, with the same weights and random
+images, alternating, each in its own process: that of foretell is set up like the command line, that
+of the reference is a plain Python process. With `--same-process-memory`, the reference keeps freed
+memory as foretell does.
 
-Prints the seconds and ratios (theirs / ours, above 1 is faster) of all six in one call and of each
-alone, the differences of the values, and the peak memory of fresh processes.
+The script prints the seconds and ratios (above 1, foretell is faster) of all six scores in one call
+and of each alone, the differences of the values, and the peak memory of new processes.
 
 On one thread, the time is the CPU time of the process, since wall-clock time includes other work;
-on more threads, it is wall-clock time. Their network is our variant `reference`. Where their code
-differs from the definition, we run the variants that match it: fisher_reference and
-synflow_reference.
+on several threads, it is the wall-clock time. The network of the reference is the variant
+`reference` of the space. Where the reference differs from the definition, foretell computes the
+variants that match it: fisher_reference and synflow_reference.
 """
 
 import argparse
@@ -264,7 +265,9 @@ def main() -> None:
     parser.add_argument("--only-memory", action="store_true", help="omit the times")
     parser.add_argument("--only-speed", action="store_true", help="omit the peak memory")
     parser.add_argument(
-        "--same-process-memory", action="store_true", help="theirs keeps freed memory as ours does"
+        "--same-process-memory",
+        action="store_true",
+        help="the reference keeps freed memory as foretell does",
     )
     parts = ("theirs", "ours", "nobody", "serve-theirs", "serve-ours")
     parser.add_argument("--part", choices=parts, help=argparse.SUPPRESS)

@@ -1,7 +1,7 @@
 """Networks of the DARTS space, of any number of cells and channels (Liu et al. 2019).
 
-With 32 channels and 8 cells, their numbers of parameters are those that NAS-Bench-Suite-Zero
-published for NAS-Bench-301: batch normalisations in the operations have no scale and no shift.
+With 32 channels and 8 cells, they have as many parameters as NAS-Bench-Suite-Zero published for
+NAS-Bench-301: the batch normalisations in the operations have neither scale nor shift.
 """
 
 import ast

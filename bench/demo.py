@@ -1,9 +1,10 @@
-"""Draw several searches of one kind, such as one per seed, into docs/search.
+"""Draw the figures of docs/search.md from several searches that differ in their seeds.
 
     python bench/demo.py RUN RUN ... [--out docs/search]
 
-Writes curves.svg and seconds.svg, which show the best validation accuracy so far with the quartiles
-over the runs, and prints the table of docs/search.md. Needs the extra report.
+The script writes curves.svg and seconds.svg, which show the mean and the quartiles over the runs of
+the best validation accuracy so far, and prints the table of docs/search.md. It needs the extra
+report.
 """
 
 import argparse

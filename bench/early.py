@@ -1,4 +1,4 @@
-"""Measure what accuracies after a few epochs say about the results of full trainings.
+"""Measure how well accuracies after a few epochs predict the results of full trainings.
 
     python bench/early.py FOLDER --out src/foretell/calibration/prior.json
 
@@ -6,9 +6,9 @@ FOLDER has the Parquet files nb201_zc_scores_725_timed and nb201_accuracy (12 of
 schedules of their own), nb101_20001 (4, 12 and 36 of 108 epochs; the only score is params) and
 nasbench_nlp_wikitext2_345 (3 and 10 of 50 epochs of one training; likewise). In pools of at most
 300 networks of each, 5, 10 and 20 are trained in full and 20 or 60 others briefly, at random.
-Printed is how the briefly trained ones are ordered with and without the early results, with the
-prior of their worth from the other spaces; and how good the best of five chosen ones is, in % from
-the top of the pool.
+The script prints how well the briefly trained networks are ordered with and without the early
+results, with the prior from the other spaces, and the position of the best of the first five of
+this order, in % from the top of the pool.
 """
 
 import argparse

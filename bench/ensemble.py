@@ -1,11 +1,11 @@
-"""Score the pools that the ranking `anchored` was chosen on, and those that it is judged on.
+"""Score the pools on which the ranking `anchored` was chosen, and those on which it is evaluated.
 
     python bench/ensemble.py score POOL --tables TABLES --images IMAGES.npz --out OUT [--networks N]
     python bench/ensemble.py compare OUT
 
 POOL is one of the keys of `POOLS`; TABLES is a folder with the tables that docs/ensemble.md names.
-`score` writes OUT/POOL.parquet, one row for each network: its scores and its results, for higher is
-better. `compare` prints Spearman's ρ of scores and rankings with each result of the pools in OUT,
+`score` writes OUT/POOL.parquet with one row for each network: its scores and its results, of which
+higher is better. `compare` prints Spearman's ρ of scores and rankings with each result of the pools in OUT,
 with 95 % intervals by the jackknife of `foretell.statistics`, and how many of the best 64 are among
 the 5 % with the best results.
 """

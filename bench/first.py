@@ -1,4 +1,4 @@
-"""Print the table of docs/search.md on the first example, from several of its runs.
+"""Print the table on the first example in docs/search.md, from several runs of it.
 
 for s in 301 302 ...; do foretell search --seed $s --run runs/first/$s; done
 python bench/first.py runs/first/*

@@ -1,11 +1,12 @@
-"""Seconds that rmin and d8 take on networks of NAS-Bench-201, and on how much arithmetic.
+"""Measure the seconds that rmin and d8 take on networks of NAS-Bench-201.
 
     python bench/forward_scores.py [--networks 40] [--repeats 5] [--scores rmin d8]
 
-Random cells are built as networks of one cell a stage, scored on four images, and as full networks
-of five, scored on eight. For each, prints the median, the 90th percentile and the largest of the
-CPU seconds of one thread, the target for the median, and the ratio to a forward pass of the same
-images. On a machine that does other work, CPU seconds are longer too: run it alone.
+Random cells are built as networks of one cell per stage, scored on four images, and as full
+networks of five cells per stage, scored on eight. For both, the script prints the median, the 90th
+percentile and the maximum of the CPU seconds of one thread, the target for the median, and the
+ratio to a forward pass of the same images. Other work on the machine also increases CPU seconds, so
+run the script alone.
 """
 
 import argparse

@@ -2,10 +2,10 @@
 
     python bench/growth.py [--out docs/growth.svg]
 
-Each point is a fresh process with one thread that scores cell 313431 of NAS-Bench-201 and prints
-its CPU seconds (of the second of two scorings) and the increase of its peak memory. One quantity is
-varied at a time; the others are 16 images, 16 channels, 3 cells per stage, six scores and one
-model. Needs the extra report.
+Each point is measured in a new process with one thread, which scores cell 313431 of NAS-Bench-201
+and prints its CPU seconds (of the second of two scorings) and the increase of its peak memory. One
+quantity is varied at a time; the others are 16 images, 16 channels, 3 cells per stage, six scores
+and one model. The script needs the extra report.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Break the code on purpose, one place at a time, and list the changes that no test notices.
+"""Break the code on purpose, one place at a time, and list the changes that no test detects.
 
     python bench/mutants.py --count 60 --seed 1
     python bench/mutants.py --only searchers/local.py --count 20
@@ -7,8 +7,8 @@ Each mutant changes one place in a copy of the sources: a sign, a comparison, a 
 of two arguments or branches, or a statement that is dropped. The seed determines the places. Then
 the tests that concern the module run, nearest first, until one fails: the examples of the module,
 the test files that have its name or import it, those of its folder and, for modules that compute
-scores, the laws. A mutant that makes a test hang counts as noticed. The survivors are printed as a
-table for docs/mutants.md, which explains those that no test can notice.
+scores, the laws. A mutant that makes a test hang counts as detected. The survivors are printed as a
+table for docs/mutants.md, which explains those that no test can detect.
 
 The tests run in forks of this process, which has imported all libraries already.
 """

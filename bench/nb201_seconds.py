@@ -1,4 +1,4 @@
-"""Estimate the training time of each network of NAS-Bench-201 from a thousand measured ones.
+"""Estimate the training time of each network of NAS-Bench-201 from a thousand measured times.
 
     python bench/nb201_seconds.py nb201_accuracy.parquet nb201_train_stats_1000.parquet --out FILE
     foretell data import table FILE --name nb201-seconds --space nb201 --key arch \\

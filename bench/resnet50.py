@@ -1,10 +1,10 @@
-"""Measure the cost of the six proxies of the paper on ResNet-50, in forward passes.
+"""Measure the cost of the six proxies of arXiv:2101.08134 on ResNet-50, in forward passes.
 
     python bench/resnet50.py [--batch 16] [--size 224] [--threads 2] [--keep-memory]
 
-Prints the time of all six divided by that of one forward pass (in training mode, without gradient),
-and the peak memory of all proxies except grasp compared with one ordinary training step, each in
-its own process. With `--keep-memory`, freed memory is kept, as by foretell's command line.
+The script prints the time of all six divided by that of one forward pass (in training mode, without
+gradient), and compares the peak memory of all proxies except grasp with that of one ordinary
+training step, each in its own process. With `--keep-memory`, freed memory is kept, as by foretell's command line.
 """
 
 import argparse

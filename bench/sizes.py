@@ -1,4 +1,4 @@
-"""CPU seconds of the sizes beside a ranking, and of its scores, for some networks.
+"""Measure the CPU seconds of the sizes that a ranking shows, and of its scores, for some networks.
 
 Run: OMP_NUM_THREADS=1 python bench/sizes.py
 """

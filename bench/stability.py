@@ -1,10 +1,10 @@
-"""How far each score ranks alike for two initialisations, minibatches and seeds.
+"""Measure how similarly each score ranks with two initialisations, minibatches and seeds.
 
     python bench/stability.py --tables TABLES --images IMAGES.npz [--networks 60]
 
-Prints Spearman's ρ between both, over random cells of NAS-Bench-201 without dead branches, as
-networks of one cell a stage, with 20 images of ten classes. Counts are left out, and so are the
-scores that take a second derivative or a backward pass for each class of each sample.
+The script prints Spearman's ρ between both, over random cells of NAS-Bench-201 without dead
+branches, in networks of one cell per stage, with 20 images of ten classes. Counts are left out, and
+so are the scores that take a second derivative or a backward pass for each class of each sample.
 """
 
 import argparse

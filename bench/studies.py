@@ -3,7 +3,7 @@
     python bench/studies.py RUNS [--out docs/studies] [--only sim201,sim101]
 
 RUNS is a folder of run folders, created by the commands shown on each page, after importing the
-tables of docs/tables.md. Needs the extras studies and report.
+tables of docs/tables.md. The script needs the extras studies and report.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""Estimate the time to score all of NAS-Bench-201 on two cores, by us and by the authors' code.
+"""Estimate the time to score all of NAS-Bench-201 on two cores, by foretell and by the reference.
 
     python bench/sweep_cost.py --reference DIR [--sample 200] [--reference-sample 40] [--clock wall]
 
-DIR is a checkout of github.com/SamsungLabs/zero-cost-nas. Their loop scores 15,625 cells one by
-one on two threads; we score one cell of each of the 6,466 classes of isomorphic cells, in two
-processes with one thread each. The time is that of building a network and computing the six scores
+DIR is a checkout of github.com/SamsungLabs/zero-cost-nas, the reference. Its loop scores 15,625
+cells one by one on two threads; foretell scores one cell of each of the 6,466 classes of isomorphic
+cells, in two processes with one thread each. The time is that of building a network and computing the six scores
 of the paper on 64 images: the mean of a random sample, times the number of networks. The time to
 load images is not included in either.
 
@@ -155,7 +155,9 @@ def main() -> None:
     """Print both estimates and their ratio."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--reference", type=Path, help="a checkout of SamsungLabs/zero-cost-nas")
-    parser.add_argument("--sample", type=int, default=200, help="number of classes that we score")
+    parser.add_argument(
+        "--sample", type=int, default=200, help="number of classes that foretell scores"
+    )
     parser.add_argument(
         "--reference-sample", type=int, default=40, help="number of cells that the reference scores"
     )

@@ -4,8 +4,8 @@
     python bench/zoo.py --run runs/zoo --report docs/zoo.md
 
 The run folder has one row per network; existing rows are not computed again. Each network is scored
-untrained, on four random images (or texts), at 64 pixels if it accepts them and at its own size
-otherwise. Needs the extras timm, pytorchcv and hf.
+untrained on four random images (or texts), at 64 pixels if it accepts them and at its own size
+otherwise. The script needs the extras timm, pytorchcv and hf.
 """
 
 import argparse
