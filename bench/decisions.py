@@ -3,10 +3,10 @@
     python bench/decisions.py FOLDER --seeds 100 --trainings 20
 
 FOLDER has the Parquet files that bench/calibration.py reads, and nb201_accuracy (test accuracies),
-nasbench_macro_cifar10 and nasbench_nlp_wikitext2_345. Each search receives a column of
-validation results, and its best network by that column is evaluated by a column of test results,
-where the table has one. The script prints the position of that network in the table, in % from the
-top, as the mean over the tasks of each space and over the spaces.
+nasbench_macro_cifar10 and nasbench_nlp_wikitext2_345. Each search receives a column of validation
+results, and its best network by that column is evaluated by a column of test results, where the
+table has one. The script prints the position of that network in the table, in % from the top, as
+the mean over the tasks of each space and over the spaces.
 """
 
 import argparse

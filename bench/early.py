@@ -5,10 +5,10 @@
 FOLDER has the Parquet files nb201_zc_scores_725_timed and nb201_accuracy (12 of 200 epochs, in
 schedules of their own), nb101_20001 (4, 12 and 36 of 108 epochs; the only score is params) and
 nasbench_nlp_wikitext2_345 (3 and 10 of 50 epochs of one training; likewise). In pools of at most
-300 networks of each, 5, 10 and 20 are trained in full and 20 or 60 others briefly, at random.
-The script prints how well the briefly trained networks are ordered with and without the early
-results, with the prior from the other spaces, and the position of the best of the first five of
-this order, in % from the top of the pool.
+300 networks of each, 5, 10 and 20 are trained in full and 20 or 60 others briefly, at random. The
+script prints how well the briefly trained networks are ordered with and without the early results,
+with the prior from the other spaces, and the position of the best of the first five of this order,
+in % from the top of the pool.
 """
 
 import argparse

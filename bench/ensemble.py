@@ -5,9 +5,9 @@
 
 POOL is one of the keys of `POOLS`; TABLES is a folder with the tables that docs/ensemble.md names.
 `score` writes OUT/POOL.parquet with one row for each network: its scores and its results, of which
-higher is better. `compare` prints Spearman's ρ of scores and rankings with each result of the pools in OUT,
-with 95 % intervals by the jackknife of `foretell.statistics`, and how many of the best 64 are among
-the 5 % with the best results.
+higher is better. `compare` prints Spearman's ρ of scores and rankings with each result of the pools
+in OUT, with 95 % intervals by the jackknife of `foretell.statistics`, and how many of the best 64
+are among the 5 % with the best results.
 """
 
 import argparse

@@ -2,9 +2,9 @@
 
     python bench/golden_naslib.py --naslib DIR --zico DIR
 
-The folders are checkouts of github.com/automl/NASLib and github.com/SLDGroup/ZiCo. The networks
-are rebuilt by tests/support/golden_naslib.py. All scores are computed in float64, except `zen`,
-whose code draws its inputs in float32, with the seed named in the row.
+The folders are checkouts of github.com/automl/NASLib and github.com/SLDGroup/ZiCo. The networks are
+rebuilt by tests/support/golden_naslib.py. All scores are computed in float64, except `zen`, whose
+code draws its inputs in float32, with the seed named in the row.
 """
 
 import argparse

@@ -2,10 +2,10 @@
 
     python bench/nsga2.py RUN [--told COLUMN] [--cost COLUMN] [--out docs/search/nsga2.svg]
 
-RUN is a run folder of `foretell study search` on the benchmark, which has its table and scores.
-The script draws the hypervolume of the networks trained so far: the dominated share of the
-rectangle between accuracy 0 at the highest cost of the table and the best accuracy at cost 0. It
-needs the extras moea, studies and report.
+RUN is a run folder of `foretell study search` on the benchmark, which has its table and scores. The
+script draws the hypervolume of the networks trained so far: the dominated share of the rectangle
+between accuracy 0 at the highest cost of the table and the best accuracy at cost 0. It needs the
+extras moea, studies and report.
 """
 
 import argparse

@@ -4,7 +4,8 @@
 
 The script prints the time of all six divided by that of one forward pass (in training mode, without
 gradient), and compares the peak memory of all proxies except grasp with that of one ordinary
-training step, each in its own process. With `--keep-memory`, freed memory is kept, as by foretell's command line.
+training step, each in its own process. With `--keep-memory`, freed memory is kept, as by foretell's
+command line.
 """
 
 import argparse

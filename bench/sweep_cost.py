@@ -4,9 +4,9 @@
 
 DIR is a checkout of github.com/SamsungLabs/zero-cost-nas, the reference. Its loop scores 15,625
 cells one by one on two threads; foretell scores one cell of each of the 6,466 classes of isomorphic
-cells, in two processes with one thread each. The time is that of building a network and computing the six scores
-of the paper on 64 images: the mean of a random sample, times the number of networks. The time to
-load images is not included in either.
+cells, in two processes with one thread each. The time is that of building a network and computing
+the six scores of the paper on 64 images: the mean of a random sample, times the number of networks.
+The time to load images is not included in either.
 
 `--clock wall` measures as described; OMP_WAIT_POLICY=passive keeps threads from spinning. For a
 machine with other work, `--clock own` measures the CPU time of both on one thread and halves it.
