@@ -74,7 +74,8 @@ def _models() -> Iterable[Row]:
 
 def _losses() -> Iterable[Row]:
     for name, loss in LOSSES.items():
-        yield {"name": name, "what": first_line(loss), "source": "torch.nn.functional"}
+        source = "the model" if name == "own" else "torch.nn.functional"
+        yield {"name": name, "what": first_line(loss), "source": source}
 
 
 def _tables() -> Iterable[Row]:

@@ -64,11 +64,9 @@ def read_table(name_or_path: str | Path, *, space: str | None = None) -> Table:
     if not (isinstance(name_or_path, Path) or text.endswith(".parquet") or len(path.parts) > 1):
         path = table_path(text)
         if not os.path.isfile(path):
-            said = (
-                f"no table is called {text!r} in {data_folder()}; import one with `foretell data "
-                "import`"
-            )
-            raise unknown_name("table", text, stored(), said)
+            said = f"no table is called {text!r} in {data_folder()}"
+            then = "; `foretell data import` imports one"
+            raise unknown_name("table", text, stored(), said, then)
     table = read_table_file(path)
     if space is not None and table.space != space:
         raise ForetellError(
