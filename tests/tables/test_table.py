@@ -286,4 +286,4 @@ def test_list_and_check_commands(
     assert code == 0
     assert "made here" in out
     assert "truncated" in refused(capsys, "data", "check", "torn")
-    assert "import one with" in refused(capsys, "data", "check", "other")
+    assert "`foretell data import` imports one" in refused(capsys, "data", "check", "other")
