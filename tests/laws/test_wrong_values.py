@@ -456,7 +456,7 @@ UNFIT: dict[str, tuple[Callable[[], object], str]] = {
         lambda: foretell.calibrate(
             pd.DataFrame({"name": ["a", "b", "c"], "snip": [1.0, 2.0, 3.0]}), {"a": 1j}
         ),
-        "not of numbers",
+        "values that are not numbers",
     ),
     "a seed of noise": (lambda: foretell.load_data("random:1x8x8x3?seed=x"), "seed is 'x'"),
     "True noise": (lambda: foretell.load_data("random:1x8x8x3?images=true"), "images is True"),

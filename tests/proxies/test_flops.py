@@ -94,7 +94,7 @@ def test_operations_of_unknown_cost_are_named(name: str) -> None:
 
     found = score(Product(VECTOR, product), BATCH, ["flops", "flops_used", "depth", "params_used"])
     for proxy in ("flops", "flops_used", "depth"):
-        assert f"the operations of `{name}" in str(found[proxy].why)
+        assert f"the number of operations of `{name}" in str(found[proxy].why)
     assert found["params_used"].why is None
 
 

@@ -179,7 +179,7 @@ def test_a_run_of_another_job_is_refused_with_the_one_that_is_needed(
         read(root / job)
 
 
-@pytest.mark.filterwarnings("default:.* recorded no digests")
+@pytest.mark.filterwarnings("default:.* recorded no checksums")
 def test_a_command_notes_it_once_and_a_refusal_is_one_line(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

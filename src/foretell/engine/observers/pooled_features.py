@@ -73,7 +73,7 @@ class FeatureWatch(Observer):
 
     @property
     def is_unsure(self) -> bool:
-        """Whether numbers come from out of sight, be they constants or computed there."""
+        """Whether an operation that cannot be observed may return numbers."""
         return bool(self._samples.questions[STRANGE])
 
     @property
