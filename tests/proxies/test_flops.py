@@ -156,7 +156,7 @@ def test_operators_without_a_formula_leave_the_flops_undefined() -> None:
     names = ["flops", "flops_used", "depth", "params_used", "snip"]
     found = score(Product(MATRIX, times), BATCH, names)
     for name in ("flops", "flops_used", "depth"):
-        assert "`foretell_tests.times` are not known" in str(found[name].why)
+        assert "number of operations of `foretell_tests.times` is unknown" in str(found[name].why)
     assert found["params_used"].value == MATRIX.numel()
     assert found["snip"].why is None
     assert explain("snip", Product(MATRIX, times), BATCH).forward_flops is None
