@@ -127,6 +127,11 @@ class Tally:
             seconds = time.perf_counter() - self._start
             self._callback(Progress(what, done, total, seconds, name, cached))
 
+    def expect(self, what: str, more: int) -> None:
+        """Increase the total number of units, if it is known."""
+        total = self._totals.get(what)
+        self._totals[what] = None if total is None else total + more
+
     def over(self, what: str, items: Iterable[T], total: int | None = None) -> Iterator[T]:
         """Iterate over the items; each one is counted when the next one is requested.
 

@@ -11,7 +11,7 @@ from foretell.proxies import PAPER, PROXIES
 from foretell.rankings import RANKINGS, places, scores_of
 from foretell.rankings.sizes import SIZES
 from foretell.rankings.vote import vote
-from foretell.scoring.rank import row_of
+from foretell.scoring.rows import row_of
 
 
 def net(width: int) -> nn.Module:

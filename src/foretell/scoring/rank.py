@@ -2,14 +2,15 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import asdict
 from functools import partial
 from typing import Any, Unpack
 
 import pandas as pd
 from torch import nn
 
-from foretell.checks import as_choice
-from foretell.engine.failures import ANY, LossFailed, complaint_of
+from foretell.checks import as_choice, as_integer, optional
+from foretell.engine.failures import ANY, complaint_of
 from foretell.engine.plan import Request, make_plan, plain_name
 from foretell.errors import ForetellError, shown
 from foretell.progress import ProgressCallback, Tally
@@ -31,13 +32,18 @@ from foretell.rankings import (
 )
 from foretell.rankings.sizes import SIZES, agreement, strata
 from foretell.rankings.vote import VOTERS, wins
+from foretell.scoring.best import Pool, Rounds, as_table, in_rounds, is_small
 from foretell.scoring.factories import Build, Model, builder
-from foretell.scoring.many import Batches, as_batches, as_seeds, score_many, summary
+from foretell.scoring.many import Batches, as_batches, as_seeds
+from foretell.scoring.rows import Scorer
 from foretell.scoring.settings import ScoreChoices, ScoreSettings, settings_of
 
 __all__ = ["Models", "rank", "usual_by"]
 
 Models = Mapping[str, Model] | Iterable[Model]
+
+FIRST_ROUND = "first_round"
+"""The column with what the models are ranked by, as computed in the first round."""
 
 USUAL = ("anchored", "vote")
 """The rankings that are used if none is given: the first whose scores are all among the proxies."""
@@ -50,6 +56,7 @@ def rank(
     *,
     by: str | None = None,
     at_equal: str | None = None,
+    best: int | None = None,
     seeds: Iterable[int] = (0,),
     scoring: ScoreSettings = ScoreSettings(),
     progress: ProgressCallback | bool | None = None,
@@ -71,6 +78,13 @@ def rank(
     - `at_equal` names one of these sizes. Models are then ranked among those of about equal size
       only: `stratum` numbers up to ten groups by size, from 1, the smallest, and `rank`, `wins` and
       `agreement` are within them. Models whose size is undefined form the last group.
+    - `best` finds this many of the best without scoring all models in full, for pools of more than
+      60 and more than four times as many. All are scored by what `by` needs on a few samples, with
+      the first seed and batch, and 40 of them in full. From the agreement of the two follows the
+      chance of each other model to be among the best. Models are left out whose chances add up to
+      at most 5 % of `best`; the others are scored in full. So at most 5 % of the best are lost in
+      expectation, compared with scoring all in full. Each model is built twice, and `models` cannot
+      be an iterator.
     - `seeds`: every model is built and scored once per seed. Several seeds require functions of
       the seed.
     - `progress` is called with a `Progress` after each model.
@@ -87,6 +101,13 @@ def rank(
     several batches or seeds, a score is the mean of the runs in which it is defined, `PROXY_std` is
     their standard deviation, and `why` says in how many runs it is undefined. A model that cannot
     be scored is listed last, with the reason.
+
+    With `best`, `first_round` is what the models are ranked by as computed in the first round. A
+    model that is left out is listed after all that are scored in full. It has its sizes, and for
+    other scores `nan`, with its chance in `why`. A ranking also compares models with those that are
+    left out; each of these is represented by the full scores of the model that is nearest in the
+    first round. `table.attrs["rounds"]` says how many models were scored in which round, and how
+    long it took.
 
     Raises ForetellError for arguments that are wrong for every model, such as a loss that can be
     computed for none.
@@ -107,32 +128,61 @@ def rank(
     own_loss = settings.loss == "own"
     given = batches if callable(batches) else as_batches(batches, own_loss=own_loss)
     tally = Tally(progress, {"score": len(models) if isinstance(models, Sized) else None})
-    rows, without_loss = [], []
-    for name, build in named(models, drawn):
-        try:
-            own = batches_for(name, given) if callable(given) else given
-            row = row_of(score_many(build, own, asked, seeds=drawn, scoring=settings))
-        except ForetellError as error:
-            row = {**dict.fromkeys(names, float("nan")), "seconds": 0.0, "why": str(error)}
-            without_loss += [error] if isinstance(error, LossFailed) else []
-        rows.append({"model": name, **row})
-        tally.add("score", name)
+    scorer = Scorer(given, asked, names, drawn, settings, tally)
+    built = named(models, drawn)
+    best = as_best(best, at_equal, models)
+    if best is None:
+        table = all_rows(built, scorer)
+        return at_equal_size(table, chosen, at_equal) if at_equal else in_order(table, chosen)
+    return best_of(dict(built), scorer, chosen, best)
+
+
+def all_rows(models: Iterable[tuple[str, Build]], scorer: Scorer) -> pd.DataFrame:
+    """The rows of all models, scored in full. Raises ForetellError if there are none, or if the
+    loss can be computed for none."""
+    rows = {name: scorer.row(name, build) for name, build in models}
     if not rows:
         raise ForetellError("models is empty; give at least one model to rank")
-    if len(without_loss) == len(rows):
-        raise without_loss[0]
-    table = in_columns(pd.DataFrame(rows).set_index("model"), names)
-    return in_order(table, chosen) if at_equal is None else at_equal_size(table, chosen, at_equal)
+    require_loss(scorer, len(rows))
+    return in_columns(as_table(rows), scorer.names)
 
 
-def batches_for(name: str, batches: Callable[[str], Batches]) -> Batches:
-    """The batches of one model. Raises ForetellError if the function raises anything."""
-    try:
-        return batches(name)
-    except ForetellError:
-        raise
-    except ANY as error:
-        raise ForetellError(f"batches({name!r}) raised {complaint_of(error)}") from error
+def require_loss(scorer: Scorer, scored: int) -> None:
+    """Raise LossFailed if the loss could be computed for none of the models."""
+    if len(scorer.without_loss) == scored:
+        raise scorer.without_loss[0]
+
+
+def best_of(
+    models: Mapping[str, Build], scorer: Scorer, by: Ranking | str, best: int
+) -> pd.DataFrame:
+    """The table of the models scored in rounds; `attrs["rounds"]` describes these."""
+    if is_small(len(models), best):
+        table = in_order(all_rows(models.items(), scorer), by)
+        table.insert(len(table.columns) - 2, FIRST_ROUND, float("nan"))
+        rounds = Rounds(best, 0, len(table))
+    else:
+        pool = in_rounds(models, scorer, by, best)
+        require_loss(scorer, pool.rounds.in_full)
+        table, rounds = best_first(pool, scorer.names, by), pool.rounds
+    table.attrs["rounds"] = asdict(rounds)
+    return table
+
+
+def best_first(pool: Pool, names: Sequence[str], by: Ranking | str) -> pd.DataFrame:
+    """The table in order, with the models that are left out at the end."""
+    table = in_order(in_columns(pool.represented, names), by)
+    scored = pool.scored[table.index]
+    for name in [str(column) for column in table]:
+        if name.startswith("rank"):
+            table[name] = by_points(-table[name].where(scored))
+        elif name in pool.table:
+            table[name] = table[name].where(scored, pool.table[name])
+        else:
+            table[name] = table[name].where(scored, "" if name == "agreement" else float("nan"))
+    table.insert(len(table.columns) - 2, FIRST_ROUND, pool.first)
+    table["order"] = -pool.order.where(~pool.scored, 0.0)
+    return table.sort_values(["rank", "order"], kind="stable").drop(columns="order")
 
 
 def request_for(by: str | None) -> tuple[str, ...]:
@@ -187,6 +237,22 @@ def require_size(size: str | None, names: Sequence[str]) -> None:
         raise ForetellError(f"at_equal is {size!r}, which is not scored; add it to the proxies")
 
 
+def as_best(best: object, at_equal: str | None, models: object) -> int | None:
+    """The number of models to find, checked. Raises ForetellError for what it cannot go with."""
+    count: int | None = optional(as_integer)("best", best)
+    if count is not None and at_equal is not None:
+        raise ForetellError(
+            f"best is {count} and at_equal is {at_equal!r}, but the strata need the scores of all "
+            "models; leave one of the two out"
+        )
+    if count is not None and not isinstance(models, Mapping | Sequence):
+        raise ForetellError(
+            f"models is {shown(models)}, which can be read only once, but best scores some models "
+            "twice; give a dict or a list"
+        )
+    return count
+
+
 def named(models: Models, seeds: Sized) -> Iterable[tuple[str, Build]]:
     """The name or number of each model and the function that builds it.
 
@@ -227,23 +293,6 @@ def refuse(why: str) -> nn.Module:
     raise ForetellError(why)
 
 
-def row_of(runs: pd.DataFrame) -> dict[str, Any]:
-    """The mean scores of one model, and their spread if there are several runs."""
-    table = summary(runs)
-    row = {str(name): float(mean) for name, mean in table["mean"].items()}
-    if table["runs"].max() > 1:
-        row |= {f"{name}_std": float(std) for name, std in table["std"].items()}
-    reasons = []
-    for one in table.reset_index().to_dict(orient="records"):
-        some = f" (in {one['undefined']} of {one['runs']} runs)"
-        if one["undefined"]:
-            reasons.append(
-                f"{one['proxy']}: {one['why']}{some if one['undefined'] < one['runs'] else ''}"
-            )
-    each = runs.groupby("run")["seconds"].max()  # the slowest score needed all passes
-    return {**row, "seconds": float(each.sum()), "why": "; ".join(reasons)}
-
-
 def in_columns(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """Scores first, then their spread, and at the end `seconds` and `why`."""
     spread = [name for name in table if str(name).endswith("_std")]
@@ -251,11 +300,17 @@ def in_columns(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
 
 
 def ranked_columns(
-    proxies: Request | None, by: str | None, at_equal: str | None, *, several: bool
+    proxies: Request | None,
+    by: str | None,
+    at_equal: str | None,
+    *,
+    several: bool,
+    rounds: bool = False,
 ) -> list[str]:
     """The columns that `rank` returns for these arguments, without scoring anything.
 
-    `several` tells whether there is more than one run for each model.
+    `several` tells whether there is more than one run for each model, `rounds` whether the best are
+    found in rounds.
 
     >>> ranked_columns(["params"], None, None, several=True)
     ['params', 'params_std', 'rank', 'seconds', 'why']
@@ -269,7 +324,8 @@ def ranked_columns(
     row = {**dict.fromkeys([*names, *spread, "seconds"], 0.0), "why": ""}
     table = in_columns(pd.DataFrame([row, row]), names)
     made = in_order(table, chosen) if at_equal is None else at_equal_size(table, chosen, at_equal)
-    return list(map(str, made))
+    columns = list(map(str, made))
+    return [*columns[:-2], *[FIRST_ROUND] * rounds, *columns[-2:]]
 
 
 def in_order(table: pd.DataFrame, by: Ranking | str) -> pd.DataFrame:
