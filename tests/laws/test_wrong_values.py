@@ -248,7 +248,7 @@ DOORS: dict[str, Door] = {
         lambda: of_scoring(models=[net()], batches=batch(), proxies="snip"),
         {
             "models": "instance", "batches": "batches", "proxies": "name, or None",
-            "by": "word, or None", "at_equal": "word, or None",
+            "by": "word, or None", "at_equal": "word, or None", "best": "integer, or None",
             "seeds": "instance", "scoring": "instance", "progress": "progress, or None", **SCORING,
         },
     ),

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from foretell.batch import Batch, in_rows
@@ -91,7 +92,7 @@ def in_rounds(models: Mapping[str, Build], scorer: Scorer, by: Ranking | str, be
     few = first_scorer(scorer, by)
     first = as_table({name: few.row(name, build) for name, build in models.items()})
     defined = first[few.names].notna().any(axis=1)
-    guess = order_of(by, first).where(defined).to_numpy(dtype=float)
+    guess = order_of(by, first).where(defined).to_numpy()
     keys = np.array([derived_seed(0, "pilot", str(name)) for name in first.index])
     pilot = np.isin(keys, np.sort(keys[defined])[:PILOT]) & defined.to_numpy()
     rows: dict[str, dict[str, Any]] = {}
@@ -101,7 +102,7 @@ def in_rounds(models: Mapping[str, Build], scorer: Scorer, by: Ranking | str, be
         scorer.tally.expect("score", len(new))
         rows.update({name: scorer.row(name, models[name]) for name in new})
         standing = represented(as_table(rows), first.index, guess, keys)
-        return order_of(by, standing).to_numpy(dtype=float)
+        return order_of(by, standing).to_numpy()
 
     selected = select(guess, pilot, best, full)
     scored = as_table(rows)
@@ -162,15 +163,14 @@ def value_of(by: Ranking | str, table: pd.DataFrame) -> "pd.Series[float]":
     return points(by, table) if isinstance(by, Ranking) else table[by].astype(float)
 
 
-def order_of(by: Ranking | str, table: pd.DataFrame) -> "pd.Series[int]":
+def order_of(by: Ranking | str, table: pd.DataFrame) -> "pd.Series[float]":
     """The order of models as a score: −1 for the best."""
-    if isinstance(by, Ranking):
-        return -places(by, table)
-    return -by_points(oriented(table[[by]])[by])
+    order = places(by, table) if isinstance(by, Ranking) else by_points(oriented(table[[by]])[by])
+    return -order.astype(float)
 
 
 def represented(
-    scored: pd.DataFrame, names: "pd.Index[Any]", guess: Floats, keys: Floats
+    scored: pd.DataFrame, names: "pd.Index[Any]", guess: Floats, keys: NDArray[np.int64]
 ) -> pd.DataFrame:
     """A row for each name: its own if it is scored in full, or else that of the scored model which
     is nearest in the first round.
@@ -195,11 +195,11 @@ def left_out(first: pd.DataFrame, selected: Selected, best: int) -> pd.DataFrame
     """The rows of the models that are left out: their sizes, and the reason."""
     sizes = [name for name in SIZES if name in first]
     rows = first.loc[~selected.scored, [*sizes, "seconds"]].copy()
-    rows["why"] = [
+    why = [
         f"left out after the first round: chance {percent(chance)} to be among the best {best}"
         for chance in selected.chances[~selected.scored]
     ]
-    return rows
+    return rows.assign(why=pd.Series(why, rows.index, dtype=str))
 
 
 def percent(chance: float) -> str:

@@ -1,13 +1,13 @@
 """`foretell rank`: rank untrained networks by their scores."""
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from foretell.cli.command import Command, option
-from foretell.cli.options import Form, Given, subject_options
-from foretell.cli.output import say
+from foretell.cli.options import MANY, Form, Given, subject_options
+from foretell.cli.output import note, say
 from foretell.cli.values import Listed
 from foretell.errors import ForetellError
 
@@ -21,6 +21,7 @@ Examples:
 foretell rank nb201:333013 nb201:111111 nb201:440001 --by synflow
 foretell rank 'torchvision:resnet*' nets.py:small --data folder:photos
 foretell rank @candidates.txt --at-equal flops_used
+foretell rank @candidates.txt --best 20
 foretell rank @candidates.txt --proxies synflow,jacob_cov,snip --csv"""
 
 
@@ -48,11 +49,21 @@ def sizes() -> tuple[str, ...]:
     help="Rank only among networks of about equal size, measured by a baseline such as params or "
     "flops_used, in up to ten strata.",
 )
+@option(
+    "--best",
+    type=MANY,
+    metavar="K",
+    show_default="all are scored in full",
+    help="Find the best K without scoring all in full: networks that after a first round on a few "
+    "samples are unlikely to be among them are left out, so that at most 5 % of the K are lost in "
+    "expectation. For more than 60 networks, and more than 4 K.",
+)
 @subject_options("what --by needs, and sizes: params, flops, depth and others")
 def rank(
     models: tuple[str, ...],
     by: str | None,
     at_equal: str | None,
+    best: int | None,
     given: Given,
     batches: int,
     seeds: int,
@@ -74,7 +85,8 @@ def rank(
     from foretell.scoring.rank import rank, ranked_columns
 
     several = batches * seeds > 1
-    require_columns(form, ranked_columns(proxies, by, at_equal, several=several))
+    columns = ranked_columns(proxies, by, at_equal, several=several, rounds=best is not None)
+    require_columns(form, columns)
     inputs = read_inputs(models, given, batches, seeds)
     with ShownProgress() as progress:
         table = rank(
@@ -83,6 +95,7 @@ def rank(
             proxies,
             by=by,
             at_equal=at_equal,
+            best=best,
             seeds=inputs.seeds,
             scoring=inputs.suited(scoring),
             progress=progress,
@@ -94,7 +107,12 @@ def rank(
     points = (by.partition(":")[0], "mean_rank") if by else ("anchored", "wins")
     first = ["stratum", "rank", *points, "agreement", "why", *SIZES]
     alike = {} if at_equal else like_sizes(table)
-    show(table, form, f"Ranked on {given.data}", first, {"like_sizes": alike})
+    about = {"like_sizes": alike, **table.attrs}
+    shown = table.head(best) if best and form.kind == "text" else table
+    show(shown, form, f"Ranked on {given.data}", first, about)
+    if best:
+        told = click.wrap_text(in_rounds(table.attrs["rounds"]), 80)
+        say(f"{told}\n") if form.kind == "text" else note(told)
     if form.kind == "text":
         if alike:
             say(click.wrap_text(beside_sizes(alike), 80))
@@ -114,6 +132,23 @@ def training_of(
     command = as_typed("search", "--space", named, "--data", given.data, "--by", chosen)
     write = "write their names into a FILE, one per line, and " if named == "@FILE" else ""
     return f"To train the best networks, {write}run: {command}"
+
+
+def in_rounds(rounds: dict[str, Any]) -> str:
+    """How many networks were scored in which round, in words."""
+    if not rounds["first"]:
+        return (
+            f"All {rounds['in_full']} networks were scored in full: a first round pays off only "
+            "for more than 60 networks, and more than four times as many as --best."
+        )
+    left, best = rounds["first"] - rounds["in_full"], rounds["best"]
+    return (
+        f"{rounds['first']:,} networks were scored on a few samples in "
+        f"{rounds['first_seconds']:.0f} s, and {rounds['in_full']:,} of them in full in "
+        f"{rounds['full_seconds']:.0f} s; all in full would have taken about "
+        f"{rounds['all_seconds']:.0f} s. Of the best {best}, {rounds['expected_lost']:.1f} are "
+        f"expected to be among the {left:,} that were left out; --csv and --json list these too."
+    )
 
 
 def beside_sizes(alike: dict[str, float]) -> str:
