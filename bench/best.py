@@ -6,7 +6,7 @@
 POOL is one of the keys of `POOLS`. `score` writes OUT/POOL.jsonl, a line for each network: what
 `foretell.rank` computes by default, in the first round of `best`, in full with seed 0, and in full
 with other weights and images, with the CPU seconds of each. A second call continues the file.
-`compare` takes from it what `rank(..., best=K)` computes.
+`compare` takes from it what `rank(..., best=K)` computes, and prints means over `PILOTS` pilots.
 
 The rounds were designed on the first networks of the same random orders; these start at `FROM`.
 """
@@ -15,20 +15,27 @@ import argparse
 import json
 import random
 import time
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from foretell import score
 from foretell.batch import Batch
-from foretell.rankings import RANKINGS, scores_of
+from foretell.progress import Tally
+from foretell.rankings import RANKINGS, find_ranking, is_ranking, scores_of
 from foretell.rankings.sizes import SIZES
+from foretell.scoring.factories import Build
+from foretell.scoring.rank import all_rows, best_of, in_order
+from foretell.scoring.rows import Scorer
+from foretell.scoring.settings import ScoreSettings
 from foretell.spaces import Space, make_space
 from foretell.tables import import_table
 
-FROM, IMAGES, FIRST = 500, 64, slice(0, None, 8)
+FROM, IMAGES, FIRST, PILOTS = 500, 64, slice(0, None, 8), 20
 SCORES = tuple(dict.fromkeys((*scores_of(RANKINGS["anchored"]), *SIZES)))
 POOLS: dict[str, tuple[str, dict[str, int]]] = {
     "nb201": ("nb201_accuracy.parquet", {"cells": 1}),
@@ -48,9 +55,16 @@ def main() -> None:
     one.add_argument("--images", type=Path, required=True)
     one.add_argument("--out", type=Path, required=True)
     one.add_argument("--networks", type=int, default=300)
+    two = commands.add_parser("compare")
+    two.add_argument("out", type=Path)
+    two.add_argument("--best", type=int, default=20)
+    two.add_argument("--by", default="anchored")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    score_pool(arguments)
+    if arguments.command == "score":
+        score_pool(arguments)
+    else:
+        compare(arguments)
 
 
 def score_pool(arguments: argparse.Namespace) -> None:
@@ -90,6 +104,56 @@ def pictures(path: Path, which: int) -> Batch:
     x = torch.from_numpy(images[chosen]).permute(0, 3, 1, 2).float() / 255
     mean, std = x.mean((0, 2, 3), keepdim=True), x.std((0, 2, 3), keepdim=True)
     return Batch((x - mean) / std, torch.from_numpy(labels[chosen]).long())
+
+
+@dataclass(frozen=True)
+class Kept(Scorer):
+    """Reads the row of a network instead of computing it."""
+
+    lines: dict[str, dict[str, Any]] = field(default_factory=dict)
+    run: str = "full"
+
+    def row(self, name: str, build: Build) -> dict[str, Any]:
+        """The row in the first round if the batch is made of another one, or in full."""
+        line = self.lines[name]["first" if callable(self.batches) else self.run]
+        return {**{one: as_nan(line[one]) for one in self.names}, "seconds": line["cpu"], "why": ""}
+
+
+def as_nan(value: float | None) -> float:
+    """An undefined score as nan."""
+    return float("nan") if value is None else value
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    """Print a line for each pool."""
+    for path in sorted(arguments.out.glob("*.jsonl")):
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        found = pd.DataFrame([compared(lines, arguments, n) for n in range(PILOTS)])
+        mean = ", ".join(f"{name} {value:.2f}" for name, value in found.mean().items())
+        print(f"{path.stem}, n = {len(lines)}: {mean}")
+
+
+def compared(
+    lines: list[dict[str, Any]], arguments: argparse.Namespace, pilot: int
+) -> dict[str, float]:
+    """How much cheaper the rounds are, and what they find; other names have another pilot."""
+    named = {f"{line['arch']} {pilot}": line for line in lines}
+    scorer = Kept([], SCORES, SCORES, [0], ScoreSettings(), Tally(None), lines=named)
+    by = find_ranking(arguments.by, SCORES) if is_ranking(arguments.by) else arguments.by
+    models: dict[str, Any] = dict.fromkeys(named)
+    full, other = (
+        in_order(all_rows(models.items(), replace(scorer, run=run)), by)
+        for run in ("full", "other")
+    )
+    rounds = best_of(models, scorer, by, arguments.best)
+    top = set(full.index[full["rank"] <= arguments.best])
+    return {
+        "times cheaper": full["seconds"].sum() / rounds["seconds"].sum(),
+        "in full": rounds.attrs["rounds"]["in_full"] / len(named),
+        "lost": 1 - len(top & set(rounds.index[rounds["why"] == ""])) / len(top),
+        "overlap": len(top & set(rounds.index[: arguments.best])) / arguments.best,
+        "overlap of another seed": len(top & set(other.index[: arguments.best])) / arguments.best,
+    }
 
 
 if __name__ == "__main__":

@@ -33,14 +33,12 @@ def lost(first: Floats, result: Floats, count: int, pilot: Mask) -> float:
 
 
 def lost_on_average(correlation: float, top: Callable[[Floats], Floats]) -> tuple[float, float]:
-    """The mean of the lost share over pools, and its standard error."""
+    """The mean of the lost share of the best 20 of 500, and its standard error."""
     shares = []
     for seed in range(40):
-        rng = np.random.default_rng(seed)
-        common, noise = rng.normal(size=(2, 400))
+        common, noise = np.random.default_rng(seed).normal(size=(2, 500))
         result = correlation * common + np.sqrt(1 - correlation**2) * noise
-        pilot = np.arange(400) < 40
-        shares.append(lost(top(common), result, 20, pilot))
+        shares.append(lost(top(common), result, 20, np.arange(500) < 40))
     return float(np.mean(shares)), float(np.std(shares) / np.sqrt(len(shares)))
 
 
@@ -50,17 +48,14 @@ def test_at_most_a_twentieth_of_the_best_is_lost(correlation: float) -> None:
     assert mean <= 0.05 + 2 * error
 
 
-@pytest.mark.parametrize("correlation", [0.8, 0.95])
-def test_as_few_are_lost_if_the_first_round_does_not_distinguish_the_best(
-    correlation: float,
-) -> None:
-    """The correlation over the whole pool promises too much: the best tenth is in random order."""
+def test_as_few_are_lost_if_the_first_round_does_not_distinguish_the_best() -> None:
+    """The correlation over the whole pool promises too much: the best fifth is in random order."""
     rng = np.random.default_rng(0)
 
     def blunt(common: Floats) -> Floats:
-        return np.minimum(common, 1.0) + 0.1 * rng.normal(size=len(common))
+        return np.minimum(common, 0.84) + 0.1 * rng.normal(size=len(common))
 
-    mean, error = lost_on_average(correlation, blunt)
+    mean, error = lost_on_average(0.98, blunt)
     assert mean <= 0.05 + 2 * error
 
 

@@ -92,7 +92,7 @@ def in_rounds(models: Mapping[str, Build], scorer: Scorer, by: Ranking | str, be
     few = first_scorer(scorer, by)
     first = as_table({name: few.row(name, build) for name, build in models.items()})
     defined = first[few.names].notna().any(axis=1)
-    guess = order_of(by, first).where(defined).to_numpy()
+    guess = as_floats(order_of(by, first).where(defined))
     keys = np.array([derived_seed(0, "pilot", str(name)) for name in first.index])
     pilot = np.isin(keys, np.sort(keys[defined])[:PILOT]) & defined.to_numpy()
     rows: dict[str, dict[str, Any]] = {}
@@ -102,7 +102,7 @@ def in_rounds(models: Mapping[str, Build], scorer: Scorer, by: Ranking | str, be
         scorer.tally.expect("score", len(new))
         rows.update({name: scorer.row(name, models[name]) for name in new})
         standing = represented(as_table(rows), first.index, guess, keys)
-        return order_of(by, standing).to_numpy()
+        return as_floats(order_of(by, standing))
 
     selected = select(guess, pilot, best, full)
     scored = as_table(rows)
@@ -155,7 +155,12 @@ def few_of(scorer: Scorer, name: str) -> Batch:
 
 def as_table(rows: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """The rows by the name of the model."""
-    return pd.DataFrame(list(rows.values()), index=pd.Index(list(rows), name="model"))
+    return pd.DataFrame([{"model": name, **row} for name, row in rows.items()]).set_index("model")
+
+
+def as_floats(column: "pd.Series[float]") -> Floats:
+    """The values of a column."""
+    return np.asarray(column, dtype=np.float64)
 
 
 def value_of(by: Ranking | str, table: pd.DataFrame) -> "pd.Series[float]":

@@ -107,7 +107,7 @@ def rank(
     points = (by.partition(":")[0], "mean_rank") if by else ("anchored", "wins")
     first = ["stratum", "rank", *points, "agreement", "why", *SIZES]
     alike = {} if at_equal else like_sizes(table)
-    about = {"like_sizes": alike, **table.attrs}
+    about = {"like_sizes": alike} | ({"rounds": table.attrs["rounds"]} if best else {})
     shown = table.head(best) if best and form.kind == "text" else table
     show(shown, form, f"Ranked on {given.data}", first, about)
     if best:
