@@ -1,12 +1,15 @@
 """The command line: its output, and the single line for requests that cannot be carried out."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from foretell.cli import main
+from foretell.cli.commands.rank import in_rounds
+from foretell.scoring.best import Rounds
 from tests.support.processes import python
 
 NETS = """
@@ -59,6 +62,34 @@ def test_rank(nets: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> 
     table = pd.read_csv(tmp_path / "out.csv")
     assert table["rank"].tolist() == [1, 2]
     assert table["model"].tolist() == models[::-1]
+
+
+def test_rank_says_how_many_were_scored_in_full(
+    nets: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [
+        "rank",
+        f"{nets}:small",
+        f"{nets}:small?width=8",
+        "--proxies",
+        "params",
+        "--best",
+        "1",
+    ]
+    assert run(*command, "--json") == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["rounds"]["in_full"] == len(json.loads(shown.out)["rows"]) == 2
+    assert "All 2 networks were scored in full" in shown.err
+    assert run(*command) == 0
+    assert "All 2 networks were scored in full" in capsys.readouterr().out
+
+
+def test_the_rounds_are_told_in_words() -> None:
+    said = in_rounds(
+        asdict(Rounds(20, 1000, 180, 0.9, 0.96, first_seconds=30, full_seconds=50, all_seconds=300))
+    )
+    assert "1,000 networks were scored on a few samples in 30 s, and 180 of them in full" in said
+    assert "Of the best 20, 1.0 are expected to be among the 820 that were left out" in said
 
 
 @pytest.mark.parametrize("form", [[], ["--json"], ["--csv"]])

@@ -179,6 +179,8 @@ rank nb201:333333 --by snap
 rank nb201:333333 --by vote --proxies snip
 rank nb201:333333 --by ''
 rank nets.py:big
+rank nb201:333333 --best 0
+rank nets.py:small nets.py:small?width=8 --best 1 --at-equal params --proxies params
 explain --batch-size 0
 explain --micro-batch 4
 explain --data digits

@@ -66,7 +66,7 @@ def select(first: Floats, pilot: Mask, best: int, full: Callable[[Mask], Floats]
     >>> values = np.random.default_rng(0).permutation(200).astype(float)
     >>> selected = select(values, np.arange(200) < 40, 5, lambda known: values)
     >>> int(selected.scored.sum()), bool(selected.scored[values >= 195].all())
-    (45, True)
+    (46, True)
     """
     known = pilot | np.isnan(first)
     first, result = np.where(np.isnan(first), -np.inf, first), full(known)
@@ -114,7 +114,7 @@ def by_correlation(first: Floats, best: int, correlation: float) -> Floats:
     of the best.
 
     >>> by_correlation(np.arange(5.0), 1, 0.5).round(2).tolist()
-    [0.04, 0.1, 0.17, 0.26, 0.41]
+    [0.04, 0.1, 0.17, 0.25, 0.41]
     """
     threshold = ndtri(1 - best / len(first))
     spread = np.sqrt(max(1 - correlation**2, 1e-12))

@@ -111,8 +111,8 @@ def rank(
     shown = table.head(best) if best and form.kind == "text" else table
     show(shown, form, f"Ranked on {given.data}", first, about)
     if best:
-        told = click.wrap_text(in_rounds(table.attrs["rounds"]), 80)
-        say(f"{told}\n") if form.kind == "text" else note(told)
+        told = in_rounds(table.attrs["rounds"])
+        say(f"{click.wrap_text(told, 80)}\n") if form.kind == "text" else note(told)
     if form.kind == "text":
         if alike:
             say(click.wrap_text(beside_sizes(alike), 80))
