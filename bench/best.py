@@ -8,7 +8,8 @@ POOL is one of the keys of `POOLS`. `score` writes OUT/POOL.jsonl, a line for ea
 with other weights and images, with the CPU seconds of each. A second call continues the file.
 `compare` takes from it what `rank(..., best=K)` computes, and prints means over `PILOTS` pilots.
 
-The rounds were designed on the first networks of the same random orders; these start at `FROM`.
+The rounds were designed on other random networks of these spaces. These start at place `FROM` of a
+random order.
 """
 
 import argparse
