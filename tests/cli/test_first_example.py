@@ -76,13 +76,17 @@ def test_it_says_what_was_found_and_the_commands_it_ends_with_run(
     assert (folder / "retrained.pt").exists()
 
 
-def test_a_space_of_ones_own_is_named_in_the_hint_and_a_comparison_is_offered() -> None:
+def test_a_space_of_ones_own_and_settings_of_data_are_in_the_hint_and_a_comparison_is_offered() -> (
+    None
+):
     alone = outcome(TABLE.head(3))
     with click.Context(click.Command("search")) as context:
         context.meta["foretell.words"] = ["search", "--space", "my nets.py:mlp"]
-        report, retrain, compare = next_commands(alone, "my nets.py:mlp")
+        data = "csv:wine.csv?target=class"
+        report, retrain, compare = next_commands(alone, "my nets.py:mlp", data)
     assert report == "foretell report runs/mine"
-    assert retrain == "foretell retrain runs/mine --space 'my nets.py:mlp'"
+    given = "--space 'my nets.py:mlp' --data 'csv:wine.csv?target=class'"
+    assert retrain == f"foretell retrain runs/mine {given}"
     assert compare == "foretell search --space 'my nets.py:mlp' --compare"
 
 

@@ -112,12 +112,14 @@ def seconds(lesson: Lesson) -> str:
     return f"Scoring took {scoring:.1f} s, training {', '.join(each)}."
 
 
-def next_commands(outcome: Outcome, space: str) -> list[str]:
+def next_commands(outcome: Outcome, space: str, data: str) -> list[str]:
     """The commands to continue with, as they must be typed.
 
-    The last one compares the search, if that was not done, and otherwise lists the forms of data.
+    A run keeps the name of its `data` without settings, so these must be given again. The last one
+    compares the search, if that was not done, and otherwise lists the forms of data.
     """
     own = ["--space", space] if ":" in space or space.startswith("@") else []
+    own += ["--data", data] if "?" in data else []
     folder = str(outcome.folder)
     compared = outcome.table.index.get_level_values("arm").nunique() > 1
     last = ["list", "data"] if compared or not typed() else [*typed(), "--compare"]

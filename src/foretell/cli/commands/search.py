@@ -235,10 +235,12 @@ def search(
         )
     if outcome.notice:
         note(outcome.notice)
-    print_outcome(outcome, space, against, form)
+    print_outcome(outcome, space, data, against, form)
 
 
-def print_outcome(outcome: "Outcome", space: str, against: tuple[str, ...], form: Form) -> None:
+def print_outcome(
+    outcome: "Outcome", space: str, data: str, against: tuple[str, ...], form: Form
+) -> None:
     """Print the trained networks, the Pareto front, what scoring gained, and what to type next."""
     from foretell.cli.show import show, width
     from foretell.cli.verdict import next_commands, verdict
@@ -253,7 +255,7 @@ def print_outcome(outcome: "Outcome", space: str, against: tuple[str, ...], form
         title = f"Front: {value} against {','.join(against) or 'params'}"
         show(shortened(outcome.front, outcome), form, title, [value, *against, outcome.by])
     say(verdict(outcome, min(width() or 100, 100)))
-    say("\n".join(["\nNext:", *(f"  {line}" for line in next_commands(outcome, space))]))
+    say("\n".join(["\nNext:", *(f"  {line}" for line in next_commands(outcome, space, data))]))
 
 
 def shortened(table: "pd.DataFrame", outcome: "Outcome") -> "pd.DataFrame":
