@@ -38,6 +38,7 @@ SMALL = {
     "nlp": "embedding=4,hidden=4,layers=1",
     "autoformer": "patch=4,shrink=16",
     "gpt": "unit=1",
+    "tabular": "",
     "asr": "groups=2,group_width=1,cells=1",
 }
 """Settings for a small network of each space; add those of a new space."""
@@ -45,6 +46,7 @@ BUILT_FOR = {
     "image": {"classes": 3, "in_channels": 1, "resolution": 8},
     "tokens": {"vocabulary": 259, "length": 6},
     "audio": {"features": 5, "phonemes": 3},
+    "table": {"classes": 2, "features": 30},
 }
 """The settings of a space that the data determines."""
 QUICK = ["--batch-size", "6", "--proxies", "snip,params"]

@@ -28,6 +28,7 @@ from foretell.spaces import (
     SmallCNNs,
     Space,
     Subset,
+    Tabular,
     TransNASMacro,
     TransNASMicro,
     Within,
@@ -87,6 +88,7 @@ SMALL: dict[str, tuple[Space, Tensor]] = {
     "nlp": (NASBenchNLP(vocabulary=20, embedding=6, hidden=8, layers=1), torch.ones(2, 5).long()),
     "autoformer": (AutoFormer(resolution=8, patch=4, shrink=16), torch.ones(2, 3, 8, 8)),
     "gpt": (GPT(vocabulary=20, unit=4), torch.ones(2, 5).long()),
+    "tabular": (Tabular(classes=3, features=5), torch.arange(20.0).reshape(4, 5)),
     "asr": (NASBenchASR(groups=8), torch.ones(2, 40, 80)),
 }
 

@@ -42,6 +42,7 @@ from foretell.spaces.space import (
     size,
 )
 from foretell.spaces.subset import Subset
+from foretell.spaces.tabular import Tabular
 from foretell.spaces.tnb101_macro import TransNASMacro
 from foretell.spaces.tnb101_micro import TransNASMicro
 
@@ -69,6 +70,7 @@ __all__ = [
     "Space",
     "SpaceEntry",
     "Subset",
+    "Tabular",
     "TransNASMacro",
     "TransNASMicro",
     "Within",
@@ -129,6 +131,9 @@ SPACES: dict[str, SpaceEntry] = {
         "tokens",
     ),
     "gpt": SpaceEntry(GPT, "Javaheripi et al. 2022, arXiv:2203.02094", GPT.example, "tokens"),
+    "tabular": SpaceEntry(
+        Tabular, "Gorishniy et al. 2021, arXiv:2106.11959", "resnet,4,128,BN,0.2,2", "table"
+    ),
     "asr": SpaceEntry(NASBenchASR, "Mehrotra et al. 2021, ICLR", "011015110", "audio"),
 }
 

@@ -6,15 +6,13 @@ determines.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from functools import cached_property, partial
+from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor, nn
 
-from foretell.spaces.choices import Choices
-from foretell.spaces.settings import IntegerSettings
-from foretell.spaces.space import Arch, Json
+from foretell.spaces.ready import ReadyMade
+from foretell.spaces.space import Json
 
 __all__ = ["OPTIONS", "SmallCNNs", "network"]
 
@@ -79,7 +77,7 @@ def same(**options: Json) -> dict[str, Json]:
 
 
 @dataclass(frozen=True)
-class SmallCNNs(IntegerSettings):
+class SmallCNNs(ReadyMade):
     """Small CNNs: 2,160 networks (1,944 unique) of seven choices, many of which learn slowly.
 
     The choices are depth, width, kernel size, activation, normalisation, skips around every
@@ -96,38 +94,6 @@ class SmallCNNs(IntegerSettings):
     in_channels: int = 1
 
     name: ClassVar[str] = "cnn"
-    choices: ClassVar[tuple[tuple[str, ...], ...]] = tuple(
-        tuple(map(str, options)) for options in OPTIONS.values()
-    )
-
-    @cached_property
-    def _choices(self) -> Choices:
-        """The same space as a `Choices` object, cached for these settings."""
-        return Choices(partial(network, **asdict(self)), OPTIONS, same=same, name=self.name)
-
-    def is_valid(self, arch: Arch) -> bool:
-        """True for a tuple of seven integers within their ranges."""
-        return self._choices.is_valid(arch)
-
-    def canonical(self, arch: Arch) -> Arch:
-        """The architecture without skips if its depth is 1; the architecture itself otherwise.
-
-        >>> SmallCNNs().canonical((0, 3, 1, 0, 1, 1, 1))
-        (0, 3, 1, 0, 1, 0, 1)
-        """
-        return self._choices.canonical(arch)
-
-    def build(self, arch: Arch, seed: int) -> nn.Module:
-        """The untrained network in training mode, with PyTorch's initialisation; see `network`."""
-        return self._choices.build(arch, seed)
-
-    def format(self, arch: Arch) -> str:
-        """The options by name, such as `depth=8,width=32,...`."""
-        return self._choices.format(arch)
-
-    def parse(self, text: str) -> Arch:
-        """The architecture from its options, with or without names, or from its seven digits.
-
-        Raises ForetellError for any other text.
-        """
-        return self._choices.parse(text)
+    options: ClassVar[Mapping[str, tuple[Json, ...]]] = OPTIONS
+    network = staticmethod(network)
+    same = staticmethod(same)
