@@ -14,6 +14,8 @@ from foretell.cli import main
 from foretell.data import Splits, Vocabulary
 from foretell.errors import ForetellError
 from foretell.models import SOURCES, load_model, space_for
+from foretell.models.spaces import PREDICTED
+from foretell.models.specs import FITTING
 from foretell.names import parse_spec
 from foretell.searching.outcome import SHORT, short_name
 from foretell.spaces import SPACES, Space, make_space, sample
@@ -167,7 +169,7 @@ def test_data_of_another_kind_is_refused_with_some_that_fits(
         with pytest.raises(ForetellError, match=r" reads .* and the data is .*; give ") as caught:
             refused()
         assert "\n" not in str(caught.value)
-        assert DATA[reads].partition(":")[0] in str(caught.value) or reads == "image"
+        assert FITTING[reads] in str(caught.value)
 
 
 @pytest.mark.parametrize("name", SPACES)
@@ -186,7 +188,9 @@ def one_label_each(splits: Splits) -> Splits:
     return Splits(splits.name, 2, parts[0], parts[1], parts[1], splits.vocabulary)
 
 
-@pytest.mark.parametrize("name", [name for name, entry in SPACES.items() if entry.reads != "image"])
+@pytest.mark.parametrize(
+    "name", [name for name, entry in SPACES.items() if entry.reads in PREDICTED]
+)
 def test_networks_that_answer_for_every_token_refuse_one_label_per_sample(
     name: str, folder: Path
 ) -> None:
