@@ -39,6 +39,13 @@ def test_a_reader_that_has_gone_is_no_error(command: str, end: str) -> None:
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_an_encoding_without_the_lines_of_tables_is_no_error(encoding: str) -> None:
+    ended = shell(f"PYTHONIOENCODING={encoding} {FORETELL} list losses")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "\\u2500" in ended.stdout
+
+
 @FULL
 @pytest.mark.parametrize("end", ["2>&-", "2> /dev/full"])
 def test_nobody_hears_the_reason(end: str) -> None:
