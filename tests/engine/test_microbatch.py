@@ -138,7 +138,29 @@ def quantised(x: Tensor) -> Tensor:
     return x + ((x / scale).round() * scale - x).detach()
 
 
+def rationed(x: Tensor) -> Tensor:
+    """A router with a capacity: of three samples with the same sign, the last passes unchanged."""
+    kind = (x.flatten(1).sum(1) > 0).long()
+    before = F.one_hot(kind, 2).cumsum(0).gather(1, kind[:, None])
+    return x + x.relu() * (before <= 2).to(x)[:, :, None, None]
+
+
+def with_shared_gradient(x: Tensor) -> Tensor:
+    """The identity, whose gradients of the batch are divided by their norm."""
+    x = x * 1
+    if x.requires_grad:
+        x.register_hook(lambda grad: grad / grad.norm())
+    return x
+
+
 COUPLINGS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
+    "number of samples": (lambda x: x * len(x), "or on its place"),
+    "place": (lambda x: x * torch.arange(len(x)).view(-1, 1, 1, 1), "depends on another"),
+    "last sample": (lambda x: torch.cat([x[:-1], x[-1:] * 2]), "depends on another"),
+    "third sample": (lambda x: x + x[2:3].sum(), "or on its place"),
+    "more than two samples": (lambda x: x * (1 + (len(x) > 2)), "or on its place"),
+    "capacity": (rationed, "or on its place"),
+    "gradient": (with_shared_gradient, "gradient depends on another"),
     "centred": (lambda x: x - x.mean(0), "depends on another"),
     "centred by a constant": (lambda x: x - x.mean(0).detach(), "depends on another"),
     "quantised": (quantised, "depends on another"),
@@ -163,6 +185,13 @@ def test_couplings_of_ones_own_are_refused(coupling: str) -> None:
     with pytest.raises(ForetellError, match=why) as caught:
         score(Centred(between), batch, "snip", micro_batch=2)
     assert "micro_batch" in str(caught.value)
+
+
+@pytest.mark.parametrize("proxy", ["zen", "zico", "nwot", "swap"])
+def test_a_coupling_of_many_samples_is_refused_in_each_pass(proxy: str) -> None:
+    _, batch = make("residual")
+    with pytest.raises(ForetellError, match="or on its place"):
+        score(Centred(COUPLINGS["capacity"][0]), batch, proxy, micro_batch=2)
 
 
 def test_a_coupling_of_tokens_is_refused() -> None:

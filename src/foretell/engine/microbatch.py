@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foretell.batch import Batch, change_all, columns, main_output, tensors
-from foretell.engine.failures import Inexact
+from foretell.batch import Batch, change_all, columns, in_rows, main_output, tensors
+from foretell.engine.failures import Inexact, ModelFailed, is_out_of_memory
 from foretell.engine.isolate import call
 from foretell.engine.observers.layer_outputs import Watch
-from foretell.engine.subject import Subject
+from foretell.engine.subject import Subject, differentiated
 from foretell.errors import Undefined
 
 __all__ = ["check_exact", "check_loss_is_a_mean", "split"]
@@ -33,10 +33,22 @@ def check_exact(subject: Subject) -> None:
     """Raise Inexact if parts of the batch would not give the value of the whole batch.
 
     Two samples are run. The model must not normalise by common statistics or draw random numbers,
-    and the output of the first sample must not change with the input of the second one.
+    and the output of the first sample must not change with the input of the second one. Then all
+    samples are run once more, in other parts and in another order, and the gradients of two samples
+    together are compared with those of each.
     """
+    if "exact" in subject.checks:
+        return
     if len(subject.batch.shared) < len(list(columns(subject.batch.inputs))):
         raise Inexact("a list among the inputs cannot be put together from parts")
+    check_two(subject)
+    check_other_parts(subject)
+    check_gradients(subject)
+    subject.checks.add("exact")
+
+
+def check_two(subject: Subject) -> None:
+    """Raise Inexact if two samples of the batch depend on each other, or on chance."""
     first, second = Batch(subject.batch[:1].inputs), Batch(subject.batch[1:2].inputs)
     both = joined(first, second)
     watch = Watch(subject.weights)
@@ -57,6 +69,94 @@ def check_exact(subject: Subject) -> None:
         beside_another = output_of(call(subject.model, {}, joined(first, far)))
     if not torch.allclose(outputs[0], beside_another[0], rtol=1e-3, atol=1e-5):
         raise Inexact("one sample's output depends on another's input")
+
+
+def check_gradients(subject: Subject) -> None:
+    """Raise Inexact if a gradient of two samples is not the sum of the gradients of each."""
+    inputs, weights = Batch(subject.batch.inputs), list(subject.weights.values())
+    try:
+        both, first, second = (gradients_of(subject, inputs[k], weights) for k in TWO_AND_EACH)
+    except Undefined:  # so are all scores that need a gradient
+        return
+    for whole, one, other in zip(both, first, second, strict=True):
+        if not alike(whole, one + other):
+            raise Inexact("one sample's gradient depends on another's")
+
+
+TWO_AND_EACH = (slice(0, 2), slice(0, 1), slice(1, 2))
+
+
+def gradients_of(subject: Subject, part: Batch, weights: list[Tensor]) -> tuple[Tensor, ...]:
+    """The gradients of a sum of outputs, in which each output of a sample has another factor."""
+    with subject.undisturbed("probe"), torch.enable_grad():
+        output = output_of(call(subject.model, {}, part))
+        factors = torch.arange(output[0].numel(), device=output.device).cos().view(output[0].shape)
+        total = (output * factors).sum()
+        return differentiated(total, weights) if weights and total.requires_grad else ()
+
+
+def check_other_parts(subject: Subject) -> None:
+    """Raise Inexact if an output changes in other parts of the batch, larger and in another order.
+
+    They are run without gradients, which takes less memory; only a model that does something else
+    then, or differentiates while it runs, is run with them.
+    """
+    try:
+        with torch.no_grad():
+            same = same_in_other_parts(subject)
+    except ModelFailed:
+        same = False
+    if not same:
+        with torch.enable_grad():
+            same = same_in_other_parts(subject)
+    if not same:
+        raise Inexact("one sample's output depends on another's input, or on its place")
+
+
+def same_in_other_parts(subject: Subject) -> bool:
+    """Whether the outputs of all samples are the same in other parts of the batch."""
+    inputs, size = Batch(subject.batch.inputs), subject.micro_batch or len(subject.batch)
+    dice = torch.Generator().manual_seed(len(inputs))
+    order = torch.randperm(len(inputs), generator=dice, device="cpu").tolist()
+    outputs = outputs_of(subject, inputs, size)
+    moved = outputs_in_larger_parts(subject, Batch(in_rows(inputs.inputs, order)), size)
+    pairs = zip(outputs, moved, strict=True)
+    return all(alike(rows[order], other) for rows, other in pairs)
+
+
+def outputs_in_larger_parts(subject: Subject, inputs: Batch, size: int) -> list[Tensor]:
+    """The outputs of more samples at a time than `size`, if there is memory for them."""
+    try:
+        return outputs_of(subject, inputs, max(2 * size, 8))
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    return outputs_of(subject, inputs, size)
+
+
+def outputs_of(subject: Subject, inputs: Batch, size: int) -> list[Tensor]:
+    """Everything that the model returns for each sample, from `size` samples at a time."""
+    found = []
+    for part in split(inputs, size):
+        with subject.undisturbed("probe"):
+            outputs = tensors(call(subject.model, {}, part.each(torch.clone)))
+        found.append([t.detach() for t in outputs if t.ndim and len(t) == len(part)])
+    if len(set(map(len, found))) > 1:
+        raise Inexact("the model does not return the same outputs for each sample")
+    return [torch.cat(rows) for rows in zip(*found, strict=True)]
+
+
+def alike(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors differ by rounding at most.
+
+    >>> alike(torch.ones(2), torch.ones(2) + 1e-6), alike(torch.ones(2), torch.ones(2) + 0.01)
+    (True, False)
+    """
+    if not one.is_floating_point():
+        return torch.equal(one, other)
+    near = 3 * math.sqrt(torch.finfo(one.dtype).eps)
+    scale = float(one.abs().nan_to_num().max()) if one.numel() else 0.0
+    return torch.allclose(one, other, rtol=near, atol=near * scale / 100, equal_nan=True)
 
 
 def output_of(outputs: Any) -> Tensor:

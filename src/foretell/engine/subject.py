@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -62,6 +62,8 @@ class Subject:
     """Whether the curvature is checked against differences of the gradient."""
     state: State | None = None
     """The state of the model before it was first run; a subject made from another one shares it."""
+    checks: set[str] = field(default_factory=set, init=False)
+    """The checks that it has passed, which are not repeated in each pass."""
 
     def __post_init__(self) -> None:
         if self.state is None:
