@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from foretell.checks import keep, wrong
-from foretell.errors import ANY, ForetellError, Undefined, complaint_of, shown
+from foretell.errors import ForetellError, Undefined, any_error, complaint_of, shown
 
 __all__ = ["Batch", "Given", "Inputs", "Kind", "as_batch", "in_rows", "main_output"]
 
@@ -166,7 +166,7 @@ def as_tensor(name: str, value: HasArray) -> Tensor:
     try:
         array = np.array(value, order="C")
         return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
-    except ANY as error:
+    except any_error() as error:
         kind = getattr(value, "dtype", "other values")
         raise ForetellError(
             f"{name} holds {shown(value)} of {kind}; expected numbers, as a tensor or an array"
@@ -321,7 +321,7 @@ def first_of(loader: DataLoader[Any]) -> Any:
             return next(iter(loader))
     except StopIteration:
         raise ForetellError("the DataLoader yields no batch; give one with samples") from None
-    except ANY as error:
+    except any_error() as error:
         raise ForetellError(f"the DataLoader raised {complaint_of(error)}") from error
 
 

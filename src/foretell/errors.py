@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 __all__ = [
-    "ANY",
     "ForetellError",
     "ForetellWarning",
     "OutOfMemory",
@@ -17,8 +16,10 @@ __all__ = [
     "RunStateError",
     "Undefined",
     "UnknownName",
+    "any_error",
     "complaint_of",
     "did_you_mean",
+    "message_of",
     "shown",
     "unknown_name",
 ]
@@ -110,19 +111,44 @@ class UnknownName(ForetellError):
         self.given, self.kind, self.near = given, kind, near
 
 
-ANY = (Exception, SystemExit)
-"""Everything that user code (a model, loss, proxy or file) may raise, except KeyboardInterrupt."""
+def any_error() -> tuple[type[BaseException], ...]:
+    """Everything that user code (a model, loss, proxy or file) may raise, except Ctrl-C.
+
+    A function, since users may derive further classes from BaseException.
+
+    >>> Exception in any_error(), SystemExit in any_error(), KeyboardInterrupt in any_error()
+    (True, True, False)
+    """
+    return tuple(kind for kind in BaseException.__subclasses__() if kind is not KeyboardInterrupt)
 
 
 def complaint_of(error: BaseException) -> str:
     """An exception of other code in one line: its type and the first 200 characters of its message.
+
+    Characters that are not printable, such as those that control a terminal, are left out.
 
     >>> complaint_of(KeyError("weight"))
     "KeyError: 'weight'"
     >>> complaint_of(SystemExit())
     'SystemExit: no message'
     """
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200] or 'no message'}"
+    printable = (one if one.isprintable() else " " for one in message_of(error)[:10_000])
+    return f"{type(error).__name__}: {' '.join(''.join(printable).split())[:200] or 'no message'}"
+
+
+def message_of(error: BaseException) -> str:
+    """The message of an exception; empty if it cannot be read, since its `__str__` fails.
+
+    >>> class Own(Exception):
+    ...     def __str__(self):
+    ...         return 5
+    >>> message_of(Own())
+    ''
+    """
+    try:
+        return str(error)
+    except any_error():
+        return ""
 
 
 class Undefined(ArithmeticError):

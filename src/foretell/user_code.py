@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from foretell.errors import ForetellError, complaint_of, shown
+from foretell.errors import ForetellError, any_error, complaint_of, shown
 
 __all__ = ["named_in_file", "named_in_package"]
 
@@ -39,9 +39,7 @@ def named_in_file(text: str) -> Any:
         with as_script(path):
             spec.loader.exec_module(module)
             return getattr(module, name, None)  # which may run code, too
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
+    except any_error() as error:
         raise ForetellError(f"{path} cannot be run: {complaint_of(error)}") from error
 
 
@@ -90,13 +88,11 @@ def named_in_package(text: str) -> Any:
     package, _, name = text.partition(":")
     try:
         return getattr(importlib.import_module(package), name, None)
-    except KeyboardInterrupt:
-        raise
     except ImportError as error:
         raise ForetellError(
             f"cannot import {shown(package)} ({complaint_of(error)}); install it"
         ) from error
-    except BaseException as error:
+    except any_error() as error:
         raise ForetellError(
             f"{shown(package)} cannot be imported: {complaint_of(error)}"
         ) from error

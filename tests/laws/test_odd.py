@@ -1,15 +1,18 @@
 """Laws of every proxy on unusual models: a score is right, or undefined with a reason."""
 
+import asyncio
 import math
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 
-from foretell import Score, explain, score
+from foretell import Score, explain, rank, score
 from foretell.proxies import PROXIES
 from tests.support.models import AT_BLOCKS, OF_ATTENTION
-from tests.support.odd_models import ODD, make_odd
+from tests.support.odd_models import CLASSES, ODD, SAMPLES, FailsGoingBack, make_odd, normal
 from tests.support.portraits import portrait, streams
 from tests.twins.gradients import grad_norm, plain, snip
 
@@ -73,6 +76,75 @@ def test_what_it_would_cost_can_be_said(name: str) -> None:
     explained = explain(ALL, *make_odd(name))
     assert explained.forward_flops
     assert (explained.memory is not None) == ODD[name].hooked
+
+
+class OwnKind(BaseException):
+    """A kind of exception that is not derived from Exception."""
+
+
+class WithoutText(Exception):
+    """An exception whose message cannot be read."""
+
+    def __str__(self) -> str:
+        raise KeyError("no text")
+
+
+ERRORS: dict[str, BaseException] = {
+    "own kind": OwnKind("own"),
+    "cancelled": asyncio.CancelledError("cancelled"),
+    "generator": GeneratorExit(),
+    "without text": WithoutText(),
+    "control characters": ValueError("a\0b \x1b[31m \udcff \u2028 c"),
+    "long": ValueError("long " * 10_000),
+    "memory in words": LookupError("can't allocate memory"),
+}
+
+
+class Raises(nn.Module):
+    """A network that raises an error unless it is given enough samples."""
+
+    def __init__(self, error: BaseException, enough: int = SAMPLES) -> None:
+        super().__init__()
+        self.enter, self.classify = nn.Linear(6, 40), nn.Linear(40, CLASSES)
+        self.error, self.enough = error, enough
+
+    def forward(self, x: Tensor) -> Any:
+        self.enter.weight.data.mul_(2)
+        if len(x) < self.enough:
+            raise self.error
+        return self.classify(torch.relu(self.enter(x)))
+
+
+def one_line(text: object) -> bool:
+    """Whether this is a line that any terminal can show."""
+    return str(text).isprintable() and len(str(text)) < 500
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_whatever_a_model_raises_is_the_reason_of_what_needs_it(error: str) -> None:
+    batch = normal(SAMPLES, 6)(), torch.arange(SAMPLES) % CLASSES
+    names, kind = ["snip", "synflow", "zico", "l2_norm"], type(ERRORS[error]).__name__
+    found = score(Raises(ERRORS[error]), batch, names)
+    assert {name for name in names if found[name].why} == {"synflow", "zico"}
+    for name in ("synflow", "zico"):
+        assert kind in str(found[name].why)
+        assert one_line(found[name].why)
+    back = score(FailsGoingBack(ERRORS[error]), batch, ["snip", "params"])
+    assert kind in str(back["snip"].why)
+    assert one_line(back["snip"].why)
+    assert back["params"].why is None
+    table = rank({"fails": Raises(ERRORS[error], 99), "fine": nn.Linear(6, 4)}, batch, "snip")
+    assert table.loc["fine", "snip"] > 0
+    assert kind in table.loc["fails", "why"]
+    assert one_line(table.loc["fails", "why"])
+
+
+def test_an_interrupt_leaves_the_model_as_it_was() -> None:
+    model = Raises(KeyboardInterrupt())
+    before = portrait(model)
+    with pytest.raises(KeyboardInterrupt):
+        score(model, (torch.ones(2, 6), torch.tensor([0, 1])), "snip")
+    assert portrait(model) == before
 
 
 @pytest.mark.parametrize("name", ODD)

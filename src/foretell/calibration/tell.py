@@ -11,7 +11,7 @@ import pandas as pd
 
 from foretell.calibration.results import counting, is_lower_better, refuse_units, results_table
 from foretell.checks import as_path
-from foretell.errors import ANY, ForetellError, complaint_of
+from foretell.errors import ForetellError, any_error, complaint_of
 from foretell.runs.code import Code
 from foretell.runs.config import read_config
 from foretell.runs.costs import column_of
@@ -121,7 +121,7 @@ def parsed(space: Space, name: str) -> Arch:
     """The architecture with this text. Raises ForetellError if the space does not contain it."""
     try:
         return space.parse(name)
-    except ANY as error:
+    except any_error() as error:
         reason = str(error) if isinstance(error, ForetellError) else complaint_of(error)
         raise ForetellError(
             f"results has {name!r}, which is not a network of space {space.name}: {reason}"

@@ -10,7 +10,7 @@ from torch import Tensor
 from foretell.batch import Batch, HasArray, Inputs, as_batch, change_all, tensors
 from foretell.checks import as_flag, as_integer, wrong
 from foretell.data.splits import first_of_each
-from foretell.errors import ANY, ForetellError, complaint_of, shown
+from foretell.errors import ForetellError, any_error, complaint_of, shown
 
 __all__ = ["first_batch"]
 
@@ -60,7 +60,7 @@ def items_of(loader: Any) -> Iterator[Any]:
         raise wrong("loader", loader, "an iterable of batches, such as a DataLoader")
     try:
         iterator = iter(loader)
-    except ANY as error:
+    except any_error() as error:
         wanted = "an iterable of batches, such as a DataLoader"
         raise wrong("loader", loader, wanted) from error
     while True:
@@ -68,7 +68,7 @@ def items_of(loader: Any) -> Iterator[Any]:
             item = next(iterator)
         except StopIteration:
             return
-        except ANY as error:
+        except any_error() as error:
             raise ForetellError(f"the loader raised {complaint_of(error)}") from error
         yield item
 

@@ -1,16 +1,18 @@
 """Exceptions for errors in code of the user."""
 
+import re
+
 import torch
 
-from foretell.errors import ANY, ForetellError, complaint_of
+from foretell.errors import ForetellError, any_error, complaint_of, message_of
 
 __all__ = [
-    "ANY",
     "Inexact",
     "LossFailed",
     "ModelFailed",
     "Nested",
     "TooFewValues",
+    "any_error",
     "complaint_of",
     "is_out_of_memory",
     "refuse_nested",
@@ -61,6 +63,9 @@ class Inexact(ForetellError):
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether torch raised this error because an allocation failed, on any device."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        "can't allocate memory" in str(error) or "not enough memory" in str(error)
-    )
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and bool(NO_MEMORY.search(message_of(error)))
+
+
+NO_MEMORY = re.compile("can't allocate memory|not enough memory")

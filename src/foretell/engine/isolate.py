@@ -10,7 +10,13 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from foretell.batch import Batch
-from foretell.engine.failures import ANY, ModelFailed, TooFewValues, complaint_of, is_out_of_memory
+from foretell.engine.failures import (
+    ModelFailed,
+    TooFewValues,
+    any_error,
+    complaint_of,
+    is_out_of_memory,
+)
 from foretell.engine.kept import Kept
 from foretell.engine.modules import modules_of, named_modules_of
 from foretell.errors import ForetellError, Undefined
@@ -42,7 +48,7 @@ def mode(model: nn.Module, *, training: bool, batch_norm: BatchNorm = "batch") -
         set_training(dict.fromkeys(before, training))  # a user's `train` may omit some modules
         try:
             model.train(training)
-        except ANY as error:
+        except any_error() as error:
             complaint = complaint_of(error)
             raise ModelFailed(
                 f"{type(model).__name__}.train({training}) raised {complaint}; if the model was "
@@ -146,7 +152,7 @@ def call(
             return functional_call(Within(model), within, (run,), tie_weights=False)
     except (ForetellError, Undefined, torch.OutOfMemoryError, MemoryError):
         raise
-    except ANY as error:
+    except any_error() as error:
         complaint = complaint_of(error)
         if "None of the inputs have requires_grad" in complaint:
             raise ForetellError(REENTRANT) from error

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
 from foretell.batch import Batch, tensors
-from foretell.engine.failures import ANY, LossFailed, complaint_of, is_out_of_memory
+from foretell.engine.failures import LossFailed, any_error, complaint_of, is_out_of_memory
 from foretell.engine.isolate import REENTRANT, BatchNorm, mode
 from foretell.engine.modules import modules_of
 from foretell.engine.state import State
 from foretell.engine.weights import Layers, counted_weights
 from foretell.engine.wrappers import as_written
-from foretell.errors import ForetellError, Undefined
+from foretell.errors import ForetellError, Undefined, message_of
 from foretell.losses import Loss, loss_name
 from foretell.seeds import derived_seed, own_randomness
 
@@ -94,7 +94,7 @@ class Subject:
             loss = self.loss(outputs, targets)
         except (ForetellError, Undefined) as error:
             raise LossFailed(str(error), str(error)) from error
-        except ANY as error:
+        except any_error() as error:
             if is_out_of_memory(error):
                 raise
             why = f"the loss {loss_name(self.loss)} cannot be computed ({complaint_of(error)})"
@@ -255,12 +255,12 @@ def differentiable() -> Iterator[None]:
         yield
     except (ForetellError, Undefined):
         raise
-    except ANY as error:
+    except any_error() as error:
         if is_out_of_memory(error):
             raise
-        if "use_reentrant" in str(error):
+        if "use_reentrant" in message_of(error):
             raise ForetellError(REENTRANT) from error
         if not isinstance(error, RuntimeError):
             raise Undefined(f"the backward pass raised {complaint_of(error)}") from error
-        first = " ".join(str(error).split()).partition(". ")[0][:200]
+        first = complaint_of(error).partition(": ")[2].partition(". ")[0]
         raise Undefined(f"torch cannot differentiate this model: {first}") from error

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 from foretell.checks import as_instance, as_integer, optional
-from foretell.errors import ANY, MOST, ForetellError, complaint_of
+from foretell.errors import MOST, ForetellError, any_error, complaint_of
 from foretell.executors.own_memory import freeze_objects, keep_memory
 
 __all__ = [
@@ -145,7 +145,7 @@ class InThisProcess(Executor):
         future: Future[object] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
-        except ANY as error:
+        except any_error() as error:
             future.set_exception(error)
         return future
 

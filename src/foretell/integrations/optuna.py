@@ -20,7 +20,7 @@ import torch
 
 from foretell.batch import Batch, as_batch
 from foretell.checks import as_function, as_integer, as_seed, optional, wrong
-from foretell.engine.failures import ANY, complaint_of
+from foretell.engine.failures import any_error, complaint_of
 from foretell.engine.plan import Request, make_plan
 from foretell.errors import ForetellError, Undefined
 from foretell.names import extra
@@ -346,7 +346,9 @@ class ZeroCostSampler(BaseSampler):
                     return key, self._scored[key]
                 scores = self._scorer.measure(defined)
                 why = self._scorer.why(scores)
-            except ANY as error:  # the user's code may raise anything for an impossible model
+            except (
+                any_error()
+            ) as error:  # the user's code may raise anything for an impossible model
                 why = complaint_of(error)
         key, value = key_of(draft.params), math.nan if why else self._scorer.value(scores)
         candidate = Candidate(draft.params, draft.distributions, value, why, scores)

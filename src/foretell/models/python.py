@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from foretell.errors import ANY, ForetellError, complaint_of
+from foretell.errors import ForetellError, any_error, complaint_of
 from foretell.models.specs import Like
 from foretell.user_code import named_in_file, named_in_package
 
@@ -41,7 +41,7 @@ def made(
     """
     try:
         model = function(**settings)
-    except ANY as error:
+    except any_error() as error:
         if pretrained:
             raise ForetellError(
                 f"{text!r} cannot be loaded with pretrained weights ({complaint_of(error)}); "

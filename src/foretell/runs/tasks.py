@@ -19,7 +19,7 @@ from torch import nn
 from foretell.batch import Batch
 from foretell.checks import as_text
 from foretell.data import Splits, load_data, minibatch
-from foretell.errors import ANY, ForetellError, complaint_of
+from foretell.errors import ForetellError, any_error, complaint_of
 from foretell.scoring.score import Score, score
 from foretell.scoring.settings import ScoreSettings
 from foretell.spaces import Arch, Fits, Space
@@ -186,7 +186,7 @@ def built(task: ScoreTask | TrainTask) -> nn.Module:
         return task.space.build(task.arch, task.seed).to(task.device)
     except ForetellError:
         raise
-    except ANY as error:
+    except any_error() as error:
         raise failed(task, "the network cannot be built", error) from error
 
 
@@ -196,7 +196,7 @@ def fitted(task: ScoreTask, batch: Batch) -> Batch:
         return task.space.fit(task.arch, batch) if isinstance(task.space, Fits) else batch
     except ForetellError:
         raise
-    except ANY as error:
+    except any_error() as error:
         raise failed(task, "the batch cannot be fitted to it", error) from error
 
 

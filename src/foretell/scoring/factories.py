@@ -10,7 +10,7 @@ from torch import nn
 
 from foretell.batch import check_module
 from foretell.engine.caller import own_settings
-from foretell.engine.failures import ANY, complaint_of
+from foretell.engine.failures import any_error, complaint_of
 from foretell.errors import ForetellError, shown
 
 __all__ = ["Build", "Model", "builder", "built"]
@@ -103,7 +103,7 @@ def built(build: Build, seed: int) -> nn.Module:
             model = build(seed)
     except ForetellError:
         raise
-    except ANY as error:
+    except any_error() as error:
         raise ForetellError(f"the model cannot be built ({complaint_of(error)})") from error
     if not isinstance(model, nn.Module):
         raise ForetellError(

@@ -10,7 +10,7 @@ import pandas as pd
 from torch import nn
 
 from foretell.checks import as_choice, as_integer, optional
-from foretell.engine.failures import ANY, complaint_of
+from foretell.engine.failures import any_error, complaint_of
 from foretell.engine.plan import Request, make_plan, plain_name
 from foretell.errors import ForetellError, shown
 from foretell.progress import ProgressCallback, Tally
@@ -281,7 +281,7 @@ def numbered(models: Iterable[Model]) -> Iterator[tuple[str, Model]]:
             model = next(iterator)
         except StopIteration:
             return
-        except ANY as error:
+        except any_error() as error:
             why = f"the iterator of models raised {complaint_of(error)}; those after it are missing"
             yield str(number), partial(refuse, why)
             return

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from foretell.engine.failures import ANY, LossFailed, complaint_of
+from foretell.engine.failures import LossFailed, any_error, complaint_of
 from foretell.engine.plan import Request
 from foretell.errors import ForetellError
 from foretell.progress import Tally
@@ -51,7 +51,7 @@ def batches_for(name: str, batches: Callable[[str], Batches]) -> Batches:
         return batches(name)
     except ForetellError:
         raise
-    except ANY as error:
+    except any_error() as error:
         raise ForetellError(f"batches({name!r}) raised {complaint_of(error)}") from error
 
 

@@ -11,7 +11,7 @@ from foretell.batch import Given, as_batch, check_module
 from foretell.checks import as_seed
 from foretell.engine.arithmetic import arithmetic
 from foretell.engine.caller import default_device, own_settings
-from foretell.engine.failures import ANY, complaint_of, is_out_of_memory
+from foretell.engine.failures import any_error, complaint_of, is_out_of_memory
 from foretell.engine.memory import within_memory
 from foretell.engine.modules import named_parameters_of
 from foretell.engine.passes import found_by
@@ -123,7 +123,7 @@ def score(
         return within_memory(scored, too_large)
     except ForetellError:
         raise
-    except ANY as error:  # for example by a property of the model
+    except any_error() as error:  # for example by a property of the model
         complaint = complaint_of(error)
         raise ForetellError(f"{type(model).__name__} cannot be scored ({complaint})") from error
 
@@ -223,7 +223,7 @@ def one_score(plan: Plan, proxy: Proxy, found: dict[str, Any], seconds: Seconds)
             value = as_float(plan.apply(proxy, found))
         except ArithmeticError as error:
             why = str(error)
-        except ANY as error:
+        except any_error() as error:
             if is_out_of_memory(error):
                 raise
             why = f"the proxy raised {complaint_of(error)}"

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from foretell.checks import as_function, as_mapping, as_text, keep, optional, wrong
-from foretell.errors import ANY, ForetellError, complaint_of, unknown_name
+from foretell.errors import ForetellError, any_error, complaint_of, unknown_name
 from foretell.seeds import derived_seed, own_randomness
 from foretell.spaces.space import Arch, Json, Space, is_chosen, require_valid
 from foretell.user_code import named_in_file, named_in_package
@@ -115,7 +115,7 @@ class Choices:
         """The result of a function of the user. Raises ForetellError if the function fails."""
         try:
             return function(**self.chosen(arch))
-        except ANY as error:
+        except any_error() as error:
             raise ForetellError(
                 f"`{what}` of space {self.name} failed for {self.chosen(arch)}: "
                 f"{complaint_of(error)}"
@@ -130,7 +130,7 @@ class Choices:
         try:
             with own_randomness(derived_seed(seed, self.format(arch)), torch.device("cpu")):
                 model = self.make(**self.chosen(arch))
-        except ANY as error:
+        except any_error() as error:
             raise ForetellError(
                 f"{self.format(arch)} of space {self.name} cannot be built: {complaint_of(error)}"
             ) from error

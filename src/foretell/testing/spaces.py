@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from foretell.batch import main_output
 from foretell.checks import as_instance, as_integer, as_seed, optional
-from foretell.errors import ANY, ForetellError, complaint_of
+from foretell.errors import ForetellError, any_error, complaint_of
 from foretell.spaces import (
     SPACES,
     Arch,
@@ -205,7 +205,7 @@ def check_run(space: Space, arch: Arch, batch: Tensor) -> None:
     try:
         with torch.random.fork_rng(devices=[]):
             output = main_output(model(batch))
-    except ANY as error:
+    except any_error() as error:
         raise AssertionError(f"{arch} cannot run on the batch: {complaint_of(error)}") from error
     assert len(output) == len(batch), f"{arch} gives {len(output)} outputs for {len(batch)} samples"
     assert output.isfinite().all(), f"an output of {arch} is not finite"

@@ -30,7 +30,7 @@ import torch
 from torch import nn
 
 from foretell.checks import as_flag, as_number, as_text, keep, optional
-from foretell.errors import ANY, ForetellError, complaint_of, shown
+from foretell.errors import ForetellError, any_error, complaint_of, shown
 from foretell.seeds import own_randomness
 from foretell.training.settings import TrainSettings
 from foretell.training.train import Epoch, Trained
@@ -119,7 +119,7 @@ class OwnTraining(TrainSettings):
                 log.read(self._commanded(self.command, arch, seed))
         except ForetellError as error:
             why = str(error)
-        except ANY as error:
+        except any_error() as error:
             why = f"evaluate raised {complaint_of(error)}"
         value = log.history[-1].val_accuracy if log.history else math.nan
         if why is None and not math.isfinite(value):

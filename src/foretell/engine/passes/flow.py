@@ -5,6 +5,7 @@ those that the reference code bypasses, and `normed_flow` none.
 """
 
 from contextlib import ExitStack
+from inspect import getattr_static
 from typing import Any
 
 import torch
@@ -49,7 +50,7 @@ def reference_flow_pass(subject: Subject, wanted: set[str], seconds: Seconds) ->
         ExitStack() as hooks,
     ):
         for module in modules_of(subject.model):
-            kept = getattr(module, "kept_in_reference_synflow", False)
+            kept = getattr_static(module, "kept_in_reference_synflow", False)
             if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and not kept:
                 hooks.callback(module.register_forward_pre_hook(flow.bypass_batch_norm).remove)
                 hooks.callback(module.register_forward_hook(flow.bypass_nothing).remove)
