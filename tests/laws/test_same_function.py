@@ -437,6 +437,39 @@ def test_the_channels_of_a_complex_layer_are_not_taken_for_real_ones() -> None:
     assert found["snip"].why is None
 
 
+ON_TOKENS: dict[str, tuple[Product, str]] = {
+    "linear": (F.linear, ""),
+    "einsum": (lambda x, w: torch.einsum("nti,oi->nto", x, w), ""),
+    "sum": (lambda x, w: (x[:, :, None] * w).sum(-1), "`mul` uses the weight"),
+    "vecdot": (lambda x, w: torch.linalg.vecdot(x[:, :, None], w), "uses the weight"),
+    "each vector": (
+        lambda x, w: torch.stack([torch.stack([w @ token for token in one]) for one in x]),
+        "cannot be divided among",
+    ),
+}
+"""Products of tokens, and why scores of the outputs of layers are undefined."""
+
+
+class OfTokens(OfProduct):
+    """A network of tokens with such a layer."""
+
+    def forward(self, x: Tensor) -> Any:
+        """Logits."""
+        return self.classify(torch.relu(self.product(x)).mean(1))
+
+
+@pytest.mark.parametrize("name", ON_TOKENS)
+def test_no_layer_is_left_out_without_a_word(name: str) -> None:
+    found = []
+    for product in (ON_TOKENS[name][0], F.linear):
+        torch.manual_seed(0)
+        model = OfTokens(product).double()
+        found.append(score(model, (normal(N, 12, CHANNELS), LABELS), ["near", "d8", "fisher"]))
+    check_same(*found, but=set())
+    for one in found[0].values():
+        assert ON_TOKENS[name][1] in (one.why or "")
+
+
 BIASED: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "after": lambda x, w, b: x @ w.T + b,
     "before": lambda x, w, b: b + x @ w.T,

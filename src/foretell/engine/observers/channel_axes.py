@@ -61,12 +61,16 @@ class ChannelAxes:
         C, H, W]` or attention weights `[N, heads, T, T]`, and otherwise the last. A tensor that no
         observed operation has computed counts as dependent on the inputs unless it is a parameter.
         """
-        if x.ndim < 2 or x in self._apart or isinstance(x, nn.Parameter):
+        if x.ndim < 2 or self.is_apart(x):
             return None
         axis: int | None = self._axes.get(x)  # type: ignore[no-untyped-call]
         if axis is None or axis >= x.ndim:
             axis = 1 if x.ndim > 3 else x.ndim - 1
         return axis
+
+    def is_apart(self, x: Tensor) -> bool:
+        """Whether a tensor does not depend on the inputs."""
+        return x in self._apart or isinstance(x, nn.Parameter)
 
     def note(
         self,

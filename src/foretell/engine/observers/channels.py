@@ -109,7 +109,7 @@ class Channels(Observer):
                 self._bent(self._moments, plain_name(name), output)
             if ran is None or "layer_draws" not in self._minima:
                 return
-            if self._axes.of(output) is not None:
+            if not self._axes.is_apart(output):
                 called = self._unique("layer", ran.name)
                 axes = ran.layer.channel_axes
                 self._draw(self._minima["layer_draws"], called, output, axes, "layer")
@@ -122,6 +122,8 @@ class Channels(Observer):
             return self._of_moments(self._moments)
         minima = self._minima[name]
         hidden = "" if name in MODULE_QUANTITIES else self._watch.why_unseen()
+        if name == "layer_draws":
+            hidden = self._watch.why_layers_unseen()
         if why := minima.lost or hidden:
             return Unavailable(why)
         if name == "module_channels":

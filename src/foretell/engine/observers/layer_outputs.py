@@ -28,6 +28,10 @@ from foretell.engine.samples.layout import Without
 __all__ = ["Watch"]
 
 
+LeftOut = tuple[Any, str, list[Made]]
+"""A use of weights that is no layer: its node in the graph, the operation, and the weights."""
+
+
 @dataclass(eq=False)
 class Watch(Observer):
     """Within the block, record the layers of one forward pass for the following steps.
@@ -56,7 +60,9 @@ class Watch(Observer):
         self._biases = None if self.samples is None else Biases(self.samples)
         # The outputs are kept alive, since the id of a freed tensor could be reused.
         self._tapped: dict[int, tuple[Tap, Tensor]] = {}
-        self._left_out: list[tuple[Any, str, list[Made]]] = []
+        self._left_out: list[LeftOut] = []
+        self._counting: list[LeftOut] = []
+        """Those of the uses left out that the loss depends on."""
         self._calls: Counter[str] = Counter()
         self._hooks: list[Any] = []
         self._armed_for: int | None = None
@@ -243,7 +249,7 @@ class Watch(Observer):
         self._hidden = self._out_of_sight(loss, grads)
         if self._left_out:
             reached = set(nodes_of([loss]))
-            self._left_out = [one for one in self._left_out if one[0] in reached]
+            self._counting = [one for one in self._left_out if one[0] in reached]
 
     def why_unseen(self) -> str:
         """The reason why layers may be missing; empty if all operations were observed."""
@@ -259,6 +265,10 @@ class Watch(Observer):
             else ""
         )
 
+    def why_layers_unseen(self) -> str:
+        """Why layers may be missing, also those that the loss does not depend on."""
+        return self.why_unseen() or multiplied(self._left_out)
+
     def why_lost(self) -> str:
         """The reason why not all layer outputs are known per sample; empty if they are.
 
@@ -266,20 +276,8 @@ class Watch(Observer):
         """
         counted = [tap for tap in self.taps if tap.counts]
         why = next((why for tap in counted if (why := tap.why_lost())), "")
-        why = why or self._multiplied() or self._hidden
+        why = why or multiplied(self._counting) or self._hidden
         return why or ("" if counted else "no layer that counts has an output for each sample")
-
-    def _multiplied(self) -> str:
-        """The reason why some weight has no output channels; empty if there is none."""
-        for _, name, used in self._left_out:
-            for made in used:
-                if made.is_weight and not made.summary:
-                    return (
-                        f"`{name}` uses the weight {made.name}, but not in a product that sums "
-                        "over its inputs, so it has no output channels; write it as F.linear or "
-                        "a similar function"
-                    )
-        return ""
 
     @property
     def kinds(self) -> tuple[object, ...]:
@@ -318,7 +316,20 @@ class Watch(Observer):
         self._made.clear()
         self._last = None
         self._left_out.clear()
+        self._counting.clear()
         self.taps.clear()
+
+
+def multiplied(left_out: list[LeftOut]) -> str:
+    """The reason why some weight has no output channels; empty if there is none."""
+    for _, name, used in left_out:
+        for made in used:
+            if made.is_weight and not made.summary:
+                return (
+                    f"`{name}` uses the weight {made.name}, but not in a product that sums over its "
+                    "inputs, so it has no output channels; write it as F.linear or a similar function"
+                )
+    return ""
 
 
 def joint(used: list[Made]) -> Made:

@@ -61,7 +61,7 @@ class LayerRows(Observer):
 
     def quantity(self, name: str) -> dict[str, Tensor] | Unavailable:
         """`layer_rows`, or the reason why it is unavailable."""
-        if why := self._why or self._watch.why_unseen():
+        if why := self._why or self._watch.why_layers_unseen():
             return Unavailable(why)
         if not self._rows:
             return Unavailable("no layer, normalisation or activation of this model is seen")
@@ -82,10 +82,10 @@ class LayerRows(Observer):
             if output is None or (found is None and not bends and func not in WITH_WEIGHTS):
                 return
             axis = self._axes.of(output)
-            if axis is not None and found is None:
-                self._see(plain_name(name), output, [axis])
-            elif axis is not None and found is not None:
+            if found is not None and not self._axes.is_apart(output):
                 self._see(found.name, output, found.layer.channel_axes, found)
+            elif found is None and axis is not None:
+                self._see(plain_name(name), output, [axis])
 
         return then
 
