@@ -14,7 +14,7 @@ from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-__all__ = ["file_digest", "is_foretells", "is_installed", "source_digest"]
+__all__ = ["file_digest", "is_foretells", "is_installed", "names_in", "source_digest"]
 
 INSTALLED = ("site-packages", "dist-packages")
 BY_NAME = {"foretell", "torch", *sys.builtin_module_names, *sys.stdlib_module_names} - {"__main__"}

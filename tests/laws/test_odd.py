@@ -2,9 +2,15 @@
 
 import asyncio
 import math
+from collections import ChainMap
+from collections.abc import Callable
 from functools import cache
+from io import StringIO
+from queue import Queue
 from typing import Any
+from weakref import WeakKeyDictionary
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -76,6 +82,95 @@ def test_what_it_would_cost_can_be_said(name: str) -> None:
     explained = explain(ALL, *make_odd(name))
     assert explained.forward_flops
     assert (explained.memory is not None) == ODD[name].hooked
+
+
+CALLS = 0
+SEEN: list[int] = []
+
+
+def called() -> None:
+    """Count in a variable of this file."""
+    global CALLS
+    CALLS += 1
+
+
+class Slotted:
+    """An object whose attribute is set later."""
+
+    __slots__ = ("late",)
+
+
+def late(held: Any, _: Tensor) -> None:
+    """Set the attribute."""
+    held.late = 1
+
+
+Write = Callable[[Any, Tensor], Any]
+
+HELD: dict[str, tuple[Callable[[], Any], Write, Callable[[Any], Any]]] = {
+    "variable of a file": (object, lambda held, x: called(), lambda held: CALLS),
+    "list of a file": (object, lambda held, x: SEEN.append(1), lambda held: list(SEEN)),
+    "queue": (Queue, lambda held, x: held.put(1), lambda held: held.qsize()),
+    "chain": (lambda: ChainMap({}), lambda held, x: held.update(a=1), dict),
+    "weak keys": (WeakKeyDictionary, lambda held, x: held.update({x: 1}), len),
+    "stream": (StringIO, lambda held, x: held.write("a"), lambda held: held.getvalue()),
+    "bits": (lambda: np.random.PCG64(0), lambda held, x: held.random_raw(), lambda h: h.state),
+    "distribution": (
+        lambda: torch.distributions.Normal(torch.zeros(2), torch.ones(2)),
+        lambda held, x: setattr(held, "loc", held.loc + 1),
+        lambda held: held.loc.tolist(),
+    ),
+    "slot": (Slotted, late, lambda held: hasattr(held, "late")),
+    "resized array": (
+        lambda: np.zeros(2),
+        lambda held, x: held.resize(4, refcheck=False),
+        lambda held: held.tolist(),
+    ),
+    "equal member": (
+        lambda: {1},
+        lambda held, x: (held.clear(), held.add(1.0)),
+        repr,
+    ),
+    "expanded": (
+        lambda: torch.zeros(1).expand(3),
+        lambda held, x: held[:1].add_(1),
+        lambda held: held.tolist(),
+    ),
+    "sparse": (
+        lambda: torch.eye(2).to_sparse(),
+        lambda held, x: held._values().add_(1),
+        lambda held: held.to_dense().tolist(),
+    ),
+    "hook after backward": (
+        lambda: nn.Parameter(torch.zeros(2)),
+        lambda held, x: held.register_post_accumulate_grad_hook(print),
+        lambda held: len(held._post_accumulate_grad_hooks or ()),
+    ),
+}
+"""What a model may hold: how it is made, written to in each forward pass, and read."""
+
+
+class Holds(nn.Module):
+    """A network that writes to something that it holds in a list."""
+
+    def __init__(self, held: Any, write: Write) -> None:
+        super().__init__()
+        self.enter, self.classify = nn.Linear(6, 40), nn.Linear(40, CLASSES)
+        self.held, self.write = [held], write
+
+    def forward(self, x: Tensor) -> Any:
+        self.write(self.held[0], x)
+        return self.classify(torch.relu(self.enter(x)))
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_whatever_a_model_writes_to_is_restored(name: str) -> None:
+    make, write, read = HELD[name]
+    held = make()
+    before = read(held)
+    batch = normal(SAMPLES, 6)(), torch.arange(SAMPLES) % CLASSES
+    assert score(Holds(held, write), batch, "snip")["snip"].value > 0
+    assert read(held) == before
 
 
 class OwnKind(BaseException):

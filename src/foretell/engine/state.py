@@ -6,16 +6,20 @@ saved before the model is run, and changes are undone in place, so that objects 
 """
 
 import sys
+import threading
 from argparse import Namespace
 from array import array
-from collections import OrderedDict, UserDict, UserList, deque
+from collections import ChainMap, OrderedDict, UserDict, UserList, deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache, partial
+from io import BytesIO, StringIO
 from operator import is_
+from queue import Queue
 from random import Random
 from types import CellType, FunctionType, MethodType, SimpleNamespace
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 import numpy as np
 import torch
@@ -23,6 +27,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from foretell.engine.modules import modules_of
+from foretell.user_source import is_foretells, is_installed, names_in
 
 __all__ = ["State"]
 
@@ -110,7 +115,7 @@ class State:
                 if (content := copied(thing)) is not None:
                     self._contents[id(thing)] = (thing, content)
                 yield from noted_tensor(thing, content)
-                waiting.append(thing.grad if thing.is_leaf else None)
+                waiting += [thing.grad if thing.is_leaf else None, *parts_of(thing)]
             elif isinstance(thing, type):
                 yield partial(put_back_class, thing, dict(vars(thing)))
                 waiting.extend(vars(thing).values())
@@ -170,9 +175,8 @@ def noted_array(thing: "np.ndarray[Any, Any]") -> Noted:
     return partial(put_back_array, thing, thing.copy()), inside
 
 
-def noted_bits(thing: np.random.Generator) -> Noted:
-    bits = thing.bit_generator
-    return partial(setattr, bits, "state", bits.state), ()
+def noted_stream(thing: StringIO | BytesIO) -> Noted:
+    return partial(thing.__setstate__, thing.__getstate__()), ()  # type: ignore[union-attr]
 
 
 NOTES: dict[Any, Callable[[Any], Noted]] = {
@@ -185,7 +189,9 @@ NOTES: dict[Any, Callable[[Any], Noted]] = {
     torch.Generator: lambda thing: (partial(set_state, thing, thing.get_state()), ()),
     Random: lambda thing: (partial(thing.setstate, thing.getstate()), ()),
     np.random.RandomState: lambda thing: (partial(thing.set_state, thing.get_state()), ()),
-    np.random.Generator: noted_bits,
+    np.random.Generator: lambda thing: (None, [thing.bit_generator]),
+    np.random.BitGenerator: lambda thing: (partial(setattr, thing, "state", thing.state), ()),
+    (StringIO, BytesIO): noted_stream,
 }
 """The functions that save the content of an object, by its type."""
 
@@ -213,12 +219,30 @@ def behind(thing: Any) -> Noted:
         cells = [(cell, cell.cell_contents) for cell in thing.__closure__ or () if filled(cell)]
         held = [value for _, value in cells]
         defaults = (thing.__defaults__, thing.__kwdefaults__, thing.__dict__)
-        return partial(put_back_cells, cells), [*held, *defaults]
+        named = named_globals(thing)
+        change = partial(put_back_variables, cells, thing.__globals__, named)
+        own = [value for value in named.values() if is_near(value, thing)]
+        return change, [*held, *defaults, *own]
     if isinstance(thing, MethodType):
         return None, (thing.__self__, thing.__func__)
     if isinstance(thing, partial):
         return None, (thing.func, thing.args, thing.keywords)
     return NOTHING
+
+
+def named_globals(function: FunctionType) -> dict[str, Any]:
+    """The global variables that a function of the user's mentions; none of an installed package."""
+    if is_installed(function) or is_foretells(function):
+        return {}
+    known = function.__globals__
+    return {name: known[name] for name in names_in(function.__code__) if name in known}
+
+
+def is_near(value: Any, function: FunctionType) -> bool:
+    """Whether a global variable is state: a container, or a function or class of the same file."""
+    if isinstance(value, FunctionType | type):
+        return value.__module__ == function.__module__
+    return isinstance(value, dict | list | set | deque | Tensor)
 
 
 def filled(cell: CellType) -> bool:
@@ -242,7 +266,13 @@ def is_library(module: str | None) -> bool:
     return top in sys.stdlib_module_names or top in ("torch", "numpy")
 
 
-PLAIN = (nn.Module, Optimizer, SimpleNamespace, Namespace, UserDict, UserList, Tensor)
+PLAIN = (
+    *(nn.Module, Optimizer, SimpleNamespace, Namespace, UserDict, UserList, ChainMap, Tensor),
+    *(Queue, threading.local, WeakKeyDictionary, WeakValueDictionary, WeakSet),
+)
+
+HOLDERS = ("torch.nn.", "torch.distributions.", "torch.optim.", "torch.quasirandom", "torch.amp.")
+"""Modules of torch whose objects hold tensors and counters of a model."""
 
 
 @lru_cache(maxsize=1024)
@@ -252,7 +282,7 @@ def has_attributes(kind: type) -> bool:
         return True
     if issubclass(kind, type | FunctionType | MethodType):
         return False
-    return kind.__module__.startswith("torch.nn.") or not is_library(kind.__module__)
+    return kind.__module__.startswith(HOLDERS) or not is_library(kind.__module__)
 
 
 @lru_cache(maxsize=1024)
@@ -303,21 +333,25 @@ def put_back_numbers(container: Any, held: Any) -> None:
 
 
 def put_back_set(container: set[Any], members: set[Any]) -> None:
-    """Restore the members of a set."""
-    if container != members:
+    """Restore the members of a set, themselves and not only others that are equal."""
+    if set(map(id, container)) != set(map(id, members)):
         set.clear(container)
         set.update(container, members)
 
 
 def put_back_array(held: "np.ndarray[Any, Any]", before: "np.ndarray[Any, Any]") -> None:
     """Restore the values of a NumPy array."""
-    same = held.shape == before.shape and held.tobytes() == before.tobytes()
-    if not same and held.flags.writeable:
+    if held.shape != before.shape:
+        held.resize(before.shape, refcheck=False)
+    if held.tobytes() != before.tobytes() and held.flags.writeable:
         held[...] = before
 
 
 def put_back_slots(thing: Any, held: dict[str, Any]) -> None:
     """Restore the attributes of an object, bypassing its class's `__setattr__`."""
+    for name in slots_of(type(thing)):  # type: ignore[arg-type]
+        if name not in held and hasattr(thing, name):
+            object.__delattr__(thing, name)
     for name, value in held.items():
         if getattr(thing, name, None) is not value:
             object.__setattr__(thing, name, value)
@@ -332,11 +366,27 @@ def put_back_class(kind: type, before: dict[str, Any]) -> None:
             type.__setattr__(kind, name, value)
 
 
-def put_back_cells(cells: list[tuple[CellType, Any]]) -> None:
-    """Restore the variables of a closure."""
+def put_back_variables(
+    cells: list[tuple[CellType, Any]], known: dict[str, Any], named: dict[str, Any]
+) -> None:
+    """Restore the variables of a closure, and global ones."""
     for cell, value in cells:
         if not filled(cell) or cell.cell_contents is not value:
             cell.cell_contents = value
+    for name, value in named.items():
+        if known.get(name) is not value:
+            known[name] = value
+
+
+def parts_of(tensor: Tensor) -> tuple[Tensor, ...]:
+    """The dense tensors of a sparse one, which share its memory."""
+    if tensor.layout == torch.sparse_coo:
+        return tensor._indices(), tensor._values()
+    if tensor.layout in (torch.sparse_csr, torch.sparse_bsr):
+        return tensor.crow_indices(), tensor.col_indices(), tensor.values()
+    if tensor.layout in (torch.sparse_csc, torch.sparse_bsc):
+        return tensor.ccol_indices(), tensor.row_indices(), tensor.values()
+    return ()
 
 
 def copied(tensor: Tensor) -> Tensor | None:
@@ -357,8 +407,8 @@ def noted_tensor(tensor: Tensor, content: Tensor | None) -> Iterator[Restore]:
         yield partial(put_back_values, tensor, memory, content, bits, count)
     if tensor.is_leaf:
         yield partial(put_back_gradient, tensor, tensor.grad, tensor.requires_grad)
-    hooks = tensor._backward_hooks
-    yield partial(put_back_hooks, tensor, dict(hooks) if hooks else {})
+    for place in ("_backward_hooks", "_post_accumulate_grad_hooks"):
+        yield partial(put_back_hooks, tensor, place, dict(getattr(tensor, place, None) or {}))
 
 
 def preserved_version(tensor: Tensor) -> Any:
@@ -374,7 +424,7 @@ def put_back_values(
         tensor.data = memory
     if not torch.equal(*bits):
         with torch.inference_mode(memory.is_inference()), torch.no_grad():
-            memory.data.copy_(content)
+            once(memory.data, memory).copy_(once(content, memory))
     if count is not None:
         count.__exit__()
 
@@ -387,10 +437,18 @@ def put_back_gradient(tensor: Tensor, grad: Tensor | None, requires_grad: bool) 
         tensor.grad = grad
 
 
-def put_back_hooks(tensor: Tensor, hooks: dict[int, Any]) -> None:
-    """Restore the hooks of a tensor."""
-    if now := tensor._backward_hooks:
+def put_back_hooks(tensor: Tensor, place: str, hooks: dict[int, Any]) -> None:
+    """Restore the hooks of a tensor of one kind."""
+    if now := getattr(tensor, place, None):
         put_back_dict(Items(now, list(hooks), list(hooks.values())))
+
+
+def once(tensor: Tensor, memory: Tensor) -> Tensor:
+    """The part of a tensor in which each number of an expanded one, `memory`, occurs once."""
+    for axis in range(memory.ndim):
+        if memory.stride(axis) == 0 and memory.shape[axis] > 1:
+            tensor = tensor.narrow(axis, 0, 1)
+    return tensor
 
 
 INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
