@@ -326,8 +326,9 @@ def multiplied(left_out: list[LeftOut]) -> str:
         for made in used:
             if made.is_weight and not made.summary:
                 return (
-                    f"`{name}` uses the weight {made.name}, but not in a product that sums over its "
-                    "inputs, so it has no output channels; write it as F.linear or a similar function"
+                    f"`{name}` uses the weight {made.name}, but not in a product that sums "
+                    "over its inputs, so it has no output channels; write it as F.linear or a "
+                    "similar function"
                 )
     return ""
 
