@@ -229,6 +229,11 @@ def net(name: str) -> tuple[nn.Module, tuple[Tensor, Tensor]]:
     return model.train().double(), (images.double(), labels)
 
 
+CUT_OFF = {"scaled_by_a_constant", "detached"}
+"""Their gradient depends on what autograd takes for constant, so a double backward is not its
+derivative."""
+
+
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_grasp_is_that_of_a_double_backward_and_the_others_do_not_notice(name: str) -> None:
     model, (images, labels) = net(name)
@@ -237,8 +242,11 @@ def test_grasp_is_that_of_a_double_backward_and_the_others_do_not_notice(name: s
     case = Case(lambda: model, normal(3, 6, 6), tuple(counted_weights(model)))
     expected = TWINS["grasp"](case, model, images, labels)
     limit = 1e-7 if name == "Hardsigmoid" else 1e-9  # PyTorch's Hardsigmoid has 1/6 in float32
-    assert scores["grasp"].value == pytest.approx(expected, rel=limit, abs=0)
-    assert scores["grasp"].why is None
+    if name in CUT_OFF:
+        assert "the second derivative and differences" in str(scores["grasp"].why)
+    else:
+        assert scores["grasp"].value == pytest.approx(expected, rel=limit, abs=0)
+        assert scores["grasp"].why is None
     without = score(model, (images, labels), others)
     for other in others:
         assert scores[other].value.hex() == without[other].value.hex(), other
