@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
 from foretell.batch import Batch, tensors
+from foretell.engine.caller import kept_settings
 from foretell.engine.failures import LossFailed, any_error, complaint_of, is_out_of_memory
 from foretell.engine.isolate import REENTRANT, BatchNorm, mode
 from foretell.engine.modules import modules_of
@@ -121,6 +122,7 @@ class Subject:
         self.weights  # noqa: B018 - computed now, since this changes the mode of the model
         with (
             own_randomness(derived_seed(self.seed, *parts), self.device),
+            kept_settings(),
             self._in_mode(training=training),
         ):
             yield

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import nn
 
 from foretell.errors import ForetellError, any_error, complaint_of
 from foretell.models.specs import Like
+from foretell.seeds import own_randomness
 from foretell.user_code import named_in_file, named_in_package
 
 __all__ = ["from_file", "from_package", "made"]
@@ -14,22 +16,26 @@ __all__ = ["from_file", "from_package", "made"]
 
 def from_file(text: str, settings: dict[str, Any], like: Like) -> nn.Module:
     """The model that a function in a Python file returns: `nets.py:small?width=32`."""
-    return made_by(named_in_file(text), settings, text)
+    return made_by(named_in_file(text), settings, text, like.seed)
 
 
 def from_package(text: str, settings: dict[str, Any], like: Like) -> nn.Module:
     """The model that a function in an installed package returns: `torchvision.models:resnet18`."""
-    return made_by(named_in_package(text), settings, text)
+    return made_by(named_in_package(text), settings, text, like.seed)
 
 
-def made_by(function: object, settings: dict[str, Any], text: str) -> nn.Module:
-    """The module that a function returns for these settings; a module is returned unchanged."""
+def made_by(function: object, settings: dict[str, Any], text: str, seed: int) -> nn.Module:
+    """The module that a function returns for these settings; a module is returned unchanged.
+
+    The function draws by the seed, whatever its file has drawn or seeded when it was imported.
+    """
     if isinstance(function, nn.Module):
         return function
     if not callable(function):
         name = text.rpartition(":")[2]
         raise ForetellError(f"{text!r}: there is no function {name!r}; define it or give another")
-    return made(text, function, settings)
+    with own_randomness(seed, torch.device("cpu")):
+        return made(text, function, settings)
 
 
 def made(

@@ -19,6 +19,7 @@ from torch import nn
 from foretell.batch import Batch
 from foretell.checks import as_text
 from foretell.data import Splits, load_data, minibatch
+from foretell.engine.caller import kept_settings
 from foretell.errors import ForetellError, any_error, complaint_of
 from foretell.scoring.score import Score, score
 from foretell.scoring.settings import ScoreSettings
@@ -58,7 +59,7 @@ class ScoreTask:
 
     def __call__(self) -> dict[str, Score]:
         """The scores by proxy."""
-        with one_thread():
+        with one_thread(), kept_settings():
             batch = Batch(*minibatch(loaded(self.data).train, self.batch_size, self.seed))
             model, fed = built(self), fitted(self, batch)
             return score(model, fed, self.proxies, seed=self.seed, scoring=self.scoring)
@@ -84,9 +85,10 @@ class TrainTask:
         The caller must delete the checkpoint after storing the weights.
         """
         if isinstance(self.training, OwnTraining):
-            return self._own(self.training)
+            with kept_settings():
+                return self._own(self.training)
         kept = self.checkpoint if self.checkpoint and self.checkpoint.parent.is_dir() else None
-        with one_thread():
+        with one_thread(), kept_settings():
             model, data = built(self), loaded(self.data)
             trained = train(
                 model,
@@ -126,7 +128,7 @@ class Trial:
     def __call__(self) -> None:
         """Raise the ForetellError that the tasks would raise, if any."""
         self.score()
-        with one_thread():
+        with one_thread(), kept_settings():
             for task in self.trainings:
                 if isinstance(task.training, OwnTraining):
                     continue

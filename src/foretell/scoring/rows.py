@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from foretell.engine.caller import kept_settings
 from foretell.engine.failures import LossFailed, any_error, complaint_of
 from foretell.engine.plan import Request
 from foretell.errors import ForetellError
@@ -34,8 +35,9 @@ class Scorer:
     def row(self, name: str, build: Build) -> dict[str, Any]:
         """The row of a model; one that cannot be scored has the reason in `why`."""
         try:
-            own = batches_for(name, self.batches) if callable(self.batches) else self.batches
-            runs = score_many(build, own, self.proxies, seeds=self.seeds, scoring=self.scoring)
+            with kept_settings():
+                own = batches_for(name, self.batches) if callable(self.batches) else self.batches
+                runs = score_many(build, own, self.proxies, seeds=self.seeds, scoring=self.scoring)
             row = row_of(runs)
         except ForetellError as error:
             row = {**dict.fromkeys(self.names, float("nan")), "seconds": 0.0, "why": str(error)}
