@@ -41,6 +41,7 @@ OFFICIAL = {
     "nb101-tfrecord",
     "asr",
     "nlp",
+    "nds",
 }
 """The sources that test_official.py tests."""
 

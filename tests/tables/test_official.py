@@ -618,3 +618,137 @@ def test_invalid_nlp_files_are_refused(tmp_path: Path) -> None:
         import_table("nlp", packed)
     with pytest.raises(ForetellError, match="there is no"):
         import_table("nlp", tmp_path / "absent")
+
+
+# NDS ----------------------------------------------------------------------------------------------
+
+CELL_SETTINGS = {
+    "genotype": {
+        "normal": [["sep_conv_3x3", 0], ["skip_connect", 1]],
+        "normal_concat": [2],
+        "reduce": [["max_pool_3x3", 0], ["none", 1]],
+        "reduce_concat": [2],
+    },
+    "depth": 8,
+    "width": 16,
+    "aux": False,
+    "drop_prob": 0.0,
+}
+STAGES = {
+    "ws": [16, 64],
+    "block_type": "res_bottleneck_block",
+    "ds": [1, 4],
+    "ss": [1, 2],
+    "bot_muls": [],
+    "num_gs": [],
+}
+
+
+def nds_run(net: dict[str, Any], last: float, **more: Any) -> dict[str, Any]:
+    """A run of 25 epochs, whose best epoch is the last but one."""
+    curve = [60.0 - epoch for epoch in range(23)] + [last - 1, last]
+    return {
+        "job_id": 1,
+        "rng_seed": 1,
+        "net": net,
+        "optim": {"base_lr": 0.1, "wd": 0.0005, "max_ep": 25, "lr_policy": "cos"},
+        "params": 1000,
+        "flops": 2000,
+        "min_test_top1": last - 1,
+        "test_ep_top1": curve,
+        "train_ep_top1": [error / 2 for error in curve],
+        "train_ep_loss": [float("nan")] * 25,
+        **more,
+    }
+
+
+def write_nds(path: Path, runs: object, name: str = "ResNet") -> Path:
+    file = path / f"{name}.json"
+    file.write_text(json.dumps(runs))
+    return file
+
+
+def test_nds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Errors become accuracies, of test images only; keys have the settings, sorted by name."""
+    file = write_nds(tmp_path, [nds_run(STAGES, 7.5), nds_run(CELL_SETTINGS, 5.0, params=3000)])
+    events: list[Progress] = []
+    table = import_table("nds", file, progress=events.append)
+    assert (events[-1].done, events[-1].total) == (2, 2)
+    assert (table.name, table.space) == ("nds_ResNet", "nds")
+    assert [json.loads(key) for key in table.frame.index] == [STAGES, CELL_SETTINGS]
+    assert table.frame.index[0].startswith('{"block_type": "res_bottleneck_block", "bot_muls": []')
+    assert table.choosing == ()
+    assert table.reporting == ("test_accuracy", "best_test_accuracy", "test_10")
+    assert table.report("test_accuracy").tolist() == [92.5, 95.0]
+    assert table.report("best_test_accuracy").tolist() == [93.5, 96.0]
+    assert table.report("test_10").tolist() == [49.0, 49.0]
+    assert table.frame["train_accuracy"].tolist() == [96.25, 97.5]
+    assert table.cost_of("params").tolist() == [1000, 3000]
+    assert table.frame["learning_rate"].tolist() == [0.1, 0.1]
+    assert not table.repeats
+    assert not table.lower_is_better
+    assert run(capsys, "data", "import", "nds", str(file))[0] == 0
+    assert (
+        "ok: all 2 keys are architectures of nds" in run(capsys, "data", "check", "nds_ResNet")[1]
+    )
+    assert "--replace" in refused(capsys, "data", "import", "nds", str(file))
+    assert "no space of NDS" in refused(capsys, "study", "nds_ResNet", "--data", "digits")
+
+
+def test_nds_reruns(tmp_path: Path) -> None:
+    """Runs of a network are averaged, also if its settings are in another order."""
+    turned = dict(reversed(STAGES.items()))
+    content = {
+        "top": [nds_run(STAGES, 6.0), nds_run(turned, 8.0)],
+        "mid": [nds_run(CELL_SETTINGS, 9.0)],
+    }
+    table = import_table("nds", write_nds(tmp_path, content, "ResNet_reruns"))
+    assert table.report("test_accuracy").tolist() == [93.0, 91.0]
+    assert table.repeats["test_accuracy"] == ("test_accuracy_1", "test_accuracy_2")
+    assert table.frame["test_accuracy_2"].tolist()[0] == 92.0
+    assert np.isnan(table.frame["test_accuracy_2"].tolist()[1])
+    assert table.reporting[2:] == ("test_10",)
+    other = {"base_lr": 0.2, "wd": 0.0005}
+    file = write_nds(tmp_path, [nds_run(STAGES, 6.0), nds_run(STAGES, 8.0, optim=other)])
+    with pytest.raises(ForetellError, match="several learning rates"):
+        import_table("nds", file)
+
+
+NOT_NDS = [
+    ({}, "contains no runs of NDS"),
+    ([], "contains no runs of NDS"),
+    ({"top": []}, "contains no runs of NDS"),
+    ({"top": [nds_run(STAGES, 6.0)], "mid": 3}, "contains no runs of NDS"),
+    ("text", "contains no runs of NDS"),
+    ([3], "a run that is not of NDS"),
+    ([{"net": STAGES}], "KeyError: 'test_ep_top1'"),
+    ([nds_run(STAGES, 6.0, test_ep_top1=[])], "IndexError"),
+    ([nds_run(STAGES, 6.0, test_ep_top1=["a"])], "could not convert"),
+    ([nds_run(STAGES, 6.0, params=None)], "TypeError"),
+    ([nds_run(STAGES, 6.0, optim=[])], "a run that is not of NDS"),
+    ([nds_run({"ds": [1]}, 6.0)], "does not describe a network of NDS"),
+    ([nds_run(STAGES, 6.0, flops=float("inf"))], "an infinite value"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), NOT_NDS, ids=range(len(NOT_NDS)))
+def test_other_json_is_not_nds(
+    content: object, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command prints one line that says what is wrong, and writes no table."""
+    file = write_nds(tmp_path, content)
+    assert message in refused(capsys, "data", "import", "nds", str(file))
+    assert not (tmp_path / "data").exists()
+
+
+def test_damaged_nds_files_are_refused(tmp_path: Path) -> None:
+    """Missing, truncated anywhere, not text, or nested too deeply."""
+    with pytest.raises(ForetellError, match="there is no file"):
+        import_table("nds", tmp_path / "absent.json")
+    file = write_nds(tmp_path, [nds_run(STAGES, 6.0)])
+    whole = file.read_bytes()
+    contents = [whole[:length] for length in range(0, len(whole), 50)]
+    for content in (*contents, b"\xff\x00", b"[" * 10**6):
+        file.write_bytes(content)
+        with pytest.raises(ForetellError, match="cannot be read as JSON"):
+            import_table("nds", file)

@@ -43,6 +43,7 @@ from foretell.spaces import Arch, Space
 from foretell.studies.kept import keep_table
 from foretell.studies.read import drawn
 from foretell.tables import Table, read_table
+from foretell.tables.keys import NDS
 from foretell.training.settings import TrainSettings
 
 __all__ = ["STUDIED", "run_study"]
@@ -189,6 +190,12 @@ class Job:
 
 def space_of(table: Table, spec: str | None, splits: Splits) -> Space:
     """The space of the table, which builds networks for the data."""
+    if table.space == NDS:
+        raise ForetellError(
+            f"the networks of table {table.name} cannot be built, since foretell has no space of "
+            "NDS; read the table by read_table, or study a table of a space of `foretell list "
+            "spaces`"
+        )
     if table.space == "models":
         names = tuple(map(str, table.frame.index))
         if table.from_file:

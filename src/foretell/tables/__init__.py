@@ -20,6 +20,7 @@ from foretell.tables.folder import data_folder, read_table, stored, table_path
 from foretell.tables.mapping import Columns, Labels, read_frame, tabulate
 from foretell.tables.nats import import_nats, import_nats_sizes, import_nb201_pth
 from foretell.tables.nb101_tfrecord import import_nb101_tfrecord
+from foretell.tables.nds import import_nds
 from foretell.tables.nlp import import_nlp
 from foretell.tables.parquet import read_about, write_table
 from foretell.tables.recipes import RECIPES, Recipe, import_recipe
@@ -61,7 +62,7 @@ class Importer:
     takes: str
     summary: str
     name: str
-    """The name of the table."""
+    """The name of the table; empty if it is named after the file."""
     unpickles: bool = False
     """Whether reading the file can execute code in it."""
 
@@ -92,6 +93,7 @@ IMPORTERS: dict[str, Importer] = {
         ("asr", "asr", import_asr, "folder of nb-asr-*.pickle"),
         ("tnb101-micro-pth", "tnb101_micro", import_tnb101_micro, TNB101),
         ("tnb101-macro-pth", "tnb101_macro", import_tnb101_macro, TNB101),
+        ("nds", "", import_nds, "ResNet.json, DARTS.json, ..."),
         ("nlp", "nlp", import_nlp, "folder train_logs_*, logs.zip or .parquet"),
     )
 }

@@ -1,16 +1,21 @@
 """Write keys of tables in the format of their space, so that tables can be joined."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Callable, Iterable
 
 from foretell.errors import ForetellError, unknown_name
 from foretell.models import SOURCES
 from foretell.models.sources import require_registered
-from foretell.spaces import make_space
+from foretell.spaces import SPACES, make_space
 
-__all__ = ["MODELS", "nb101_key", "official_keys"]
+__all__ = ["KEYED", "MODELS", "NDS", "nb101_key", "nds_key", "official_keys"]
 
 MODELS = "models"
 """The space of tables whose keys are names of models, such as torchvision:resnet18."""
+NDS = "nds"
+"""The space of tables whose keys are the settings of networks of NDS, which cannot be built."""
+KEYED = (*SPACES, MODELS, NDS)
+"""The spaces that a table can have."""
 SHOWN = 60
 
 
@@ -25,11 +30,11 @@ def official_keys(space: str, keys: Iterable[str], what: str) -> list[str]:
     keys = list(keys)
     if space == MODELS:
         return [_model(key, what) for key in keys]
-    known = make_space(space)
+    rewrite = nds_key if space == NDS else _rewriting(space)
     written = []
     for row, key in enumerate(keys):
         try:
-            written.append(known.format(known.parse(key)))
+            written.append(rewrite(key))
         except ForetellError as error:
             shown = key if len(key) <= SHOWN else key[: SHOWN - 3] + "..."
             raise ForetellError(
@@ -37,6 +42,11 @@ def official_keys(space: str, keys: Iterable[str], what: str) -> list[str]:
                 "another key column, or the space of the table"
             ) from error
     return written
+
+
+def _rewriting(space: str) -> Callable[[str], str]:
+    known = make_space(space)
+    return lambda key: known.format(known.parse(key))
 
 
 def _model(key: str, what: str) -> str:
@@ -69,3 +79,25 @@ def nb101_key(adjacency: str, operations: str) -> str:
         )
     above = (adjacency[row * n + row + 1 : (row + 1) * n] for row in range(n))
     return f"{''.join(above)}:{operations}"
+
+
+def nds_key(text: str) -> str:
+    """The settings of a network of NDS as JSON with sorted names, as in the authors' code.
+
+    Raises ForetellError for anything but a JSON object with a `block_type` or a `genotype`.
+
+    >>> nds_key('{"ds":[1, 2],"block_type":"res_basic_block"}')
+    '{"block_type": "res_basic_block", "ds": [1, 2]}'
+    """
+    try:
+        settings = json.loads(text)
+        known = isinstance(settings, dict) and not {"block_type", "genotype"}.isdisjoint(settings)
+        written = json.dumps(settings, sort_keys=True)
+    except (ValueError, RecursionError):
+        known = False
+    if not known:
+        raise ForetellError(
+            f"{text[:SHOWN]!r} does not describe a network of NDS; expected a JSON object with a "
+            "block_type or a genotype"
+        )
+    return written

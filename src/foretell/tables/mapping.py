@@ -13,8 +13,7 @@ import pandas as pd
 from foretell.checks import as_number
 from foretell.checks import keep as checked
 from foretell.errors import ForetellError, unknown_name
-from foretell.spaces import SPACES
-from foretell.tables.keys import MODELS, official_keys
+from foretell.tables.keys import KEYED, official_keys
 from foretell.tables.parquet import read_parquet_file
 from foretell.tables.table import Table, require_keys
 
@@ -124,8 +123,8 @@ def _require_known(
     if key not in frame:
         said = f"{what}: there is no key column {key!r}"
         raise unknown_name("column", key, frame.columns, said)
-    if space not in (known := (*SPACES, MODELS)):
-        raise unknown_name("space", space, known, f"{what}: no space is called {space!r}")
+    if space not in KEYED:
+        raise unknown_name("space", space, KEYED, f"{what}: no space is called {space!r}")
     for column in wanted:
         if column not in frame:
             said = f"{what}: there is no column {column!r}"

@@ -20,12 +20,12 @@ class Table:
     """The accuracies of a benchmark, one row per architecture, with the role of each column.
 
     `frame` is indexed by "arch": text that `make_space(space).parse` reads, or the name of a model
-    if `space` is "models". Searches may select architectures by a `choosing` column (validation),
-    whereas `reporting` columns (test) are only for evaluation; `cost` columns have seconds,
-    parameters and the like. `repeats` maps a column to the columns of the single runs whose mean it
-    is. Accuracies and errors are in percent; nan means not measured. `lower_is_better` lists the
-    choosing and reporting columns in which lower values are better. The checksum is computed unless
-    one is given, which must then be correct.
+    if `space` is "models", or the settings of a network if it is "nds". Searches may select
+    architectures by a `choosing` column (validation), whereas `reporting` columns (test) are only
+    for evaluation; `cost` columns have seconds, parameters and the like. `repeats` maps a column to
+    the columns of the single runs whose mean it is. Accuracies and errors are in percent; nan means
+    not measured. `lower_is_better` lists the choosing and reporting columns in which lower values
+    are better. The checksum is computed unless one is given, which must then be correct.
 
     Raises ForetellError for missing or duplicate keys, a column that is missing, not numeric or has
     two roles, and content that does not match the checksum.

@@ -90,7 +90,7 @@ foretell data import table mine.csv --space nb201 --key arch_str \\
 )
 @click.argument("source")
 @click.argument("file")
-@option("--name", show_default="that of the source", help="The name of the table.")
+@option("--name", show_default="that of the source or file", help="The name of the table.")
 @option("--replace", is_flag=True, help="Replace a table of the same name.")
 @option(
     "--source", "origin", metavar="TEXT", help="Where the values come from; stored in the table."
