@@ -263,6 +263,8 @@ def test_check_finds_what_is_odd(table: Table) -> None:
     assert any("75.0 %" in text for text in odd)
     with pytest.raises(ForetellError, match="not an architecture of nb201"):
         check_table(replace(table, frame=frame.set_axis(list("abcd"), axis="index"), checksum=""))
+    later = check_table(replace(table, space="later", checksum=""))
+    assert next(one.text for one in later if not one.good).startswith("space later is unknown")
 
 
 def test_list_and_check_commands(
