@@ -190,7 +190,8 @@ def change_columns(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(value, list):
         return value
     if isinstance(value, tuple):
-        return tuple(change_columns(item, change) for item in value)
+        items = [change_columns(item, change) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
     if isinstance(value, Mapping):
         return {key: change_columns(item, change) for key, item in value.items()}
     return change_all(value, change)
