@@ -10,7 +10,7 @@ import pytest
 
 from foretell import ForetellError
 from foretell.data import DATA, load_data
-from foretell.engine.failures import Inexact, LossFailed, ModelFailed, TooFewValues
+from foretell.engine.failures import Inexact, LossFailed, ModelFailed, Nested, TooFewValues
 from foretell.engine.plan import make_plan
 from foretell.errors import OutOfMemory, RunStateError, UnknownName, unknown_name
 from foretell.losses import LOSSES, resolve_loss
@@ -67,6 +67,7 @@ CARRIED: list[tuple[ForetellError, dict[str, Any]]] = [
     ),
     (ModelFailed("it raised", "KeyError"), {"complaint": "KeyError"}),
     (TooFewValues("one value", "ValueError"), {"complaint": "ValueError"}),
+    (Nested("nested tensors"), {"complaint": ""}),
     (LossFailed("no loss", "TypeError"), {"complaint": "TypeError"}),
     (Inexact("it normalises", "; or not"), {"why": "it normalises", "otherwise": "; or not"}),
 ]

@@ -383,7 +383,9 @@ def test_a_bare_name_is_looked_up_in_all_zoos(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(UnknownName, match="did you mean torchvision:vgg11") as found:
         resolved("vgg_11?image_size=32")
     assert found.value.near == ("torchvision:vgg11",)
-    with pytest.raises(UnknownName, match="expected one of cnn:ARCHITECTURE"):
+    with pytest.raises(
+        UnknownName, match="expected SPACE:ARCHITECTURE with one of the spaces cnn, nb201"
+    ):
         resolved("qqqqqq")
 
 

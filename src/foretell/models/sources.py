@@ -165,7 +165,6 @@ def model_source(text: str) -> str:
 def without_source(text: str, name: str) -> UnknownName:
     """The error for a name without a prefix, with the full names that could be meant."""
     said = f"{text!r} does not name a model"
-    forms = ", ".join(source.pattern for source in SOURCES.values())
     if name.endswith(".py"):
         why = "add the name of the function that builds it"
         return UnknownName(f"{said}; {why}: {name}:FACTORY", text, "model")
@@ -174,7 +173,9 @@ def without_source(text: str, name: str) -> UnknownName:
         return UnknownName(said, text, "model", (f"@{name}",))
     near = [f"{prefix}:{known}" for prefix, known in in_zoos(name)]
     if not near:
-        return UnknownName(f"{said}; expected one of {forms}", text, "model")
+        others = ", ".join(one.pattern for prefix, one in SOURCES.items() if prefix not in SPACES)
+        forms = f"SPACE:ARCHITECTURE with one of the spaces {', '.join(SPACES)}, or {others}"
+        return UnknownName(f"{said}; expected {forms}", text, "model")
     return UnknownName(f"{said}; did you mean {' or '.join(near)}?", text, "model", tuple(near))
 
 
