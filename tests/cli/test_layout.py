@@ -139,7 +139,9 @@ def test_what_a_search_prints_fits(width: int, monkeypatch: pytest.MonkeyPatch) 
         measure=Measure(own=False, lower_is_better=False),
         notice="",
     )
-    lines = printed(width, lambda: print_outcome(outcome, "nb201", (), Form()), monkeypatch)
+    lines = printed(
+        width, lambda: print_outcome(outcome, "nb201", "digits", (), Form()), monkeypatch
+    )
     assert max(map(cell_len, lines)) <= max(width, *map(len, CELLS))  # a name is never cut
     assert {"val", "accuracy"} <= set(" ".join(lines).split())
 

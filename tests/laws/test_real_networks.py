@@ -231,6 +231,52 @@ def test_a_reentrant_checkpoint_is_refused(first: bool, proxies: list[str]) -> N
         score(Recomputes(True, first), images(), proxies)
 
 
+class Hiding(torch.autograd.Function):
+    """Runs a part whose weights are not among the arguments, and again in the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, part: nn.Module) -> Any:
+        """The outputs of the part."""
+        ctx.part = part
+        ctx.save_for_backward(x)
+        with torch.no_grad():
+            return part(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        """The gradient of the input; those of the weights are added to their `grad`."""
+        (x,) = ctx.saved_tensors
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            torch.autograd.backward(ctx.part(x), grads[0])
+        return x.grad, None
+
+
+class BeginsHidden(nn.Module):
+    """A network whose first part runs in such a function, or as usual."""
+
+    def __init__(self, hidden: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.hidden = hidden
+        self.part, self.head = nn.Sequential(nn.Linear(6, 6), nn.Tanh()), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        out: Tensor = self.head(Hiding.apply(x, self.part) if self.hidden else self.part(x))
+        return out
+
+
+@pytest.mark.parametrize("more", [[], ["jacob_cov"], ["grasp"]])
+def test_weights_that_a_function_hides_before_all_others_count(more: list[str]) -> None:
+    batch = torch.randn(5, 6, generator=torch.Generator().manual_seed(1)), torch.arange(5) % 3
+    names = ["snip", "grad_norm", *more]
+    hidden, plain = (score(BeginsHidden(one), batch, names) for one in (True, False))
+    for name in names:
+        assert hidden[name].why or hidden[name].value == pytest.approx(plain[name].value), name
+    assert hidden["snip"].why is None
+
+
 class OverwritesWhatIsNeeded(nn.Module):
     """A network that overwrites what the backward pass of exp needs."""
 

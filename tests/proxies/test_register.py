@@ -135,7 +135,8 @@ def test_a_run_is_read_where_its_proxy_is_not_registered(tmp_path: Path) -> None
     assert "smallness (lower is better)" in write_report(searched).read_text()
     del PROXIES["smallness"]
     page = write_report(searched).read_text()
-    assert "smallness of the trained networks" in page
+    assert "The distribution of smallness over the 3 scored networks" in page
+    assert "it is unknown whether higher or lower is better" in page
     for read in (
         lambda: calibrate(searched),
         lambda: judge(scored),

@@ -62,7 +62,7 @@ GOOD = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("", "'' is not a NAS-Bench-201 cell; expected |nor_conv_3x3~0|"),
+        ("", "'' is not a NAS-Bench-201 cell; expected six operations, such as |nor_conv_3x3~0|"),
         ("15625", "'15625' is not a NAS-Bench-201 cell"),
         ("-1", "is not a NAS-Bench-201 cell"),
         ("012345", "is not a NAS-Bench-201 cell"),

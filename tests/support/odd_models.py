@@ -523,7 +523,10 @@ ODD: dict[str, Odd] = {
         InnerGradient,
         normal(SAMPLES, 6),
         TWO,
-        {**VECTORS, **dict.fromkeys(("fisher", "fisher_reference"), "`grad` uses the weight")},
+        {
+            **VECTORS,
+            **dict.fromkeys(("fisher", "fisher_reference", "d8"), "`grad` uses the weight"),
+        },
     ),
     "of_functions": Odd(
         OfFunctions,

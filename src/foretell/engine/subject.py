@@ -1,7 +1,7 @@
 """The subject of scoring: a model, a batch, and all settings that affect quantities."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -174,18 +174,19 @@ def timed(seconds: Seconds, step: str, device: torch.device) -> Iterator[None]:
 def gradient(
     value: Tensor,
     weights: dict[str, Tensor],
+    also: Sequence[Tensor] = (),
     *,
     keep_graph: bool = False,
     create_graph: bool = False,
 ) -> dict[str, Tensor]:
     """∂value/∂w for every weight; zeros if the value does not depend on the weight.
 
-    Raises Undefined if torch cannot differentiate the model, or if the model's own backward pass
-    raises anything.
+    The value is differentiated with respect to `also`, too, without a result. Raises Undefined if
+    torch cannot differentiate the model, or if the model's own backward pass raises anything.
     """
     keep_graph = keep_graph or create_graph
-    grads = differentiated(value, list(weights.values()), keep_graph, create_graph)
-    return dict(zip(weights, grads, strict=True))
+    grads = differentiated(value, [*weights.values(), *also], keep_graph, create_graph)
+    return dict(zip(weights, grads, strict=False))
 
 
 def edge_gradients(

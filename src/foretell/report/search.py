@@ -169,16 +169,19 @@ def scores_figures(found: Found, by: str) -> list[Block]:
         f"The rank of each trained network by {by} among the {len(found.pool)} scored networks, "
         f"and its {title}. The networks that the score ranks first are on the left."
     )
+    if not is_ranking(by) and higher_is_better(by) is None:
+        caption += " They are those with the highest values: it is unknown whether higher or lower "
+        caption += "is better, since the proxy is not registered here."
     across = f"rank by {by}, % from the top"
     chart = points_chart(shown.rename(columns={"place": across}), across, title)
     blocks: list[Block] = [Figure("scores", caption, chart)]
     values = found.pool.get(by, pd.Series(dtype=float))
     if values.nunique() > 2:
-        better = "higher" if higher_is_better(by) else "lower"
+        better = {True: " (higher is better)", False: " (lower is better)", None: ""}
         caption = (
-            f"The distribution of {by} ({better} is better) over the {len(found.pool)} scored "
-            "networks, with a tick for each trained network. The highest and the lowest 2 % are "
-            "drawn at the ends."
+            f"The distribution of {by}{better[higher_is_better(by)]} over the {len(found.pool)} "
+            "scored networks, with a tick for each trained network. The highest and the lowest 2 % "
+            "are drawn at the ends."
         )
         ticks = frame[["arm", "arch"]].assign(value=frame["score"])
         blocks.append(Figure("pool", caption, pool_chart(values, ticks, by)))

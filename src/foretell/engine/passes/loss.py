@@ -21,6 +21,7 @@ from foretell.engine.faster.channels_last import (
 )
 from foretell.engine.faster.onednn import SafeConvolutions
 from foretell.engine.faster.pools import QuickPools
+from foretell.engine.graph import is_foreign, nodes_of
 from foretell.engine.isolate import call
 from foretell.engine.memory import smaller, within_memory
 from foretell.engine.microbatch import check_exact, check_loss_is_a_mean, split
@@ -440,7 +441,7 @@ def back(
         if why := not_finite(loss, outputs):
             found |= dict.fromkeys(from_loss, Unavailable(why))
         else:
-            found |= backward(job, loss, watch, tangents)
+            found |= backward(job, fed, loss, watch, tangents)
             found |= weights_written_to(subject)
     return Part(found, without_graph(outputs), None if loss is None else loss.item())
 
@@ -501,7 +502,7 @@ def jacobian(outputs: Any, sources: list[Tensor], *, keep_graph: bool) -> Tensor
     return joined_rows
 
 
-def backward(job: Job, loss: Tensor, watch: Watch, tangents: Tangents | None) -> Found:
+def backward(job: Job, fed: Batch, loss: Tensor, watch: Watch, tangents: Tangents | None) -> Found:
     """`grads` by one backward pass, which also fills the taps; `hessian_weights` by another one."""
     wanted, seconds, device = job.wanted & FROM_LOSS, job.seconds, job.subject.device
     weights = watch.weights
@@ -516,7 +517,8 @@ def backward(job: Job, loss: Tensor, watch: Watch, tangents: Tangents | None) ->
         tangents.curvature.armed = not tangents.failed
     try:
         with timed(seconds, "backward", device), watch.armed(loss):
-            grads = gradient(loss, weights, keep_graph=tangents is not None)
+            also = behind_custom_functions(fed, loss)
+            grads = gradient(loss, weights, also, keep_graph=tangents is not None)
     except Undefined as error:
         return dict.fromkeys(wanted, Unavailable(str(error)))
     watch.witness(loss, grads)
@@ -533,6 +535,17 @@ def backward(job: Job, loss: Tensor, watch: Watch, tangents: Tangents | None) ->
             product = hessian_product(loss, tangents, grads, weights)
             found["hessian_weights"] = precise(product)
     return {name: value for name, value in found.items() if name in wanted}
+
+
+def behind_custom_functions(fed: Batch, loss: Tensor) -> list[Tensor]:
+    """The inputs to differentiate along with the weights if a custom function may hide weights.
+
+    A re-entrant checkpoint or a reversible block whose weights are not among its arguments runs
+    its own backward pass, but only if something before it is differentiated.
+    """
+    if not any(map(is_foreign, nodes_of([loss]))):
+        return []
+    return [tensor for tensor in tensors(fed.inputs) if tensor.requires_grad]
 
 
 def precise(tensors: Any) -> Any:
