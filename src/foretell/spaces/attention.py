@@ -6,10 +6,29 @@ from torch import Tensor, nn
 
 from foretell.spaces.initialise import Linear
 
-__all__ = ["SelfAttention", "feed_forward"]
+__all__ = ["PreNormBlock", "Projections", "SelfAttention", "feed_forward"]
 
 
-class SelfAttention(nn.Module):
+class Projections(nn.Module):
+    """The linear layers of multi-head self-attention with `size` features per head."""
+
+    def __init__(self, width: int, heads: int, size: int) -> None:
+        super().__init__()
+        self.query = Linear(width, heads * size)
+        self.key = Linear(width, heads * size)
+        self.value = Linear(width, heads * size)
+        self.out = Linear(heads * size, width)
+        self.heads = heads
+
+    def projected(self, x: Tensor) -> list[Tensor]:
+        """Queries, keys and values [N, heads, T, size] of tokens [N, T, width]."""
+        return [
+            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for layer in (self.query, self.key, self.value)
+        ]
+
+
+class SelfAttention(Projections):
     """Multi-head self-attention, [N, T, width] to [N, T, width], with `size` features per head.
 
     With `causal`, a token attends to itself and to those before it. With `rotary`, queries and keys
@@ -19,19 +38,12 @@ class SelfAttention(nn.Module):
     def __init__(
         self, width: int, heads: int, size: int, *, causal: bool = False, rotary: bool = False
     ) -> None:
-        super().__init__()
-        self.query = Linear(width, heads * size)
-        self.key = Linear(width, heads * size)
-        self.value = Linear(width, heads * size)
-        self.out = Linear(heads * size, width)
-        self.heads, self.causal, self.rotary = heads, causal, rotary
+        super().__init__(width, heads, size)
+        self.causal, self.rotary = causal, rotary
 
     def forward(self, x: Tensor) -> Tensor:
         """Input and output [N, T, width]."""
-        query, key, value = (
-            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for layer in (self.query, self.key, self.value)
-        )
+        query, key, value = self.projected(x)
         if self.rotary:
             query, key = rotated(query), rotated(key)
         heads = F.scaled_dot_product_attention(query, key, value, is_causal=self.causal)
@@ -60,3 +72,25 @@ def rotated(x: Tensor) -> Tensor:
 def feed_forward(width: int, hidden: int) -> nn.Sequential:
     """A layer that widens, GELU, and a layer back to the width before."""
     return nn.Sequential(Linear(width, hidden), nn.GELU(), Linear(hidden, width))
+
+
+class PreNormBlock(nn.Module):
+    """Attention and a feed-forward network, each after a norm and with a skip around it."""
+
+    def __init__(self, width: int, attention: Projections, hidden: int) -> None:
+        super().__init__()
+        self.before_attention = nn.LayerNorm(width)
+        self.attention = attention
+        self.before_feed = nn.LayerNorm(width)
+        self.feed = feed_forward(width, hidden)
+
+    @property
+    def ends(self) -> tuple[nn.Module, nn.Module]:
+        """The layers whose outputs are added to the input."""
+        return self.attention.out, self.feed[-1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Input and output [N, T, width]."""
+        x = x + self.attention(self.before_attention(x))
+        out: Tensor = x + self.feed(self.before_feed(x))
+        return out

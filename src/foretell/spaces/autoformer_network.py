@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from foretell.errors import ForetellError
-from foretell.spaces.attention import feed_forward
+from foretell.spaces.attention import PreNormBlock, Projections
 from foretell.spaces.initialise import Conv2d, Embedding, Linear
 
 __all__ = ["VisionTransformer"]
@@ -36,7 +36,10 @@ class VisionTransformer(nn.Module):
         self.patches = Conv2d(in_channels, width, patch, stride=patch)
         self.first = Embedding(1, width)
         self.places = Embedding(side**2 + 1, width)
-        self.blocks = nn.ModuleList(Block(width, *layer, size, side) for layer in layers)
+        self.blocks = nn.ModuleList(
+            PreNormBlock(width, RelativeAttention(width, heads, size, side), hidden)
+            for heads, hidden in layers
+        )
         self.norm = nn.LayerNorm(width)
         self.output = Linear(width, classes)
         self.side = side
@@ -57,42 +60,17 @@ class VisionTransformer(nn.Module):
         return logits
 
 
-class Block(nn.Module):
-    """Attention and a feed-forward network, each after a norm and with a skip around it."""
-
-    def __init__(self, width: int, heads: int, hidden: int, size: int, side: int) -> None:
-        super().__init__()
-        self.before_attention = nn.LayerNorm(width)
-        self.attention = RelativeAttention(width, heads, size, side)
-        self.before_feed = nn.LayerNorm(width)
-        self.feed = feed_forward(width, hidden)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Input and output [N, T, width]."""
-        x = x + self.attention(self.before_attention(x))
-        out: Tensor = x + self.feed(self.before_feed(x))
-        return out
-
-
-class RelativeAttention(nn.Module):
+class RelativeAttention(Projections):
     """Self-attention in which vectors for the distance of two patches add to keys and values."""
 
     def __init__(self, width: int, heads: int, size: int, side: int) -> None:
-        super().__init__()
-        self.query = Linear(width, heads * size)
-        self.key = Linear(width, heads * size)
-        self.value = Linear(width, heads * size)
-        self.out = Linear(heads * size, width)
+        super().__init__(width, heads, size)
         self.near_keys = Distances(size, side)
         self.near_values = Distances(size, side)
-        self.heads = heads
 
     def forward(self, x: Tensor) -> Tensor:
         """Input and output [N, T, width]."""
-        query, key, value = (
-            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for layer in (self.query, self.key, self.value)
-        )
+        query, key, value = self.projected(x)
         by_place = query.transpose(1, 2) @ self.near_keys().mT  # [N, T, heads, T]
         likeness = query @ key.mT + by_place.transpose(1, 2)
         shares = (likeness * query.shape[-1] ** -0.5).softmax(-1)

@@ -1,4 +1,4 @@
-"""Modules that the networks of several cell spaces share."""
+"""Modules that the networks of several spaces share."""
 
 import torch
 import torch.nn.functional as F
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from foretell.spaces.initialise import Conv2d
 
-__all__ = ["FactorizedReduce", "relu_conv_bn"]
+__all__ = ["FactorizedReduce", "Residual", "relu_conv_bn"]
 
 
 def relu_conv_bn(wide_in: int, wide_out: int, kernel: int, stride: int = 1) -> nn.Sequential:
@@ -35,3 +35,12 @@ class FactorizedReduce(nn.Module):
         shifted = F.pad(x, (0, 1, 0, 1))[:, :, 1:, 1:]
         out: Tensor = self.norm(torch.cat([self.even(x), self.odd(shifted)], 1))
         return out
+
+
+class Residual(nn.Sequential):
+    """Layers whose input is added to their output."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map any tensor to the same shape."""
+        out: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
+        return x + out

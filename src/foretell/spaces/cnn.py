@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import nn
 
+from foretell.spaces.blocks import Residual
 from foretell.spaces.ready import ReadyMade
 from foretell.spaces.space import Json
 
@@ -28,15 +29,6 @@ OPTIONS: Mapping[str, tuple[Json, ...]] = {
 POOLS: Mapping[str, Callable[..., nn.Module]] = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
 POOLED = (0, 2)
 """The numbers of the convolutions that are followed by a pooling."""
-
-
-class Residual(nn.Sequential):
-    """Layers whose input is added to their output."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map [N, C, H, W] to the same shape."""
-        out: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
-        return x + out
 
 
 def network(

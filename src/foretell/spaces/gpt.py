@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from foretell.errors import ForetellError
-from foretell.spaces.attention import SelfAttention, feed_forward
+from foretell.spaces.attention import PreNormBlock, SelfAttention
 from foretell.spaces.initialise import Embedding, Linear, initialise, normal
 from foretell.spaces.layered import Layered, Options
 from foretell.spaces.settings import require_flag, require_integers, require_option
@@ -79,7 +79,8 @@ class GPT(Layered):
         length = self.length if self.positions == "learned" else 0
         model = Decoder(self.vocabulary, length, self.unit * int(units), plan, self.tied)
         residual = normal(STD / (2 * len(plan)) ** 0.5)
-        ends = {end for block in model.modules() if isinstance(block, Block) for end in block.ends}
+        blocks = (block for block in model.blocks if isinstance(block, PreNormBlock))
+        ends = {end for block in blocks for end in block.ends}
 
         def draw(layer: nn.Module, name: str, generator: Generator) -> Tensor:
             return (residual if layer in ends else normal(STD))(layer, name, generator)
@@ -97,7 +98,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.tokens = Embedding(vocabulary, width)
         self.places = Embedding(length, width) if length else None
-        self.blocks = nn.ModuleList(Block(width, *layer, rotary=not length) for layer in plan)
+        self.blocks = nn.ModuleList(block_of(width, *layer, rotary=not length) for layer in plan)
         self.norm = nn.LayerNorm(width)
         self.output = Linear(width, vocabulary, bias=False)
         if tied:
@@ -116,24 +117,8 @@ class Decoder(nn.Module):
         return logits
 
 
-class Block(nn.Module):
-    """Causal attention and a feed-forward network, each after a norm and with a skip around it."""
-
-    def __init__(self, width: int, heads: int, ratio: int, *, rotary: bool) -> None:
-        super().__init__()
-        size = max(width // heads, 1)
-        self.before_attention = nn.LayerNorm(width)
-        self.attention = SelfAttention(width, heads, size, causal=True, rotary=rotary)
-        self.before_feed = nn.LayerNorm(width)
-        self.feed = feed_forward(width, ratio * width)
-
-    @property
-    def ends(self) -> tuple[nn.Module, nn.Module]:
-        """The layers whose outputs are added to the input."""
-        return self.attention.out, self.feed[-1]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Input and output [N, T, width]."""
-        x = x + self.attention(self.before_attention(x))
-        out: Tensor = x + self.feed(self.before_feed(x))
-        return out
+def block_of(width: int, heads: int, ratio: int, *, rotary: bool) -> PreNormBlock:
+    """A block with causal attention."""
+    size = max(width // heads, 1)
+    attention = SelfAttention(width, heads, size, causal=True, rotary=rotary)
+    return PreNormBlock(width, attention, ratio * width)

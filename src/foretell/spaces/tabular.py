@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from foretell.spaces.cnn import Residual
+from foretell.spaces.blocks import Residual
 from foretell.spaces.ready import ReadyMade
 from foretell.spaces.space import Json
 
