@@ -8,7 +8,10 @@ import pandas as pd
 from foretell.report.page import Chart
 from foretell.searching.read import ARMS
 
-__all__ = ["ARM", "GREY", "KINDS", "SERIES", "chart", "colour", "curves_chart", "records"]
+__all__ = [
+    *("ARM", "GREY", "KINDS", "SERIES", "chart", "colour", "curves_chart"),
+    *("faded_unless_picked", "legend_below", "picked_in_legend", "records"),
+]
 
 FEW = 60
 """The maximum number of x values for which a line is also drawn with points."""
@@ -56,6 +59,22 @@ def colour(field: str = "kind") -> dict[str, Any]:
     return {"field": field, "type": "nominal", "scale": scale, "legend": {"title": None}}
 
 
+def legend_below(columns: int) -> dict[str, Any]:
+    """A legend below the chart, without a title."""
+    return {"title": None, "orient": "bottom", "columns": columns, "symbolOpacity": 1}
+
+
+def picked_in_legend(field: str) -> dict[str, Any]:
+    """The parameter `picked`: the value of the field that is clicked in the legend."""
+    select = {"type": "point", "fields": [field]}
+    return {"name": "picked", "select": select, "bind": "legend"}
+
+
+def faded_unless_picked(opacity: float) -> dict[str, Any]:
+    """The opacity of marks: this one where another value is picked in the legend."""
+    return {"condition": {"param": "picked", "empty": True, "value": 1}, "value": opacity}
+
+
 def curves_chart(
     band: pd.DataFrame,
     across: str,
@@ -81,10 +100,7 @@ def curves_chart(
         "scale": {"domainMin": floor, "zero": False, "clamp": True},
     }
     colour = {"field": "strategy", "type": "nominal", "sort": order}
-    picked = {"condition": {"param": "picked", "empty": True, "value": 1}, "value": 0.06}
-    pick = {"type": "point", "fields": ["strategy"]}
-    below = {"title": None, "orient": "bottom", "columns": 3, "symbolOpacity": 1}
-    legend = {**colour, "legend": below, "scale": dict(scale)}
+    legend = {**colour, "legend": legend_below(3), "scale": dict(scale)}
     columns = ["strategy", across, "mean", "low", "high"]
     stairs = {"interpolate": "step-after"} if steps else {}
     way = {**stairs, "point": steps and shown[across].nunique() <= FEW}
@@ -103,13 +119,13 @@ def curves_chart(
                 },
             },
             {
-                "params": [{"name": "picked", "select": pick, "bind": "legend"}],
+                "params": [picked_in_legend("strategy")],
                 "mark": {"type": "line", "strokeWidth": 2, "clip": True, **way},
                 "encoding": {
                     "x": x,
                     "y": {**y, "field": "mean"},
                     "color": legend,
-                    "opacity": picked,
+                    "opacity": faded_unless_picked(0.06),
                     "tooltip": [
                         {"field": "strategy"},
                         {"field": across, "title": title},

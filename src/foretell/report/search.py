@@ -114,11 +114,16 @@ def networks(found: Found) -> list[Block]:
         blocks.append(TableBlock("told", "Results from elsewhere", own))
     epochs = found.epochs.dropna(subset="val_accuracy")
     if epochs.groupby(["arm", "arch"]).size().max() > 1:
-        shown = found.measure.shown(epochs.assign(arm=epochs["arm"].map(ARMS)))
-        shown = shown.rename(columns={found.measure.name: "value"})
+        shown = labelled(found, epochs, "value")
         caption = f"The {found.measure.title} of each training by epoch."
         blocks.append(Figure("learning", caption, learning_chart(shown, found.measure.title)))
     return blocks
+
+
+def labelled(found: Found, frame: pd.DataFrame, value: str) -> pd.DataFrame:
+    """The rows with the arms in words, and with the results in a column of the name `value`."""
+    shown = found.measure.shown(frame.assign(arm=frame["arm"].map(ARMS)))
+    return shown.rename(columns={found.measure.name: value})
 
 
 def table(found: Found, frame: pd.DataFrame) -> pd.DataFrame:
@@ -157,14 +162,11 @@ def how_soon(curves: Mapping[str, pd.DataFrame], measure: Measure) -> list[Block
 def scores_figures(found: Found, by: str) -> list[Block]:
     """The trained networks by score against their results, and their place in the whole pool."""
     title = found.measure.title
-    frame = found.trained.assign(arm=found.trained["arm"].map(ARMS))
+    across = f"rank by {by}, % from the top"
     points = points_of(found, by)
     place = points.rank(pct=True, ascending=False, na_option="bottom").mul(100)
-    frame["place"] = place.reindex(frame["arch"]).to_numpy()
-    frame["score"] = (
-        (points if is_ranking(by) else found.pool[by]).reindex(frame["arch"]).to_numpy()
-    )
-    shown = found.measure.shown(frame).rename(columns={found.measure.name: title})
+    shown = labelled(found, found.trained, title)
+    shown[across] = place.reindex(shown["arch"]).to_numpy()
     caption = (
         f"The rank of each trained network by {by} among the {len(found.pool)} scored networks, "
         f"and its {title}. The networks that the score ranks first are on the left."
@@ -172,8 +174,7 @@ def scores_figures(found: Found, by: str) -> list[Block]:
     if not is_ranking(by) and higher_is_better(by) is None:
         caption += " They are those with the highest values: it is unknown whether higher or lower "
         caption += "is better, since the proxy is not registered here."
-    across = f"rank by {by}, % from the top"
-    chart = points_chart(shown.rename(columns={"place": across}), across, title)
+    chart = points_chart(shown, across, title)
     blocks: list[Block] = [Figure("scores", caption, chart)]
     values = found.pool.get(by, pd.Series(dtype=float))
     if values.nunique() > 2:
@@ -183,16 +184,14 @@ def scores_figures(found: Found, by: str) -> list[Block]:
             "scored networks, with a tick for each trained network. The highest and the lowest 2 % "
             "are drawn at the ends."
         )
-        ticks = frame[["arm", "arch"]].assign(value=frame["score"])
+        ticks = shown[["arm", "arch"]].assign(value=shown[by])
         blocks.append(Figure("pool", caption, pool_chart(values, ticks, by)))
     return blocks
 
 
 def choices(found: Found) -> list[Block]:
     """The results by the options of each choice, if architectures are written as options."""
-    frame = found.trained.assign(arm=found.trained["arm"].map(ARMS))
-    shown = found.measure.shown(frame.dropna(subset="val_accuracy"))
-    shown = shown.rename(columns={found.measure.name: "value"})
+    shown = labelled(found, found.trained.dropna(subset="val_accuracy"), "value")
     options = by_option(shown[["arm", "arch", "value"]])
     if options.empty:
         return []
@@ -225,14 +224,13 @@ def trade_offs(found: Found) -> list[Block]:
             on_front[own] = undominated(scaled[own])
             if own.any():
                 shares.append(f"{hypervolume(scaled[own], (1.0, 1.0)):.2f} {label}")
-        shown = found.measure.shown(known.assign(arm=known["arm"].map(ARMS), front=on_front))
+        shown = labelled(found, known.assign(front=on_front), found.measure.title)
         caption = (
             f"The {found.measure.title} against {cost}; a line connects the networks of the Pareto "
             "front, than which no other network is better in both. Hypervolume of the fronts: "
             f"{', '.join(shares)}."
         )
         name = re.sub(r"[^A-Za-z0-9_]+", "-", cost)
-        shown = shown.rename(columns={found.measure.name: found.measure.title})
         chart = front_chart(shown, cost, found.measure.title)
         blocks.append(Figure(f"cost-{name}", caption, chart))
     return blocks

@@ -83,6 +83,7 @@ def blocks_of(rows: Rows, truth: str, table: pd.DataFrame) -> list[Block]:
     unit = "%" if table_unit(rows, truth) else ""
     priced = with_prices(rows, table)
     more = truth not in rows.table.lower_is_better
+    panels = small_multiples(scores, truth)
     blocks: list[Block] = [
         TableBlock(
             f"table-{truth}",
@@ -103,14 +104,14 @@ def blocks_of(rows: Rows, truth: str, table: pd.DataFrame) -> list[Block]:
             f"Each point is an architecture: its score against {truth}."
             + (f" The image files show {ON_PAPER:,} of them." if len(scores) > ON_PAPER else ""),
             scatter(scores, truth, unit),
-            small_multiples(scores, truth),
+            panels,
         ),
         Figure(
             f"panels-{truth}",
             f"All scores side by side, without a change of sign: a negative ρ is right for a score "
             f"for which lower is better. n = {len(scores):,}"
             + (f", of which {ON_PAPER:,} are shown." if len(scores) > ON_PAPER else "."),
-            small_multiples(scores, truth),
+            panels,
         ),
     ]
     blocks += first_choices(scores, truth, table, more_is_better=more)

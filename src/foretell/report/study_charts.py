@@ -1,13 +1,23 @@
 """Charts of studies: scores against accuracies, their correlations and costs, and the best k."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from foretell.report.charts import GREY, KINDS, SERIES, chart, colour, records
+from foretell.report.charts import (
+    GREY,
+    KINDS,
+    SERIES,
+    chart,
+    colour,
+    faded_unless_picked,
+    legend_below,
+    picked_in_legend,
+    records,
+)
 from foretell.report.page import Chart
 from foretell.statistics.correlations import spearman
 from foretell.statistics.tops import precision_at, regret_of_first
@@ -117,14 +127,11 @@ def first_k(scores: pd.DataFrame, truth: pd.Series, names: Sequence[str]) -> pd.
 def first_k_chart(table: pd.DataFrame, column: str, title: str) -> Chart:
     """One line per score over the number k of networks, on a logarithmic axis."""
     order = list(dict.fromkeys(table["score"]))
-    picked = {"condition": {"param": "picked", "empty": True, "value": 1}, "value": 0.1}
-    below = {"title": None, "orient": "bottom", "columns": 4, "symbolOpacity": 1}
-    pick = {"type": "point", "fields": ["score"]}
     line = {"type": "line", "point": True, "strokeWidth": 2}
     return chart(
         records(table[["score", "k", column]].round(4)),
         height=300,
-        layer=[{"params": [{"name": "picked", "select": pick, "bind": "legend"}], "mark": line}],
+        layer=[{"params": [picked_in_legend("score")], "mark": line}],
         encoding={
             "x": {
                 "field": "k",
@@ -139,9 +146,9 @@ def first_k_chart(table: pd.DataFrame, column: str, title: str) -> Chart:
                 "type": "nominal",
                 "sort": order,
                 "scale": {"domain": order, "range": [*SERIES[: len(order) - 1], GREY]},
-                "legend": below,
+                "legend": legend_below(4),
             },
-            "opacity": picked,
+            "opacity": faded_unless_picked(0.1),
             "tooltip": [
                 {"field": "score"},
                 {"field": "k"},
@@ -151,15 +158,27 @@ def first_k_chart(table: pd.DataFrame, column: str, title: str) -> Chart:
     )
 
 
+def percentiles(columns: pd.DataFrame) -> pd.DataFrame:
+    """The rank of each value in its column, in percent; 100 is the highest."""
+    return columns.rank(pct=True).mul(100)
+
+
+def radio(name: str, title: str, options: Mapping[str, str]) -> dict[str, Any]:
+    """A parameter with a radio button for each option, which has a label; the first is chosen."""
+    buttons = {"options": list(options), "labels": list(options.values())}
+    bind = {"input": "radio", **buttons, "name": title}
+    return {"name": name, "value": next(iter(options)), "bind": bind}
+
+
 def scatter(scores: pd.DataFrame, truth: str, unit: str) -> Chart:
     """Score against accuracy, one point per architecture, with a menu of the scores.
 
     `scores` is indexed by architecture and contains the truth column in addition to the scores.
     """
     names = [str(name) for name in scores if name != truth]
-    ranks = scores[names].rank(pct=True).mul(100).round(2).add_prefix("rank of ")
+    ranks = percentiles(scores[names]).round(2).add_prefix("rank of ")
     values = scores[names].add_prefix("value of ")
-    heights = scores[truth].rank(pct=True).mul(100).round(2)
+    heights = percentiles(scores[[truth]])[truth].round(2)
     frame = ranks.join(values).assign(accuracy=scores[truth], height=heights)
     data = records(frame.rename_axis("arch").reset_index())
     return chart(
@@ -168,26 +187,8 @@ def scatter(scores: pd.DataFrame, truth: str, unit: str) -> Chart:
         usermeta={"renderer": "canvas"},
         params=[
             {"name": "score", "value": names[0], "bind": {"input": "select", "options": names}},
-            {
-                "name": "axis",
-                "value": "rank of ",
-                "bind": {
-                    "input": "radio",
-                    "options": ["rank of ", "value of "],
-                    "labels": ["rank (100 = highest)", "value"],
-                    "name": "shown as ",
-                },
-            },
-            {
-                "name": "upright",
-                "value": "accuracy",
-                "bind": {
-                    "input": "radio",
-                    "options": ["accuracy", "height"],
-                    "labels": ["value", "rank"],
-                    "name": "truth as ",
-                },
-            },
+            radio("axis", "shown as ", {"rank of ": "rank (100 = highest)", "value of ": "value"}),
+            radio("upright", "truth as ", {"accuracy": "value", "height": "rank"}),
         ],
         transform=[
             {"calculate": "datum[axis + score]", "as": "x"},
@@ -224,11 +225,10 @@ def small_multiples(scores: pd.DataFrame, truth: str) -> Chart:
     headed = {
         name: f"{name}, ρ = {rank_correlation(scores[name], scores[truth])}" for name in names
     }
-    ranks = scores[names].rank(pct=True).mul(100).round(1)
+    percent = percentiles(scores).round(1)
+    ranks = percent[names]
     size = ranks.get("params", pd.Series(50.0, ranks.index))
-    ranks = ranks.rename(columns=headed).assign(
-        accuracy=scores[truth].rank(pct=True).mul(100).round(1), size=size
-    )
+    ranks = ranks.rename(columns=headed).assign(accuracy=percent[truth], size=size)
     if len(ranks) > ON_PAPER:
         ranks = ranks.sample(ON_PAPER, random_state=0)
     long = ranks.melt(id_vars=["accuracy", "size"], var_name="score", value_name="rank").dropna()

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from foretell.checks import as_path, as_texts, optional
@@ -93,11 +94,17 @@ def write_still(path: Path, chart: Chart) -> None:
     fixed.pop("params", None)
     if fixed.get("width") == "container":
         fixed["width"] = STILL_WIDTH
+    svg, png = drawn(json.dumps(fixed, allow_nan=False))
+    write_text(path.with_name(f"{path.name}.svg"), svg)
+    write_atomically(path.with_name(f"{path.name}.png"), png)
+
+
+@lru_cache(maxsize=1)
+def drawn(chart: str) -> tuple[str, bytes]:
+    """A chart as SVG and PNG; kept for the next figure, which may have the same static version."""
     convert = extra("vl_convert", "report")
-    text = json.dumps(fixed, allow_nan=False)
-    drawn = convert.vegalite_to_svg(text)
-    write_text(path.with_name(f"{path.name}.svg"), drawn)
-    write_atomically(path.with_name(f"{path.name}.png"), convert.svg_to_png(drawn, scale=2))
+    svg = convert.vegalite_to_svg(chart)
+    return svg, convert.svg_to_png(svg, scale=2)
 
 
 def write_text(path: Path, text: str) -> None:
