@@ -12,6 +12,7 @@ from foretell.errors import ForetellError
 from foretell.proxies import PROXIES
 from foretell.spaces import AutoFormer
 from foretell.spaces.autoformer_network import FARTHEST, Distances
+from tests.support.twins import TokenByToken
 
 SMALL: dict[str, Any] = {"classes": 3, "in_channels": 2, "resolution": 6, "patch": 2, "shrink": 24}
 TEXT = "216/3:3.5/4:3/3:4" + "/4:3.5" * 9
@@ -58,12 +59,7 @@ def test_a_network_computes_what_its_twin_computes() -> None:
 def twin(image: Tensor, weights: dict[str, Tensor]) -> Tensor:
     """The logits of one image, token by token and head by head."""
 
-    def linear(name: str, x: Tensor) -> Tensor:
-        return weights[f"{name}.weight"] @ x + weights[f"{name}.bias"]
-
-    def norm(name: str, x: Tensor) -> Tensor:
-        centred = (x - x.mean()) / (x.var(correction=0) + 1e-5).sqrt()
-        return centred * weights[f"{name}.weight"] + weights[f"{name}.bias"]
+    layers = TokenByToken(weights)
 
     def vector(name: str, one: int, other: int) -> Tensor:
         """For a query and a key, patches being numbered row by row from 1."""
@@ -74,35 +70,21 @@ def twin(image: Tensor, weights: dict[str, Tensor]) -> Tensor:
         right = (other - 1) % 3 - (one - 1) % 3
         return rows[down + FARTHEST + 1] + columns[right + FARTHEST + 1]
 
-    def attended(name: str, xs: list[Tensor], heads: int) -> list[Tensor]:
-        q, k, v = (
-            [linear(f"{name}.{part}", x).chunk(heads) for x in xs]
-            for part in ("query", "key", "value")
-        )
-        outs = []
-        for t in range(len(xs)):
-            parts = []
-            for h in range(heads):
-                query = q[t][h]
-                keys = [k[s][h] + vector(f"{name}.near_keys", t, s) for s in range(len(xs))]
-                values = [v[s][h] + vector(f"{name}.near_values", t, s) for s in range(len(xs))]
-                shares = (torch.stack(keys) @ query / len(query) ** 0.5).softmax(0)
-                parts.append(shares @ torch.stack(values))
-            outs.append(linear(f"{name}.out", torch.cat(parts)))
-        return outs
+    def attend(
+        name: str, t: int, query: Tensor, keys: list[Tensor], values: list[Tensor]
+    ) -> Tensor:
+        keys = [key + vector(f"{name}.near_keys", t, s) for s, key in enumerate(keys)]
+        values = [value + vector(f"{name}.near_values", t, s) for s, value in enumerate(values)]
+        shares = (torch.stack(keys) @ query / len(query) ** 0.5).softmax(0)
+        return shares @ torch.stack(values)
 
     kernel = weights["patches.weight"].flatten(1)
     tiles = [image[:, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2] for i in range(3) for j in range(3)]
     xs = [kernel @ tile.flatten() + weights["patches.bias"] for tile in tiles]
     xs = [x + weights["places.weight"][t] for t, x in enumerate([weights["first.weight"][0], *xs])]
     for number, heads in enumerate([3, 4, 3] + [4] * 9):
-        block = f"blocks.{number}"
-        normed = [norm(f"{block}.before_attention", x) for x in xs]
-        xs = [x + y for x, y in zip(xs, attended(f"{block}.attention", normed, heads), strict=True)]
-        wide = [linear(f"{block}.feed.0", norm(f"{block}.before_feed", x)) for x in xs]
-        wide = [x * (1 + torch.erf(x / 2**0.5)) / 2 for x in wide]
-        xs = [x + linear(f"{block}.feed.2", y) for x, y in zip(xs, wide, strict=True)]
-    return linear("output", torch.stack([norm("norm", x) for x in xs[1:]]).mean(0))
+        xs = layers.block(f"blocks.{number}", xs, heads, attend)
+    return layers.linear("output", torch.stack([layers.norm("norm", x) for x in xs[1:]]).mean(0))
 
 
 def test_far_patches_share_the_vector_of_the_largest_distance() -> None:

@@ -15,6 +15,7 @@ from foretell.proxies import PROXIES
 from foretell.spaces import GPT
 from foretell.spaces.attention import SelfAttention
 from foretell.spaces.gpt import Decoder
+from tests.support.twins import TokenByToken
 
 SMALL: dict[str, Any] = {"vocabulary": 11, "length": 6, "unit": 7}
 """With widths that the numbers of heads do not divide."""
@@ -89,13 +90,7 @@ def test_a_network_computes_what_its_twin_computes(positions: str, tied: bool) -
 def twin(ids: Tensor, weights: dict[str, Tensor], positions: str) -> Tensor:
     """The logits of one sequence, token by token and head by head."""
 
-    def linear(name: str, x: Tensor) -> Tensor:
-        out = weights[f"{name}.weight"] @ x
-        return out + weights[f"{name}.bias"] if f"{name}.bias" in weights else out
-
-    def norm(name: str, x: Tensor) -> Tensor:
-        centred = (x - x.mean()) / (x.var(correction=0) + 1e-5).sqrt()
-        return centred * weights[f"{name}.weight"] + weights[f"{name}.bias"]
+    layers = TokenByToken(weights)
 
     def turned(x: Tensor, place: int) -> Tensor:
         """Pairs of features as complex numbers, each multiplied by a number of modulus one."""
@@ -107,34 +102,21 @@ def twin(ids: Tensor, weights: dict[str, Tensor], positions: str) -> Tensor:
             pairs[i] = pairs[i] * cmath.exp(1j * place * 10_000 ** (-i / half))
         return torch.cat([pairs.real, pairs.imag, x[2 * half :]])
 
-    def attended(name: str, xs: list[Tensor], heads: int) -> list[Tensor]:
-        q, k, v = (
-            [linear(f"{name}.{part}", x).chunk(heads) for x in xs]
-            for part in ("query", "key", "value")
-        )
-        outs = []
-        for t in range(len(xs)):
-            parts = []
-            for h in range(heads):
-                query = turned(q[t][h], t)
-                likeness = [query @ turned(k[s][h], s) for s in range(t + 1)]
-                shares = (torch.stack(likeness) / len(query) ** 0.5).softmax(0)
-                parts.append(sum((shares[s] * v[s][h] for s in range(t + 1)), torch.tensor(0)))
-            outs.append(linear(f"{name}.out", torch.cat(parts)))
-        return outs
+    def attend(
+        name: str, t: int, query: Tensor, keys: list[Tensor], values: list[Tensor]
+    ) -> Tensor:
+        query = turned(query, t)
+        likeness = [query @ turned(keys[s], s) for s in range(t + 1)]
+        shares = (torch.stack(likeness) / len(query) ** 0.5).softmax(0)
+        return shares @ torch.stack(values[: t + 1])
 
     xs = [weights["tokens.weight"][token] for token in ids]
     if positions == "learned":
         xs = [x + weights["places.weight"][t] for t, x in enumerate(xs)]
     for number, heads in enumerate([4, 2, 12]):
-        block = f"blocks.{number}"
-        normed = [norm(f"{block}.before_attention", x) for x in xs]
-        xs = [x + y for x, y in zip(xs, attended(f"{block}.attention", normed, heads), strict=True)]
-        wide = [linear(f"{block}.feed.0", norm(f"{block}.before_feed", x)) for x in xs]
-        wide = [x * (1 + torch.erf(x / 2**0.5)) / 2 for x in wide]
-        xs = [x + linear(f"{block}.feed.2", y) for x, y in zip(xs, wide, strict=True)]
+        xs = layers.block(f"blocks.{number}", xs, heads, attend)
     output = weights.get("output.weight", weights["tokens.weight"])
-    return torch.stack([output @ norm("norm", x) for x in xs])
+    return torch.stack([output @ layers.norm("norm", x) for x in xs])
 
 
 def test_weights_are_drawn_as_for_gpt2() -> None:

@@ -162,7 +162,7 @@ def in_parts(subject: Subject, wanted: set[str], seconds: Seconds, *, check: boo
 
 def takes_gradients(subject: Subject) -> bool:
     """Whether the unchanged model runs on inputs that require gradients."""
-    fed = subject.batch.each(lambda t: t.detach().requires_grad_(t.is_floating_point()))
+    fed = as_fed(subject.batch)
     try:
         with subject.undisturbed("check"), torch.enable_grad():
             call(subject.model, {}, fed.each(torch.clone))
@@ -278,7 +278,7 @@ def of_both(
 def one_part(job: Job, index: int, part: Batch, layout: ChannelsLast | None = None) -> Part:
     """Run one part of the batch forward, and backward as often as the wanted quantities require."""
     subject, wanted = job.subject, job.wanted
-    fed = as_fed(job, part)
+    fed = as_fed(part, by_input=job.by_input)
     samples = Samples(fed, subject.held) if wanted & WATCHED else None
     watch = watch_of(job, samples)
     lookers = lookers_of(job, fed, samples, watch, index)
@@ -300,12 +300,12 @@ def one_part(job: Job, index: int, part: Batch, layout: ChannelsLast | None = No
             tangents.let_go()
 
 
-def as_fed(job: Job, part: Batch) -> Batch:
+def as_fed(part: Batch, *, by_input: bool = True) -> Batch:
     """A copy of the batch, which requires gradients even if they are not wanted.
 
     Some operations run another kernel then, so that scores would depend on what else is asked for.
     """
-    return part.each(lambda t: t.detach().requires_grad_(job.by_input and t.is_floating_point()))
+    return part.each(lambda t: t.detach().requires_grad_(by_input and t.is_floating_point()))
 
 
 @contextmanager
@@ -321,7 +321,7 @@ def in_training(job: Job, index: int) -> Iterator[None]:
 
 def on_trial(job: Job, index: int, part: Batch, printing: Collection[Number]) -> Samples:
     """Run the model once more on other samples to find where they are in each tensor."""
-    fed, subject = as_fed(job, part), job.subject
+    fed, subject = as_fed(part, by_input=job.by_input), job.subject
     samples = Samples(fed, subject.held, printing)
     watch = watch_of(job, samples)
     codes = Codes().of(samples) if job.codes else nullcontext()
