@@ -158,9 +158,6 @@ class Samples(Observer):
         for tensor in tensors(fed.inputs):
             whole = self.samples == 1 or id(tensor) in shared
             self._found[tensor] = Layout(0) if whole else Lost("a list of inputs")
-        for tensor in tensors(fed.targets):  # which the loss reads
-            whole = tensor.ndim > 0 and len(tensor) == self.samples
-            self._found[tensor] = Layout(0) if whole else Without.COMMON
 
     @property
     def on_trial(self) -> bool:

@@ -301,11 +301,12 @@ def one_part(job: Job, index: int, part: Batch, layout: ChannelsLast | None = No
 
 
 def as_fed(part: Batch, *, by_input: bool = True) -> Batch:
-    """A copy of the batch, which requires gradients even if they are not wanted.
+    """A copy of the inputs, which require gradients even if they are not wanted.
 
     Some operations run another kernel then, so that scores would depend on what else is asked for.
     """
-    return part.each(lambda t: t.detach().requires_grad_(by_input and t.is_floating_point()))
+    inputs = Batch(part.inputs)  # observers would take targets for numbers of unknown origin
+    return inputs.each(lambda t: t.detach().requires_grad_(by_input and t.is_floating_point()))
 
 
 @contextmanager

@@ -49,7 +49,8 @@ def patterns_in(subject: Subject, dtype: torch.dtype) -> int | Unavailable | Non
     """The quantity in one data type; None if the outputs are not finite."""
     generator = Generator().manual_seed(derived_seed(subject.seed, "patterns"))
     drawn = gaussian_model(subject.model, subject.layers, generator, dtype)
-    batch = subject.batch.each(lambda t: t.to(dtype) if t.is_floating_point() else t)
+    inputs = Batch(subject.batch.inputs)
+    batch = inputs.each(lambda t: t.to(dtype) if t.is_floating_point() else t)
     codes = Codes(in_parts=True)
     tables: Tables = {}
     for index, part in enumerate(split(batch, subject.micro_batch)):
