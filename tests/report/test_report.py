@@ -33,6 +33,7 @@ from foretell.report.study_charts import (
     first_k,
     first_k_chart,
     scatter,
+    small_multiples,
     sparse_labels,
 )
 from foretell.runs.kept import keep
@@ -247,6 +248,18 @@ def write_broken(folder: Path, figure: Figure) -> Path:
     return path
 
 
+@pytest.mark.skipif(not BROWSER, reason="no Chromium found; set FORETELL_BROWSER")
+def test_a_button_copies_the_commands(tmp_path: Path) -> None:
+    page = write_page(Page("t", "s", [("h", [Code("foretell report 'my run'")])]), tmp_path)
+    title = "{value: {writeText: async (text) => { document.title = text; }}}"
+    script = f"Object.defineProperty(navigator, 'clipboard', {title});"
+    script += "document.querySelector('button.copy').click();"
+    (tmp_path / "clicked.html").write_text(f"{page.read_text()}<script>{script}</script>")
+    dom, log = browse(tmp_path / "clicked.html")
+    assert "CONSOLE" not in log
+    assert "<title>foretell report 'my run'</title>" in dom
+
+
 def test_a_page_of_ones_own(tmp_path: Path) -> None:
     frame = pd.DataFrame({"value": [1.5, np.nan]}, index=pd.Index(["a", EVIL], name="what"))
     dots = {
@@ -292,6 +305,16 @@ def test_points_are_the_architectures() -> None:
     assert [row["accuracy"] for row in data] == [2.0, 3.0]
 
 
+def test_the_highest_score_has_rank_100() -> None:
+    scores = pd.DataFrame({"snip": [3.0, 9.0, 6.0], "top": [20.0, 10.0, 30.0]}, index=list("abc"))
+    many = small_multiples(scores, "top")["data"]["values"]
+    assert [row["rank"] for row in many] == [33.3, 100, 66.7]
+    assert [row["accuracy"] for row in many] == [66.7, 33.3, 100]
+    one = scatter(scores, "top", "%")["data"]["values"]
+    assert [row["rank of snip"] for row in one] == [33.33, 100, 66.67]
+    assert [row["height"] for row in one] == [66.67, 33.33, 100]
+
+
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny finished search."""
@@ -322,6 +345,18 @@ def test_the_page_of_a_search(searched: Path) -> None:
     written = write_report(searched)
     assert (written.parent / "graph-scored.svg").stat().st_size > 500
     assert "anecdotal" in written.read_text()
+
+
+def test_the_networks_that_the_score_ranks_first_are_on_the_left(searched: Path) -> None:
+    found = read_search(searched)
+    assert found.config["by"] == "synflow"  # higher is better
+    figures = {one.name: one for one in search_page(found).blocks if isinstance(one, Figure)}
+    rows = figures["scores"].chart["data"]["values"]
+    places = {row["arch"]: row["x"] for row in rows}
+    values = found.pool["synflow"].sort_values(ascending=False)
+    order = [arch for arch in values.index if arch in places]
+    assert [places[arch] for arch in order] == sorted(places.values())
+    assert 0 < min(places.values()) <= max(places.values()) <= 100
 
 
 def stopped(network: object, report: object) -> float:
