@@ -1,5 +1,6 @@
 """Estimate how far each score can be trusted on your own task, and propose what to train next."""
 
+import html
 import json
 import math
 import os
@@ -33,7 +34,7 @@ from foretell.statistics.posterior import (
 from foretell.statistics.representative import Weighted, measured, relative_ranks, weighted
 from foretell.statistics.sample import Floats, Groups
 
-__all__ = ["Calibration", "calibrate"]
+__all__ = ["Calibration", "calibrate", "plain_scores"]
 
 ABOUT = ("rank", "seconds", "why", "name", "model", "arch")
 """The columns of `foretell.rank` that are not scores."""
@@ -41,7 +42,7 @@ ABOUT = ("rank", "seconds", "why", "name", "model", "arch")
 ENSEMBLE = "ensemble"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Calibration:
     """The result of `calibrate`."""
 
@@ -58,6 +59,15 @@ class Calibration:
     """The number of candidates with a result."""
     weights: dict[str, float]
     """The weight of each score in the ensemble."""
+
+    def __repr__(self) -> str:
+        """The conclusions, and the candidates to train next."""
+        said = " ".join(self.statement)
+        return f"Calibration by {self.trained} results. {said} Next: {', '.join(self.next)}"
+
+    def _repr_html_(self) -> str:
+        """The conclusions and the table of scores, for notebooks."""
+        return f"<p>{html.escape(repr(self))}</p>\n{self.scores.to_html()}"
 
 
 def calibrate(
@@ -141,6 +151,11 @@ def floats(values: "pd.Series[float]") -> Floats:
 
 def read_scores(given: object) -> pd.DataFrame:
     """The scores of each candidate by name, oriented so that higher is better in every column."""
+    return oriented(plain_scores(given))
+
+
+def plain_scores(given: object) -> pd.DataFrame:
+    """The scores of each candidate by name, as they are in the table."""
     if isinstance(given, str | os.PathLike) and as_path("scores", given).is_dir():
         frame = run_scores(Path(given))
     else:
@@ -165,7 +180,7 @@ def read_scores(given: object) -> pd.DataFrame:
         raise ForetellError("scores has a column called 'ensemble', which is computed; rename it")
     if len(frame) < 3:
         raise ForetellError(f"scores has {len(frame)} candidates; give at least 3")
-    return oriented(frame[columns].set_axis(pd.Index(names), axis="index"))
+    return frame[columns].set_axis(pd.Index(names), axis="index")
 
 
 def is_score(name: str, values: "pd.Series[float]") -> bool:

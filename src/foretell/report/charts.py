@@ -64,10 +64,10 @@ def legend_below(columns: int) -> dict[str, Any]:
     return {"title": None, "orient": "bottom", "columns": columns, "symbolOpacity": 1}
 
 
-def picked_in_legend(field: str) -> dict[str, Any]:
-    """The parameter `picked`: the value of the field that is clicked in the legend."""
+def picked_in_legend(field: str, layer: str) -> dict[str, Any]:
+    """The parameter `picked`: the value of the field that is clicked in the legend of a layer."""
     select = {"type": "point", "fields": [field]}
-    return {"name": "picked", "select": select, "bind": "legend"}
+    return {"name": "picked", "select": select, "bind": "legend", "views": [layer]}
 
 
 def faded_unless_picked(opacity: float) -> dict[str, Any]:
@@ -107,6 +107,7 @@ def curves_chart(
     return chart(
         records(shown[columns].round(4)),
         height=320,
+        params=[picked_in_legend("strategy", "lines")],
         layer=[
             {
                 "mark": {"type": "area", "opacity": 0.12, "clip": True, **stairs},
@@ -119,7 +120,7 @@ def curves_chart(
                 },
             },
             {
-                "params": [picked_in_legend("strategy")],
+                "name": "lines",
                 "mark": {"type": "line", "strokeWidth": 2, "clip": True, **way},
                 "encoding": {
                     "x": x,

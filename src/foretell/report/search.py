@@ -24,7 +24,6 @@ from foretell.report.search_charts import (
     pool_chart,
 )
 from foretell.searching.compared import LARGEST, SCORED, UNSCORED
-from foretell.searching.measure import Measure
 from foretell.searching.pareto import hypervolume, undominated
 from foretell.searching.read import ARMS, Found
 from foretell.spaces import SPACES, Graphs, make_space
@@ -47,11 +46,10 @@ def search_page(found: Found) -> Page:
         return Page(
             title, BEFORE_TRAINING, [("Scores", scored(found, by)), ("Method", method(found))]
         )
-    curves = {ARMS[arm]: found.curve(arm) for arm in ARMS if (found.trained["arm"] == arm).any()}
     sections: list[tuple[str, list[Block]]] = [
         ("Best networks", [TableBlock("best", f"By {measure.title}", table(found, best))]),
         ("What to train next", decision(found)),
-        ("Progress", how_soon(curves, measure)),
+        ("Progress", how_soon(found)),
         ("Scores", scores_figures(found, by)),
         ("Accuracy against cost", trade_offs(found)),
         ("Choices", choices(found)),
@@ -141,8 +139,10 @@ def table(found: Found, frame: pd.DataFrame) -> pd.DataFrame:
     return shown[[*(name for name in first if name in shown), *rest]]
 
 
-def how_soon(curves: Mapping[str, pd.DataFrame], measure: Measure) -> list[Block]:
+def how_soon(found: Found) -> list[Block]:
     """The best value so far against trainings and against seconds."""
+    measure = found.measure
+    curves = {ARMS[arm]: found.curve(arm) for arm in ARMS if (found.trained["arm"] == arm).any()}
     band = pd.concat(
         frame.reset_index().assign(strategy=arm, trainings=frame.index)
         for arm, frame in curves.items()
@@ -230,10 +230,18 @@ def trade_offs(found: Found) -> list[Block]:
             "front, than which no other network is better in both. Hypervolume of the fronts: "
             f"{', '.join(shares)}."
         )
-        name = re.sub(r"[^A-Za-z0-9_]+", "-", cost)
         chart = front_chart(shown, cost, found.measure.title)
-        blocks.append(Figure(f"cost-{name}", caption, chart))
+        blocks.append(Figure(front_of(cost), caption, chart))
     return blocks
+
+
+def front_of(cost: str) -> str:
+    """The name of the figure with the Pareto fronts for a cost.
+
+    >>> front_of("nb201:cifar10/latency")
+    'cost-nb201-cifar10-latency'
+    """
+    return f"cost-{re.sub(r'[^A-Za-z0-9_]+', '-', cost)}"
 
 
 def architectures(found: Found) -> list[Block]:

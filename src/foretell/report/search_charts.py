@@ -20,6 +20,10 @@ __all__ = [
     "worth_chart",
 ]
 
+DARKER = {"name": "blues", "extent": [0.45, 1]}
+"""Colours of an order, without those that are too light on white."""
+TICKS = 10
+"""The maximum number of ticks of an axis with whole numbers."""
 BARS = 30
 """The number of bars of a histogram."""
 TAIL = 0.02
@@ -87,6 +91,8 @@ def pool_chart(pool: pd.Series, trained: pd.DataFrame, title: str) -> Chart:
 
 def learning_chart(epochs: pd.DataFrame, title: str) -> Chart:
     """One line per training; `epochs` has the columns `arm`, `arch`, `epoch` and `value`."""
+    first, last = epochs["epoch"].min(), epochs["epoch"].max()
+    whole = sorted({*map(int, np.linspace(first, last, TICKS))})
     return chart(
         records(epochs.round(4)),
         height=320,
@@ -96,7 +102,7 @@ def learning_chart(epochs: pd.DataFrame, title: str) -> Chart:
                 "field": "epoch",
                 "type": "quantitative",
                 "title": "epoch",
-                "axis": {"tickMinStep": 1, "format": "d"},
+                "axis": {"values": whole, "format": "d"},
             },
             "y": {"field": "value", "type": "quantitative", "title": title},
             "color": ARM,
@@ -223,7 +229,7 @@ def worth_chart(table: pd.DataFrame) -> Chart:
     place = {
         "y": {"field": "score", "type": "nominal", "sort": order, "title": None},
         "yOffset": counts,
-        "color": {**counts, "scale": {"scheme": "blues", "extent": [0.45, 1]}, "legend": below},
+        "color": {**counts, "scale": {"scheme": DARKER}, "legend": below},
         "tooltip": [{"field": name} for name in columns],
     }
     return chart(

@@ -33,6 +33,7 @@ __all__ = [
     "first_k_chart",
     "forest",
     "scatter",
+    "scatter_of",
     "small_multiples",
     "sparse_labels",
 ]
@@ -131,7 +132,8 @@ def first_k_chart(table: pd.DataFrame, column: str, title: str) -> Chart:
     return chart(
         records(table[["score", "k", column]].round(4)),
         height=300,
-        layer=[{"params": [picked_in_legend("score")], "mark": line}],
+        params=[picked_in_legend("score", "lines")],
+        layer=[{"name": "lines", "mark": line}],
         encoding={
             "x": {
                 "field": "k",
@@ -196,17 +198,34 @@ def scatter(scores: pd.DataFrame, truth: str, unit: str) -> Chart:
             {"calculate": "datum['value of ' + score]", "as": "value"},
             {"filter": "isValid(datum.x)"},
         ],
-        mark={"type": "circle", "opacity": 0.8, "size": 26, "color": KINDS["proxy"]},
-        encoding={
-            "x": {"field": "x", "type": "quantitative", "title": "score", "scale": {"zero": False}},
-            "y": {**accuracy(truth, unit), "field": "y"},
+        **points("score", truth, {**accuracy(truth, unit), "field": "y"}),
+    )
+
+
+def scatter_of(scores: pd.DataFrame, score: str, truth: str, unit: str) -> Chart:
+    """One score against accuracy, one point per architecture, headed by Spearman's ρ."""
+    both = scores[[score, truth]].dropna()
+    rho = rank_correlation(scores[score], scores[truth])
+    frame = pd.DataFrame({"x": both[score], "value": both[score], "accuracy": both[truth]})
+    data = records(frame.rename_axis("arch").reset_index())
+    title = {"text": f"{score}: ρ = {rho}, n = {len(scores):,}"}
+    return chart(data, height=320, title=title, **points(score, truth, accuracy(truth, unit)))
+
+
+def points(across: str, truth: str, y: Mapping[str, Any]) -> dict[str, Any]:
+    """The marks of architectures at `x`, with their names, values and accuracies as tooltips."""
+    return {
+        "mark": {"type": "circle", "opacity": 0.8, "size": 26, "color": KINDS["proxy"]},
+        "encoding": {
+            "x": {"field": "x", "type": "quantitative", "title": across, "scale": {"zero": False}},
+            "y": dict(y),
             "tooltip": [
                 {"field": "arch", "title": "architecture"},
-                {"field": "value", "title": "score", "format": ".6g"},
+                {"field": "value", "title": across, "format": ".6g"},
                 {"field": "accuracy", "title": truth, "format": ".2f"},
             ],
         },
-    )
+    }
 
 
 def accuracy(truth: str, unit: str) -> dict[str, Any]:
@@ -280,20 +299,20 @@ def forest(table: pd.DataFrame) -> Chart:
     published = {
         "transform": [{"filter": "isValid(datum.published)"}],
         "mark": {"type": "point", "shape": "diamond", "size": 80, "color": "#c44e4e"},
-        "encoding": {"x": {**x, "field": "published"}, "tooltip": tooltip},
+        "encoding": {"x": {**x, "field": "published"}, "y": y, "tooltip": tooltip},
     }
     return chart(
         records(shown[columns]),
         height=22 * len(shown),
-        encoding={"y": y},
         layer=[
             {
                 "mark": {"type": "rule", "strokeDash": [2, 3], "color": "#8a8f98"},
-                "encoding": {"x": {"datum": 0}, "y": None},
+                "encoding": {"x": {"datum": 0}},
             },
             {
                 "mark": {"type": "rule", "strokeWidth": 2},
                 "encoding": {
+                    "y": y,
                     "x": {**x, "field": "spearman_low"},
                     "x2": {"field": "spearman_high"},
                     "color": colour(),
@@ -302,6 +321,7 @@ def forest(table: pd.DataFrame) -> Chart:
             {
                 "mark": {"type": "circle", "size": 70, "opacity": 1},
                 "encoding": {
+                    "y": y,
                     "x": {**x, "field": "spearman"},
                     "color": colour(),
                     "tooltip": tooltip,

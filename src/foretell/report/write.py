@@ -91,7 +91,6 @@ def write_page(page: Page, folder: Path) -> Path:
 def write_still(path: Path, chart: Chart) -> None:
     """Write a chart as SVG and PNG, on a white background."""
     fixed = {**chart, "background": "white"}
-    fixed.pop("params", None)
     if fixed.get("width") == "container":
         fixed["width"] = STILL_WIDTH
     svg, png = drawn(json.dumps(fixed, allow_nan=False))
