@@ -31,7 +31,7 @@ FLOORS = (
     "runs",
     "searching studies calibration",
     "report",
-    "integrations testing",
+    "integrations plot testing",
     "__init__",
     "cli",
     "__main__",

@@ -15,7 +15,7 @@ from tests.support.processes import python
 PACKAGE = ROOT / "src" / "foretell"
 LAZY = ("foretell", "foretell.executors")
 HEAVY = {"click", "numpy", "pandas", "ray", "rich", "sklearn", "torch"}
-OPEN = ("foretell.executors", "foretell.testing")
+OPEN = ("foretell.executors", "foretell.plot", "foretell.testing")
 """What documentation may import from beside `foretell` itself and `foretell.integrations`."""
 GROUPS = {"foretell.proxies"}
 """Entry point groups: names in a package's metadata, which nobody imports."""

@@ -86,6 +86,7 @@ if not TYPE_CHECKING:  # or a type checker would accept any name
             "load_data": "data",
             "load_model": "models",
             "minibatch": "data",
+            "plot": "plot",
             "rank": "scoring.rank",
             "read_table": "tables",
             "register": "proxies",

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
+import pandas as pd
 from torch import Tensor, nn
 
 from foretell.batch import Given, as_batch, check_module
@@ -24,7 +25,7 @@ from foretell.proxies import Proxy
 from foretell.proxies.quantities import QUANTITIES, STEPS
 from foretell.scoring.settings import ScoreChoices, ScoreSettings, settings_of
 
-__all__ = ["Score", "score"]
+__all__ = ["Score", "Scores", "score"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,24 @@ class Score:
         return defined, self.value if defined else 0.0
 
 
+class Scores(dict[str, Score]):
+    """The scores of one model by proxy, in the order of the request."""
+
+    def table(self) -> pd.DataFrame:
+        """One row per proxy: `value`, `seconds`, and `why` the value is undefined.
+
+        >>> Scores(snip=Score(2.5, 0.1)).table()["value"].to_dict()
+        {'snip': 2.5}
+        """
+        rows = [(one.value, one.seconds, one.why or "") for one in self.values()]
+        index = pd.Index(list(self), name="proxy", dtype="str")
+        return pd.DataFrame(rows, index, ["value", "seconds", "why"])
+
+    def _repr_html_(self) -> str:
+        """The table, for notebooks."""
+        return self.table().to_html()
+
+
 @own_settings()
 def score(
     model: nn.Module,
@@ -79,10 +98,11 @@ def score(
     seed: int = 0,
     scoring: ScoreSettings = ScoreSettings(),
     **choices: Unpack[ScoreChoices],
-) -> dict[str, Score]:
+) -> Scores:
     """Score a model with each proxy; for most proxies, higher is better.
 
-    Returns a dict that maps the name of each proxy to a `Score`. `proxies` is one name, several
+    Returns a dict that maps the name of each proxy to a `Score`; its `table()` is a DataFrame.
+    `proxies` is one name, several
     names, or a dict that maps names to settings, such as `{"jacob_cov": {"epsilon": 1e-4}}`; "all"
     stands for all registered proxies. By default, they are the six proxies of arXiv:2101.08134,
     params and flops.
@@ -112,12 +132,12 @@ def score(
     """
     plan, settings = make_plan(proxies), settings_of(scoring, choices)
 
-    def scored() -> dict[str, Score]:
+    def scored() -> Scores:
         subject = as_subject(model, batch, seed, settings)
         if subject.device.type == "meta" and not plan.wanted() <= OF_SHAPES:
             raise ForetellError(NO_VALUES)
         with arithmetic(subject.device, tf32=subject.tf32), default_device(subject.device):
-            return run(plan, subject)
+            return Scores(run(plan, subject))
 
     try:
         return within_memory(scored, too_large)

@@ -1,5 +1,6 @@
 """Compare the scores of a study with the accuracies of its table."""
 
+import html
 import os
 import re
 from collections.abc import Sequence
@@ -20,9 +21,17 @@ EARLY = "early@"
 SETS_SHOWN = 3
 
 
-def judge(
-    study: Rows | str | os.PathLike[str], truths: Sequence[str] = ()
-) -> dict[str, pd.DataFrame]:
+class Judged(dict[str, pd.DataFrame]):
+    """The table of statistics of each truth column, as `judge` returns them."""
+
+    def _repr_html_(self) -> str:
+        """The tables, for notebooks."""
+        return "\n".join(
+            f"<h4>{html.escape(truth)}</h4>\n{table.to_html()}" for truth, table in self.items()
+        )
+
+
+def judge(study: Rows | str | os.PathLike[str], truths: Sequence[str] = ()) -> "Judged":
     """Compare the scores of a study with the accuracies of its table.
 
     Returns a dict that maps each truth column to the result of `study_table`, with an additional
@@ -50,7 +59,7 @@ def judge(
     """
     truths = as_texts("truths", truths, "names of columns")
     rows = study if isinstance(study, Rows) else read_study(as_path("study", study))
-    return {truth: judged(rows, truth) for truth in truth_columns(rows.table, truths)}
+    return Judged({truth: judged(rows, truth) for truth in truth_columns(rows.table, truths)})
 
 
 def truth_columns(table: Table, asked: Sequence[str]) -> list[str]:

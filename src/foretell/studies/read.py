@@ -1,5 +1,6 @@
 """Read the rows of a study, finished or not, as data frames."""
 
+import html
 import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,7 +40,7 @@ def drawn(table: Table, space: Space, seed: int, count: int | None) -> Iterator[
             yield key, space.format(canonical)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Rows:
     """The rows of a study as data frames indexed by the table's keys."""
 
@@ -59,6 +60,15 @@ class Rows:
     """The versions of foretell and its dependencies that computed the rows."""
     left_out: str = ""
     """A note on how many rows of another version of the user's code are left out; empty if none."""
+
+    def __repr__(self) -> str:
+        """The table and how many networks were scored; the scores would take pages."""
+        count, scores = len(self.runs[0]), ", ".join(map(str, self.runs[0]))
+        return f"Rows of {count:,} networks of {self.table.name} by {scores}"
+
+    def _repr_html_(self) -> str:
+        """The scores of the first repeat, for notebooks."""
+        return f"<p>{html.escape(repr(self))}</p>\n{self.runs[0].head().to_html()}"
 
 
 def read_study(run: str | os.PathLike[str]) -> Rows:

@@ -1,6 +1,7 @@
 """A benchmark as a table: the roles of its columns, and the checksum of its content."""
 
 import hashlib
+import html
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from foretell.errors import ForetellError, unknown_name
 __all__ = ["Table", "content_checksum", "require_keys"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Table:
     """The accuracies of a benchmark, one row per architecture, with the role of each column.
 
@@ -67,6 +68,14 @@ class Table:
                 f"table {self.name}: its content does not match its checksum; import it again"
             )
         object.__setattr__(self, "checksum", checksum)
+
+    def __repr__(self) -> str:
+        """The name, the space and the size; the values would take pages."""
+        return f"Table {self.name} of the space {self.space} with {len(self.frame):,} rows"
+
+    def _repr_html_(self) -> str:
+        """The first rows, for notebooks."""
+        return f"<p>{html.escape(repr(self))}</p>\n{self.frame.head().to_html()}"
 
     @property
     def roles(self) -> dict[str, str]:
