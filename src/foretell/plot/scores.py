@@ -28,7 +28,9 @@ AXES = {"precision": "precision at k", "regret": "regret of the first k"}
 def scatter(
     source: Source, score: str, *, truth: Truth = None, lower_is_better: bool = False
 ) -> Drawing:
-    """Draw a score against the results, one point per network.
+    """Draw a score against the results, one point per network, below Spearman's ρ.
+
+    In ρ, networks for which the score is undefined rank last; they have no point.
 
     `source` contains scores: the folder of a study or search, the `Outcome` of a search, or a
     DataFrame as `foretell.rank` returns it. `truth` contains results. For a study, it is a column

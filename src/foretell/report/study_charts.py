@@ -203,12 +203,16 @@ def scatter(scores: pd.DataFrame, truth: str, unit: str) -> Chart:
 
 
 def scatter_of(scores: pd.DataFrame, score: str, truth: str, unit: str) -> Chart:
-    """One score against accuracy, one point per architecture, headed by Spearman's ρ."""
+    """One score against accuracy, one point per architecture, headed by Spearman's ρ.
+
+    In ρ, undefined scores rank last.
+    """
     both = scores[[score, truth]].dropna()
     rho = rank_correlation(scores[score], scores[truth])
     frame = pd.DataFrame({"x": both[score], "value": both[score], "accuracy": both[truth]})
     data = records(frame.rename_axis("arch").reset_index())
-    title = {"text": f"{score}: ρ = {rho}, n = {len(scores):,}"}
+    undefined = f", {count:,} undefined" if (count := len(scores) - len(both)) else ""
+    title = {"text": f"{score}: ρ = {rho}, n = {len(scores):,}{undefined}"}
     return chart(data, height=320, title=title, **points(score, truth, accuracy(truth, unit)))
 
 
