@@ -152,11 +152,14 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def os_errors_told(path: Path) -> Iterator[None]:
-    """Convert an OSError while writing `path` to a ForetellError with advice."""
+def os_errors_told(path: Path, option: str = "--run folder") -> Iterator[None]:
+    """Convert an OSError while writing `path` to a ForetellError with advice.
+
+    `option` names the option with the folder.
+    """
     try:
         yield
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        way_out = "free some space and run again" if full else "choose another --run folder"
+        way_out = "free some space and run again" if full else f"choose another {option}"
         raise ForetellError(f"cannot write {path}: {error.strerror}; {way_out}") from error

@@ -21,7 +21,7 @@ class Progress:
     """
 
     what: str
-    """The kind of work: "score", "train", "search", "retrain" or "import"."""
+    """The kind of work: "score", "train", "search", "retrain", "import" or "fetch"."""
     done: int
     """The number of finished units of this kind, including this one."""
     total: int | None

@@ -348,6 +348,12 @@ data import table a.csv --space nb201 --key x --choose ,
 data import nb201 a.csv --trust-pickle
 data import nb201 a.csv --scale 0
 data import nb201 a.csv --space ''
+data fetch
+data fetch nb101
+data fetch nb102 --yes
+data fetch nats-tss --yes
+data fetch nb101 --to a.csv/x --yes
+data fetch nb101 --to '' --yes
 data check
 data check nowhere
 data check {LONG}

@@ -30,6 +30,7 @@ DOING = {
     "search": "searching",
     "retrain": "training",
     "import": "importing",
+    "fetch": "downloading MB",
 }
 
 

@@ -1,11 +1,14 @@
-"""`foretell data`: list, import and check the tables of benchmarks."""
+"""`foretell data`: download, import, list and check the tables of benchmarks."""
 
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from foretell.checks import as_path
 from foretell.cli.command import Commands, option
 from foretell.cli.options import Form, form_options
 from foretell.cli.output import note, say
@@ -22,10 +25,13 @@ OWN_OPTIONS = ("space", "key", "choose", "report", "cost", "keep", "lower", "rep
 
 @click.group(
     cls=Commands,
-    epilog="Examples:\nforetell data import nb201 nb201_accuracy.parquet\nforetell data list",
+    epilog="""Examples:
+foretell data fetch nb101
+foretell data import nb201 nb201_accuracy.parquet
+foretell data list""",
 )
 def data() -> None:
-    """Import, list and check tables of benchmarks.
+    """Download, import, list and check tables of benchmarks.
 
     A table contains the accuracies of the networks of a benchmark. All tables have the same format
     and are stored in one folder: that of the environment variable FORETELL_DATA, or else the
@@ -199,6 +205,52 @@ def described(own: dict[str, Any]) -> "Columns":
     roles = {role: own[role] or () for role in ("choose", "report", "cost", "lower", "keep")}
     scale = 1.0 if own["scale"] is None else own["scale"]
     return Columns(key=own["key"], repeats=repeats, scale=scale, **roles)
+
+
+@data.command(
+    "fetch",
+    epilog="Examples:\nforetell data fetch nb101\nforetell data fetch nds --to downloads --yes",
+)
+@click.argument("name")
+@option("--yes", is_flag=True, help="Download without asking.")
+@option(
+    "--to",
+    metavar="DIR",
+    show_default="downloads in the folder of tables",
+    help="The folder for the file.",
+)
+def fetch_(name: str, yes: bool, to: str | None) -> None:
+    """Download the official file of a benchmark, after asking.
+
+    NAME is nb101 (NAS-Bench-101, 108 epochs), nb101-full, nds or nlp. The file comes from the
+    address that its authors give, and its checksum is verified. An interrupted download is
+    continued by the same command. docs/tables.md says where the files of other benchmarks are.
+    """
+    from foretell.cli.progress import ShownProgress
+    from foretell.tables import data_folder
+    from foretell.tables.fetch import fetch, official
+
+    wanted = official(name)
+    require_consent(name, f"{wanted.address}, size {wanted.size}", yes)
+    folder = data_folder() / "downloads" if to is None else as_path("--to", to).expanduser()
+    with ShownProgress() as progress:
+        path, digest = fetch(wanted, folder, progress)
+    say(f"{path}: {path.stat().st_size:,} bytes, SHA-256 {digest}")
+    if wanted.sha256:
+        say(f"This is the checksum that {wanted.page} states.")
+    else:
+        say("The authors publish no checksum; this one is kept, and compared with later downloads.")
+    say(f"Next:\n{wanted.then.replace('FILE', shlex.quote(str(path)))}")
+
+
+def require_consent(name: str, what: str, yes: bool) -> None:
+    """Ask whether to download; raise ForetellError without consent."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ForetellError(f"{name} would be downloaded from {what}; pass --yes to consent")
+    if not click.confirm(f"Download {what}?", err=True):
+        raise ForetellError("nothing was downloaded; pass --yes, or answer y, to consent")
 
 
 @data.command("check")
