@@ -525,6 +525,7 @@ class Convolutions(nn.Module):
     def __init__(self, add: Callable[[Tensor, Tensor], Tensor] | None) -> None:
         super().__init__()
         self.add = add
+        self.activation: Callable[[Tensor], Tensor] = torch.relu
         self.first, self.norm = nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6)
         self.second, self.classify = nn.Conv2d(6, 6, 3, padding=1), nn.Linear(6, CLASSES)
         nn.init.normal_(self.first.bias)  # type: ignore[arg-type]
@@ -538,7 +539,7 @@ class Convolutions(nn.Module):
 
     def forward(self, x: Tensor) -> Any:
         """Logits."""
-        x = torch.relu(self.norm(self.convolved(self.first, x)))
+        x = self.activation(self.norm(self.convolved(self.first, x)))
         return self.classify(torch.relu(self.convolved(self.second, x)).mean((2, 3)))
 
 
@@ -669,6 +670,103 @@ def test_an_operation_counts_however_it_is_called(name: str) -> None:
     if name in OTHERWISE:
         assert not {n: one.why for n, one in found.items() if one.why and not expected[n].why}
     assert found["snip"].why is found["jacob_cov"].why is None
+
+
+def half_of_erf(x: Tensor) -> Tensor:
+    """GELU, in the order of its formula."""
+    return x * 0.5 * (1.0 + torch.erf(x / math.sqrt(2.0)))
+
+
+def of_powers(x: Tensor) -> Tensor:
+    """The approximation of GELU of language models."""
+    inner = math.sqrt(2 / math.pi) * (x + 0.044715 * torch.pow(x, 3.0))
+    return 0.5 * x * (1.0 + torch.tanh(inner))
+
+
+def emptied(x: Tensor) -> Tensor:
+    """A ReLU by an assignment."""
+    y = x.clone()
+    y[y < 0] = 0
+    return y
+
+
+def tanh_gelu(x: Tensor) -> Tensor:
+    """The same by one operation."""
+    return F.gelu(x, approximate="tanh")
+
+
+WRITTEN_OUT: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
+    "half of x + |x|": (torch.relu, lambda x: (x + x.abs()) / 2),
+    "sign": (torch.relu, lambda x: x * (1 + x.sign()) / 2),
+    "x minus its minimum": (torch.relu, lambda x: x - x.clamp(max=0)),
+    "minus a minimum": (torch.relu, lambda x: -torch.minimum(-x, torch.zeros_like(x))),
+    "twice of the half": (torch.relu, lambda x: 2 * torch.relu(x / 2)),
+    "root of a square": (torch.relu, lambda x: 0.5 * (x + torch.sqrt(x * x))),
+    "assignment": (torch.relu, emptied),
+    "masked_fill_": (torch.relu, lambda x: x.clone().masked_fill_(x < 0, 0)),
+    "a slope": (lambda x: F.leaky_relu(x, 0.1), lambda x: torch.max(x, 0.1 * x)),
+    "two slopes": (lambda x: F.leaky_relu(x, 0.2), lambda x: 0.6 * x + 0.4 * x.abs()),
+    "x times a sigmoid": (F.silu, lambda x: x * torch.sigmoid(x)),
+    "over 1 + exp": (F.silu, lambda x: x / (1 + torch.exp(-x))),
+    "x times a tanh": (F.silu, lambda x: x * 0.5 * (1 + torch.tanh(x / 2))),
+    "of a scaled input": (F.silu, lambda x: (x * 1.0) * torch.sigmoid(x * 1.0)),
+    "erf": (F.gelu, half_of_erf),
+    "erfc": (F.gelu, lambda x: x * torch.special.erfc(-x / math.sqrt(2)) / 2),
+    "powers": (tanh_gelu, of_powers),
+    "relu6": (F.hardswish, lambda x: x * F.relu6(x + 3) / 6),
+    "tanh of softplus": (F.mish, lambda x: x * torch.tanh(F.softplus(x))),
+    "log of 1 + exp": (F.softplus, lambda x: torch.log(1 + torch.exp(x))),
+    "exp below": (F.elu, lambda x: torch.where(x > 0, x, torch.exp(x) - 1)),
+    "a sigmoid by exp": (torch.sigmoid, lambda x: 1 / (1 + torch.exp(-x))),
+    "a tanh by sigmoid": (torch.tanh, lambda x: 2 * torch.sigmoid(2 * x) - 1),
+}
+"""Activation functions, and the same functions written out: every score has the same value."""
+
+
+@cache
+def scores_of_activation(way: str, *, written: bool) -> dict[str, Score]:
+    """All scores of a network with this activation, and ReLU elsewhere."""
+    torch.manual_seed(0)
+    model = Convolutions(None).double()
+    model.activation = WRITTEN_OUT[way][written]
+    return score(model, (normal(N, 3, 6, 6), LABELS), ALL)
+
+
+@pytest.mark.parametrize("way", WRITTEN_OUT)
+def test_an_activation_counts_however_it_is_written(way: str) -> None:
+    found, expected = (scores_of_activation(way, written=one) for one in (True, False))
+    flows = {"synflow", "synflow_bn", "synflow_reference"}  # no rule beyond the range of floats
+    differing = {name for name, one in found.items() if one.why and not expected[name].why}
+    assert differing <= flows
+    check_same(found, expected, but=set())
+
+
+APART: dict[str, Callable[[Tensor], Tensor]] = {
+    "something in between": lambda x: (
+        lambda gate: (torch.cat([x, x]).chunk(2)[0] + x * gate - x))(torch.sigmoid(x)),
+    "in place": lambda x: x * F.relu6(x + 3, inplace=True) / 6,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", APART)
+def test_an_activation_that_is_not_recognised_has_a_reason(way: str) -> None:
+    torch.manual_seed(0)
+    model = Convolutions(None).double()
+    model.activation = APART[way]
+    found = score(model, (normal(N, 3, 6, 6), LABELS), ["nwot", "near", "rmin", "intrain", "snip"])
+    assert found.pop("snip").why is None
+    for one in found.values():
+        assert "is written out" in str(one.why)
+
+
+def test_two_activations_in_a_row_are_two() -> None:
+    found = []
+    for twice in (True, False):
+        torch.manual_seed(0)
+        model = Convolutions(None).double()
+        model.activation = lambda x, twice=twice: torch.relu(torch.relu(x)) if twice else x.relu()
+        found.append(score(model, (normal(N, 3, 6, 6), LABELS), ["nwot"])["nwot"].value)
+    assert found[0] != pytest.approx(found[1])
 
 
 PARAMETRIZED: dict[str, Callable[[nn.Module], nn.Module]] = {

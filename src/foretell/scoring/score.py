@@ -224,11 +224,19 @@ def run(plan: Plan, subject: Subject) -> dict[str, Score]:
 
 def with_cause(scores: dict[str, Score], model: nn.Module) -> dict[str, Score]:
     """The scores, with a better reason for the undefined ones if a parameter is not finite."""
-    broken = [name for name, p in named_parameters_of(model) if not p.isfinite().all()]
+    broken = [name for name, p in named_parameters_of(model) if not is_finite(p)]
     if not broken:
         return scores
     why = f"the model's parameter {broken[0]} contains values that are NaN or infinite"
     return {name: replace(one, why=why) if one.why else one for name, one in scores.items()}
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Whether all values are finite, or their type does not tell, as that of 8-bit floats."""
+    try:
+        return bool(tensor.isfinite().all())
+    except (RuntimeError, NotImplementedError):
+        return True
 
 
 def one_score(plan: Plan, proxy: Proxy, found: dict[str, Any], seconds: Seconds) -> Score:

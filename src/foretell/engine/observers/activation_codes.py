@@ -15,25 +15,15 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from foretell.engine.observer import Observer, Then
-from foretell.engine.observers.activations import (
-    SMOOTH,
-    SQUASHES,
-    SWITCHES,
-    glu_gate,
-    plain_name,
-    switched,
-)
+from foretell.engine.observers.activations import SMOOTH, SQUASHES, SWITCHES, plain_name
+from foretell.engine.observers.bends import SHIFTS, Bend
 from foretell.engine.observers.samples import Question, Samples
-from foretell.engine.operations import ARITHMETIC, POINTWISE, words
+from foretell.engine.operations import POINTWISE, words
 from foretell.engine.subject import Unavailable
 
 __all__ = ["Codes"]
 
 PRODUCTS = POINTWISE | {"__imul__"}
-
-
-SHIFTS = ARITHMETIC | words("to type_as contiguous")
-"""Operations that preserve a gate if their other operand is a number."""
 
 
 OVERWRITES = SHIFTS | SWITCHES
@@ -81,6 +71,8 @@ class Codes(Observer):
         self._total: Tensor | int = 0
         self._parts: list[list[Note]] = []
         self._gates = WeakTensorKeyDictionary()
+        self._gate = torch.empty(0)
+        """The code of the last gate."""
         self._smooth: Counter[str] = Counter()
         self._why = ""
 
@@ -148,6 +140,25 @@ class Codes(Observer):
             + (f" (found: {found})" if found else "")
         )
 
+    def enters(self, bend: Bend) -> None:
+        """Record the code of an activation."""
+        if bend.name not in SMOOTH:
+            self._note(positive(bend.x), bend.x, bend.name)
+        elif bend.name in SQUASHES:
+            self._gate = positive(bend.x)
+            if bend.gates:
+                self._note(self._gate, bend.x, bend.name)
+
+    def leaves(self, bend: Bend) -> None:
+        """Record that an output is a gate."""
+        if bend.name in SQUASHES:
+            for carrier in bend.carriers:
+                self._gates[carrier] = self._gate
+
+    def miss(self, why: str) -> None:
+        """Record why some activations are not known."""
+        self._why = self._why or why
+
     def look(
         self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Then | None:
@@ -156,7 +167,9 @@ class Codes(Observer):
         name = plain_name(name)
         if name in HIDING or is_foreign_operation(func):
             self._why = self._why or f"`{name}` may contain activations that cannot be observed"
-        gate = self._gate(name, args, kwargs)  # first, as it may overwrite its input
+        if name in SMOOTH:
+            self._smooth[name] += 1
+        gate = self._carried(name, args) if name in SHIFTS else None
         if gate is None and name not in OVERWRITES:
             return None
 
@@ -169,22 +182,6 @@ class Codes(Observer):
                 del self._gates[out]  # overwritten by a value that is not a gate
 
         return then
-
-    def _gate(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
-        """Record the codes of an operation, if any; return its code if the result is a gate."""
-        if name in SMOOTH:
-            self._smooth[name] += 1
-        if name in SQUASHES:
-            return positive(args[0])
-        if (x := switched(name, args, kwargs)) is not None:
-            self._note(positive(x), x, name)
-        elif name == "glu":
-            half = glu_gate(args, kwargs)
-            self._samples.cut(half, args[0])
-            self._note(positive(half), half, name)
-        elif name in SHIFTS:
-            return self._carried(name, args)
-        return None
 
     def _carried(self, name: str, args: tuple[Any, ...]) -> Tensor | None:
         """Record the code of a gate that multiplies a tensor; return one that is only shifted."""

@@ -20,6 +20,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from foretell.batch import tensors
 from foretell.engine.observer import Observer, Then
 from foretell.engine.observers.activations import activation_input
+from foretell.engine.observers.bends import Bend
 from foretell.engine.observers.biases import Ran
 from foretell.engine.observers.layer_outputs import Watch
 from foretell.engine.observers.moments import Moments
@@ -142,6 +143,18 @@ class Attention(Observer):
                 self._trails[tensor] = trail
 
         return then
+
+    def enters(self, bend: Bend) -> None:
+        """Do nothing: the input of an activation is not needed."""
+
+    def leaves(self, bend: Bend) -> None:
+        """Note that an activation function follows the layers that its input comes from."""
+        if bend.out is not None and (trail := self._trail(bend.out)) is not None:
+            self._trails[bend.out] = replace(trail, bent=trail.sources)
+
+    def miss(self, why: str) -> None:
+        """Record why some activations are not known."""
+        self._why = self._why or why
 
     def _trail(self, tensor: Tensor) -> Trail | None:
         found: Trail | None = self._trails.get(tensor)  # type: ignore[no-untyped-call]

@@ -17,7 +17,8 @@ from torch.utils.hooks import RemovableHandle
 
 from foretell.batch import tensors
 from foretell.engine.observer import Observer, Then
-from foretell.engine.observers.activations import SMOOTH, activation_input, plain_name
+from foretell.engine.observers.activations import SMOOTH, plain_name
+from foretell.engine.observers.bends import Bend
 from foretell.engine.observers.channel_axes import ChannelAxes
 from foretell.engine.observers.correlations import (
     Products,
@@ -86,17 +87,30 @@ class Channels(Observer):
             hook.remove()
         super().__exit__(*raised)  # type: ignore[no-untyped-call]
 
+    def enters(self, bend: Bend) -> None:
+        """Record the input of an activation."""
+        axis = self._axes.of(bend.whole)
+        if axis is not None:
+            self._activation(bend.name, bend.x, axis)
+
+    def leaves(self, bend: Bend) -> None:
+        """Record the output of an activation."""
+        axis = None if bend.out is None else self._axes.of(bend.out)
+        if bend.out is not None and axis is not None and self._moments is not None:
+            self._bent(self._moments, bend.name, bend.out)
+
+    def miss(self, why: str) -> None:
+        """Record why some activations are not known."""
+        for name, minima in self._minima.items():
+            if name.startswith("activation"):
+                minima.lost = minima.lost or why
+        if self._moments is not None:
+            self._moments.lost = self._moments.lost or why
+
     def look(
         self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Then | None:
-        x = activation_input(name, args, kwargs)
-        whole = args[0] if name == "glu" else x
-        axis = None if whole is None else self._axes.of(whole)
-        if x is not None and whole is not None and x is not whole:
-            self._samples.cut(x, whole)
-        if x is not None and axis is not None:  # before it runs, since it may overwrite its input
-            self._activation(plain_name(name), x, axis)
-        elif plain_name(name) in SMOOTH:
+        if plain_name(name) in SMOOTH:
             self._smooth[plain_name(name)] += 1
 
         def then(out: Any) -> None:
@@ -105,8 +119,6 @@ class Channels(Observer):
             self._axes.note(func, name, args, kwargs, out, ran.layer if ran else None)
             if output is None:
                 return
-            if x is not None and axis is not None and self._moments is not None:
-                self._bent(self._moments, plain_name(name), output)
             if ran is None or "layer_draws" not in self._minima:
                 return
             if not self._axes.is_apart(output):

@@ -11,7 +11,8 @@ from torch import Generator, Tensor
 
 from foretell.batch import tensors
 from foretell.engine.observer import Observer, Then
-from foretell.engine.observers.activations import activation_input, plain_name
+from foretell.engine.observers.activations import plain_name
+from foretell.engine.observers.bends import Bend
 from foretell.engine.observers.biases import Ran
 from foretell.engine.observers.channel_axes import ChannelAxes
 from foretell.engine.observers.layer_outputs import Watch
@@ -70,16 +71,27 @@ class LayerRows(Observer):
             for layer, rows in self._rows.items()
         }
 
+    def enters(self, bend: Bend) -> None:
+        """Do nothing: the input of an activation is not needed."""
+
+    def leaves(self, bend: Bend) -> None:
+        """Record the output of an activation."""
+        axis = None if bend.out is None else self._axes.of(bend.out)
+        if bend.out is not None and axis is not None:
+            self._see(bend.name, bend.out, [axis])
+
+    def miss(self, why: str) -> None:
+        """Record why some activations are not known."""
+        self._why = self._why or why
+
     def look(
         self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Then | None:
-        bends = activation_input(name, args, kwargs) is not None
-
         def then(out: Any) -> None:
             output = next(iter(tensors(out)), None)
             found = None if output is None else self._watch.layer_at(output)
             self._axes.note(func, name, args, kwargs, out, found.layer if found else None)
-            if output is None or (found is None and not bends and func not in WITH_WEIGHTS):
+            if output is None or (found is None and func not in WITH_WEIGHTS):
                 return
             axis = self._axes.of(output)
             if found is not None and not self._axes.is_apart(output):

@@ -9,10 +9,9 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from foretell.batch import main_output
 from foretell.engine.failures import Inexact
-from foretell.engine.observer import Observer, Then
-from foretell.engine.observers.activations import activation_input, plain_name
+from foretell.engine.observers.bends import Bend
 from foretell.engine.observers.samples import Question, Samples, Waiting
-from foretell.engine.operations import in_place, origin
+from foretell.engine.operations import origin
 from foretell.engine.subject import Unavailable, edge_gradients
 from foretell.errors import Undefined
 
@@ -39,39 +38,29 @@ class Response:
         return torch.stack([self.of_input, none if self.of_gradient is None else self.of_gradient])
 
 
-class Responses(Observer):
-    """Within the block, record the correlations of samples in the input of each activation.
+class Responses:
+    """Records the correlations of samples in the input of each activation.
 
     The rows themselves are kept only if the batch is run in parts, and are correlated at the end.
     """
 
     def __init__(self, samples: Samples, *, in_parts: bool) -> None:
-        super().__init__()
         self._in_parts = in_parts
         self._samples = samples
         self._responses: list[Response] = []
         self._why = ""
         self.waiting = Waiting()
 
-    def look(
-        self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Then | None:
-        x = activation_input(name, args, kwargs)
-        if x is not None:  # before it runs, since it may overwrite its input
-            if name == "glu":
-                self._samples.cut(x, args[0])
-            overwritten = in_place(name, args, kwargs)
-            self._note(plain_name(name), x, overwritten=overwritten)
-        return None
-
-    def _note(self, name: str, x: Tensor, *, overwritten: bool) -> None:
+    def enters(self, bend: Bend) -> None:
+        """Record the input of an activation."""
+        name, x = bend.name, bend.x
         asked = self._samples.ask(x, name, "responses")
         if self._samples.on_trial:
             return
-        tapped = origin(x) if overwritten else x
-        if overwritten and tapped is x and x._is_view():
+        tapped = origin(x) if bend.overwritten else x
+        if bend.overwritten and tapped is x and x._is_view():
             self._why = self._why or f"the input of `{name}` is a view that it overwrites"
-        if not torch.is_grad_enabled():  # possibly in a function with a custom derivative
+        if not bend.graded:  # possibly in a function with a custom derivative
             self._why = (
                 self._why
                 or f"the gradient with respect to the input of `{name}` cannot be observed"
@@ -79,6 +68,13 @@ class Responses(Observer):
         response = Response(asked, get_gradient_edge(tapped) if x.requires_grad else None)
         self._responses.append(response)
         self._take(response, "of_input", x.detach())
+
+    def leaves(self, bend: Bend) -> None:
+        """Do nothing: the output of an activation is not needed."""
+
+    def miss(self, why: str) -> None:
+        """Record why some activations are not known."""
+        self._why = self._why or why
 
     def _take(self, response: Response, which: str, x: Tensor) -> None:
         """Record the correlations of an input or gradient once the axis of the samples is known."""

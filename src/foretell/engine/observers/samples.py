@@ -24,7 +24,17 @@ from foretell.engine.operations import in_place, words
 from foretell.engine.samples.layout import Call, Layout, Without
 from foretell.engine.samples.rules import ONTO_FIRST, moved
 
-__all__ = ["STRANGE", "Found", "Lost", "Number", "Question", "Samples", "Waiting"]
+__all__ = [
+    "ASKING",
+    "STRANGE",
+    "VIEWS",
+    "Found",
+    "Lost",
+    "Number",
+    "Question",
+    "Samples",
+    "Waiting",
+]
 
 Number = tuple[str, int]
 """The identity of a question: its asker, and the number of earlier questions of the same asker."""

@@ -1,10 +1,19 @@
 """The passes, each of which computes its quantities once for all proxies that need them."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
+from torch import Tensor
 
-from foretell.engine.failures import LossFailed, ModelFailed, Nested
+from foretell.engine.failures import (
+    LossFailed,
+    ModelFailed,
+    Nested,
+    any_error,
+    complaint_of,
+    is_out_of_memory,
+)
 from foretell.engine.isolate import call
 from foretell.engine.memory import within_memory
 from foretell.engine.modules import named_parameters_of
@@ -19,7 +28,7 @@ from foretell.engine.passes.patterns import patterns_pass
 from foretell.engine.passes.samples import samples_pass
 from foretell.engine.subject import NO_WEIGHTS, Found, Seconds, Subject, Unavailable, timed
 from foretell.engine.wrappers import check_seen
-from foretell.errors import OutOfMemory, Undefined
+from foretell.errors import ForetellError, OutOfMemory, Undefined
 
 __all__ = ["PASSES", "Pass", "check_runs", "found_by"]
 
@@ -30,13 +39,20 @@ Pass = Callable[[Subject, set[str], Seconds], Found]
 def read_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
     """`parameters` and `weights`, which share memory with the model's tensors, and `targets`."""
     with timed(seconds, "read", subject.device):
-        weights = {name: weight.detach() for name, weight in subject.weights.items()}
-        parameters = {name: p.detach() for name, p in named_parameters_of(subject.model)}
-        return {
-            "weights": weights or NO_WEIGHTS,
-            "parameters": parameters,
-            "targets": subject.batch.targets,
-        }
+        return {name: READ[name](subject) for name in wanted}
+
+
+def weights_of(subject: Subject) -> dict[str, Tensor] | Unavailable:
+    """The weights that count, without gradients."""
+    return {name: weight.detach() for name, weight in subject.weights.items()} or NO_WEIGHTS
+
+
+READ: dict[str, Callable[[Subject], Any]] = {
+    "weights": weights_of,
+    "parameters": lambda subject: {n: p.detach() for n, p in named_parameters_of(subject.model)},
+    "targets": lambda subject: subject.batch.targets,
+}
+"""How the quantities that take no pass are read."""
 
 
 PASSES: dict[str, Pass] = {
@@ -102,17 +118,34 @@ def found_by(name: str, subject: Subject, wanted: set[str], seconds: Seconds) ->
 
 
 def found_or_why(name: str, subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
-    """The wanted quantities of one pass, or the reason for each if the pass cannot run."""
+    """The wanted quantities of one pass, or the reason for each if the pass cannot run.
+
+    If the pass fails, it runs again for each quantity by itself, so that only those are undefined
+    that need what fails.
+    """
     try:
         if name in REPLACING:
             check_seen(subject.model)
         return PASSES[name](subject, wanted, seconds)
-    except (Undefined, Nested) as error:
+    except Undefined as error:
+        return dict.fromkeys(wanted, Unavailable(str(error)))
+    except Nested as error:
         why = str(error)
     except ModelFailed as error:
         check_runs(subject, with_loss=isinstance(error, LossFailed))
         why = f"the model does not run {HOW[name]} ({error.complaint}){next_step(error)}"
-    return dict.fromkeys(wanted, Unavailable(why))
+    except ForetellError:
+        raise
+    except any_error() as error:
+        if is_out_of_memory(error):
+            raise
+        why = f"{complaint_of(error)}, when the model is run {HOW[name]}; please report this error"
+    if len(wanted) == 1:
+        return dict.fromkeys(wanted, Unavailable(why))
+    found: Found = {}
+    for one in sorted(wanted):
+        found |= found_or_why(name, subject, {one}, seconds)
+    return found
 
 
 def check_runs(subject: Subject, *, with_loss: bool) -> None:

@@ -26,8 +26,10 @@ from foretell.engine.isolate import call
 from foretell.engine.memory import smaller, within_memory
 from foretell.engine.microbatch import check_exact, check_loss_is_a_mean, split
 from foretell.engine.modules import named_modules_of
+from foretell.engine.observer import Observer
 from foretell.engine.observers.activation_codes import Codes
 from foretell.engine.observers.attention import ATTENTION_QUANTITIES, Attention
+from foretell.engine.observers.bends import Bends
 from foretell.engine.observers.channels import (
     CHANNEL_QUANTITIES,
     MODULE_QUANTITIES,
@@ -97,24 +99,8 @@ def loss_pass(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
         found = dict.fromkeys(wanted & WATCHED, Unavailable(str(error)))
     seen = wanted - set(found)
     return found | within_memory(
-        lambda: observed_or_not(subject, seen, seconds),
+        lambda: in_parts(subject, seen, seconds),
         lambda: smaller(subject, lambda part: in_parts(part, seen, {})),
-    )
-
-
-def observed_or_not(subject: Subject, wanted: set[str], seconds: Seconds) -> Found:
-    """The wanted quantities, without those of observers if the model fails when observed."""
-    try:
-        return in_parts(subject, wanted, seconds)
-    except LossFailed:
-        raise
-    except ModelFailed as error:
-        if not isinstance(error, Nested) and (not wanted & WATCHED or wanted <= WATCHED):
-            raise
-        why = f"the model does not run while its operations are observed ({error.complaint})"
-        why = str(error) if isinstance(error, Nested) else why
-    return dict.fromkeys(wanted & WATCHED, Unavailable(why)) | in_parts(
-        subject, wanted - WATCHED, seconds
     )
 
 
@@ -325,10 +311,9 @@ def on_trial(job: Job, index: int, part: Batch, printing: Collection[Number]) ->
     fed, subject = as_fed(part, by_input=job.by_input), job.subject
     samples = Samples(fed, subject.held, printing)
     watch = watch_of(job, samples)
-    codes = Codes().of(samples) if job.codes else nullcontext()
-    with in_training(job, index), Still(), samples, watch, codes, ExitStack() as looking:
-        for looker, _ in lookers_of(job, fed, samples, watch, index):
-            looking.enter_context(looker)
+    codes = Codes().of(samples) if job.codes else None
+    lookers = lookers_of(job, fed, samples, watch, index)
+    with in_training(job, index), Still(), samples, watch, looking(samples, codes, lookers):
         call(subject.model, {}, fed.each(torch.clone))
     return samples
 
@@ -365,6 +350,19 @@ def lookers_of(job: Job, fed: Batch, samples: Samples | None, watch: Watch, inde
     return lookers
 
 
+@contextmanager
+def looking(samples: Samples | None, codes: Codes | None, lookers: Lookers) -> Iterator[None]:
+    """Within the block, the observers of codes and the others are active."""
+    takers = [*([codes] if codes else []), *(looker for looker, _ in lookers)]
+    with ExitStack() as stack:
+        for taker in takers:
+            if isinstance(taker, Observer):
+                stack.enter_context(taker)
+        if samples is not None and takers:
+            stack.enter_context(Bends(samples, takers))
+        yield
+
+
 def respond(job: Job, outputs: Any, lookers: Lookers) -> None:
     """Compute the gradients with respect to the inputs of activations, if they are wanted."""
     for looker, _ in lookers:
@@ -391,13 +389,9 @@ def forward(
         samples or nullcontext(),
         watch,
         tangents or nullcontext(),
-        job.codes.of(samples) if job.codes and samples else nullcontext(),
-        ExitStack() as looking,
+        looking(samples, job.codes.of(samples) if job.codes and samples else None, lookers),
+        LayoutGuard(layout) if layout else nullcontext(),  # it sees only the model's own calls
     ):
-        for looker, _ in lookers:
-            looking.enter_context(looker)
-        if layout:
-            looking.enter_context(LayoutGuard(layout))  # it sees only the model's own calls
         # A copy of the inputs: the model may work in place on them.
         outputs = call(job.subject.model, {}, fed.each(torch.clone))
         return in_own_layout(outputs) if layout and layout.turned else outputs

@@ -14,6 +14,7 @@ from foretell.engine.kaiming import double_or_float
 from foretell.engine.memory import smaller, within_memory
 from foretell.engine.microbatch import check_exact, split
 from foretell.engine.observers.activation_codes import Codes
+from foretell.engine.observers.bends import Bends
 from foretell.engine.observers.samples import Number, Samples
 from foretell.engine.passes.gaussian import gaussian_model, with_gradients
 from foretell.engine.passes.trial import Still, Tables, settle
@@ -81,6 +82,7 @@ def run(
         Still() if printing is not None else nullcontext(),
         samples,
         codes.of(samples),
+        Bends(samples, [codes]),
     ):
         output = main_output(call(subject.model, held, part.each(torch.clone)))
     return samples, output

@@ -86,6 +86,8 @@ ENTRY_BY_ENTRY = ARITHMETIC | words(
     "logical_not logical_xor __and__ __or__ __xor__ __invert__ __rsub__ isnan isinf isfinite "
     "bitwise_and bitwise_or bitwise_not softmax2d .data .real .imag square_ "
     "add sub subtract multiply divide true_divide "
+    "__rtruediv__ __rdiv__ heaviside special_erf special_erfc special_ndtr special_expit "
+    "special_expm1 special_log1p special_exp2 special_xlogy special_log_ndtr sinc special_sinc "
     "complex polar angle conj conj_physical resolve_conj real imag"
 )
 """Operations that are elementwise, or act along an axis whose length does not change."""
