@@ -100,7 +100,7 @@ INSIDE: dict[str, tuple[Any, str, Iterable[str]]] = {
     "what channels give": (Channels, "quantity", CHANNEL_QUANTITIES),
     "rows": (LayerRows, "look", ROW_QUANTITIES),
     "what rows give": (LayerRows, "quantity", ROW_QUANTITIES),
-    "responses": (Responses, "look", RESPONSE_QUANTITIES),
+    "responses": (Responses, "enters", RESPONSE_QUANTITIES),
     "going back to responses": (Responses, "differentiate", RESPONSE_QUANTITIES),
     "attention": (Attention, "look", ATTENTION_QUANTITIES),
     "what attention gives": (Attention, "quantity", ATTENTION_QUANTITIES),

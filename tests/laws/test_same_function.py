@@ -19,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 from foretell import Score, score
 from foretell.proxies import PROXIES
+from tests.support.models import OF_ATTENTION
 
 N, CHANNELS, CLASSES = 8, 6, 4
 ALL = [name for name in PROXIES if name not in ("flops", "flops_used", "depth")]
@@ -767,6 +768,133 @@ def test_two_activations_in_a_row_are_two() -> None:
         model.activation = lambda x, twice=twice: torch.relu(torch.relu(x)) if twice else x.relu()
         found.append(score(model, (normal(N, 3, 6, 6), LABELS), ["nwot"])["nwot"].value)
     assert found[0] != pytest.approx(found[1])
+
+
+def layer_norm_of(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+    """A layer normalisation by its formula."""
+    mean = x.mean(-1, keepdim=True)
+    variance = ((x - mean) ** 2).mean(-1, keepdim=True)
+    return (x - mean) / torch.sqrt(variance + 1e-5) * w + b
+
+
+def layer_norm_of_deviations(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+    """The same by `var_mean`."""
+    variance, mean = torch.var_mean(x, -1, correction=0, keepdim=True)
+    return w * ((x - mean) * (variance + 1e-5).rsqrt()) + b
+
+
+def rms_norm_of(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+    """A normalisation by the root of the mean square."""
+    return w * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6))
+
+
+def batch_norm_of(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+    """A batch normalisation by its formula."""
+    mean, axes = x.mean((0, 2, 3), keepdim=True), (0, 2, 3)
+    variance = x.var(axes, unbiased=False, keepdim=True)
+    return (x - mean) / (variance + 1e-5).sqrt() * channels(w) + channels(b)
+
+
+def softmax_of(x: Tensor) -> Tensor:
+    """A softmax by its formula."""
+    shares = torch.exp(x - x.amax(-1, keepdim=True))
+    return shares / shares.sum(-1, keepdim=True)
+
+
+def rms_norm(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+    """The usual one."""
+    return F.rms_norm(x, x.shape[-1:], w, 1e-6)
+
+
+def mean_by_product(x: Tensor) -> Tensor:
+    """The mean token by a product with a constant."""
+    return (x.mT @ x.new_full((x.shape[1], 1), 1 / x.shape[1]))[..., 0]
+
+
+TOKENS: dict[str, Callable[..., Tensor]] = {
+    "batch_norm": lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True),
+    "layer_norm": lambda x, w, b: F.layer_norm(x, x.shape[-1:], w, b),
+    "rms_norm": rms_norm,
+    "softmax": lambda x: x.softmax(-1),
+    "mean": lambda x: x.mean(1),
+}
+"""The operations of a transformer of patches, as they are usually called."""
+
+BY_FORMULA: dict[str, tuple[str, Callable[..., Tensor]]] = {
+    "layer norm": ("layer_norm", layer_norm_of),
+    "layer norm by var_mean": ("layer_norm", layer_norm_of_deviations),
+    "rms norm": ("rms_norm", rms_norm_of),
+    "batch norm": ("batch_norm", batch_norm_of),
+    "softmax": ("softmax", softmax_of),
+    "exp of log_softmax": ("softmax", lambda x: x.log_softmax(-1).exp()),
+    "sum over the number": ("mean", lambda x: x.sum(1) / x.shape[1]),
+    "sum times a share": ("mean", lambda x: x.sum(1) * (1 / x.shape[1])),
+    "einsum": ("mean", lambda x: torch.einsum("ntc->nc", x) / x.shape[1]),
+    "product": ("mean", mean_by_product),
+}
+
+UNSEEN: dict[str, set[str]] = {
+    "batch norm": {"zen"},
+    "product": {"zen"},
+    "softmax": {"synflow", *OF_ATTENTION},
+    "exp of log_softmax": {"synflow", *OF_ATTENTION},
+}
+"""The scores that say that they do not see it; all others have the same value."""
+
+
+class Patches(nn.Module):
+    """A transformer of patches, of these operations."""
+
+    def __init__(self, **ways: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.ways = {**TOKENS, **ways}
+        self.conv, self.batch_norm = nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6)
+        self.layer_norm, self.rms_norm = nn.LayerNorm(6), nn.LayerNorm(6)
+        self.query, self.key, self.value = (nn.Linear(6, 6) for _ in range(3))
+        self.up, self.down, self.classify = nn.Linear(6, 12), nn.Linear(12, 6), nn.Linear(6, 4)
+
+    def norm(self, name: str, x: Tensor) -> Tensor:
+        """A normalisation with its own weights."""
+        layer: Any = getattr(self, name)
+        return self.ways[name](x, layer.weight, layer.bias)
+
+    def forward(self, x: Tensor) -> Any:
+        """Logits."""
+        x = torch.relu(self.norm("batch_norm", self.conv(x))).flatten(2).mT
+        y = self.norm("layer_norm", x)
+        shares = self.ways["softmax"](self.query(y) @ self.key(y).mT / 6**0.5)
+        x = x + shares @ self.value(y)
+        x = x + self.down(F.gelu(self.up(self.norm("rms_norm", x))))
+        return self.classify(self.ways["mean"](x))
+
+
+@cache
+def scores_of_patches(way: str) -> dict[str, Score]:
+    """All scores of this network, of which an operation is written by its formula."""
+    torch.manual_seed(0)
+    ways = dict([BY_FORMULA[way]] if way else [])
+    return score(Patches(**ways).double(), (normal(N, 3, 6, 6), LABELS), ALL)
+
+
+def test_an_attention_whose_softmax_is_written_out_is_not_left_out() -> None:
+    class Twice(Patches):
+        def forward(self, x: Tensor) -> Any:
+            tokens = self.conv(x).flatten(2).mT
+            query, key = self.query(tokens), self.key(tokens)
+            tokens = softmax_of(query @ key.mT) @ tokens
+            return self.classify((query @ key.mT).softmax(-1) @ self.value(tokens)).mean(1)
+
+    found = score(Twice().double(), (normal(N, 3, 6, 6), LABELS), ["attention_confidence", "snip"])
+    assert "may be an attention that is written out" in str(found["attention_confidence"].why)
+    assert found["snip"].why is None
+
+
+@pytest.mark.parametrize("way", BY_FORMULA)
+def test_an_operation_counts_however_its_formula_is_written(way: str) -> None:
+    found, expected = scores_of_patches(way), scores_of_patches("")
+    check_same(found, expected, but=set())
+    unseen = {name for name, one in found.items() if one.why and not expected[name].why}
+    assert unseen == UNSEEN.get(way, set())
 
 
 PARAMETRIZED: dict[str, Callable[[nn.Module], nn.Module]] = {

@@ -181,6 +181,11 @@ class Attention(Observer):
         if name in ("softmax", "_softmax") and joined.similar:
             dim = kwargs.get("dim", args[1] if len(args) > 1 else -1)
             return replace(joined, similar=False, peaks=peaks_of(out, -1 if dim is None else dim))
+        if name == "exp" and joined.similar:
+            self._why = self._why or (
+                "the exponential of a product of two signals may be an attention that is written "
+                "out; write its softmax as torch.softmax"
+            )
         if product_of(func, name, args, kwargs, out) is not None:
             if joined.peaks is not None:
                 return self._attended(joined.sources, joined.peaks)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from foretell.engine.observer import Observer, Then
@@ -20,7 +21,7 @@ from foretell.engine.observers.activations import activation_input, plain_name
 from foretell.engine.observers.samples import ASKING, VIEWS, Samples
 from foretell.engine.operations import ARITHMETIC, POINTWISE, in_place, words
 
-__all__ = ["SHIFTS", "Bend", "Bends", "Taker"]
+__all__ = ["CASTS", "SHIFTS", "Bend", "Bends", "Taker", "bare"]
 
 CASTS = words("to float double half bfloat16 type type_as")
 
@@ -39,7 +40,8 @@ ELEMENTWISE = (
         "softshrink tanhshrink gelu silu mish elu celu selu softplus log_sigmoid logsigmoid "
         "sigmoid tanh softsign erf erfc special_erf special_erfc exp exp2 expm1 pow __pow__ "
         "__rpow__ rsqrt square sign sgn sin cos sinh cosh heaviside "
-        "gt ge lt le __gt__ __ge__ __lt__ __le__ logical_not __invert__ zeros_like ones_like full_like clone contiguous"
+        "gt ge lt le __gt__ __ge__ __lt__ __le__ logical_not __invert__ "
+        "zeros_like ones_like full_like clone contiguous"
     )
 )
 """Elementwise operations that can be evaluated at other points."""
@@ -135,6 +137,11 @@ class Bend:
     part: Part = field(default_factory=Part)
     written: Written | None = None
 
+    @property
+    def at_once(self) -> bool:
+        """Whether it cannot wait: the input is overwritten, or exists within a function only."""
+        return self.overwritten or is_functorch_wrapped_tensor(self.x)
+
 
 class Taker(Protocol):
     """What takes in the activation functions of a forward pass."""
@@ -182,7 +189,7 @@ class Bends(Observer):
             bend = self._recognised(written, args, overwrites=overwrites)
         if self._waiting and (written is None or overwrites or not self._goes_on(written)):
             self._pass_on()
-        if bend is not None and bend.overwritten:
+        if bend is not None and bend.at_once:
             self._enter(bend)
         if plain in POINTWISE and self._waiting:
             self._note_gates(args)
@@ -214,7 +221,7 @@ class Bends(Observer):
             del self._written[out]
         if bend is None:
             return
-        if bend.overwritten:
+        if bend.at_once:
             self._leave(bend)
         else:
             self._waiting.append(bend)
@@ -346,7 +353,8 @@ def is_number(tensor: Tensor) -> bool:
 def can_be_followed(tensor: Tensor) -> bool:
     """Whether the tensor can be what others are functions of."""
     floating = tensor.is_floating_point() or tensor.dtype == torch.bool
-    return floating and not isinstance(tensor, nn.Parameter) and tensor.layout == torch.strided
+    wrapped = is_functorch_wrapped_tensor(tensor) or isinstance(tensor, nn.Parameter)
+    return floating and not wrapped and tensor.layout == torch.strided
 
 
 def evaluated(

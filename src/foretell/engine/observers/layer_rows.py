@@ -12,12 +12,13 @@ from torch import Generator, Tensor
 from foretell.batch import tensors
 from foretell.engine.observer import Observer, Then
 from foretell.engine.observers.activations import plain_name
-from foretell.engine.observers.bends import Bend
+from foretell.engine.observers.bends import CASTS, Bend, bare
 from foretell.engine.observers.biases import Ran
 from foretell.engine.observers.channel_axes import ChannelAxes
 from foretell.engine.observers.layer_outputs import Watch
 from foretell.engine.observers.samples import Question, Samples, Waiting
-from foretell.engine.operations import NORMS
+from foretell.engine.observers.written_norms import WrittenNorms, is_normal
+from foretell.engine.operations import ARITHMETIC, NORMS
 from foretell.engine.samples.layout import Layout, Without
 from foretell.engine.subject import Unavailable
 from foretell.seeds import derived_seed
@@ -55,6 +56,9 @@ class LayerRows(Observer):
         self._calls: Counter[str] = Counter()
         self._rows: dict[str, Tensor] = {}
         self._ran: dict[str, Ran] = {}
+        self._norms = WrittenNorms()
+        self._normed: Tensor | None = None
+        """The output of a normalisation that is written out, and may still be scaled."""
         self._why = ""
         self._needed = 0
         """The number of samples that a layer needs, if `_why` says that there are too few."""
@@ -70,6 +74,11 @@ class LayerRows(Observer):
             layer: self._ran[layer].with_bias(rows) if layer in self._ran else rows
             for layer, rows in self._rows.items()
         }
+
+    def __exit__(self, *raised: Any) -> None:
+        super().__exit__(*raised)  # type: ignore[no-untyped-call]
+        with torch._C.DisableTorchFunction():
+            self._see_normed()
 
     def enters(self, bend: Bend) -> None:
         """Do nothing: the input of an activation is not needed."""
@@ -87,8 +96,16 @@ class LayerRows(Observer):
     def look(
         self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Then | None:
+        scaled = self._normed is not None and self._scales(name, args, kwargs)
+        normed = self._norms.divided(name, args) is not None
+
         def then(out: Any) -> None:
             output = next(iter(tensors(out)), None)
+            self._norms.note(name, args, out)
+            if output is not None and (
+                scaled or (normed and is_normal(output, self._norms.root(args)))
+            ):
+                self._normed = output
             found = None if output is None else self._watch.layer_at(output)
             self._axes.note(func, name, args, kwargs, out, found.layer if found else None)
             if output is None or (found is None and func not in WITH_WEIGHTS):
@@ -100,6 +117,25 @@ class LayerRows(Observer):
                 self._see(plain_name(name), output, [axis])
 
         return then
+
+    def _scales(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Whether an operation scales or shifts a normalised signal; any other one records it."""
+        given = tensors([args, kwargs])
+        signals = [x for x in given if self._samples.of(x) is not Without.COMMON]
+        if not signals:
+            return False
+        own = len(signals) == 1 and signals[0] is self._normed
+        if own and bare(name) in ARITHMETIC | CASTS:
+            return True
+        self._see_normed()
+        return False
+
+    def _see_normed(self) -> None:
+        """Record the output of a normalisation that is written out."""
+        output, self._normed = self._normed, None
+        axis = None if output is None else self._axes.of(output)
+        if output is not None and axis is not None:
+            self._see("norm", output, [axis])
 
     def _see(self, layer: str, output: Tensor, axes: Sequence[int], ran: Ran | None = None) -> None:
         """Record the rows of an output as soon as the axis of the samples is known."""

@@ -1,6 +1,7 @@
 """Record the last features before they are pooled, and the variances that BatchNorm uses."""
 
 from dataclasses import dataclass, field
+from math import isclose, prod
 from typing import Any
 
 import torch
@@ -11,15 +12,19 @@ from foretell.batch import tensors
 from foretell.engine.observer import Observer, Then
 from foretell.engine.observers.activations import plain_name
 from foretell.engine.observers.samples import STRANGE, Lost, Samples
+from foretell.engine.observers.written_norms import WrittenNorms
 from foretell.engine.operations import (
     ARITHMETIC,
     BATCH_NORMS,
+    DIVISIONS,
     INTERNAL,
     JOINS,
     MAPS_TO_ONE,
     MEANS,
+    POINTWISE,
     POOLS,
     NormCall,
+    words,
 )
 from foretell.engine.samples.layout import Layout, Without
 from foretell.errors import Undefined
@@ -68,6 +73,11 @@ class FeatureWatch(Observer):
         self._poolings: list[Pooling] = []
         self._mean: Pooling | None = None
         self._maps = False
+        self._norms = WrittenNorms()
+        self._norm = ""
+        """Why the variances are not known; empty if they are."""
+        self._sums: Any = WeakTensorKeyDictionary()
+        """The tensor of which a sum is, its version, and the axes that are summed."""
         self.why = ""
         """The reason why the last features are not known; empty if they are."""
 
@@ -88,6 +98,7 @@ class FeatureWatch(Observer):
                 f"the samples are followed only to {by}, not to the output, so whether that "
                 "pools the last features is not known"
             )
+        self.why = self.why or self._norm
         if self._samples.unseen:
             self.why = f"{self._samples.unseen}, and may pool the last features"
         if self.why:
@@ -110,8 +121,21 @@ class FeatureWatch(Observer):
         means = func in MEANS or (name in SUMMED and args[0].ndim > 3)
         axes = averaged(*args, **kwargs) if means else set()
         features = args[0].clone() if pools or axes else None
+        summed = summed_axes(name, args, kwargs)
+        whole = self._mean_of(name, args)
+        if self._norms.divided(name, args) is not None:
+            self._normalised(args)
 
         def then(out: Any) -> None:
+            self._norms.note(name, args, out)
+            if summed and isinstance(out, Tensor):
+                x = next(iter(given))
+                self._sums[out] = x, x._version, summed
+            if whole is not None:
+                x, gone = whole
+                self._averaged(x, x.clone(), gone, out)
+            if shrinks(name, given, out) and self._by_constant(given):
+                self.why = f"`{name}` with a constant may pool the last features"
             for pooling in depends:
                 for tensor in tensors(out):
                     pooling.depending[tensor] = True
@@ -122,6 +146,31 @@ class FeatureWatch(Observer):
                 self._keep(Pooling(features, spread, out, list(range(out.ndim))))
 
         return then
+
+    def _normalised(self, args: tuple[Any, ...]) -> None:
+        """Note that maps are divided by the root of a mean over all samples."""
+        found = self._samples.of(self._norms.root(args))
+        if self._maps and found is Without.POOLED:
+            self._norm = (
+                "a normalisation over the batch is written out, whose variances are not seen; "
+                "write it as torch.nn.functional.batch_norm"
+            )
+
+    def _mean_of(self, name: str, args: tuple[Any, ...]) -> tuple[Tensor, set[int]] | None:
+        """The tensor and axes of a mean if the operation divides a sum by its number of terms."""
+        if len(args) < 2 or not isinstance(args[0], Tensor) or args[0] not in self._sums:
+            return None
+        x, version, axes = self._sums[args[0]]
+        count = prod(x.shape[axis] for axis in axes)
+        share = 1 / count if plain_name(name) in POINTWISE else count
+        divides = plain_name(name) in POINTWISE | DIVISIONS and isinstance(args[1], int | float)
+        known = divides and isclose(args[1], share) and x._version == version
+        return (x, axes) if known else None
+
+    def _by_constant(self, given: list[Tensor]) -> bool:
+        """Whether one of two factors depends on the samples, and the other is no weight."""
+        common = [x for x in given if self._samples.of(x) is Without.COMMON]
+        return len(common) == 1 and not common[0].requires_grad
 
     def _averaged(self, x: Tensor, features: Tensor, axes: set[int], means: Tensor) -> None:
         """Record a mean over some axes, possibly of means over other axes."""
@@ -166,6 +215,36 @@ MEETINGS = ARITHMETIC | JOINS | {"where", "lerp", "addcmul", "addcdiv"}
 
 SUMMED = {"sum", "nansum", "nanmean"}
 """Of maps, they pool as a mean does; of anything else, a sum is used for much else."""
+
+
+def summed_axes(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> set[int]:
+    """The axes of a sum of sequences, or of one that is written as an `einsum`; else empty.
+
+    >>> summed_axes("sum", (torch.ones(2, 3, 4), 1), {})
+    {1}
+    >>> summed_axes("einsum", ("nchw->nc", torch.ones(2, 3, 4, 4)), {})
+    {2, 3}
+    """
+    if name == "sum" and isinstance(args[0], Tensor) and args[0].ndim == 3:
+        return averaged(*args, **kwargs)
+    if name != "einsum" or len(args) != 2 or not isinstance(args[0], str):
+        return set()
+    before, _, after = args[0].replace(" ", "").partition("->")
+    if not before.isalpha() or len(set(before)) < len(before):
+        return set()
+    return {axis for axis, letter in enumerate(before) if letter not in after}
+
+
+def shrinks(name: str, given: list[Tensor], out: Any) -> bool:
+    """Whether an operation is a product of two factors, one with maps or sequences, that sums."""
+    if name not in CONTRACTING or len(given) != 2 or not isinstance(out, Tensor):
+        return False
+    larger = max(given, key=lambda x: x.ndim)
+    return larger.ndim > 2 and out.numel() < larger.numel()
+
+
+CONTRACTING = words("matmul __matmul__ bmm mv einsum tensordot")
+"""Products that sum over an axis."""
 
 
 def averaged(

@@ -15,11 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from foretell.batch import tensors
 from foretell.engine.failures import refuse_nested
 from foretell.engine.graph import Given, inside, is_foreign, unmarked
 from foretell.engine.observer import Observer, Then
+from foretell.engine.observers.bends import bare
+from foretell.engine.observers.written_norms import WrittenNorms
 from foretell.engine.operations import (
     AVERAGES,
     BATCH_NORMS,
@@ -27,6 +30,7 @@ from foretell.engine.operations import (
     DIVISIONS,
     INTERNAL,
     JOINS,
+    POINTWISE,
     PRODUCTS,
     REARRANGEMENTS,
     SUMS,
@@ -93,6 +97,11 @@ class LinearFlow(Observer):
         super().__init__()
         self.bypass = set(bypass)
         self.rules = EVEN_ATTENTION if even_attention else {}
+        self._norms = WrittenNorms() if even_attention else None
+        self._normed: Any = WeakTensorKeyDictionary()
+        """What a normalisation that is written out has returned."""
+        self._softmax: Any = WeakTensorKeyDictionary()
+        """The exponentials, their sums, and logarithms of a softmax."""
         self._mark = object()
         self._grown = False
         self._blind = False
@@ -134,6 +143,46 @@ class LinearFlow(Observer):
     def run(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if func in self.bypass or func in self.rules:
             self._blind |= not torch.is_grad_enabled()  # perhaps in a custom function
+        if (x := self._without_norm(name, args)) is not None:
+            self._blind |= not torch.is_grad_enabled()
+            out = carry(x.clone(), exponent_of(x))
+            self._normed[out] = True
+            return out
+        out = self._flow(func, name, args, kwargs)
+        if self._norms is not None:
+            self._norms.note(name, args, out)
+            self._note_softmax(name, args, out)
+        return out
+
+    def _note_softmax(self, name: str, args: tuple[Any, ...], out: Any) -> None:
+        """Raise Undefined for the softmax of an attention that is written out."""
+        kinds = [self._softmax.get(arg, "") for arg in args[:2] if isinstance(arg, Tensor)]
+        if (name in DIVISIONS and kinds == ["exp", "sum"]) or (name, kinds) == ("exp", ["log"]):
+            raise Undefined(
+                "the flow passes through a softmax that is written out; write it as torch.softmax"
+            )
+        kind = {"exp": "exp", "log_softmax": "log"}.get(name, "")
+        if name == "sum" and kinds == ["exp"]:
+            kind = "sum"
+        if kind and isinstance(out, Tensor):
+            self._softmax[out] = kind
+
+    def _without_norm(self, name: str, args: tuple[Any, ...]) -> Any:
+        """The input of a normalisation, if the operation is the last part of one so far."""
+        if self._norms is None:
+            return None
+        x = self._norms.divided(name, args)
+        if x is not None:
+            return self._norms.whole(x)
+        if len(args) == 2 and bare(name) in POINTWISE | SUMS.keys():
+            for x, other in (args, args[::-1]):
+                scale = isinstance(other, Tensor) and sum(size > 1 for size in other.shape) <= 1
+                if isinstance(x, Tensor) and x in self._normed and scale and other.ndim:
+                    return x
+        return None
+
+    def _flow(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The result of an operation that is no part of a normalisation written out."""
         if func in self.bypass:  # a copy, since the next operation may work in place
             x = args[0] if args else kwargs["input"]
             return carry(x.clone(), exponent_of(x))
