@@ -35,7 +35,7 @@ class Outputs(Inputs):
             rows = torch.cat(list(per_sample(module, first.detach(), self.samples)))
         else:
             rows = self.rows(first)
-        self.found.append((rows.numpy().copy(), first.shape[-1]))
+        self.found.append((rows.numpy().copy(), column(first, rows)))
 
     def rows(self, x: Tensor) -> Tensor:
         """A tensor as [samples · positions, channels]."""
@@ -47,8 +47,14 @@ class Outputs(Inputs):
     ) -> Any:
         out = func(*args, **(kwargs or {}))
         if getattr(func, "__name__", "") in ACTIVATIONS:
-            self.found.append((self.rows(out).numpy().copy(), out.shape[-1]))
+            rows = self.rows(out)
+            self.found.append((rows.numpy().copy(), column(out, rows)))
         return out
+
+
+def column(x: Tensor, rows: Tensor) -> int:
+    """The number of rows from one that may be the first to the next."""
+    return x.shape[-1] if x.ndim > 3 else rows.shape[1]
 
 
 def near(case: Case, model: nn.Module, inputs: Any, labels: Tensor) -> float:

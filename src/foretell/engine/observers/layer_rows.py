@@ -160,8 +160,8 @@ class LayerRows(Observer):
             self._needed, self._why = 0, why
             return
         assert asked.layout is not None
-        rows = by_columns(x, asked.layout, asked.samples, axes)
-        each, channels, column = len(rows) // asked.samples, rows.shape[1], x.shape[-1]
+        rows, column = by_columns(x, asked.layout, asked.samples, axes)
+        each, channels = len(rows) // asked.samples, rows.shape[1]
         if each * self._total < channels:
             self._too_few(layer, each, channels)
             return
@@ -180,13 +180,25 @@ class LayerRows(Observer):
             )
 
 
-def by_columns(x: Tensor, layout: Layout, samples: int, axes: Sequence[int]) -> Tensor:
-    """`[samples · positions, channels]`, with the positions of a map column by column."""
+def by_columns(x: Tensor, layout: Layout, samples: int, axes: Sequence[int]) -> tuple[Tensor, int]:
+    """`[samples · positions, channels]`, and the number of rows between those that may be first.
+
+    The positions of a map are ordered column by column, on whichever axes they and the channels
+    are. The first row is the start of a column of a map, or any c-th one of a sequence of vectors.
+    """
+    sizes = [size for axis, size in enumerate(x.shape) if axis not in (layout.axis, *axes)]
+    if x.shape[layout.axis] == samples:
+        rows = layout.rows(x, samples, axes).contiguous()
+        if len(sizes) < 2 or len(axes) > 1:
+            return rows.flatten(0, 1), rows.shape[2]
+        maps = rows.view(samples, *sizes, -1).movedim(len(sizes), 1)
+        return maps.flatten(0, -2), sizes[-1]
+    column = x.shape[-1]
     if len(axes) == 1:
         last = x.ndim - 1
         x = x.transpose(axes[0], last)
         layout, axes = layout.at(axes[0]) if layout.axis == last else layout, [last]
-    return layout.rows(x, samples, axes).flatten(0, 1)
+    return layout.rows(x, samples, axes).flatten(0, 1), column
 
 
 def drawn(seed: int, place: int, count: int) -> int:
