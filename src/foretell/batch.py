@@ -145,11 +145,29 @@ def as_inputs(name: str, value: object) -> Inputs:
     found = change_all(value, partial(as_tensor, name), HasArray)
     if not tensors(found):
         step = "; make one: torch.tensor(inputs)" if isinstance(value, list) and value else ""
+        step = f"; {OF_TEXT}" if isinstance(value, Mapping) and value else of_graph(value) or step
         raise ForetellError(
             f"{name} is {shown(value)} without a tensor; expected a tensor, or a tuple or dict of "
             f"tensors{step}"
         )
     return cast(Inputs, found)
+
+
+OF_TEXT = (
+    "turn text into token ids and lists into tensors first (of Hugging Face data: "
+    'dataset.set_format("torch"))'
+)
+"""What to do with the columns of a table that are no tensors."""
+
+
+def of_graph(value: object) -> str:
+    """The end of an error message about the graphs of PyTorch Geometric; empty for others."""
+    if not hasattr(value, "edge_index"):
+        return ""
+    return (
+        "; give the features and targets of its nodes, (data.x, data.y), and let the module hold "
+        "data.edge_index as a buffer"
+    )
 
 
 def as_targets(name: str, value: object) -> Any:
@@ -258,6 +276,29 @@ ATOMS = {int, float, bool, str, type(None)}
 """Types that contain no tensors; checking with `isinstance` that they are not a Mapping is slow."""
 
 
+OF_ROWS = (
+    "join them to tensors first, one for each column, and give the dict of these, for example by "
+    "torch.utils.data.default_collate or the DataCollatorWithPadding of transformers"
+)
+"""What to do with rows of a table."""
+
+
+def check_strided(given: list[Tensor]) -> None:
+    """Raise ForetellError if a tensor is sparse, or a part of one on several devices."""
+    for part in given:
+        if hasattr(part, "full_tensor"):
+            raise ForetellError(
+                "an input is a DTensor, of which each process holds a part; give the whole one "
+                "(x.full_tensor())"
+            )
+        if part.layout is not torch.strided:
+            kind = str(part.layout).removeprefix("torch.")
+            raise ForetellError(
+                f"an input is a sparse tensor ({kind}), whose samples cannot be told apart; give "
+                "a dense one (x.to_dense()), or let the model convert it"
+            )
+
+
 def as_batch(batch: Given, *, own_loss: bool = False) -> Batch:
     """Convert anything that describes a batch to a `Batch`, and check it.
 
@@ -278,6 +319,8 @@ def as_batch(batch: Given, *, own_loss: bool = False) -> Batch:
     if isinstance(batch, Mapping) and (tensors(batch) or any(map(is_array, batch.values()))):
         batch = Batch(dict(batch)) if own_loss else from_dict(batch)
     if not isinstance(batch, Batch):
+        if isinstance(batch, list) and all(isinstance(row, Mapping) for row in batch):
+            raise ForetellError(f"batch is a list of {len(batch)} rows; {OF_ROWS}")
         if isinstance(batch, tuple | list) and len(batch) != 2:
             raise ForetellError(
                 f"batch has {len(batch)} entries; expected a pair (inputs, targets), in which "
@@ -292,6 +335,7 @@ def as_batch(batch: Given, *, own_loss: bool = False) -> Batch:
             "an input is a nested tensor; give a padded one (torch.nested.to_padded_tensor), and a "
             "mask as a further input if the model needs one"
         )
+    check_strided(every)
     if any(isinstance(part, Tensor) and part.ndim == 0 for part in parts):
         raise ForetellError(
             f"an input is a scalar; its first dimension must run over the samples; {SAMPLELESS}"
@@ -345,6 +389,8 @@ def way_to(batch: object) -> str:
         return ", or a dict of tensors"
     if hasattr(batch, "train"):
         return ", such as Batch(*minibatch(data.train, 64, seed=0))"
+    if graph := of_graph(batch):
+        return graph
     if isinstance(batch, Iterable) and not isinstance(batch, HasArray):
         return ", such as first_batch(loader, 64)"
     return ""
@@ -359,7 +405,7 @@ SAMPLELESS = (
 
 def check_targets(batch: Batch) -> None:
     """Raise ForetellError unless there are as many targets as inputs."""
-    targets, samples = batch.targets, len(batch)
+    targets, samples, inputs = batch.targets, len(batch), batch.inputs
     if not isinstance(targets, Tensor) or not targets.ndim or len(targets) == samples:
         return
     if isinstance(batch.inputs, list) and whole_tensors(batch.inputs, len(targets)):
@@ -367,6 +413,11 @@ def check_targets(batch: Batch) -> None:
             f"the inputs are a list of {samples} for {len(targets)} targets, and a list holds one "
             "entry per sample; use a tuple for tensors of all samples, each a positional argument "
             "(wrap a model that expects a list)"
+        )
+    if any(isinstance(one, list) and whole_tensors(one, len(targets)) for one in columns(inputs)):
+        raise ForetellError(
+            f"an input is a list of tensors of {len(targets)} samples each, which a DataLoader "
+            f"makes of lists; {OF_TEXT}"
         )
     raise ForetellError(
         f"the batch has {samples} inputs but {len(targets)} targets; expected one target per input"

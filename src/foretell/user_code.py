@@ -4,18 +4,47 @@ import importlib
 import importlib.util
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 from foretell.errors import ForetellError, any_error, complaint_of, shown
 
-__all__ = ["named_in_file", "named_in_package"]
+__all__ = ["named_in_file", "named_in_package", "without_exit"]
 
 NEIGHBOURS: dict[str, dict[str, ModuleType]] = {}
 """The modules that the files of each folder have imported from it, by folder."""
+
+
+@contextmanager
+def without_exit() -> Iterator[None]:
+    """Within the block, `os._exit` raises SystemExit, so that it cannot end the command silently.
+
+    Another thread, and a process that was forked within the block, such as a worker of a
+    DataLoader, still end by it.
+
+    >>> with without_exit():
+    ...     try:
+    ...         os._exit(0)
+    ...     except SystemExit as error:
+    ...         print(error)
+    os._exit(0)
+    """
+    before, own = os._exit, (os.getpid(), threading.get_ident())
+
+    def raise_instead(status: int) -> NoReturn:
+        if (os.getpid(), threading.get_ident()) != own:
+            before(status)
+        raise SystemExit(f"os._exit({status})")
+
+    os._exit = raise_instead
+    try:
+        yield
+    finally:
+        os._exit = before
 
 
 def named_in_file(text: str) -> Any:
@@ -36,7 +65,7 @@ def named_in_file(text: str) -> Any:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # so that its classes can be unpickled
     try:
-        with as_script(path):
+        with as_script(path), without_exit():
             spec.loader.exec_module(module)
             return getattr(module, name, None)  # which may run code, too
     except any_error() as error:
@@ -87,7 +116,8 @@ def named_in_package(text: str) -> Any:
     """
     package, _, name = text.partition(":")
     try:
-        return getattr(importlib.import_module(package), name, None)
+        with without_exit():
+            return getattr(importlib.import_module(package), name, None)
     except ImportError as error:
         raise ForetellError(
             f"cannot import {shown(package)} ({complaint_of(error)}); install it"

@@ -13,6 +13,7 @@ from foretell.errors import ForetellError
 from foretell.user_code import named_in_file
 
 ZOO = """
+import os
 import sys
 from torch import nn
 
@@ -28,6 +29,9 @@ def exits():
 
 def exits_well():
     raise SystemExit
+
+def exits_at_once():
+    os._exit(0)
 
 def raises():
     raise KeyError("weight")
@@ -49,6 +53,10 @@ class ExitsInForward(nn.Module):
         print("forward", flush=True)
         sys.exit(f"no {len(x)} samples here")
 
+class ExitsAtOnceInForward(ExitsInForward):
+    def forward(self, x):
+        os._exit(0)
+
 class FailsInForward(ExitsInForward):
     def forward(self, x):
         raise StopIteration
@@ -67,8 +75,13 @@ class Sparse(nn.Module):
     def forward(self, x):
         return self.head(self.embedding((x.flatten(1) * 0).long()).mean(1))
 """
-BUILD = ["exits", "exits_well", "raises", "wants", "returns_nothing", "on_meta", "nowhere"]
-FAILING = [*BUILD, "ExitsInForward", "FailsInForward", "FailsInBackward"]
+BUILD = [
+    *("exits", "exits_well", "exits_at_once", "raises", "wants", "returns_nothing", "on_meta"),
+    "nowhere",
+]
+FAILING = [
+    *(*BUILD, "ExitsInForward", "ExitsAtOnceInForward", "FailsInForward", "FailsInBackward"),
+]
 
 
 @pytest.fixture
@@ -165,6 +178,7 @@ def test_neighbours_of_one_name_in_two_folders_are_not_confused(tmp_path: Path) 
     [
         ("import sys; sys.exit(4)", "SystemExit: 4"),
         ("raise SystemExit", "SystemExit: no message"),
+        ("import os; os._exit(0)", r"SystemExit: os\._exit\(0\)"),
         ("import nowhere_to_be_found", "No module named 'nowhere_to_be_found'"),
         ("def broken(:", "SyntaxError"),
         ("raise StopIteration", "StopIteration"),

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from foretell.user_code import without_exit
+
 __all__ = ["default_device", "kept_settings", "own_settings"]
 
 AUTOCAST = ("cpu", "cuda", "mps", "xpu")
@@ -44,7 +46,7 @@ def kept_settings() -> Iterator[None]:
 
     The code of a model may change the default type or device, gradients, threads, the working
     folder and more, when it is imported, when it builds the model, or in the forward pass. None of
-    this may affect other models.
+    this may affect other models. `os._exit` raises SystemExit.
 
     >>> with kept_settings():
     ...     torch.set_default_dtype(torch.float64)
@@ -53,7 +55,8 @@ def kept_settings() -> Iterator[None]:
     """
     before = [setting.get() for setting in SETTINGS]
     try:
-        yield
+        with without_exit():
+            yield
     finally:
         for setting, value in zip(SETTINGS, before, strict=True):
             if setting.get() != value:

@@ -38,6 +38,11 @@ def unwrapped(model: nn.Module) -> nn.Module:
             "the model is a FullyShardedDataParallel, whose weights are split; give the module "
             "that it was made from, before it was sharded"
         )
+    if any(hasattr(parameter, "full_tensor") for parameter in model.parameters()):
+        raise ForetellError(
+            "the weights of the model are DTensors, which are split among processes; give the "
+            "module as it was before it was distributed"
+        )
     if (name := quantized_part(model)) is not None:
         raise ForetellError(
             f"{f'the weights of {name}' if name else 'the weights'} are quantized, so they can be "

@@ -12,6 +12,7 @@ from foretell.batch import check_module
 from foretell.engine.caller import own_settings
 from foretell.engine.failures import any_error, complaint_of
 from foretell.errors import ForetellError, shown
+from foretell.user_code import without_exit
 
 __all__ = ["Build", "Model", "builder", "built"]
 
@@ -99,7 +100,7 @@ def built(build: Build, seed: int) -> nn.Module:
     Raises ForetellError if the function raises anything, including SystemExit, or returns no model.
     """
     try:
-        with own_settings():
+        with own_settings(), without_exit():
             model = build(seed)
     except ForetellError:
         raise

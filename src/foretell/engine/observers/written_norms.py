@@ -30,6 +30,7 @@ KEEPING = (
 class WrittenNorms:
     """Follows the means that a model computes, and their roots, which divide signals.
 
+    >>> import torch
     >>> x = torch.tensor([[1.0, 3.0]])
     >>> norms = WrittenNorms()
     >>> mean = x.square().mean(-1, keepdim=True)
