@@ -32,8 +32,14 @@ class Outputs(Inputs):
         if not tapped(module, first, self.samples):
             return
         if isinstance(module, LAYERS):
+            if isinstance(module, nn.Linear) and first.ndim == 4:
+                self.found.append(of_last(first.detach()))
+                return
             rows = torch.cat(list(per_sample(module, first.detach(), self.samples)))
         else:
+            if first.ndim == 4 and isinstance(module, nn.LayerNorm):
+                self.found.append(of_last(first.detach()))
+                return
             rows = self.rows(first)
         self.found.append((rows.numpy().copy(), column(first, rows)))
 
@@ -47,9 +53,17 @@ class Outputs(Inputs):
     ) -> Any:
         out = func(*args, **(kwargs or {}))
         if getattr(func, "__name__", "") in ACTIVATIONS:
+            if out.ndim == 4 and not self.second:
+                self.found.append(of_last(out.detach()))
+                return out
             rows = self.rows(out)
             self.found.append((rows.numpy().copy(), column(out, rows)))
         return out
+
+
+def of_last(x: Tensor) -> tuple[Row, int]:
+    """The rows of a map whose channels are last, column by column, and the length of a row."""
+    return x.transpose(1, 2).reshape(-1, x.shape[-1]).numpy().copy(), x.shape[2]
 
 
 def column(x: Tensor, rows: Tensor) -> int:
