@@ -130,6 +130,7 @@ def test_seconds_are_those_of_the_passes_of_each_run() -> None:
     runs = pd.DataFrame(
         {
             "run": [0, 0, 1, 1],
+            "form": "full",
             "proxy": ["snip", "params"] * 2,
             "value": [1.0, 2.0, 3.0, 2.0],
             "seconds": [4.0, 1.0, 16.0, 2.0],
@@ -139,3 +140,4 @@ def test_seconds_are_those_of_the_passes_of_each_run() -> None:
     row = row_of(runs)
     assert row["seconds"] == 20.0
     assert (row["snip"], row["params"], row["params_std"], row["why"]) == (2.0, 2.0, 0.0, "")
+    assert row_of(runs.assign(form=["reduced", "full"] * 2))["seconds"] == 23.0

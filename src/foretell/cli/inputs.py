@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import click
 import torch
@@ -15,10 +16,11 @@ from foretell.data import Splits, load_data, minibatch
 from foretell.engine.device import pick_device
 from foretell.errors import ForetellError
 from foretell.executors.own_memory import freeze_objects
-from foretell.models import expand_models, fit_batch, load_model, wanted_input
+from foretell.models import expand_models, fit_batch, load_model, reduced_name, wanted_input
 from foretell.models.sources import require_trained
 from foretell.models.specs import Like
 from foretell.runs.work import suited
+from foretell.scoring.factories import Build
 from foretell.scoring.settings import ScoreSettings
 
 __all__ = ["Inputs", "read_inputs"]
@@ -39,6 +41,10 @@ class Inputs:
         """The model on its device, with weights drawn from the seed."""
         model = load_model(text, self.splits, seed, pretrained=self.pretrained)
         return model.to(self.device)
+
+    def reduced(self) -> dict[str, Build]:
+        """The reduced form of each model. Raises ForetellError for a model that has none."""
+        return {text: partial(self.build, reduced_name(text)) for text in self.models}
 
     def batches(self, text: str) -> list[Batch]:
         """The same samples for every model, in the size or layout that this model requires."""

@@ -29,6 +29,7 @@ __all__ = [
     "form_options",
     "input_options",
     "proxies_option",
+    "reduced_network_option",
     "repeat_options",
     "run_option",
     "scoring_options",
@@ -316,6 +317,17 @@ def proxies_option(usual: str) -> Callable[[Function], Function]:
         "your own, FILE.py:NAME."
     )
     return option("--proxies", type=Names(), metavar="NAMES", show_default=usual, help=about)
+
+
+def reduced_network_option(function: Function) -> Function:
+    """`reduced_network`: whether the reduced form of a space is scored."""
+    return option(
+        "--reduced-network",
+        section="Scoring",
+        is_flag=True,
+        help="Score the networks of a space in its reduced form, with fewer cells, layers or "
+        "channels, which is cheaper. Sizes such as params and flops are those of the full network.",
+    )(function)
 
 
 def batch_size_option(default: int) -> Callable[[Function], Function]:

@@ -11,6 +11,7 @@ from foretell.checks import as_text
 from foretell.data.splits import Splits
 from foretell.models.expand import expand_models
 from foretell.models.fit import as_wanted
+from foretell.models.reduced import reduced_name
 from foretell.models.sources import SOURCES, Source, require_trained, understood
 from foretell.models.spaces import space_for
 from foretell.models.specs import Like, Wanted, require_kind
@@ -22,6 +23,7 @@ __all__ = [
     "expand_models",
     "fit_batch",
     "load_model",
+    "reduced_name",
     "space_for",
     "wanted_input",
 ]

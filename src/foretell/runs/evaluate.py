@@ -227,6 +227,8 @@ class Evaluator:
     def _score_row(self, arch: Arch, proxy: str) -> ScoreRow:
         settings = dict(PROXIES[proxy].settings) | dict(self.work.plan.settings.get(proxy, {}))
         work, network = self.work, self.network(arch)
+        if (space := work.scored_space(proxy)) is not work.space:
+            network = replace(network, settings=space.settings())
         code = work.code.of_score(proxy, work.scoring.loss, work.space, arch)
         return ScoreRow(network, proxy, settings, self._batch, work.score_key, code=code)
 

@@ -8,7 +8,7 @@ import io
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ from foretell.batch import Batch
 from foretell.checks import as_text
 from foretell.data import Splits, load_data, minibatch
 from foretell.engine.caller import kept_settings
+from foretell.engine.plan import Plan, make_plan
 from foretell.errors import ForetellError, any_error, complaint_of
+from foretell.scoring.forms import of_sizes
 from foretell.scoring.score import Score, score
 from foretell.scoring.settings import ScoreSettings
 from foretell.spaces import Arch, Fits, Space
@@ -56,13 +58,30 @@ class ScoreTask:
     seed: int
     device: str
     scoring: ScoreSettings = field(default_factory=ScoreSettings)
+    reduced: Space | None = None
+    """The reduced form of the space, in which all scores but the sizes are computed, if any."""
 
     def __call__(self) -> dict[str, Score]:
         """The scores by proxy."""
         with one_thread(), kept_settings():
             batch = Batch(*minibatch(loaded(self.data).train, self.batch_size, self.seed))
-            model, fed = built(self), fitted(self, batch)
-            return score(model, fed, self.proxies, seed=self.seed, scoring=self.scoring)
+            plan = make_plan(self.proxies)
+            scores: dict[str, Score] = {}
+            for task in self._forms(plan):
+                model, fed = built(task), fitted(task, batch)
+                scores |= score(model, fed, task.proxies, seed=task.seed, scoring=task.scoring)
+            return {name: scores[name] for name in plan.names}
+
+    def _forms(self, plan: Plan) -> "list[ScoreTask]":
+        """This task, or the tasks for the reduced form and for the sizes."""
+        if self.reduced is None:
+            return [self]
+        parts = {False: self.reduced, True: self.space}
+        each = [
+            replace(self, space=space, proxies=of_sizes(plan, sizes))
+            for sizes, space in parts.items()
+        ]
+        return [task for task in each if task.proxies]
 
 
 @dataclass(frozen=True)

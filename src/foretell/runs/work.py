@@ -15,10 +15,11 @@ from foretell.errors import ForetellError, unknown_name
 from foretell.executors.processes import require_picklable
 from foretell.losses import loss_name
 from foretell.proxies import PROXIES
+from foretell.rankings.sizes import SIZES
 from foretell.runs.code import Code
 from foretell.runs.tasks import Data, ScoreTask, TrainTask, loaded
 from foretell.scoring.settings import ScoreSettings
-from foretell.spaces import Arch, Space
+from foretell.spaces import Arch, Space, reduced_form
 from foretell.training.reduced import REDUCED, reduced_space, reduced_splits
 from foretell.training.settings import TrainSettings
 
@@ -41,6 +42,8 @@ class Work:
     seed: int
     device: str
     scoring: ScoreSettings = field(default_factory=ScoreSettings)
+    reduced_network: bool = False
+    """Whether scores other than sizes are those of the reduced form of the space."""
     code: Code = UNREAD
     """The user code that the results depend on, as it is when the work is first described."""
 
@@ -63,7 +66,20 @@ class Work:
     def unusual_scoring(self) -> dict[str, Any]:
         """The part of `score_key` that differs from the default, for the run's configuration."""
         usual = ScoreSettings().key("cpu")
-        return {name: value for name, value in self.score_key.items() if usual.get(name) != value}
+        key = {name: value for name, value in self.score_key.items() if usual.get(name) != value}
+        return key | ({"reduced_network": True} if self.reduced_network else {})
+
+    @cached_property
+    def reduced_form(self) -> Space | None:
+        """The space whose networks are scored, except for their sizes; None for the space itself.
+
+        Raises ForetellError if the space has no reduced form.
+        """
+        return reduced_form(self.space) if self.reduced_network else None
+
+    def scored_space(self, proxy: str) -> Space:
+        """The space whose networks are scored by this proxy."""
+        return self.space if self.reduced_form is None or proxy in SIZES else self.reduced_form
 
     def require_picklable(self) -> None:
         """Raise ForetellError unless the user's own objects can be sent to other processes."""
@@ -87,7 +103,7 @@ class Work:
         """The task that scores an architecture, by default by all proxies of the plan."""
         settings = self.every_proxy if proxies is None else proxies
         asked = {PROXIES[name].address: own for name, own in settings.items()}
-        how = (asked, self.seed, self.device, self.scoring)
+        how = (asked, self.seed, self.device, self.scoring, self.reduced_form)
         return ScoreTask(self.space, arch, self.data, self.batch_size, *how)
 
     def training_of(self, arch: Arch, checkpoint: Path | None = None) -> TrainTask:

@@ -57,6 +57,7 @@ def rank(
     by: str | None = None,
     at_equal: str | None = None,
     best: int | None = None,
+    reduced: Mapping[str, Model] | None = None,
     seeds: Iterable[int] = (0,),
     scoring: ScoreSettings = ScoreSettings(),
     progress: ProgressCallback | bool | None = None,
@@ -85,6 +86,8 @@ def rank(
       at most 5 % of `best`; the others are scored in full. So at most 5 % of the best are lost in
       expectation, compared with scoring all in full. Each model is built twice, and `models` cannot
       be an iterator.
+    - `reduced` maps the names of `models` to cheaper forms of them, such as those
+      with fewer cells (docs/python.md). All scores except the sizes are then theirs.
     - `seeds`: every model is built and scored once per seed. Several seeds require functions of
       the seed.
     - `progress` is called with a `Progress` after each model.
@@ -128,8 +131,9 @@ def rank(
     own_loss = settings.loss == "own"
     given = batches if callable(batches) else as_batches(batches, own_loss=own_loss)
     tally = Tally(progress, {"score": len(models) if isinstance(models, Sized) else None})
-    scorer = Scorer(given, asked, names, drawn, settings, tally)
     built = named(models, drawn)
+    forms = forms_of(models, reduced, drawn)
+    scorer = Scorer(given, asked, names, drawn, settings, tally, forms)
     best = as_best(best, at_equal, models)
     if best is None:
         table = all_rows(built, scorer)
@@ -251,6 +255,20 @@ def as_best(best: object, at_equal: str | None, models: object) -> int | None:
             "twice; give a dict or a list"
         )
     return count
+
+
+def forms_of(models: Models, reduced: Mapping[str, Model] | None, seeds: Sized) -> dict[str, Build]:
+    """The reduced forms by name. Raises ForetellError unless every model has one."""
+    if reduced is None:
+        return {}
+    if not isinstance(models, Mapping) or not isinstance(reduced, Mapping):
+        raise ForetellError("reduced and models must be dicts with the same names")
+    if differing := sorted(map(str, set(models) ^ set(reduced))):
+        raise ForetellError(
+            f"reduced and models have different names, such as {differing[0]!r}; give the reduced "
+            "form of every model under its name"
+        )
+    return dict(named(reduced, seeds))
 
 
 def named(models: Models, seeds: Sized) -> Iterable[tuple[str, Build]]:

@@ -1,6 +1,6 @@
 """The row of a model in a ranking: its mean scores over batches and seeds, or why it has none."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,8 @@ from foretell.engine.plan import Request
 from foretell.errors import ForetellError
 from foretell.progress import Tally
 from foretell.scoring.factories import Build
-from foretell.scoring.many import Batches, score_many, summary
+from foretell.scoring.forms import in_forms
+from foretell.scoring.many import Batches, summary
 from foretell.scoring.settings import ScoreSettings
 
 __all__ = ["Scorer", "batches_for", "row_of"]
@@ -29,6 +30,8 @@ class Scorer:
     seeds: Sequence[int]
     scoring: ScoreSettings
     tally: Tally
+    reduced: Mapping[str, Build] = field(default_factory=dict)
+    """The reduced forms of the models, if these are scored."""
     without_loss: list[LossFailed] = field(default_factory=list)
     """The errors of the models for which the loss could not be computed."""
 
@@ -37,8 +40,8 @@ class Scorer:
         try:
             with kept_settings():
                 own = batches_for(name, self.batches) if callable(self.batches) else self.batches
-                runs = score_many(build, own, self.proxies, seeds=self.seeds, scoring=self.scoring)
-            row = row_of(runs)
+                how = (own, self.proxies, self.seeds, self.scoring)
+                row = row_of(in_forms(build, self.reduced.get(name), *how))
         except ForetellError as error:
             row = {**dict.fromkeys(self.names, float("nan")), "seconds": 0.0, "why": str(error)}
             if isinstance(error, LossFailed):
@@ -70,5 +73,5 @@ def row_of(runs: pd.DataFrame) -> dict[str, Any]:
             reasons.append(
                 f"{one['proxy']}: {one['why']}{some if one['undefined'] < one['runs'] else ''}"
             )
-    each = runs.groupby("run")["seconds"].max()  # the slowest score needed all passes
+    each = runs.groupby(["run", "form"])["seconds"].max()  # the slowest score needed all passes
     return {**row, "seconds": float(each.sum()), "why": "; ".join(reasons)}

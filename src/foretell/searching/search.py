@@ -84,6 +84,7 @@ def search(
     limits: Mapping[str, float] | None = None,
     device: str = "cpu",
     scoring: ScoreSettings = USUAL,
+    reduced_network: bool = False,
     workers: int = 1,
     executor: Executor | None = None,
     progress: ProgressCallback | bool | None = None,
@@ -138,6 +139,9 @@ def search(
     has no loss, the loss of the data is used. Results of a GPU differ from those of a CPU in their
     last digits, so all results of a run are from one kind of device.
 
+    With `reduced_network`, networks are scored in the reduced form of the space, which is cheaper
+    (docs/python.md); they are trained, and their sizes are counted, in full.
+
     A space given by name is built for the data, as by `foretell.models.space_for`. `workers` is
     the number of processes, each on one thread; it does not change the rows. With an `executor` of
     your own, such as Dask's or Slurm's, it is the number of tasks at a time. The result of a
@@ -181,7 +185,8 @@ def search(
     how = suited(scoring, splits)
     needed = scores_for(by) if is_ranking(by) or by in PROXIES else ()
     plan = make_plan((*DEFAULT, *needed) if proxies is DEFAULT else proxies)
-    work = Work(built, data, plan, by, batch_size, training, seed, device, how)
+    smaller = as_flag("reduced_network", reduced_network)
+    work = Work(built, data, plan, by, batch_size, training, seed, device, how, smaller)
     method = Method.of(searcher, against, limits, built)
     if asked is not None and method.learns_from_all:
         raise ForetellError(

@@ -3,15 +3,16 @@
 To add a space, write a file in this package with a class that has the members of `Space`, import
 the class here, and add a line to `SPACES`. Sampling, mutation and neighbours need no further code.
 Name the settings that the data determines as in `foretell.models.spaces.DECIDED`; the networks of
-the space can then be loaded by name, and the space can be searched and studied by name. The tests
-for all spaces cover it as soon as it is listed.
+the space can then be loaded by name, and the space can be searched and studied by name. If some
+settings only scale the networks, declare smaller ones as `reduced`. The tests for all spaces cover
+it as soon as it is listed.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from foretell.batch import Kind
-from foretell.errors import unknown_name
+from foretell.errors import ForetellError, unknown_name
 from foretell.names import first_line
 from foretell.spaces.asr import NASBenchASR
 from foretell.spaces.autoformer import AutoFormer
@@ -81,6 +82,8 @@ __all__ = [
     "mutate",
     "neighbours",
     "own_space",
+    "reduced_form",
+    "reduced_settings",
     "require_valid",
     "sample",
     "size",
@@ -97,6 +100,9 @@ class SpaceEntry:
     """The text of an example architecture."""
     reads: Kind = "image"
     """The kind of input that the networks take."""
+    reduced: Mapping[str, int] = field(default_factory=dict)
+    """The settings with which the networks are several times cheaper; empty if their size is chosen
+    by the architecture alone."""
 
     @property
     def summary(self) -> str:
@@ -111,30 +117,63 @@ class SpaceEntry:
 
 SPACES: dict[str, SpaceEntry] = {
     "cnn": SpaceEntry(SmallCNNs, "foretell, docs/search.md", "8,32,3,ReLU,BN,yes,max"),
-    "nb201": SpaceEntry(NASBench201, "Dong & Yang 2020, arXiv:2001.00326", "333013"),
-    "nb101": SpaceEntry(NASBench101, "Ying et al. 2019, arXiv:1902.09635", "110011:01"),
-    "macro": SpaceEntry(NASBenchMacro, "Su et al. 2021, arXiv:2103.11922", "02012100"),
+    "nb201": SpaceEntry(
+        NASBench201, "Dong & Yang 2020, arXiv:2001.00326", "333013", reduced={"cells": 1}
+    ),
+    "nb101": SpaceEntry(
+        NASBench101,
+        "Ying et al. 2019, arXiv:1902.09635",
+        "110011:01",
+        reduced={"channels": 32, "modules": 1},
+    ),
+    "macro": SpaceEntry(
+        NASBenchMacro,
+        "Su et al. 2021, arXiv:2103.11922",
+        "02012100",
+        reduced={"channels": 16, "features": 320},
+    ),
     "darts": SpaceEntry(
         DARTS,
         "Liu et al. 2019, arXiv:1806.09055",
         "/".join(["|".join(["sep_conv_3x3~0+skip_connect~1"] * 4)] * 2),
+        reduced={"channels": 16, "cells": 5},
     ),
     "nats_sss": SpaceEntry(NATSSize, "Dong et al. 2021, arXiv:2009.00437", "8:64:32:8:16"),
-    "tnb101_micro": SpaceEntry(TransNASMicro, "Duan et al. 2021, arXiv:2105.11871", "1_02_333"),
-    "tnb101_macro": SpaceEntry(TransNASMacro, "Duan et al. 2021, arXiv:2105.11871", "1234"),
-    "autoformer": SpaceEntry(AutoFormer, "Chen et al. 2021, arXiv:2107.00651", AutoFormer.example),
+    "tnb101_micro": SpaceEntry(
+        TransNASMicro,
+        "Duan et al. 2021, arXiv:2105.11871",
+        "1_02_333",
+        reduced={"channels": 16, "blocks": 1},
+    ),
+    "tnb101_macro": SpaceEntry(
+        TransNASMacro,
+        "Duan et al. 2021, arXiv:2105.11871",
+        "1234",
+        reduced={"channels": 16, "blocks": 1},
+    ),
+    "autoformer": SpaceEntry(
+        AutoFormer,
+        "Chen et al. 2021, arXiv:2107.00651",
+        AutoFormer.example,
+        reduced={"shrink": 4},
+    ),
     "nlp": SpaceEntry(
         NASBenchNLP,
         "Klyuchnikov et al. 2020, arXiv:2006.07116",
         '{"sum": {"op": "linear", "input": ["x", "h_prev_0"]}, '
         '"h_new_0": {"op": "activation_tanh", "input": ["sum"]}}',
         "tokens",
+        {"embedding": 100, "hidden": 150, "layers": 1},
     ),
-    "gpt": SpaceEntry(GPT, "Javaheripi et al. 2022, arXiv:2203.02094", GPT.example, "tokens"),
+    "gpt": SpaceEntry(
+        GPT, "Javaheripi et al. 2022, arXiv:2203.02094", GPT.example, "tokens", {"unit": 16}
+    ),
     "tabular": SpaceEntry(
         Tabular, "Gorishniy et al. 2021, arXiv:2106.11959", "resnet,4,128,BN,0.2,2", "table"
     ),
-    "asr": SpaceEntry(NASBenchASR, "Mehrotra et al. 2021, ICLR", "011015110", "audio"),
+    "asr": SpaceEntry(
+        NASBenchASR, "Mehrotra et al. 2021, ICLR", "011015110", "audio", {"groups": 25, "cells": 1}
+    ),
 }
 
 
@@ -154,3 +193,46 @@ def make_space(name: str, settings: Mapping[str, Json] | None = None) -> Space:
             said = f"{name} has no setting {setting!r}"
             raise unknown_name("setting", setting, entry.defaults, said)
     return entry.constructor(**(settings or {}))
+
+
+def reduced_settings(name: str, settings: Mapping[str, Json]) -> dict[str, Json]:
+    """The settings of the reduced form of a space, in which its networks are cheaper to score.
+
+    A setting that makes the networks even smaller than the reduced form is kept. Raises
+    ForetellError if the space has no reduced form.
+
+    >>> reduced_settings("nb101", {"channels": 16})
+    {'channels': 16, 'modules': 1}
+    >>> reduced_settings("cnn", {})
+    Traceback (most recent call last):
+    foretell.errors.ForetellError: cnn has no reduced form; score its networks in full, or those of
+    nb201, nb101, macro, darts, tnb101_micro, tnb101_macro, autoformer, nlp, gpt, asr
+    """
+    entry = SPACES.get(name)
+    if entry is None or not entry.reduced:
+        others = ", ".join(name for name, one in SPACES.items() if one.reduced)
+        raise ForetellError(
+            f"{name} has no reduced form; score its networks in full, or those of {others}"
+        )
+    smaller = dict(settings)
+    for key, value in entry.reduced.items():
+        usual = entry.defaults[key]
+        given = settings.get(key, usual)
+        if isinstance(usual, int) and isinstance(given, int):  # or the space refuses it
+            smaller[key] = min(given, value) if value < usual else max(given, value)
+    return smaller
+
+
+def reduced_form(space: Space) -> Space:
+    """The space with cheaper networks for the same architectures, as `reduced_settings` has them.
+
+    >>> reduced_form(NASBench201(classes=100)).settings()["cells"]
+    1
+    """
+    small = make_space(space.name, reduced_settings(space.name, space.settings()))
+    if type(small) is not type(space):
+        raise ForetellError(
+            f"{space.name} has no reduced form, since it is your own space; score its networks in "
+            "full"
+        )
+    return small

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from foretell.checks import (
+    as_flag,
     as_function,
     as_instance,
     as_integer,
@@ -66,6 +67,7 @@ def run_study(
     seed: int = 0,
     space: str | None = None,
     reduced: Sequence[str] = (),
+    reduced_network: bool = False,
     device: str = "cpu",
     scoring: ScoreSettings = USUAL,
     workers: int = 1,
@@ -79,7 +81,8 @@ def run_study(
     architectures is scored. Each of the `repeats` draws new weights and a new minibatch, with the
     seeds `seed`, `seed` + 1, … `space`, such as `nb201?channels=8`, is by default the space of the
     table, built for the data. `reduced` names trainings of `REDUCED` that are also done, for
-    comparison with the scores.
+    comparison with the scores. With `reduced_network`, networks are scored in the reduced form of
+    the space, which is cheaper (docs/python.md); their sizes are counted in full.
 
     If the function is called again with more proxies, more repeats or a larger sample, only the
     missing rows are computed. The rows do not depend on the number of workers. With an `executor`
@@ -125,13 +128,15 @@ def run_study(
     splits, plan = loaded(data), make_plan(proxies)
     built = space_of(known, space, splits)
     by, how = plan.proxies[0].name, suited(scoring, splits)
-    first = Work(built, data, plan, by, batch_size, TrainSettings(), seed, device, how)
+    smaller = as_flag("reduced_network", reduced_network)
+    usual = TrainSettings()
+    first = Work(built, data, plan, by, batch_size, usual, seed, device, how, smaller)
     if executor is None and workers > 1:
         first.require_picklable()
     config = configuration(known, splits, first)
-    smaller = {name: first.reduced(name) for name in reduced}
+    trained = {name: first.reduced(name) for name in reduced}
     archs = [built.parse(text) for text, _ in drawn(known, built, seed, sample)]
-    job = Job(first, smaller, list(map(built.canonical, archs)), repeats)
+    job = Job(first, trained, list(map(built.canonical, archs)), repeats)
     with ExitStack() as outlasting, pool(executor or workers) as pooled:
         try_out(job.trial, pooled, run)
         store = outlasting.enter_context(Store.open(run, config))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from foretell.cli.command import Command, option
-from foretell.cli.options import MANY, Form, Given, subject_options
+from foretell.cli.options import MANY, Form, Given, reduced_network_option, subject_options
 from foretell.cli.output import note, say
 from foretell.cli.values import Listed
 from foretell.errors import ForetellError
@@ -59,6 +59,7 @@ def sizes() -> tuple[str, ...]:
     "expectation. For more than 60 networks, and more than 4 K.",
 )
 @subject_options("what --by needs, and sizes: params, flops, depth and others")
+@reduced_network_option
 def rank(
     models: tuple[str, ...],
     by: str | None,
@@ -69,6 +70,7 @@ def rank(
     seeds: int,
     proxies: tuple[str, ...] | None,
     scoring: "ScoreSettings",
+    reduced_network: bool,
     form: Form,
 ) -> None:
     """Rank untrained networks, the most promising first.
@@ -88,6 +90,7 @@ def rank(
     columns = ranked_columns(proxies, by, at_equal, several=several, rounds=best is not None)
     require_columns(form, columns)
     inputs = read_inputs(models, given, batches, seeds)
+    reduced = inputs.reduced() if reduced_network else None
     with ShownProgress() as progress:
         table = rank(
             {name: partial(inputs.build, name) for name in inputs.models},
@@ -96,6 +99,7 @@ def rank(
             by=by,
             at_equal=at_equal,
             best=best,
+            reduced=reduced,
             seeds=inputs.seeds,
             scoring=inputs.suited(scoring),
             progress=progress,
@@ -109,7 +113,8 @@ def rank(
     alike = {} if at_equal else like_sizes(table)
     about = {"like_sizes": alike} | ({"rounds": table.attrs["rounds"]} if best else {})
     shown = table.head(best) if best and form.kind == "text" else table
-    show(shown, form, f"Ranked on {given.data}", first, about)
+    title = f"Ranked on {given.data}" + ", by scores of the reduced networks" * reduced_network
+    show(shown, form, title, first, about)
     if best:
         told = in_rounds(table.attrs["rounds"])
         say(f"{click.wrap_text(told, 80)}\n") if form.kind == "text" else note(told)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from foretell.cli.command import Command
-from foretell.cli.options import Form, Given, subject_options
+from foretell.cli.options import Form, Given, reduced_network_option, subject_options
 from foretell.errors import ForetellError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ foretell score 'nets.py:small?width=32' --batches 3 --seeds 3"""
 @click.command(cls=Command, epilog=EXAMPLES)
 @click.argument("model")
 @subject_options("the six of arXiv:2101.08134, params and flops")
+@reduced_network_option
 def score(
     model: str,
     given: Given,
@@ -29,6 +30,7 @@ def score(
     seeds: int,
     proxies: tuple[str, ...] | None,
     scoring: "ScoreSettings",
+    reduced_network: bool,
     form: Form,
 ) -> None:
     """Score one untrained network.
@@ -41,7 +43,8 @@ def score(
     from foretell.cli.show import require_columns, show
     from foretell.engine.plan import DEFAULT
     from foretell.proxies import PROXIES
-    from foretell.scoring.many import score_many, summary
+    from foretell.scoring.forms import in_forms
+    from foretell.scoring.many import summary
 
     values = ["value"] if batches * seeds == 1 else ["mean", "std", "runs", "undefined"]
     require_columns(form, [*values, "better", "bound", "seconds", "why"])
@@ -49,12 +52,13 @@ def score(
     name, *others = inputs.models
     if others:
         raise ForetellError(f"{model} names {1 + len(others)} models; use `foretell rank` for them")
-    runs = score_many(
+    runs = in_forms(
         partial(inputs.build, name),
+        inputs.reduced()[name] if reduced_network else None,
         inputs.batches(name),
         DEFAULT if proxies is None else proxies,
-        seeds=inputs.seeds,
-        scoring=inputs.suited(scoring),
+        inputs.seeds,
+        inputs.suited(scoring),
     )
     found = summary(runs)
     place = list(found.columns).index("seconds")
@@ -63,4 +67,11 @@ def score(
     found.insert(place + 1, "bound", [PROXIES[name].bound for name in found.index])
     if runs["run"].max() == 0:
         found = found.rename(columns={"mean": "value"}).drop(columns=["std", "runs", "undefined"])
-    show(found, form, name, ["value", "mean", "std", "why", "better"], {"model": name})
+    title = f"{name}, with sizes of the network and scores of its reduced form"
+    show(
+        found,
+        form,
+        title if reduced_network else name,
+        ["value", "mean", "std", "why", "better"],
+        {"model": name},
+    )

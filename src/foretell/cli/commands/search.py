@@ -14,6 +14,7 @@ from foretell.cli.options import (
     device_option,
     form_options,
     proxies_option,
+    reduced_network_option,
     run_option,
     scoring_options,
     seed_option,
@@ -164,6 +165,7 @@ evaluate_options = together(
 @training_options(DEMO.training)
 @evaluate_options
 @scoring_options("--score-precision")
+@reduced_network_option
 @cost_options
 @form_options
 def search(

@@ -14,6 +14,7 @@ from foretell.cli.options import (
     device_option,
     form_options,
     proxies_option,
+    reduced_network_option,
     run_option,
     scoring_options,
     seed_option,
@@ -93,6 +94,7 @@ def completed_table(
 @device_option
 @workers_options
 @scoring_options()
+@reduced_network_option
 @truth_option
 @form_options
 def study(
