@@ -360,6 +360,10 @@ OTHER_PRODUCTS: dict[str, tuple[Product, str]] = {
         lambda x, w: torch.stack([(x * row).sum(-1) for row in w], -1),
         "`mul` uses the weight product.weight",
     ),
+    "halves": (
+        lambda x, w: x[:, :3] @ w.t()[:3] + F.linear(x[:, 3:], w[:, 3:]),
+        "each sum over some of its inputs only",
+    ),
     "distance": (
         lambda x, w: (x.square().sum(1)[:, None] + w.square().sum(1) - torch.cdist(x, w) ** 2) / 2,
         "`cdist` uses the weight product.weight",
@@ -742,6 +746,7 @@ WRITTEN_OUT: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tens
     "over 1 + exp": (F.silu, lambda x: x / (1 + torch.exp(-x))),
     "x times a tanh": (F.silu, lambda x: x * 0.5 * (1 + torch.tanh(x / 2))),
     "of a scaled input": (F.silu, lambda x: (x * 1.0) * torch.sigmoid(x * 1.0)),
+    "addcmul": (F.silu, lambda x: torch.addcmul(torch.zeros_like(x), x, torch.sigmoid(x))),
     "erf": (F.gelu, half_of_erf),
     "erfc": (F.gelu, lambda x: x * torch.special.erfc(-x / math.sqrt(2)) / 2),
     "powers": (tanh_gelu, of_powers),

@@ -23,7 +23,8 @@ def near(layer_rows: dict[str, Tensor]) -> Tensor:
 
     Limitations: it grows with the number and the width of layers: compare it with `params` and
     `layers`. Consecutive positions of a feature map are similar, so large maps of natural images
-    have lower ranks than small ones. There are two differences from the authors' code: a softmax is
+    have lower ranks than small ones. Maps and the same positions as a sequence are in another
+    order, so other rows are drawn. There are two differences from the authors' code: a softmax is
     not an activation function here, and if the authors' random start leaves fewer rows than
     channels, they decompose the remaining rows.
 

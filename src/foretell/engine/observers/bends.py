@@ -28,7 +28,7 @@ CASTS = words("to float double half bfloat16 type type_as")
 COMBINES = ARITHMETIC | words(
     "true_divide divide subtract multiply where masked_fill maximum minimum fmax fmin max min "
     "__rdiv__ neg negative __neg__ __setitem__ abs absolute __abs__ log log1p sqrt reciprocal "
-    "clamp clip clamp_min clamp_max special_ndtr special_expit expit logaddexp special_xlogy"
+    "clamp clip clamp_min clamp_max special_ndtr special_expit expit logaddexp addcmul addcdiv lerp"
 )
 """Operations that may be the last one of an activation function that is written out."""
 

@@ -4,7 +4,7 @@ A layer is recognised by the operation that it runs, not by its module, which in
 are used functionally (attention projections, `F.linear(x, self.w)`, `x @ self.w.T`).
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -69,6 +69,8 @@ class Watch(Observer):
         self._mark, self._made_mark = object(), object()
         self._hidden = ""
         self._internal = ""
+        self._parts: dict[str, set[int]] = defaultdict(set)
+        """Where the parts of a weight start that are used in products of their own."""
 
     def look(
         self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -136,6 +138,7 @@ class Watch(Observer):
         tables: tuple[Question, ...] = ()
         if found is not None:
             weight = joint([used[one] for one in found.of])
+            self._note_part(found, weight.name, values)
             asked = self.samples.ask(outs[0], weight.name, "layers")
             ran = Ran(found, weight.name)
             self._last = outs[0], ran
@@ -153,6 +156,25 @@ class Watch(Observer):
                 if node is not None and not summary:
                     node.metadata[self._made_mark] = True
         return found is not None or not fed
+
+    def _note_part(self, found: Layer, name: str, values: list[Tensor]) -> None:
+        """Record a product with a part of a weight that has all outputs, but not all inputs."""
+        weight = self.weights.get(name)
+        if weight is None or id(weight) in found.of or found.weights >= weight.numel():
+            return
+        outputs = weight.shape if weight.ndim == 2 else weight.shape[:1]
+        if found.channels > 1 and found.channels in outputs:
+            self._parts[name].update(v.storage_offset() for v in values if id(v) in found.of)
+
+    def _why_partial(self) -> str:
+        """The reason why outputs are only parts of those of a layer; empty if they are not."""
+        several = [name for name, places in self._parts.items() if len(places) > 1]
+        if not several:
+            return ""
+        return (
+            f"products with several parts of the weight {several[0]} each sum over some of its "
+            "inputs only, so none is the output of the layer; use the whole weight in one product"
+        )
 
     def _fed(self, values: list[Tensor], used: dict[int, Made]) -> bool:
         """Whether an argument of the operation depends on the samples."""
@@ -267,7 +289,7 @@ class Watch(Observer):
 
     def why_layers_unseen(self) -> str:
         """Why layers may be missing, also those that the loss does not depend on."""
-        return self.why_unseen() or multiplied(self._left_out)
+        return self.why_unseen() or multiplied(self._left_out) or self._why_partial()
 
     def why_lost(self) -> str:
         """The reason why not all layer outputs are known per sample; empty if they are.
@@ -276,7 +298,7 @@ class Watch(Observer):
         """
         counted = [tap for tap in self.taps if tap.counts]
         why = next((why for tap in counted if (why := tap.why_lost())), "")
-        why = why or multiplied(self._counting) or self._hidden
+        why = why or multiplied(self._counting) or self._why_partial() or self._hidden
         return why or ("" if counted else "no layer that counts has an output for each sample")
 
     @property

@@ -54,7 +54,7 @@ def disagreement(subject: Subject, run: Run) -> str:
         f"the second derivative and differences of the gradient disagree by {apart:.1g} of its "
         "size: a custom derivative of the model, or what it takes for constant although it is "
         "computed from its weights (a straight-through estimator, detach), does not match what it "
-        "computes"
+        "computes, or a part of it computes with less precision than float64"
     )
 
 
