@@ -164,7 +164,7 @@ class Watch(Observer):
             return
         outputs = weight.shape if weight.ndim == 2 else weight.shape[:1]
         if found.channels > 1 and found.channels in outputs:
-            self._parts[name].update(v.storage_offset() for v in values if id(v) in found.of)
+            self._parts[name].update(int(v.storage_offset()) for v in values if id(v) in found.of)
 
     def _why_partial(self) -> str:
         """The reason why outputs are only parts of those of a layer; empty if they are not."""
