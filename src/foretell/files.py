@@ -25,13 +25,23 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     ...     Path(folder, "a.txt").read_bytes()
     b'new'
     """
-    path = Path(path)
+    with replacement(Path(path)) as (_, file):
+        write_all(file, content)
+
+
+@contextmanager
+def replacement(path: Path) -> Iterator[tuple[Path, int]]:
+    """A draft and its handle; when the block ends, it is on the disk in place of `path`.
+
+    If the block fails, the draft is deleted. Raises ForetellError if it cannot be written.
+    """
     with os_errors_told(path):
         delete_drafts(path.parent)
         draft, file = new_draft(path)
         try:
             try:
-                write_through(file, content)
+                yield draft, file
+                os.fsync(file)
                 os.replace(draft, path)
             finally:
                 os.close(file)
@@ -134,12 +144,11 @@ def delete_drafts(folder: Path, ending: str = DRAFT) -> None:
                 os.close(file)
 
 
-def write_through(file: int, data: bytes) -> None:
-    """Write all of `data` to an open file; when this returns, it is on the disk."""
+def write_all(file: int, data: bytes) -> None:
+    """Write all of `data` to an open file."""
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(file, rest) :]
-    os.fsync(file)
 
 
 def sync_folder(folder: Path) -> None:

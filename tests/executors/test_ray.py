@@ -35,6 +35,7 @@ from foretell.spaces import make_space
 from foretell.studies.run import run_study
 from foretell.tables import Table
 from foretell.training.settings import TrainSettings
+from tests.support.rows import lines_of
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'foretell[ray]'")
 cluster_utils = pytest.importorskip("ray.cluster_utils")
@@ -159,8 +160,7 @@ def test_a_node_that_is_killed_loses_no_rows(cluster: Any, second: Any, tmp_path
         )
     run_study(a_table(30), "digits", run=tmp_path / "alone", **options)
     assert second not in cluster.worker_nodes
-    lines = (tmp_path / "ray" / "rows.jsonl").read_text().splitlines()
-    assert len(lines) == len(ticks) * len(PROXIES) > 60
+    assert len(read_rows(tmp_path / "ray")) == len(ticks) * len(PROXIES) > 60
     assert timeless(tmp_path / "ray") == timeless(tmp_path / "alone")
 
 
@@ -270,8 +270,7 @@ def test_ctrl_c_ends_it(cluster: Any, tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
-    rows = tmp_path / "rows.jsonl"
-    while not (rows.exists() and rows.read_bytes()):
+    while not lines_of(tmp_path):
         assert run.poll() is None
         time.sleep(0.05)
     os.killpg(run.pid, signal.SIGINT)

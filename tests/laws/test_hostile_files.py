@@ -20,7 +20,8 @@ from foretell.files import delete_drafts, file_name
 from foretell.models.sources import require_registered
 from foretell.report import Page, TableBlock, write_page
 from foretell.runs.kept import KEPT
-from foretell.runs.store import ROWS, Store, read_rows
+from foretell.runs.rowfile import ROWS
+from foretell.runs.store import Store, read_rows
 from foretell.studies.read import read_study
 from foretell.studies.run import run_study
 from foretell.tables import Table, import_table, read_table, write_table

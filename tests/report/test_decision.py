@@ -12,6 +12,7 @@ from foretell.cli import main
 from foretell.report import Code, Figure, Page, Prose, TableBlock, write_report
 from foretell.report.decision import decision
 from foretell.report.search import search_page
+from foretell.runs.rowfile import ROWS
 from foretell.searching.read import read_search
 from foretell.spaces import Choices
 from foretell.training.settings import TrainSettings
@@ -130,7 +131,7 @@ def test_the_shown_command_finds_all_rows_again(tmp_path: Path) -> None:
     own = f"--evaluate {tmp_path / 'fit.py'}:fit --lower-is-better --evaluate-timeout 90 --epochs 3"
     run = tmp_path / "run"
     assert main([*shlex.split(f"{line} {own} --workers 1"), "--run", str(run)]) == 0
-    before = (run / "rows.jsonl").read_bytes()
+    before = (run / ROWS).read_bytes()
     page = search_page(read_search(run))
     code = next(block.text for block in page.blocks if isinstance(block, Code))
     assert "--evaluate-timeout 90" in code
@@ -138,4 +139,4 @@ def test_the_shown_command_finds_all_rows_again(tmp_path: Path) -> None:
     words[words.index("RUN")] = str(run)
     words[words.index("--evaluate") + 1] = f"{tmp_path / 'fit.py'}:fit"
     assert main(words[1:]) == 0
-    assert (run / "rows.jsonl").read_bytes() == before
+    assert (run / ROWS).read_bytes() == before

@@ -37,6 +37,7 @@ from foretell.report.study_charts import (
     sparse_labels,
 )
 from foretell.runs.kept import keep
+from foretell.runs.rowfile import ROWS
 from foretell.searching.read import read_search
 from foretell.searching.search import search
 from foretell.spaces import make_space
@@ -406,6 +407,6 @@ def test_the_command_of_a_search_makes_the_same_run(searched: Path, tmp_path: Pa
     code = next(block.text for block in page.blocks if isinstance(block, Code))
     words = shlex.split(code.partition("\n\n")[0].replace("\\\n", " "))
     words[words.index("RUN")] = str(searched)
-    before = (searched / "rows.jsonl").read_bytes()
+    before = (searched / ROWS).read_bytes()
     assert main(words[1:]) == 0
-    assert (searched / "rows.jsonl").read_bytes() == before
+    assert (searched / ROWS).read_bytes() == before

@@ -24,7 +24,9 @@ from foretell.proxies import PROXIES, register
 from foretell.proxies.plugins import unregister
 from foretell.report import write_report
 from foretell.runs.code import current
-from foretell.runs.store import ROWS, read_rows
+from foretell.runs.rowfile import ROWS
+from foretell.runs.rows import CodeRow
+from foretell.runs.store import RunRows, Store, read_rows
 from foretell.scoring.settings import ScoreSettings
 from foretell.searchers import SEARCHERS, RandomSearch, SearcherEntry
 from foretell.searching.read import read_search
@@ -37,6 +39,7 @@ from foretell.studies.searches import run_simulations
 from foretell.tables import Table, write_table
 from foretell.training.settings import TrainSettings
 from tests.support.processes import python
+from tests.support.rows import lines_of
 
 CELLS = ["333333", "133333", "233333", "331333", "332333"]
 FRAME = pd.DataFrame({"val": [5.0, 4.0, 3.0, 2.0, 1.0]}, index=CELLS)
@@ -107,7 +110,7 @@ def test_the_same_code_is_read_from_the_rows(tmp_path: Path) -> None:
 
 def test_what_is_foretells_own_has_rows_as_always(tmp_path: Path) -> None:
     study(tmp_path, proxies=["params"])
-    assert "code" not in (tmp_path / ROWS).read_text()
+    assert not [line for line in lines_of(tmp_path) if b"code" in line]
 
 
 def test_a_proxy_that_is_not_asked_for_keeps_the_rows_it_has(tmp_path: Path) -> None:
@@ -128,8 +131,14 @@ def test_rows_of_before_there_were_digests_are_another_version(tmp_path: Path) -
     rows = [row for row in read_rows(tmp_path / "new") if row["key"]["kind"] == "score"]
     digests = [{**row["key"]["code"]} for row in rows]
     old = [{**row, "key": {k: v for k, v in row["key"].items() if k != "code"}} for row in rows]
-    assert current([*old, *rows]) == (rows, "left out 5 rows of another version of proxy mine")
-    assert current([*rows, *old])[0] == old
+    record = {"key": CodeRow(0).key(), "code": {}}
+    for first, last in ((old, rows), (rows, old)):
+        with Store.open(tmp_path / str(first is old), {}) as store:
+            for row in (record, *first, *last):
+                store.add(row)
+            found, left_out = current(store)
+            assert list(found) == [record, *last]
+            assert left_out == "left out 5 rows of another version of proxy mine"
     assert all(digest.keys() == {"proxy mine"} for digest in digests)
 
 
@@ -187,12 +196,12 @@ def test_a_space_whose_build_changes_is_scored_and_trained_again(
     assert "another version of space" in found.left_out
     assert main(own_search(tmp_path)) == 0
     assert json.loads(capsys.readouterr().out) == json.loads(out)
-    before = (tmp_path / "run" / ROWS).read_bytes()
+    before = lines_of(tmp_path / "run")
     file.write_text(SPACE.format(times=1, act="ReLU"))
     assert main(own_search(tmp_path)) == 0
     assert set(first) == {row["arch"] for row in json.loads(capsys.readouterr().out)["rows"]}
-    added = (tmp_path / "run" / ROWS).read_bytes()[len(before) :]
-    assert added.count(b"\n") == 1  # the record that the first version is current again
+    added = lines_of(tmp_path / "run")[len(before) :]
+    assert len(added) == 1  # the record that the first version is current again
 
 
 def test_a_search_by_a_changed_proxy_makes_other_choices(tmp_path: Path) -> None:
@@ -331,7 +340,7 @@ def test_a_searcher_that_changes_searches_again(
     def trained() -> list[Any]:
         options: dict[str, Any] = {"by": "params", "strategies": ["turned"], "seeds": 3}
         folder = run_simulations(tmp_path / "scored", run=tmp_path / "run", trainings=3, **options)
-        return [row["trained"] for row in current(read_rows(folder))[0] if "trained" in row]
+        return [row["trained"] for row in current(RunRows(folder))[0] if "trained" in row]
 
     found = []
     for turn in (0, 7, 0):

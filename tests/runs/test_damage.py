@@ -19,6 +19,7 @@ from foretell.errors import ForetellError, ForetellWarning, RunStateError
 from foretell.files import write_atomically
 from foretell.runs.config import read_config
 from foretell.runs.kept import KEPT, keep, keep_pair, kept, parsed, read_record, written
+from foretell.runs.rowfile import LOG, ROWS
 from foretell.runs.store import Store, read_rows
 from foretell.runs.tasks import Trials
 from foretell.searching import chosen
@@ -116,7 +117,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
 FILES = [
     *(f"{job}/{name}" for job in ("search", "study", "simulated") for name in ("run.json", KEPT)),
-    *(f"{job}/rows.jsonl" for job in ("search", "study", "simulated")),
+    *(f"{job}/{ROWS}" for job in ("search", "study", "simulated")),
     *(f"search/{name}.{end}" for name in ("chosen", "retrained") for end in ("pt", "json")),
     "search/networks/*.pt",
     "study/table.parquet",
@@ -254,7 +255,7 @@ def test_a_damaged_network_of_a_run_of_before_is_refused(
 
 
 @pytest.mark.filterwarnings("ignore:.* recorded no checksums")
-@pytest.mark.parametrize("name", ["table.parquet", "scores.parquet", "run.json", "rows.jsonl"])
+@pytest.mark.parametrize("name", ["table.parquet", "scores.parquet", "run.json", LOG])
 def test_damage_of_a_run_of_before_changes_no_values(name: str, tmp_path: Path) -> None:
     """Its files have no digests, but table and scores have fingerprints of their content."""
     mine = Runs(shutil.copytree(BEFORE, tmp_path / "before"), tmp_path)
@@ -266,7 +267,7 @@ def test_damage_of_a_run_of_before_changes_no_values(name: str, tmp_path: Path) 
         path.write_bytes(content)
         if refused(lambda: mine.read(f"simulated/{name}")) is None:
             found = mine.read(f"simulated/{name}")
-            if name == "rows.jsonl":  # without a count of its rows, it may be a shorter run
+            if name == LOG:  # without a count of its rows, it may be a shorter run
                 found[1] = expected[1]
             assert same(found, expected)
 

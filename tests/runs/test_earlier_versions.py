@@ -16,11 +16,13 @@ from foretell import RunStateError, TrainSettings, load_chosen, retrain, tell
 from foretell.cli import main
 from foretell.report import write_report
 from foretell.runs.config import COMMANDS
+from foretell.runs.rowfile import LOG, ROWS
 from foretell.runs.rowlog import canonical
-from foretell.runs.store import ROWS, read_rows
+from foretell.runs.store import read_rows
 from foretell.searching.read import read_search
 from foretell.studies.read import read_study
 from foretell.studies.simulations import read_simulations
+from tests.support.rows import lines_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* recorded no checksums")
 BEFORE = Path(__file__).parent / "before"
@@ -60,7 +62,7 @@ def root(tmp_path: Path) -> Path:
 def keys_of(folder: Path) -> list[str]:
     """The keys in the file, read without our own parser."""
     found = []
-    for line in (folder / ROWS).read_text().splitlines():
+    for line in map(bytes.decode, lines_of(folder)):
         start = line.index('"key":') + len('"key":')
         found.append(line[start : start + json.JSONDecoder().raw_decode(line[start:])[1]])
     return found
@@ -106,41 +108,43 @@ def test_keys_are_what_canonical_json_makes_of_them(job: str) -> None:
 
 @pytest.mark.parametrize("job", JOBS)
 def test_the_same_command_computes_nothing_again(job: str, root: Path) -> None:
-    before = (root / job / ROWS).read_bytes()
+    before, kept = lines_of(root / job), (root / job / LOG).read_bytes()
     assert main(command(job, root)) == 0
-    assert (root / job / ROWS).read_bytes() == before
+    assert (root / job / ROWS).exists()
+    assert lines_of(root / job) == before
+    assert (root / job / LOG).read_bytes() == kept
 
 
 @pytest.mark.parametrize("job", JOBS)
 def test_a_run_cut_short_continues_to_the_same_keys_and_values(job: str, root: Path) -> None:
     """The run is cut after some rows, so that every kind of row is computed again."""
     kept = {"search": 3, "study": 3, "simulated": 1}[job]
-    lines = (root / job / ROWS).read_bytes().splitlines(keepends=True)
+    lines = lines_of(root / job)
     reduced = [line for line in lines if b'"kind":"reduced"' in line]
     lines = [*lines[:kept], *reduced[:3]]  # the fourth is trained again, in about a second
-    (root / job / ROWS).write_bytes(b"".join(lines))
+    (root / job / LOG).write_bytes(b"".join(line + b"\n" for line in lines))
     assert main(command(job, root)) == 0
-    assert (root / job / ROWS).read_bytes().startswith(b"".join(lines))
+    assert lines_of(root / job)[: len(lines)] == lines
     assert sorted(keys_of(root / job)) == sorted(keys_of(BEFORE / job))
     assert_same(comparable(root / job), comparable(BEFORE / job))
 
 
 def test_a_larger_sample_continues_a_study(root: Path) -> None:
-    before = (root / "study" / ROWS).read_bytes()
+    before = lines_of(root / "study")
     words = ["--sample", "6", "--proxies", "params,synflow,snip"]
     assert main([*command("study", root), "--reduced", "", *words]) == 0
-    after = (root / "study" / ROWS).read_bytes()
-    assert after.startswith(before)
-    assert len(after.splitlines()) == len(before.splitlines()) + 2 * 3
+    after = lines_of(root / "study")
+    assert after[: len(before)] == before
+    assert len(after) == len(before) + 2 * 3
 
 
 def test_more_seeds_and_strategies_continue_simulated_searches(root: Path) -> None:
-    before = (root / "simulated" / ROWS).read_bytes()
+    before = lines_of(root / "simulated")
     more = ["--seeds", "3", "--strategies", "random local"]
     assert main([*command("simulated", root), *more]) == 0
-    after = (root / "simulated" / ROWS).read_bytes()
-    assert after.startswith(before)
-    assert len(after.splitlines()) == 4 + 1 + 3
+    after = lines_of(root / "simulated")
+    assert after[: len(before)] == before
+    assert len(after) == 4 + 1 + 3
 
 
 def test_they_are_read_as_they_were() -> None:

@@ -26,15 +26,16 @@ import torch
 from torch import nn
 
 from foretell import ForetellError, load_chosen, load_data
-from foretell.runs.config import read_config
 from foretell.runs.kept import KEPT
-from foretell.runs.store import DAMAGED, ROWS, Store, read_rows
+from foretell.runs.rowfile import DAMAGED, ROWS
+from foretell.runs.store import Store, read_rows
 from foretell.searching.retrain import retrain
 from foretell.tables import Table, write_table
 from foretell.training.settings import TrainSettings
 from foretell.training.train import Epoch, train
 from tests.support.faulty import Ended, Forks
 from tests.support.processes import finished
+from tests.support.rows import damage_row, lines_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="watches Linux's processes")
 
@@ -76,13 +77,6 @@ def calm(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pa
     return folders
 
 
-def whole_lines(folder: Path) -> list[bytes]:
-    """The complete rows in the file, each with its newline."""
-    path = folder / ROWS
-    content = path.read_bytes() if path.exists() else b""
-    return [line for line in content.splitlines(keepends=True) if line.endswith(b"\n")]
-
-
 def comparable(folder: Path) -> list[str]:
     """All rows in sorted order, without times."""
     rows = [{k: v for k, v in row.items() if k != "seconds"} for row in read_rows(folder)]
@@ -90,7 +84,7 @@ def comparable(folder: Path) -> list[str]:
 
 
 def assert_each_once(folder: Path) -> None:
-    keys = [json.dumps(json.loads(line)["key"], sort_keys=True) for line in whole_lines(folder)]
+    keys = [json.dumps(json.loads(line)["key"], sort_keys=True) for line in lines_of(folder)]
     assert len(set(keys)) == len(keys)
 
 
@@ -115,7 +109,7 @@ def assert_one_line(ended: Ended, *said: str) -> None:
 
 def disturbed(ended: Ended, folder: Path, before: list[bytes]) -> list[bytes]:
     """The finished rows after a fault: all that existed before it, and possibly more."""
-    after = whole_lines(folder)
+    after = lines_of(folder)
     assert after[: len(before)] == before, ended.operations
     assert_each_once(folder)
     return after
@@ -128,9 +122,12 @@ IN_WORDS = {
         "replace .run.json",
         "write .*table.parquet",
         "replace .*table.parquet",
-        "open rows.jsonl",
-        "write rows.jsonl",
-        "fsync rows.jsonl",
+        "write .rows.sqlite",
+        "replace .rows.sqlite",
+        "open rows.sqlite-journal",
+        "write rows.sqlite-journal",
+        "write rows.sqlite$",
+        "unlink rows.sqlite-journal",
     ],
     "search": [
         "mkdir networks",
@@ -180,7 +177,7 @@ def test_killed_with_its_workers_it_ends_as_undisturbed(
     folder = tmp_path / "run"
     killed = forks.run(command("search", folder, workers=2), folder, f"write {WEIGHTS}")
     assert killed.code == -signal.SIGKILL, killed.err
-    kept = whole_lines(folder)
+    kept = lines_of(folder)
     ended = forks.run(command("search", folder), folder)
     assert ended.code == 0, ended.err
     assert len(kept) >= 5
@@ -191,7 +188,7 @@ def test_killed_with_its_workers_it_ends_as_undisturbed(
 def test_workers_end_with_the_process_that_started_them(forks: Forks, tmp_path: Path) -> None:
     """Otherwise they would remain forever, for example if it is killed for lack of memory."""
     folder = tmp_path / "run"
-    ended = forks.run(command("study", folder, workers=2), folder, "write rows.jsonl", "orphan")
+    ended = forks.run(command("study", folder, workers=2), folder, "write rows.sqlite$", "orphan")
     assert ended.code == -signal.SIGKILL, ended.err
     try:
         patience = time.monotonic() + 20
@@ -314,34 +311,29 @@ def test_on_a_small_disk_it_stops_and_goes_on_when_there_is_space(
     assert_as_undisturbed(folder, calm["search"])
 
 
-def test_rows_cut_at_any_byte_are_kept_up_to_there(
-    calm: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("fault", ["kill", "full"])
+def test_each_write_of_the_database_may_be_the_last(
+    fault: Any, forks: Forks, calm: dict[str, Path], tmp_path: Path
 ) -> None:
-    """The last kibibyte of a search is cut at each byte; dropped rows are computed again."""
-    monkeypatch.setattr(os, "fsync", lambda file: None)  # thousands of calls
-    config, rows = read_config(calm["search"]), read_rows(calm["search"])
-    with Store.open(tmp_path / "run", config):
-        pass
-    path = tmp_path / "run" / ROWS
-    whole = (calm["search"] / ROWS).read_bytes()
-    ends = [at + 1 for at, byte in enumerate(whole) if byte == ord("\n")]
-    for size in range(len(whole) - 1024, len(whole) + 1):
-        path.write_bytes(whole[:size])
-        (path.parent / KEPT).unlink()  # a killed writer has not recorded the number of rows
-        kept = sum(end - 1 <= size for end in ends)  # only the newline may be missing
-        with Store.open(tmp_path / "run", config) as store:
-            assert store.rows() == rows[:kept]
-            assert store.repaired == (size not in ends and size + 1 not in ends)
-            assert store.notice == ""
-            for row in rows:
-                store.add(row)
-        assert path.read_bytes() == whole
-    assert sorted(entry.name for entry in path.parent.iterdir()) == [
-        ".lock",
-        KEPT,
-        ROWS,
-        "run.json",
-    ]
+    """From its first page to the end of its second commit: every row is there or not at all."""
+    folder, start = tmp_path / "run", tmp_path / "start"
+    first = forks.run(command("study", start), start, "open rows.sqlite-journal")
+    assert first.code == -signal.SIGKILL, first.err
+    at, kept = 0, set[int]()
+    while max(kept, default=0) < 4:
+        at += 1
+        copied = shutil.copytree(start, folder)
+        ended = forks.run(command("study", folder), folder, at, fault)
+        assert ended.code == (-signal.SIGKILL if fault == "kill" else 2), ended.err
+        lines = lines_of(copied)
+        assert len(lines) % 2 == 0  # both scores of a network
+        kept.add(len(lines))
+        assert forks.run(command("study", folder), folder, None).code == 0
+        assert_as_undisturbed(folder, calm["study"])
+        assert lines_of(folder)[: len(lines)] == lines
+        shutil.rmtree(folder)
+    assert kept == {0, 2, 4}
+    assert at > 20
 
 
 @pytest.mark.parametrize("job", JOBS)
@@ -351,7 +343,7 @@ def test_a_second_writer_is_refused_and_the_first_undisturbed(
     """The first process is stopped in the middle of writing a row."""
     folder = tmp_path / "run"
     assert forks.run(command(job, folder), folder, 22).code == -signal.SIGKILL
-    first = forks.run(command(job, folder), folder, "write rows.jsonl", "stop")
+    first = forks.run(command(job, folder), folder, "write rows.sqlite$", "stop")
     assert first.stopped
     before = (folder / ROWS).read_bytes()
     second = forks.run(command(job, folder), folder)
@@ -406,19 +398,19 @@ def test_a_damaged_row_is_named_and_computed_again(
 ) -> None:
     """A score in the middle or a training near the end is damaged; the others do not change."""
     folder = shutil.copytree(calm[job], tmp_path / "run")
-    lines = whole_lines(calm[job])
+    lines = lines_of(calm[job])
     number = 3 if job == "study" else 1 + next(n for n, x in enumerate(lines) if b"history" in x)
-    bad = damage(lines[number - 1][:-1]) + b"\n"
+    bad = damage(lines[number - 1])
     assert bad != lines[number - 1]
-    (folder / ROWS).write_bytes(b"".join([*lines[: number - 1], bad, *lines[number:]]))
+    damage_row(folder, number, bad)
     shutil.copy(calm[job].parent / "table.parquet", tmp_path) if job == "study" else None
     ended = forks.run(command(job, folder), folder)
     assert ended.code == 0, ended.err
-    after = whole_lines(folder)
+    after = lines_of(folder)
     assert after[:-1] == [*lines[: number - 1], *lines[number:]]
-    assert (folder / DAMAGED).read_bytes() == bad
+    assert bad in (folder / DAMAGED).read_bytes()
     assert comparable(folder) == comparable(calm[job])
-    said = f"foretell: {folder / ROWS}:{number} is damaged; moved to {DAMAGED} and computed"
+    said = f"foretell: {folder / ROWS} is damaged: row {number} is damaged; {len(after) - 1} rows"
     assert said in ended.err
     assert ended.err.count("\n") == 1
 
@@ -429,21 +421,21 @@ def test_a_fault_while_damage_is_set_aside_loses_nothing(
 ) -> None:
     """The fault comes at each operation in turn, until the run is open again."""
     folder = shutil.copytree(calm["search"], tmp_path / "run")
-    lines = whole_lines(folder)
+    lines = lines_of(folder)
     good = [*lines[:2], *lines[3:]]
-    (folder / ROWS).write_bytes(b"".join([*lines[:2], b"no row\n", *lines[3:], b'{"crc":"torn']))
+    damage_row(folder, 3, b"no row")
     at = 0
     while True:
         at += 1
         ended = forks.run(command("search", folder), folder, at, fault)
-        kept = whole_lines(folder)
+        kept = lines_of(folder)
         assert [line for line in kept if line in good] == good
-        if any(done.endswith(f" {ROWS}") for done in ended.operations):
+        if any(done.startswith("open rows.sqlite-journal") for done in ended.operations):
             break
     assert at > 8
     assert forks.run(command("search", folder), folder).code == 0
     assert comparable(folder) == comparable(calm["search"])
-    assert set((folder / DAMAGED).read_bytes().splitlines()) == {b"no row"}
+    assert b"no row" in (folder / DAMAGED).read_bytes()
 
 
 class Trap:
@@ -563,13 +555,13 @@ def test_every_changed_byte_of_a_checkpoint_is_noticed(tmp_path: Path) -> None:
 
 def crc_line(body: bytes) -> bytes:
     """A line with a valid checksum and any content."""
-    return b'{"crc":"%08x",%b\n' % (zlib.crc32(body), body[1:])
+    return b'{"crc":"%08x",%b' % (zlib.crc32(body), body[1:])
 
 
 @pytest.mark.parametrize(
     "hostile",
     [
-        pickle.dumps({"key": {}}) + b"\n",
+        pickle.dumps({"key": {}}),
         crc_line(b"{" + pickle.dumps([1]).replace(b"\n", b"") + b"}"),
         crc_line(b'{"key":null}'),
         crc_line(b'{"key":[1]}'),
@@ -582,17 +574,16 @@ def crc_line(body: bytes) -> bytes:
 )
 def test_a_row_of_an_enemy_is_damaged_and_no_more(hostile: bytes, tmp_path: Path) -> None:
     """This holds even if its checksum is valid."""
-    row = {"key": {"number": 1}, "value": 1.5}
+    row, other = ({"key": {"number": number}, "value": 1.5} for number in (1, 2))
     with Store.open(tmp_path, {}) as store:
+        store.add(other)
         store.add(row)
-    good = (tmp_path / ROWS).read_bytes()
-    (tmp_path / ROWS).write_bytes(hostile + good)
-    with pytest.raises(ForetellError, match=f"{ROWS}:1 is damaged"):
+    damage_row(tmp_path, 1, hostile)
+    with pytest.raises(ForetellError, match=f"{ROWS} is damaged: row 1 is damaged"):
         read_rows(tmp_path)
     with Store.open(tmp_path, {}) as store:
-        assert store.rows() == [row]
-        assert f"{ROWS}:1 is damaged" in store.notice
-    assert (tmp_path / ROWS).read_bytes() == good
+        assert list(store) == [row]
+        assert "row 1 is damaged" in store.notice
 
 
 @pytest.mark.parametrize(

@@ -129,14 +129,12 @@ def copied(start: Path, folder: Path) -> Path:
 
 
 def lasting(folder: Path) -> dict[str, bytes]:
-    """The files that are complete, by path; of a log, its complete lines."""
-    found = {}
-    for path in folder.rglob("*"):
-        if path.is_file() and not path.name.startswith("."):
-            content = path.read_bytes()
-            end = content.rfind(b"\n") + 1 if path.suffix == ".jsonl" else len(content)
-            found[str(path.relative_to(folder))] = content[:end]
-    return found
+    """The files that are complete, by path; the journal of a database is part of it."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith(".") and not path.match("*-journal")
+    }
 
 
 def read_or_refused(read: Callable[[Path], dict[str, Any]], folder: Path) -> dict[str, Any]:

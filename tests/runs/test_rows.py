@@ -148,10 +148,10 @@ def test_a_row_without_values_asks_for_the_finished_one(tmp_path: Path) -> None:
         found = find(store, asked)
         assert found is not None
         assert found.value == 12.0
-        (latency,) = [row for row in rows_of(CostRow, store.rows()) if row.device]
+        (latency,) = [row for row in rows_of(CostRow, list(store)) if row.device]
         assert math.isnan(latency.value)
-        assert rows_of(ScoreRow, store.rows()) == []
-        assert versions(store.rows()) == []
+        assert rows_of(ScoreRow, list(store)) == []
+        assert versions(list(store)) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -16,11 +16,13 @@ from rich.progress import Progress
 
 from foretell import ForetellError, load_chosen, load_data, search
 from foretell.cli import main
+from foretell.runs.rowfile import ROWS
 from foretell.runs.store import read_rows
 from foretell.searching.outcome import Outcome
 from foretell.searching.read import read_search
 from foretell.training.settings import TrainSettings
 from tests.support.processes import PATIENCE, environment, finished, python, started
+from tests.support.rows import lines_of
 
 TINY: dict[str, Any] = {
     "space": "nb201?channels=4,cells=1",
@@ -118,10 +120,10 @@ def test_the_largest_of_the_pool_are_trained_for_comparison(done: Outcome, tmp_p
 
 def test_a_second_call_reads_the_results(done: Outcome) -> None:
     """It returns the same table and adds no rows."""
-    before = (done.folder / "rows.jsonl").read_bytes()
+    before = (done.folder / ROWS).read_bytes()
     again = search(run=done.folder, **TINY)
     assert again.table.equals(done.table)
-    assert (done.folder / "rows.jsonl").read_bytes() == before
+    assert (done.folder / ROWS).read_bytes() == before
 
 
 def test_the_number_of_workers_does_not_change_the_rows(done: Outcome, tmp_path: Path) -> None:
@@ -188,15 +190,15 @@ def test_a_search_that_is_killed_at_any_time_continues(tmp_path: Path) -> None:
     """No finished row is lost, and the rows are those of an undisturbed search."""
     finish(tmp_path / "calm")
     dice = random.Random(0)
-    kept = 0
+    kept: list[bytes] = []
     for _ in range(4):
-        rows = tmp_path / "killed" / "rows.jsonl"
-        with started(*COMMAND, "--run", str(tmp_path / "killed")) as process:
-            while process.poll() is None and not (rows.exists() and rows.stat().st_size > kept):
+        run = tmp_path / "killed"
+        with started(*COMMAND, "--run", str(run)) as process:
+            while process.poll() is None and len(lines_of(run)) <= len(kept):
                 time.sleep(0.05)
             time.sleep(dice.random())
-        assert rows.stat().st_size >= kept
-        kept = rows.stat().st_size
+        assert lines_of(run)[: len(kept)] == kept
+        kept = lines_of(run)
     finish(tmp_path / "killed")
     assert comparable(tmp_path / "killed") == comparable(tmp_path / "calm")
 
@@ -211,7 +213,7 @@ def test_ctrl_c_ends_a_search_cleanly(tmp_path: Path) -> None:
         "5000",
     ]  # too many to finish before the interrupt
     with started(*COMMAND, *words) as process:
-        while process.poll() is None and not (tmp_path / "run" / "rows.jsonl").exists():
+        while process.poll() is None and not (tmp_path / "run" / ROWS).exists():
             time.sleep(0.05)
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)

@@ -9,13 +9,14 @@ import pytest
 from torch import nn
 
 from foretell import ForetellError, search, tell
-from foretell.runs.kept import record_rows
+from foretell.runs.rowfile import ROWS
 from foretell.runs.rows import PickRow, ToldRow, TrainRow, rows_of
 from foretell.runs.store import read_rows
 from foretell.searching.outcome import Outcome
 from foretell.searching.read import read_search
 from foretell.spaces import Choices
 from foretell.training.settings import TrainSettings
+from tests.support.rows import lines_of, put_lines
 
 WIDTHS = [*range(1, 9)]
 
@@ -69,11 +70,10 @@ def trained(run: Path) -> list[str]:
 
 def cut(run: Path, keep: int) -> None:
     """Leave the first `keep` trainings and what was written before the next, as after a kill."""
-    lines = (run / "rows.jsonl").read_bytes().splitlines(keepends=True)
+    lines = lines_of(run)
     kinds = [json.loads(line)["key"]["kind"] for line in lines]
     places = [place for place, kind in enumerate(kinds) if kind == "train"]
-    (run / "rows.jsonl").write_bytes(b"".join(lines[: places[keep]]))
-    record_rows(run, 0)
+    put_lines(run, lines[: places[keep]])
 
 
 @pytest.mark.parametrize("searcher", SEARCHERS)
@@ -118,10 +118,10 @@ def test_what_was_told_is_not_trained_and_is_marked(searcher: str, tmp_path: Pat
     assert len(outcome.table.loc["scored"]) == 9
     assert outcome.table.loc["told", "value"].to_dict() == dict.fromkeys(names, 91.5)
     assert outcome.table["synflow"].notna().all()
-    before = (run / "rows.jsonl").read_bytes()
+    before = (run / ROWS).read_bytes()
     assert tell(run, dict.fromkeys(names, 91.5), space=SPACE).known == 2
     assert searched(run, 9, searcher=searcher).table.equals(outcome.table)
-    assert (run / "rows.jsonl").read_bytes() == before
+    assert (run / ROWS).read_bytes() == before
 
 
 @pytest.mark.parametrize("searcher", SEARCHERS)
@@ -241,10 +241,10 @@ def test_wrong_results_are_refused_and_leave_nothing(
     run = tmp_path / "run"
     searched(run, 1)
     tell(run, {"width=1,bias=true": 66.0}, space=SPACE)
-    before = (run / "rows.jsonl").read_bytes()
+    before = (run / ROWS).read_bytes()
     with pytest.raises(ForetellError, match=message):
         tell(run, results, space=SPACE)
-    assert (run / "rows.jsonl").read_bytes() == before
+    assert (run / ROWS).read_bytes() == before
 
 
 def test_a_running_search_is_told_nothing(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from foretell.cli import main
 from foretell.errors import ForetellError
-from foretell.runs.kept import record_rows
+from foretell.runs.rowfile import ROWS
 from foretell.runs.store import read_rows
 from foretell.spaces import make_space
 from foretell.studies.judging import early_columns, judge, truth_columns
@@ -19,6 +19,7 @@ from foretell.studies.run import run_study
 from foretell.studies.table import COLUMNS
 from foretell.tables import Table, read_table, write_table
 from tests.support.processes import started
+from tests.support.rows import lines_of, put_lines
 
 SPACE = "nb201?channels=2,cells=1"
 CHEAP = ["snip", "synflow", "jacob_cov", "params", "flops"]
@@ -111,9 +112,7 @@ def test_isomorphic_cells_are_drawn_once_and_a_larger_sample_begins_with_the_sma
 
 def test_an_unfinished_study_can_be_read(tmp_path: Path) -> None:
     folder = study(tmp_path / "run")
-    lines = (folder / "rows.jsonl").read_bytes().splitlines(keepends=True)
-    (folder / "rows.jsonl").write_bytes(b"".join(lines[:-2]))
-    record_rows(folder, 0)  # a killed writer has not recorded the number of rows
+    put_lines(folder, lines_of(folder)[:-2])
     rows = read_study(folder)
     assert len(rows.runs[0]) == 7  # the last cell lacks two scores
     assert comparable(study(folder)) == comparable(study(tmp_path / "calm"))
@@ -205,7 +204,7 @@ def test_killed_in_the_middle_it_continues(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "foretell", "study", str(path), "--run", str(run)]
     command += ["--space", SPACE, "--sample", "12", "--proxies", "snip,params", "--workers", "1"]
     with started(*command, "--batch-size", "8") as process:
-        while process.poll() is None and not (run / "rows.jsonl").exists():
+        while process.poll() is None and not (run / ROWS).exists():
             pass
     kept = len(read_rows(run))
     run_study(

@@ -1,9 +1,13 @@
 """Runs the command line in forked children, with a fault at one of their file operations.
 
+These include the operations of SQLite, except for syncing, which it does not let others replace.
+
 Imports happen once, so a request (a line of JSON on standard input) takes only as long as its work.
 A child is the leader of its own process group, which its workers belong to. Linux only.
 """
 
+import _sqlite3
+import ctypes
 import json
 import os
 import re
@@ -98,11 +102,25 @@ class Watch:
         self.paths: dict[int, str] = {}
         self.real: dict[str, Callable[..., Any]] = {name: getattr(os, name) for name in OPERATIONS}
         for name in OPERATIONS:
-            setattr(os, name, self.standing_before(name))
+            setattr(os, name, self.standing_before(name, self.real[name]))
+        self.calls = [
+            replaced_in_sqlite("open", self.standing_before("open", self.real["open"])),
+            replaced_in_sqlite("unlink", self.standing_before("unlink", self.real["unlink"])),
+            replaced_in_sqlite("write", self.standing_before("write", self.real["write"])),
+            replaced_in_sqlite("pwrite", self.standing_before("write", os.pwrite)),
+            replaced_in_sqlite("pwrite64", self.standing_before("write", os.pwrite)),
+            replaced_in_sqlite("ftruncate", self.standing_before("ftruncate", os.ftruncate)),
+            replaced_in_sqlite("close", self.closed),
+        ]
 
-    def standing_before(self, name: str) -> Callable[..., Any]:
+    def closed(self, file: int) -> int:
+        """Close a file of SQLite, whose number may become that of another file."""
+        self.paths.pop(file, None)
+        os.close(file)
+        return 0
+
+    def standing_before(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         """The wrapper of the call with that name."""
-        real = self.real[name]
 
         def call(target: Any, *rest: Any, **more: Any) -> Any:
             path = self.paths.get(target, "") if isinstance(target, int) else os.fspath(target)
@@ -110,7 +128,7 @@ class Watch:
             if not only_reads and path.startswith(self.watched):
                 begins = self.take_note(name, path)
                 if begins and name == "write":
-                    written = real(target, rest[0][: len(rest[0]) // 2])
+                    written = real(target, rest[0][: len(rest[0]) // 2], *rest[1:])
                     if self.fault != "full":
                         self.fail(name, path, begins)
                     return written
@@ -145,6 +163,60 @@ class Watch:
             os.kill(os.getpid(), signal.SIGKILL)
         if self.fault == "stop" and begins:
             os.kill(os.getpid(), signal.SIGSTOP)
+
+
+class FileSystem(ctypes.Structure):
+    """The beginning of SQLite's `sqlite3_vfs`."""
+
+    _fields_ = (
+        *((name, ctypes.c_int) for name in ("version", "size", "longest")),
+        *((name, ctypes.c_void_p) for name in ("next", "name", "data")),
+        ("methods", ctypes.c_void_p * 13),
+        ("set_system_call", ctypes.c_void_p),
+    )
+
+
+SYSTEM_CALLS: dict[str, tuple[Any, ...]] = {
+    "open": (ctypes.c_char_p, ctypes.c_int, ctypes.c_int),
+    "close": (ctypes.c_int,),
+    "unlink": (ctypes.c_char_p,),
+    "write": (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t),
+    "pwrite": (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int64),
+    "pwrite64": (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int64),
+    "ftruncate": (ctypes.c_int, ctypes.c_int64),
+}
+"""The types of the arguments of SQLite's system calls."""
+
+
+def replaced_in_sqlite(name: str, call: Callable[..., Any]) -> object:
+    """Let SQLite call this function instead of the system; the result must be kept."""
+
+    def wrapped(*values: Any) -> int:
+        if "write" in name:
+            file, address, size, *place = values
+            values = (file, (ctypes.c_char * size).from_address(address).raw, *place)
+        try:
+            first = os.fsdecode(values[0]) if isinstance(values[0], bytes) else values[0]
+            done = call(first, *values[1:])
+        except OSError as error:
+            ctypes.set_errno(error.errno or EIO)
+            return -1
+        return done or 0
+
+    types = SYSTEM_CALLS[name]
+    kept = ctypes.CFUNCTYPE(ctypes.c_ssize_t, *types, use_errno=True)(wrapped)
+    library = ctypes.CDLL(_sqlite3.__file__)
+    library.sqlite3_vfs_find.restype = ctypes.POINTER(FileSystem)
+    system = library.sqlite3_vfs_find(None)
+    setter = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * 3)
+    names = ctypes.create_string_buffer(name.encode())
+    found = setter(system.contents.set_system_call)(
+        ctypes.cast(system, ctypes.c_void_p),
+        ctypes.cast(names, ctypes.c_void_p),
+        ctypes.cast(kept, ctypes.c_void_p),
+    )
+    assert found == 0, name
+    return kept
 
 
 def serve() -> None:

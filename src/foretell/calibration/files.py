@@ -1,6 +1,7 @@
 """Read tables of candidates and of results from files, run folders and Python objects."""
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,10 +13,11 @@ from foretell.checks import as_path
 from foretell.errors import ForetellError, RunStateError, shown
 from foretell.names import extra
 from foretell.proxies import higher_is_better
+from foretell.runs.cells import Cells
 from foretell.runs.code import current
 from foretell.runs.config import read_config
 from foretell.runs.rows import ScoreRow, rows_of
-from foretell.runs.store import read_rows
+from foretell.runs.store import RunRows
 
 __all__ = ["as_frame", "names_of", "run_scores"]
 
@@ -102,19 +104,21 @@ def run_scores(folder: Path) -> pd.DataFrame:
     Raises RunStateError if the folder does not contain a run, or the run has no scores yet.
     """
     read_config(folder)
-    rows = rows_of(ScoreRow, current(read_rows(folder))[0])
-    if not rows:
+    sums, counts = Cells(), Cells()
+    for stored in current(RunRows(folder))[0]:
+        for row in rows_of(ScoreRow, [stored]):
+            cell, value = (row.network.arch, row.proxy), row.score.value
+            known = not math.isnan(value)
+            sums.put(*cell, sums.get(*cell, 0.0) + (value if known else 0.0))
+            counts.put(*cell, counts.get(*cell, 0.0) + known)
+    if not sums.names:
         raise RunStateError(
             f"{folder} contains no scores; give the folder of a search or study that has scored",
             folder,
             "unfinished",
         )
-    flat = pd.DataFrame(
-        {"name": row.network.arch, "proxy": row.proxy, "value": row.score.value} for row in rows
-    )
-    if unknown := [name for name in flat["proxy"].unique() if higher_is_better(name) is None]:
+    if unknown := [name for name in sums.columns if higher_is_better(name) is None]:
         raise ForetellError(
             f"it is unknown whether higher is better for {', '.join(unknown)}; register the proxy"
         )
-    wide = flat.groupby(["name", "proxy"], sort=False)["value"].mean().unstack()
-    return wide.rename_axis(columns=None).reset_index()
+    return (sums.frame() / counts.frame()).rename_axis("name").reset_index()

@@ -18,7 +18,7 @@ from foretell.runs.costs import column_of
 from foretell.runs.rowlog import canonical
 from foretell.runs.rows import ToldRow, TrainRow, add, rows_of
 from foretell.runs.space import space_of
-from foretell.runs.store import Store, read_rows
+from foretell.runs.store import RunRows, Store
 from foretell.scoring.costs import COSTS
 from foretell.spaces import Arch, Space
 
@@ -77,14 +77,15 @@ def tell(run: str | os.PathLike[str], results: object, *, space: str | Space | N
     built = space_of(about, space)
     table, column = results_table(results)
     counted = counting(table)
-    before = read_rows(folder)
+    before = RunRows(folder)
     refuse_other_direction(column, config["training"], folder)
     found = told_rows(counted, built)
     refuse_without_costs(found, config.get("against", ()), built)
     refuse_other_unit(counted["value"], config["training"], rows_of(TrainRow, before))
     earlier = {canonical(row.key()): row.value for row in rows_of(ToldRow, before)}
     new = [row for row in found if is_new(row, earlier)]
-    with Store.open(folder, config) as store:  # also if nothing is new, to finish a killed command
+    # The store is opened even if nothing is new, to finish a command that was killed.
+    with Store.open(folder, config) as store, store.group():
         for row in new:
             add(store, row)
     names = tuple(dict.fromkeys(row.arch for row in new))

@@ -15,7 +15,7 @@ from concurrent.futures import (
     ProcessPoolExecutor,
     wait,
 )
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
@@ -176,23 +176,26 @@ class Lost:
 
 
 def completed(
-    executor: Executor, tasks: Mapping[Key, Callable[[], Any]], at_once: int
+    executor: Executor,
+    tasks: Mapping[Key, Callable[[], Any]],
+    at_once: int,
+    together: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Iterator[tuple[Key, Any]]:
     """The key of each task with its result, in order of completion.
 
     A task whose process dies is retried once while no other task runs; if it dies again, its result
     is `Lost`, and the others continue. The attribute `at_once` of an executor, if any, overrides
-    the number of tasks that are submitted at a time. Raises ForetellError if the executor is
-    broken.
+    the number of tasks that are submitted at a time. Results that are available at the same time
+    are yielded within one block `with together()`. Raises ForetellError if the executor is broken.
     """
     running: dict[Future[Any], Key] = {}
     try:
         for key, task in tasks.items():
             running[submitted(executor, task)] = key
             if len(running) >= getattr(executor, "at_once", at_once):
-                yield from finished(executor, tasks, running)
+                yield from finished(executor, tasks, running, together)
         while running:
-            yield from finished(executor, tasks, running)
+            yield from finished(executor, tasks, running, together)
     except BrokenExecutor:
         raise ForetellError(
             "the executor is broken; run again with another one (finished results are kept)"
@@ -212,7 +215,10 @@ def submitted(executor: Executor, task: Callable[[], Any]) -> Future[Any]:
 
 
 def finished(
-    executor: Executor, tasks: Mapping[Key, Callable[[], Any]], running: dict[Future[Any], Key]
+    executor: Executor,
+    tasks: Mapping[Key, Callable[[], Any]],
+    running: dict[Future[Any], Key],
+    together: Callable[[], AbstractContextManager[None]],
 ) -> Iterator[tuple[Key, Any]]:
     """Wait for at least one running task, and remove and yield the finished ones."""
     done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -220,14 +226,15 @@ def finished(
     if as_one and any(map(died, done)):
         done, _ = wait(running)  # all running tasks failed; retrying them alone shows the cause
     again = []
-    for future in done:
-        key = running.pop(future)
-        if as_one and died(future):
-            again.append(key)
-        elif isinstance(future.exception(), DiedTwice):
-            yield key, Lost()
-        else:
-            yield key, future.result()
+    with together():
+        for future in done:
+            key = running.pop(future)
+            if as_one and died(future):
+                again.append(key)
+            elif isinstance(future.exception(), DiedTwice):
+                yield key, Lost()
+            else:
+                yield key, future.result()
     for key in again:
         future = executor.submit(tasks[key])
         wait([future])

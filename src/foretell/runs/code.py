@@ -8,8 +8,9 @@ a `CodeRow` records the new digests. From then on, rows of other versions are le
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from foretell.engine.plan import Plan
 from foretell.losses import Loss, loss_name
@@ -108,15 +109,16 @@ def record_code(store: Store, now: Mapping[str, str]) -> None:
 
     `store.notice` says how many rows of other versions are left out.
     """
-    if not (any(now.values()) or any(map(is_coded, store.rows()))):
+    recorded = CodeRow(0).key() in store
+    if not (any(now.values()) or recorded or (store.notice and any(map(is_coded, store)))):
         return
-    earlier = rows_of(CodeRow, store.rows())
+    earlier = rows_of(CodeRow, store)
     before = {name: digest for row in earlier for name, digest in row.code.items()}
     changed = {name: digest for name, digest in now.items() if digest != before.get(name, "")}
     left_out = Counter(
-        name for row in store.rows() if (name := outdated(row, now)) is not None and name != SEARCH
+        name for row in store if (name := outdated(row, now)) is not None and name != SEARCH
     )
-    if changed:
+    if changed or not recorded:
         add(store, CodeRow(len(earlier), changed))
     if left_out:
         store.tell(f"left out {in_words(left_out)}")
@@ -158,16 +160,30 @@ def code_in(rows: Iterable[Row]) -> dict[str, str]:
     return found
 
 
-def current(rows: Iterable[Row]) -> tuple[list[Row], str]:
+class Rows(Protocol):
+    """The rows of a run, which can be iterated several times, and looked up by their keys."""
+
+    def __iter__(self) -> Iterator[Row]: ...
+    def get(self, key: Mapping[str, Any]) -> Row | None:
+        """The row with this key, or None."""
+
+
+@dataclass(frozen=True)
+class Current:
+    """Those of the rows that are of the current version of the code."""
+
+    rows: Rows
+    digests: Mapping[str, str]
+
+    def __iter__(self) -> Iterator[Row]:
+        return (row for row in self.rows if outdated(row, self.digests) is None)
+
+
+def current(rows: Rows) -> tuple[Iterable[Row], str]:
     """The rows of the current version of the code, and a notice if others are left out."""
-    rows = list(rows)
-    if not any(map(is_coded, rows)):
+    if rows.get(CodeRow(0).key()) is None:
         return rows, ""
-    now, kept = code_in(rows), []
-    left_out: Counter[str] = Counter()
-    for row in rows:
-        if (name := outdated(row, now)) is None:
-            kept.append(row)
-        elif name != SEARCH:
-            left_out[name] += 1
-    return kept, f"left out {in_words(left_out)}" if left_out else ""
+    now = code_in(rows)
+    old = (name for row in rows if (name := outdated(row, now)) is not None and name != SEARCH)
+    left_out = Counter(old)
+    return Current(rows, now), f"left out {in_words(left_out)}" if left_out else ""

@@ -22,12 +22,12 @@ from foretell.runs.kept import (
     read_record,
     record_anew,
 )
+from foretell.runs.rowfile import has_rows
 from foretell.runs.rowlog import canonical
 
 __all__ = [
     "COMMANDS",
     "LOCK",
-    "ROWS",
     "RUN",
     "acquired",
     "has_results",
@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 FORMAT = 1
-RUN, ROWS, LOCK = "run.json", "rows.jsonl", ".lock"
+RUN, LOCK = "run.json", ".lock"
 MEND = "repeat the command that made it, or give another --run folder"
 
 
@@ -166,10 +166,8 @@ def has_results(path: Path) -> bool:
     """Whether the run has, or may have had, a row."""
     if not os.path.isdir(path):
         return False
-    if (rows := path / ROWS).exists() and rows.stat().st_size > 0:
-        return True
     try:
-        return read_record(path).rows > 0
+        return has_rows(path) or read_record(path).rows > 0
     except RunStateError:  # it is damaged
         return True
 

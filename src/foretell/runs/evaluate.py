@@ -32,6 +32,8 @@ __all__ = ["Evaluator"]
 
 Row = TypeVar("Row", bound=Declared)
 Task = ScoreTask | TrainTask
+BLOCK = 10_000
+"""The number of questions whose tasks are described at a time, which limits the memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +64,14 @@ class Evaluator:
         return [self._value(question) for question in questions]
 
     def compute(self, questions: list[Question]) -> None:
-        """Compute missing results, several at a time, and store each as soon as it is available."""
+        """Compute missing results, several at a time, and store each as soon as it is available.
+
+        Results that are available at the same time are committed together.
+        """
+        for start in range(0, len(questions), BLOCK):
+            self._compute(questions[start : start + BLOCK])
+
+    def _compute(self, questions: list[Question]) -> None:
         tasks: dict[Question, Task] = {}
         asked: Mapping[Question, Callable[[], Any]] = tasks
         for question in questions:
@@ -72,7 +81,7 @@ class Evaluator:
                 self._tick(question, cached=True)
         if self.refusals:
             asked = {question: Refusing(task) for question, task in tasks.items()}
-        for question, result in completed(self.executor, asked, self.at_once):
+        for question, result in completed(self.executor, asked, self.at_once, self.store.group):
             if isinstance(result, Lost):
                 result = lost(tasks[question], result.why)
             if isinstance(result, dict):
@@ -220,8 +229,8 @@ class Evaluator:
             self.tally.add(question.kind, network.arch, cached=cached)
 
     def _stored(self, asked: Row) -> Row:
-        row = find(self.store, asked)
-        assert row is not None
+        if (row := find(self.store, asked)) is None:  # since it was damaged after it was computed
+            raise ForetellError(f"{self.store.folder} has lost a row; resume the run")
         return row
 
     def _score_row(self, arch: Arch, proxy: str) -> ScoreRow:

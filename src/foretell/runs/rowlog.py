@@ -1,4 +1,4 @@
-"""The log of rows: format its lines, and parse and verify a file of them.
+"""The format of rows: lines of JSON with a checksum.
 
 A line is a JSON object: `crc`, followed by the row as canonical JSON (sorted names, no spaces,
 ASCII) without its opening brace. `crc` is the CRC-32 of the row, so that a changed byte is detected
@@ -8,12 +8,9 @@ even if the line is still valid JSON.
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from foretell.errors import ForetellError
-from foretell.files import read_file
 
 Row = Mapping[str, Any]
 """`{"key": {...}, ...values}`; it must not be changed after it was added to a store."""
@@ -34,65 +31,14 @@ KEY = '{"key":'
 """The beginning of any row without a field whose name sorts before `key`."""
 
 
-@dataclass(frozen=True)
-class Damage:
-    """A line that is damaged."""
-
-    number: int  # from 1
-    line: bytes
-    why: str
-
-
-@dataclass(frozen=True)
-class Log:
-    """The content of a file of rows: valid rows and damaged lines."""
-
-    rows: dict[str, Row]  # by canonical key, in the order of the file
-    text: bytes  # the lines of these rows and nothing else
-    damaged: list[Damage]
-    torn: int  # 1 if the last line is incomplete, otherwise 0
-    clean: bool  # whether the file is `text`, byte for byte
-
-
-def read_log(path: Path) -> Log:
-    """The content of the file; empty if it does not exist.
-
-    Raises ForetellError if it cannot be read.
-    """
-    try:
-        content = read_file(path)
-    except FileNotFoundError:
-        content = b""
-    except OSError as error:
-        raise ForetellError(f"cannot read {path}: {error.strerror}; check the folder") from None
-    *lines, end = content.split(b"\n")
-    if parse_line(end) is not None:  # complete except for its newline
-        lines, end = [*lines, end], b""
-    rows: dict[str, Row] = {}
-    good: list[bytes] = []
-    damaged: list[Damage] = []
-    for number, line in enumerate(lines, start=1):
-        if (parsed := parse_line(line)) is None:
-            damaged.append(Damage(number, line, "is damaged"))
-            continue
-        key, row = parsed
-        if key not in rows:
-            rows[key] = row
-            good.append(line + b"\n")
-        elif canonical(rows[key]) != canonical(row):
-            damaged.append(Damage(number, line, "contradicts an earlier line"))
-    text = b"".join(good)
-    return Log(rows, text, damaged, int(end != b""), text == content)
-
-
 def row_line(body: str) -> bytes:
-    r"""The line for a row that is given as canonical JSON.
+    """The line, without its end, for a row that is given as canonical JSON.
 
     >>> row_line('{"key":{"proxy":"snip"},"value":4.25}')
-    b'{"crc":"41831abe","key":{"proxy":"snip"},"value":4.25}\n'
+    b'{"crc":"41831abe","key":{"proxy":"snip"},"value":4.25}'
     """
     data = body.encode("ascii")
-    return b'{"crc":"%08x",%b\n' % (zlib.crc32(data), data[1:])
+    return b'{"crc":"%08x",%b' % (zlib.crc32(data), data[1:])
 
 
 def parse_line(line: bytes) -> tuple[str, Row] | None:
@@ -111,6 +57,22 @@ def parse_line(line: bytes) -> tuple[str, Row] | None:
         return body[len(KEY) : end], {"key": key, **values}
     except (ValueError, KeyError, IndexError, RecursionError):
         return None
+
+
+def parse_log(content: bytes) -> tuple[list[bytes], list[str]]:
+    """The valid lines of a log of rows, and a description of each damaged line.
+
+    Only the last line may be incomplete, since a writer may have been killed.
+    """
+    *lines, end = content.split(b"\n")
+    good: dict[str, bytes] = {}
+    damaged: list[str] = []
+    for number, line in enumerate([*lines, end] if parse_line(end) else lines, start=1):
+        if (parsed := parse_line(line)) is None:
+            damaged.append(f"line {number} is damaged")
+        elif good.setdefault(parsed[0], line) != line:
+            damaged.append(f"line {number} contradicts an earlier line")
+    return list(good.values()), damaged
 
 
 def checked(row: Row) -> tuple[str, str]:

@@ -197,7 +197,7 @@ def outcome_row(
 def scoring_seconds(evaluator: Evaluator) -> float:
     """The seconds that all scores of the run took; passes shared by several proxies count once."""
     slowest: dict[str, float] = {}
-    for row in rows_of(ScoreRow, current(evaluator.store.rows())[0]):
+    for row in rows_of(ScoreRow, current(evaluator.store)[0]):
         network = row.network.arch
         slowest[network] = max(slowest.get(network, 0.0), row.score.seconds)
     return sum(slowest.values())

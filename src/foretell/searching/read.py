@@ -1,7 +1,6 @@
 """Read the results of a search, finished or not, from its run folder."""
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,12 @@ from typing import Any
 import pandas as pd
 
 from foretell.errors import RunStateError
+from foretell.runs.cells import Cells
 from foretell.runs.code import current
 from foretell.runs.config import read_config
 from foretell.runs.rowlog import Row
 from foretell.runs.rows import CostRow, PickRow, ScoreRow, ToldRow, TrainRow, rows_of, versions
-from foretell.runs.store import read_rows
+from foretell.runs.store import RunRows
 from foretell.searching.compared import LARGEST, SCORED, UNSCORED
 from foretell.searching.measure import Measure
 from foretell.searching.told import told_values
@@ -68,10 +68,13 @@ def read_search(run: str | os.PathLike[str]) -> Found:
     Raises RunStateError if the folder is not that of a search, or if nothing is scored yet.
     """
     config = read_config(run, "search")
-    rows, left_out = current(read_rows(run))
-    picks = rows_of(PickRow, rows)
-    scores, each = scores_of(rows)
-    if not (picks or scores):
+    every, left_out = current(RunRows(run))
+    scores, rows = Scores(), list[Row]()
+    for stored in every:
+        if not scores.take(stored):
+            rows.append(stored)
+    picks, pool, each = rows_of(PickRow, rows), scores.frame(), scores.mean_seconds()
+    if not (picks or len(pool)):
         said = f"{run} has scored nothing yet; resume it with `foretell search`"
         raise RunStateError(said, Path(run), "unfinished")
     trainings = {
@@ -90,7 +93,7 @@ def read_search(run: str | os.PathLike[str]) -> Found:
         about = {"arm": row.arm, "number": row.number, "arch": row.arch}
         measured = {n: getattr(training, n) for n in ("val_accuracy", "test_accuracy", "seconds")}
         cost = {"spent": spent[row.arm] + row.scored * each}
-        records.append({**about, **scores.get(row.arch, {}), **measured, **cost})
+        records.append({**about, **scored(pool, row.arch), **measured, **cost})
         epochs += [
             {
                 "arm": row.arm,
@@ -107,21 +110,45 @@ def read_search(run: str | os.PathLike[str]) -> Found:
     measure = Measure.of(config["training"])
     results = told_values(rows_of(ToldRow, rows), measure)
     told = pd.DataFrame(
-        [{"arch": arch, **scores.get(arch, {}), "val_accuracy": y} for arch, y in results.items()]
+        [{"arch": arch, **scored(pool, arch), "val_accuracy": y} for arch, y in results.items()]
     )
     history = pd.DataFrame(epochs, columns=["arm", "arch", "epoch", "val_accuracy"])
-    pool = pd.DataFrame.from_dict(scores, orient="index").rename_axis("arch")
-    return Found(Path(run), config, frame, history, pool, told, each, versions(rows), left_out)
+    made_with = sorted({*scores.made_with, *versions(rows)})
+    return Found(Path(run), config, frame, history, pool, told, each, made_with, left_out)
 
 
-def scores_of(rows: Sequence[Row]) -> tuple[dict[str, dict[str, float]], float]:
-    """The scores and costs of each architecture, and the mean seconds that scoring one took."""
-    found: dict[str, dict[str, float]] = {}
-    took: dict[str, float] = {}
-    for row in rows_of(ScoreRow, rows):
-        arch = row.network.arch
-        found.setdefault(arch, {})[row.proxy] = row.score.value
-        took[arch] = max(took.get(arch, 0.0), row.score.seconds)
-    for cost in rows_of(CostRow, rows):
-        found.setdefault(cost.network.arch, {})[cost.cost] = cost.value
-    return found, sum(took.values()) / len(took) if took else 0.0
+class Scores:
+    """The scores and costs of a search, collected one by one."""
+
+    def __init__(self) -> None:
+        self.cells, self.costs, self.took = Cells(), list[CostRow](), Cells()
+        self.made_with: set[str] = set()
+
+    def take(self, stored: Row) -> bool:
+        """Add the row if it is a score or a cost; return whether it is."""
+        scores, costs = rows_of(ScoreRow, [stored]), rows_of(CostRow, [stored])
+        for row in scores:
+            arch, seconds = row.network.arch, row.score.seconds
+            self.cells.put(arch, row.proxy, row.score.value)
+            self.took.put(arch, "seconds", max(self.took.get(arch, "seconds", 0.0), seconds))
+            self.made_with.add(row.made_with)
+        self.costs += costs
+        return bool(scores or costs)
+
+    def frame(self) -> pd.DataFrame:
+        """The scores and costs of each architecture."""
+        for row in self.costs:
+            self.cells.put(row.network.arch, row.cost, row.value)
+        return self.cells.frame().rename_axis("arch")
+
+    def mean_seconds(self) -> float:
+        """The mean seconds that scoring an architecture took."""
+        took = self.took.columns.get("seconds", ())
+        return sum(took) / len(took) if took else 0.0
+
+
+def scored(pool: pd.DataFrame, arch: str) -> dict[Any, float]:
+    """The scores and costs of an architecture by name; empty if it has none."""
+    if arch not in pool.index:
+        return {}
+    return dict(zip(pool.columns, pool.loc[arch].to_numpy(float), strict=True))

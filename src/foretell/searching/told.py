@@ -38,7 +38,7 @@ def told_to(evaluator: Evaluator) -> list[Told]:
     """The results from elsewhere in a run, in the order in which they were added."""
     found: list[Told] = []
     trained: set[str] = set()
-    for row in current(evaluator.store.rows())[0]:
+    for row in current(evaluator.store)[0]:
         trained.update(canonical(one.key()) for one in rows_of(TrainRow, [row]))
         for told in rows_of(ToldRow, [row]):
             if not found or len(found[-1].before) < len(trained):

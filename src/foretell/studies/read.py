@@ -1,9 +1,10 @@
 """Read the rows of a study, finished or not, as data frames."""
 
 import html
+import math
 import os
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foretell.errors import RunStateError
+from foretell.errors import ForetellError, RunStateError
+from foretell.runs.cells import Cells
 from foretell.runs.code import current
 from foretell.runs.config import read_config
 from foretell.runs.rows import ReducedRow, ScoreRow, rows_of, versions
-from foretell.runs.store import read_rows
+from foretell.runs.store import RunRows
 from foretell.spaces import Space, make_space
 from foretell.studies.kept import kept_table
 from foretell.tables import Table
@@ -78,48 +80,67 @@ def read_study(run: str | os.PathLike[str]) -> Rows:
     """
     config = read_config(run, "study")
     table = kept_table(Path(run))
-    every, left_out = current(read_rows(run))
-    rows, trained = rows_of(ScoreRow, every), rows_of(ReducedRow, every)
-    if not rows:
+    every, left_out = current(RunRows(run))
+    scores, trained, made_with = Scores(), list[ReducedRow](), set[str]()
+    for stored in every:
+        made_with.update(versions([stored]))
+        trained += rows_of(ReducedRow, [stored])
+        for row in rows_of(ScoreRow, [stored]):
+            scores.add(row)
+    if not scores.values:
         said = f"{run} contains no scores yet; resume it with `foretell study`"
         raise RunStateError(said, Path(run), "unfinished")
-    flat = pd.DataFrame(
-        {
-            "seed": row.network.seed,
-            "proxy": row.proxy,
-            "arch": row.network.arch,
-            "value": row.score.value,
-            "seconds": row.score.seconds,
-        }
-        for row in rows
-    )
-    keys = keys_of(table, config, set(flat["arch"]))
-    runs = complete([frame_of(part, keys) for _, part in flat.groupby("seed")])
+    keys = keys_of(table, config, scores.archs())
+    runs = complete([scores.frame(seed, keys) for seed in sorted(scores.values)])
     reduced = reduced_frame(trained, keys).reindex(runs[0].index)
-    took = flat.groupby("proxy", sort=False)["seconds"].mean()
+    took = scores.mean_seconds()
     for name in reduced:
         took[str(name)] = float(np.mean([row.seconds for row in trained if row.reduced == name]))
-    return Rows(
-        config,
-        table,
-        runs,
-        reasons(rows),
-        reduced,
-        took,
-        {row.reduced: row.minibatches for row in trained},
-        versions(every),
-        left_out,
-    )
+    minibatches = {row.reduced: row.minibatches for row in trained}
+    about = (scores.why, reduced, took, minibatches, sorted(made_with), left_out)
+    return Rows(config, table, runs, *about)
 
 
-def reasons(rows: Sequence[ScoreRow]) -> dict[str, dict[str, int]]:
-    """The number of undefined scores by proxy and reason."""
-    found: dict[str, dict[str, int]] = {}
-    for row in rows:
+class Scores:
+    """The scores of a study, collected one by one."""
+
+    def __init__(self) -> None:
+        self.values: dict[int, Cells] = {}
+        """The scores of each repeat, by its seed."""
+        self.seconds: dict[int, Cells] = {}
+        """The seconds of each score, which are never nan."""
+        self.why: dict[str, dict[str, int]] = {}
+        """The number of undefined scores by proxy and reason."""
+
+    def add(self, row: ScoreRow) -> None:
+        """Add a score. Raises ForetellError if the study already has one of the same name."""
+        seed, name = row.network.seed, row.network.arch
+        seconds = self.seconds.setdefault(seed, Cells())
+        if not math.isnan(seconds.get(name, row.proxy, math.nan)):
+            raise ForetellError(
+                f"the study has two scores of {name} by {row.proxy}, which have other settings; "
+                "score with other settings in another --run folder"
+            )
+        seconds.put(name, row.proxy, row.score.seconds)
+        self.values.setdefault(seed, Cells()).put(name, row.proxy, row.score.value)
         if why := row.score.why:
-            of_proxy = found.setdefault(row.proxy, {})
+            of_proxy = self.why.setdefault(row.proxy, {})
             of_proxy[why] = of_proxy.get(why, 0) + 1
-    return found
+
+    def archs(self) -> set[str]:
+        """The architectures that have a score."""
+        return {name for cells in self.values.values() for name in cells.names}
+
+    def frame(self, seed: int, keys: Mapping[str, str]) -> pd.DataFrame:
+        """The scores of one repeat by the table's keys; only architectures with all scores."""
+        there = self.seconds[seed].frame().notna().all(axis=1)
+        whole = self.values[seed].frame().loc[there].sort_index()
+        return whole.set_axis(pd.Index([keys[arch] for arch in whole.index], name="arch"))
+
+    def mean_seconds(self) -> "pd.Series[float]":
+        """The mean seconds of each proxy."""
+        each = pd.concat([cells.frame() for cells in self.seconds.values()])
+        return each.mean().rename("seconds").rename_axis("proxy")
 
 
 def reduced_frame(rows: Sequence[ReducedRow], keys: Mapping[str, str]) -> pd.DataFrame:
@@ -131,7 +152,7 @@ def reduced_frame(rows: Sequence[ReducedRow], keys: Mapping[str, str]) -> pd.Dat
     return pd.DataFrame(found, dtype=float)
 
 
-def keys_of(table: Table, config: Mapping[str, Any], scored: set[str]) -> dict[str, str]:
+def keys_of(table: Table, config: Mapping[str, Any], scored: Collection[str]) -> dict[str, str]:
     """The drawn key of the table for each canonical text."""
     about = config["space"]
     if about["name"] == "models":
@@ -144,16 +165,6 @@ def keys_of(table: Table, config: Mapping[str, Any], scored: set[str]) -> dict[s
         if len(found) == len(scored):
             break
     return found
-
-
-def frame_of(rows: pd.DataFrame, keys: Mapping[str, str]) -> pd.DataFrame:
-    """The scores of one repeat by the table's keys, for the architectures that have all scores."""
-    wide = rows.pivot(index="arch", columns="proxy", values="value")
-    there = rows.assign(there=1).pivot(index="arch", columns="proxy", values="there")
-    order = list(dict.fromkeys(rows["proxy"]))
-    whole = wide.loc[there.notna().all(axis=1), order]
-    whole.index = pd.Index([keys[arch] for arch in whole.index], name="arch")
-    return whole.rename_axis(columns=None)
 
 
 def complete(runs: list[pd.DataFrame]) -> list[pd.DataFrame]:

@@ -146,7 +146,7 @@ def carry_out(
     for search in searches:
         if search not in missing:
             tally.add("search", search.in_words, cached=True)
-    for search, found in completed(executor, missing, workers):
+    for search, found in completed(executor, missing, workers, store.group):
         if isinstance(found, Lost):
             raise ForetellError(f"the search {search.row.key()}: {found.why}")
         add(store, replace(search.row, trained=found.trained, scored=found.scored))

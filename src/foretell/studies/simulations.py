@@ -13,7 +13,7 @@ from foretell.errors import RunStateError
 from foretell.runs.code import current
 from foretell.runs.config import read_config
 from foretell.runs.rows import SimulatedRow, rows_of, versions
-from foretell.runs.store import read_rows
+from foretell.runs.store import RunRows
 from foretell.studies.kept import kept_benchmark, kept_seconds
 from foretell.studies.simulate import Benchmark, best_so_far
 
@@ -95,7 +95,7 @@ def read_simulations(run: str | os.PathLike[str]) -> Simulations:
     Raises RunStateError if the folder is not such a run or contains no searches yet.
     """
     config = read_config(run, "simulation")
-    stored, _ = current(read_rows(run))
+    stored, _ = current(RunRows(run))
     if not (rows := rows_of(SimulatedRow, stored)):
         said = f"{run} contains no searches yet; resume it with `foretell study search`"
         raise RunStateError(said, Path(run), "unfinished")
