@@ -7,7 +7,6 @@ proxies per repeat, so two repeats are 103,456 rows. Needs the extras studies an
 """
 
 import argparse
-import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -15,9 +14,10 @@ from concurrent.futures import Executor, Future
 from pathlib import Path
 from random import Random
 from typing import Any
-from unittest.mock import patch
 
 from foretell.report.write import write_report
+from foretell.runs.rowfile import ROWS
+from foretell.runs.store import read_rows
 from foretell.scoring.score import Score
 from foretell.studies.judging import judge
 from foretell.studies.read import read_study
@@ -65,10 +65,8 @@ def main() -> None:
                 executor=MadeUp(),
             )
 
-        with patch.object(os, "fsync", lambda file: None):
-            timed("write (no fsync)", study)
-        log = run / "rows.jsonl"
-        print(f"{sum(1 for _ in log.open()):,} rows, {log.stat().st_size / 1e6:.0f} MB")
+        timed("write", study)
+        print(f"{len(read_rows(run)):,} rows, {(run / ROWS).stat().st_size / 1e6:.0f} MB")
         timed("resume, nothing to do", study)
         rows = timed("read", lambda: read_study(run))
         timed("judge", lambda: judge(rows))

@@ -20,7 +20,7 @@ from foretell.report.page import Code, Figure, Page, Prose, TableBlock, cell
 from foretell.report.simulations import searches_page
 from foretell.report.study import study_page
 from foretell.report.write import write_page
-from foretell.runs.config import read_config
+from foretell.runs.config import RUN, read_config
 from foretell.studies.curves import bands
 from foretell.studies.judging import judge
 from foretell.studies.read import read_study
@@ -186,7 +186,7 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name in arguments.only.split(",") if arguments.only else ORDER:
         run = arguments.runs / name
-        if (run / "rows.jsonl").exists():
+        if (run / RUN).exists():
             page = page_of(run)
             for old in out.glob(f"{name}-*"):
                 old.unlink()

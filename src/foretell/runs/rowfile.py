@@ -7,6 +7,7 @@ survives a power failure.
 """
 
 import hashlib
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from foretell.errors import ForetellError
-from foretell.files import os_errors_told, replacement, sync_folder
+from foretell.files import new_draft, os_errors_told, replacement, sync_folder, write_all
 from foretell.runs.rowlog import Row, parse_line
 
 __all__ = [
@@ -160,7 +161,21 @@ def sqlite_errors_told(path: Path, use: str = "write") -> Iterator[None]:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
         if code not in ADVICE:
             raise DamageError(path, str(error)) from error
+        if use == "write":
+            require_writable(path)
         raise ForetellError(f"cannot {use} {path}: {ADVICE[code]}") from error
+
+
+def require_writable(path: Path) -> None:
+    """Raise ForetellError with the system's reason, which SQLite does not tell, if there is one."""
+    with os_errors_told(path):
+        draft, file = new_draft(path)
+        try:
+            write_all(file, bytes(PAGE))
+            os.fsync(file)
+        finally:
+            os.close(file)
+            draft.unlink()
 
 
 INSERT = "INSERT OR IGNORE INTO rows (key, line) VALUES (?, ?)"

@@ -72,7 +72,11 @@ class Store:
         self._grouped = False
         if not os.path.lexists(folder / ROWS):
             self.tell(_begun(folder))
-        self._file = self._opened()
+        try:
+            self._file = RowFile(folder)
+        except DamageError as damage:
+            self._file = self._rebuilt(damage)
+        self._check()
         counted = read_record(folder).rows
         if not self.notice and (lacking := _lacking(folder, len(self), counted)):
             self.tell(f"{lacking}, which are computed again")
@@ -208,21 +212,13 @@ class Store:
             self._file = self._rebuilt(error)
             return use(self._file)
 
-    def _opened(self) -> RowFile:
-        path, check = self.folder / ROWS, self.folder / CHECK
-        try:
-            file = RowFile(self.folder)
-            try:
-                if check.exists() or path.stat().st_size <= SMALL:
-                    deque(file, maxlen=0)
-            except BaseException:
-                file.close()
-                raise
-        except DamageError as error:
-            file = self._rebuilt(error)
+    def _check(self) -> None:
+        """Read all rows if the file is small, or if a reader has found it damaged."""
+        check = self.folder / CHECK
+        if check.exists() or (self.folder / ROWS).stat().st_size <= SMALL:
+            self._with_file(lambda file: deque(file, maxlen=0))
         if check.exists():
             check.unlink()
-        return file
 
     def _rebuilt(self, damage: DamageError) -> RowFile:
         count = rebuild(self.folder)
