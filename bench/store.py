@@ -35,7 +35,7 @@ def rows(networks: int, proxies: int) -> Iterator[dict[str, Any]]:
     """Made-up scores, network by network."""
     settings, dice = {"cells": 5, "channels": 16, "classes": 10}, Random(0)
     for number in range(networks):
-        network = Network("nb201", settings, f"network-{number:09d}", 0)
+        network = Network("nb201", settings, named(number), 0)
         for proxy in PROXIES[:proxies]:
             score = Score(dice.random(), dice.random(), None)
             row = ScoreRow(network, proxy, {}, "0123456789abcdef" * 4, HOW, score)
@@ -62,9 +62,16 @@ def write(folder: Path, networks: int, proxies: int) -> None:
 
 
 def write_at_once(folder: Path, networks: int, proxies: int) -> None:
-    """Write the file with all rows as when a run of an earlier version is converted."""
+    """Write the file with all rows, equal but for their networks, in one commit."""
     Store.open(folder, CONFIG).close()
-    write_rows(folder, (row_line(canonical(row)) for row in rows(networks, proxies)))
+    texts = [canonical(row) for row in rows(1, proxies)]
+    names = map(named, range(networks))
+    write_rows(folder, (row_line(t.replace(named(0), name)) for name in names for t in texts))
+
+
+def named(number: int) -> str:
+    """The name of a network."""
+    return f"network-{number:09d}"
 
 
 def write_singly(folder: Path) -> None:
