@@ -163,7 +163,7 @@ WRONG = {
     ],
     "report": [
         *("--truth tst", "--truth took", "--out nets.py", "--out nets.py/page"),
-        f"--out new/below/{'a' * 300}",
+        *(f"--out new/below/{'a' * 300}", "--rows rows.csv", "--rows rows.jsonl"),
     ],
     "data import": [
         *("--key nowhere", "--choose tst", "--space nb299", "--report val", "--scale nan"),
@@ -188,7 +188,7 @@ OTHERS = {
         "report simulated --out page --truth val",
         "report nowhere",
         "report scored/run.json",
-        "report tables",
+        *("report tables", "report nowhere --rows rows.jsonl", "report scored --rows a.csv"),
     ],
     "data import": ["data import nb201 four.csv --name taken", "data import nb201 four.csv"],
 }

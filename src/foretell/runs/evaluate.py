@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -105,10 +105,7 @@ class Evaluator:
 
     def network(self, arch: Arch) -> Network:
         """The description of the untrained network that row keys contain."""
-        if arch not in self._networks:
-            space, seed = self.work.space, self.work.seed
-            self._networks[arch] = Network(space.name, self._settings, space.format(arch), seed)
-        return self._networks[arch]
+        return self._described(arch)
 
     def weights(self, arch: Arch) -> tuple[bytes, Trained]:
         """The weights of a trained network as written by `torch.save`, and its training.
@@ -149,8 +146,9 @@ class Evaluator:
         return weights.with_name(f"{weights.stem}{UNFINISHED}")
 
     @cached_property
-    def _networks(self) -> dict[Arch, Network]:
-        return {}
+    def _described(self) -> Callable[[Arch], Network]:
+        space, settings, seed = self.work.space, self._settings, self.work.seed
+        return lru_cache(BLOCK)(lambda a: Network(space.name, settings, space.format(a), seed))
 
     @cached_property
     def _settings(self) -> dict[str, Any]:

@@ -74,12 +74,12 @@ class RowFile:
     be used.
     """
 
-    def __init__(self, folder: Path, use: str = "write") -> None:
+    def __init__(self, folder: Path, use: str = "write", patience: float = PATIENCE) -> None:
         self.path, self._use = folder / ROWS, use
         if not self.path.is_file():
             raise ForetellError(f"cannot {use} {self.path}: it is not a file; check the folder")
         with self._errors():
-            self._db = connected(self.path)
+            self._db = connected(self.path, patience=patience)
         try:
             self._begin()
         except BaseException:
@@ -181,10 +181,10 @@ def require_writable(path: Path) -> None:
 INSERT = "INSERT OR IGNORE INTO rows (key, line) VALUES (?, ?)"
 
 
-def connected(path: Path, options: str = "") -> sqlite3.Connection:
-    """A connection to an existing file; one process at a time uses it, from any of its threads."""
+def connected(path: Path, options: str = "", patience: float = 0.0) -> sqlite3.Connection:
+    """A connection to an existing file, for any threads of this process, one at a time."""
     uri = f"{path.absolute().as_uri()}?mode=rw{options}"
-    return sqlite3.connect(uri, PATIENCE, isolation_level=None, check_same_thread=False, uri=True)
+    return sqlite3.connect(uri, patience, isolation_level=None, check_same_thread=False, uri=True)
 
 
 def alone(path: Path) -> sqlite3.Connection:
@@ -198,9 +198,9 @@ def has_rows(folder: Path) -> bool:
         before = folder / LOG
         return before.exists() and before.stat().st_size > 0
     try:
-        with closing(RowFile(folder, "read")) as file:
+        with closing(RowFile(folder, "read", patience=0.0)) as file:
             return len(file) > 0
-    except DamageError:
+    except ForetellError:  # it is damaged, or a writer is committing
         return True
 
 
