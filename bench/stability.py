@@ -3,8 +3,8 @@
     python bench/stability.py --tables TABLES --images IMAGES.npz [--networks 60]
 
 The script prints Spearman's ρ between both, over random cells of NAS-Bench-201 without dead
-branches, in networks of one cell per stage, with 20 images of ten classes. Counts are left out, and
-so are the scores that take a second derivative or a backward pass for each class of each sample.
+branches, in networks of one cell per stage, with 20 images of ten classes. Counts and the scores of
+transformers are left out, and so are those that take a backward pass for each class of each sample.
 """
 
 import argparse
@@ -22,8 +22,8 @@ from foretell.proxies import PROXIES
 from foretell.spaces import NASBench201
 
 COUNTS = {"params", "flops", "params_used", "flops_used", "layers", "depth"}
-LEFT_OUT = COUNTS | {"parameter_tensors", "convs_3x3", "grasp", "vkdnw", "vkdnw_reference"}
-LEFT_OUT |= {"synflow_bn"}
+LEFT_OUT = COUNTS | {"parameter_tensors", "convs_3x3", "vkdnw", "vkdnw_reference", "te_nas_ntk"}
+LEFT_OUT |= {"head_confidence", "attention_confidence", "head_importance", "dss", "w_pca"}
 IMAGES = 20
 
 

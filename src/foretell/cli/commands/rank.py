@@ -83,6 +83,7 @@ def rank(
     from foretell.cli.progress import ShownProgress
     from foretell.cli.show import require_columns, show
     from foretell.proxies import PROXIES
+    from foretell.proxies.stability import unstable
     from foretell.rankings.sizes import SIZES, like_sizes
     from foretell.scoring.rank import rank, ranked_columns
 
@@ -111,7 +112,9 @@ def rank(
     points = (by.partition(":")[0], "mean_rank") if by else ("anchored", "wins")
     first = ["stratum", "rank", *points, "agreement", "why", *SIZES]
     alike = {} if at_equal else like_sizes(table)
-    about = {"like_sizes": alike} | ({"rounds": table.attrs["rounds"]} if best else {})
+    doubtful = {} if several else unstable(map(str, table))
+    about: dict[str, Any] = {"like_sizes": alike, "between_seeds": doubtful}
+    about |= {"rounds": table.attrs["rounds"]} if best else {}
     shown = table.head(best) if best and form.kind == "text" else table
     title = f"Ranked on {given.data}" + ", by scores of the reduced networks" * reduced_network
     show(shown, form, title, first, about)
@@ -121,6 +124,8 @@ def rank(
     if form.kind == "text":
         if alike:
             say(click.wrap_text(beside_sizes(alike), 80))
+        if doubtful:
+            say(f"\n{click.wrap_text(beside_seeds(doubtful), 80)}")
         say(f"\n{training_of(models, by, table, given)}")
 
 
@@ -153,6 +158,19 @@ def in_rounds(rounds: dict[str, Any]) -> str:
         f"{rounds['full_seconds']:.0f} s; all in full would have taken about "
         f"{rounds['all_seconds']:.0f} s. Of the best {best}, {rounds['expected_lost']:.1f} are "
         f"expected to be among the {left:,} that were left out; --csv and --json list these too."
+    )
+
+
+def beside_seeds(rho: dict[str, float]) -> str:
+    """A sentence that names the scores whose order depends on the seed.
+
+    >>> beside_seeds({"jacob_cov": 0.78})[:61]
+    'Another seed ranks networks differently by jacob_cov (ρ .78):'
+    """
+    each = ", ".join(f"{name} (ρ {value:.2f})".replace("0.", ".") for name, value in rho.items())
+    return (
+        f"Another seed ranks networks differently by {each}: ρ is the rank correlation between two "
+        "seeds, measured in docs/stability.md. To average over several seeds, add --seeds 5."
     )
 
 
