@@ -925,6 +925,20 @@ def test_an_attention_whose_softmax_is_written_out_is_not_left_out() -> None:
     assert found["snip"].why is None
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_queries_keys_and_values_may_be_parts_of_one_weight(turned: bool) -> None:
+    class Parts(Network):
+        def forward(self, x: Tensor) -> Any:
+            each = self.joint.t().chunk(3) if turned else self.joint.chunk(3)
+            query, key, value = (F.linear(x, w) for w in each)
+            return self.classify(F.scaled_dot_product_attention(query, key, value)[..., :5].mean(1))
+
+    model = Parts(same_tokens)
+    model.joint = nn.Parameter(torch.randn((6, 18) if turned else (18, 6)))
+    found = score(model.double(), (normal(N, N, CHANNELS), LABELS), ["near", "fisher"])
+    assert not {name: one.why for name, one in found.items() if one.why}
+
+
 @pytest.mark.parametrize("way", BY_FORMULA)
 def test_an_operation_counts_however_its_formula_is_written(way: str) -> None:
     found, expected = scores_of_patches(way), scores_of_patches("")

@@ -162,8 +162,7 @@ class Watch(Observer):
         weight = self.weights.get(name)
         if weight is None or id(weight) in found.of or found.weights >= weight.numel():
             return
-        outputs = weight.shape if weight.ndim == 2 else weight.shape[:1]
-        if found.channels > 1 and found.channels in outputs:
+        if found.channels == weight.shape[0] != found.fan_in:
             self._parts[name].update(int(v.storage_offset()) for v in values if id(v) in found.of)
 
     def _why_partial(self) -> str:
