@@ -72,7 +72,7 @@ def shown(output: dict[str, Any], source: str) -> str:
         what = html.escape(source.strip().splitlines()[-1])
         return f'<img alt="The chart of {what}" src="data:image/svg+xml;base64,{coded}">'
     if table := texts.get("text/html"):
-        return DRAWN.sub("", table)
+        return DRAWN.sub("", table).replace("<th></th>", "<td></td>")  # an empty cell heads nothing
     return f"```text\n{texts['text/plain']}\n```"
 
 
