@@ -34,7 +34,8 @@ class Cells:
     def get(self, name: str, column: str, default: float) -> float:
         """The value of a cell, or the default if it has none."""
         row, cells = self.names.get(name, -1), self.columns.get(column, ())
-        return cells[row] if 0 <= row < len(cells) else default
+        value = cells[row] if 0 <= row < len(cells) else math.nan
+        return default if math.isnan(value) else value
 
     def frame(self) -> pd.DataFrame:
         """The table, with rows and columns in the order in which they were first set."""
