@@ -47,11 +47,11 @@ class Kept(Observer):
     def __enter__(self) -> "Kept":
         self._theirs = saved_tensors_hooks.__enter__
         saved_tensors_hooks.__enter__ = lambda _: self._push()  # type: ignore[method-assign]
-        super().__enter__()  # type: ignore[no-untyped-call]
+        super().__enter__()
         return self
 
     def __exit__(self, *raised: Any) -> None:
-        super().__exit__(*raised)  # type: ignore[no-untyped-call]
+        super().__exit__(*raised)
         saved_tensors_hooks.__enter__ = self._theirs  # type: ignore[method-assign]
         self._saved.clear()
 

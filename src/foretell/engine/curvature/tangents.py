@@ -118,6 +118,8 @@ class Tangents(Observer):
     changed a gradient.
     """
 
+    replaced = (Tensor.register_hook,)
+
     def __init__(self, weights: dict[str, Tensor], samples: int = 1, failed: str = "") -> None:
         """`samples` is the size of the batch, which determines what counts as a small operation."""
         super().__init__()
@@ -189,9 +191,7 @@ class Tangents(Observer):
             self.let_go()
 
     def run(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Run the operation; observe whether a hook on a tensor changes the gradient."""
-        if func is not Tensor.register_hook:
-            return func(*args, **kwargs)
+        """Register a hook on a tensor, and observe whether it changes the gradient."""
         tensor, hook = (*args, *kwargs.values())
         return tensor.register_hook(lambda grad: self._watched(hook, grad))
 

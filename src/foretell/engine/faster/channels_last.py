@@ -29,6 +29,7 @@ class LayoutMattersError(Exception):
 class ChannelsLast(Observer):
     """Within the block, images are channels-last if that is faster for the first convolution."""
 
+    replaced = (torch.conv2d, F.batch_norm)
     turned: bool | None = None
     """Whether images are channels-last; None before the first convolution."""
 
@@ -38,8 +39,6 @@ class ChannelsLast(Observer):
         self._tf32 = tf32
 
     def run(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if func not in (torch.conv2d, F.batch_norm):
-            return func(*args, **kwargs)
         with torch._C.DisableTorchFunction():
             if func is torch.conv2d:
                 args, kwargs = self._laid_out(args, kwargs)
@@ -77,7 +76,7 @@ class LayoutGuard(Observer):
         self._copies: list[Tensor] = []
 
     def __exit__(self, *raised: Any) -> None:
-        super().__exit__(*raised)  # type: ignore[no-untyped-call]
+        super().__exit__(*raised)
         self._copies.clear()
         if self._matters:
             raise LayoutMattersError

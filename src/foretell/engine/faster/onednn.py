@@ -86,9 +86,9 @@ class StridedConvolutions(Observer):
 class SafeConvolutions(Observer):
     """Within the block, run unsafe convolutions in the original layout."""
 
+    replaced = (torch.conv2d, torch.conv3d)
+
     def run(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if func not in (torch.conv2d, torch.conv3d):
-            return func(*args, **kwargs)
         x, weight, bias, others, named = contracted(args, kwargs)
         with torch._C.DisableTorchFunction():
             x, weight = safe(x, weight, stride_of(others, named))

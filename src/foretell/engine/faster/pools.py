@@ -17,8 +17,10 @@ SMALL = 9
 class QuickPools(Observer):
     """Within the block, average pools are computed by `avg_pool2d` below."""
 
+    replaced = (F.avg_pool2d,)
+
     def run(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return avg_pool2d(*args, **kwargs) if func is F.avg_pool2d else func(*args, **kwargs)
+        return avg_pool2d(*args, **kwargs)
 
 
 def avg_pool2d(

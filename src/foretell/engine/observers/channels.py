@@ -76,7 +76,7 @@ class Channels(Observer):
         self.waiting = Waiting()
 
     def __enter__(self) -> "Channels":
-        super().__enter__()  # type: ignore[no-untyped-call]
+        super().__enter__()
         for name, module in self._modules:
             hook = partial(self._module, name or type(module).__name__)
             self._hooks.append(module.register_forward_hook(hook))
@@ -85,7 +85,7 @@ class Channels(Observer):
     def __exit__(self, *raised: Any) -> None:
         for hook in self._hooks:
             hook.remove()
-        super().__exit__(*raised)  # type: ignore[no-untyped-call]
+        super().__exit__(*raised)
 
     def enters(self, bend: Bend) -> None:
         """Record the input of an activation."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from inspect import signature
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -41,6 +41,7 @@ class Watch(Observer):
     normalised weight) counts as the weight itself.
     """
 
+    replaced: ClassVar = RECURRENT
     weights: dict[str, Tensor]
     samples: Samples | None = None
     tapping: bool = True
@@ -243,8 +244,6 @@ class Watch(Observer):
 
     def run(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run recurrent layers by kernels that can be differentiated twice."""
-        if name not in RECURRENT:
-            return func(*args, **kwargs)
         with differentiable_recurrence():
             return func(*args, **kwargs)
 
