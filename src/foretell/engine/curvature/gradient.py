@@ -26,8 +26,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
-from torch.utils.weak import WeakTensorKeyDictionary
 
+from foretell.engine.by_tensor import ByTensor
 from foretell.engine.faster.batch_norm import made_here
 from foretell.engine.faster.onednn import safe
 from foretell.engine.operations import origin
@@ -77,7 +77,7 @@ class Curvature:
         self.armed = False
         self.seconds = 0.0
         """The time spent during the backward pass, which belongs to the step `curvature`."""
-        self.fragile = WeakTensorKeyDictionary()
+        self.fragile = ByTensor[bool]()
         """Views whose λ would be lost if they were overwritten."""
         self._whole, self._apart = Roots(), Roots()
         self._leaves: dict[int, tuple[Tensor, GradientEdge]] = {}

@@ -24,9 +24,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from foretell.batch import tensors
+from foretell.engine.by_tensor import ByTensor
 from foretell.engine.curvature.gradient import Apart, Curvature
 from foretell.engine.curvature.normed import Normed, statistics_of
 from foretell.engine.curvature.rules import (
@@ -137,7 +137,7 @@ class Tangents(Observer):
         self._few = SMALL * samples
         self._cost, self._small = 0, False
         self._inner = Inside()
-        self._tangents = WeakTensorKeyDictionary()
+        self._tangents = ByTensor[Tensor | Pushed | None]()
         self._weights = {id(weight) for weight in weights.values()}
         for weight in weights.values():
             self._tangents[weight] = weight  # d(t·w)/dt = w
@@ -151,7 +151,7 @@ class Tangents(Observer):
         """The stored tangent, whose sum may not have been formed yet."""
         kept: Tensor | Pushed | None = None
         if isinstance(value, Tensor):
-            kept = self._tangents.get(value)  # type: ignore[no-untyped-call]
+            kept = self._tangents.get(value)
         return kept
 
     def forget(self) -> None:

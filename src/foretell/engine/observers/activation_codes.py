@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakTensorKeyDictionary
 
+from foretell.engine.by_tensor import ByTensor
 from foretell.engine.observer import Observer, Then
 from foretell.engine.observers.activations import SMOOTH, SQUASHES, SWITCHES, plain_name
 from foretell.engine.observers.bends import SHIFTS, Bend
@@ -70,7 +70,7 @@ class Codes(Observer):
         self._in_parts = in_parts
         self._total: Tensor | int = 0
         self._parts: list[list[Note]] = []
-        self._gates = WeakTensorKeyDictionary()
+        self._gates = ByTensor[Tensor]()
         self._gate = torch.empty(0)
         """The code of the last gate."""
         self._smooth: Counter[str] = Counter()

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from foretell.batch import tensors
+from foretell.engine.by_tensor import ByTensor
 from foretell.engine.observer import Observer, Then
 from foretell.engine.observers.activations import activation_input
 from foretell.engine.observers.bends import Bend
@@ -91,7 +91,7 @@ class Attention(Observer):
         super().__init__()
         self._wanted = wanted
         self._samples, self._watch = samples, watch
-        self._trails = WeakTensorKeyDictionary({tensor: Trail() for tensor in inputs})
+        self._trails = ByTensor((tensor, Trail()) for tensor in inputs)
         self._peaks: dict[str, Tensor] = {}
         self._roles: dict[str, str] = {}
         self._maxima: dict[str, Tensor] = {}
@@ -157,7 +157,7 @@ class Attention(Observer):
         self._why = self._why or why
 
     def _trail(self, tensor: Tensor) -> Trail | None:
-        found: Trail | None = self._trails.get(tensor)  # type: ignore[no-untyped-call]
+        found: Trail | None = self._trails.get(tensor)
         return found
 
     def _after(

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._C._functorch import is_functorch_wrapped_tensor
-from torch.utils.weak import WeakTensorKeyDictionary
 
+from foretell.engine.by_tensor import ByTensor
 from foretell.engine.observer import Observer, Then
 from foretell.engine.observers.activations import activation_input, plain_name
 from foretell.engine.observers.samples import ASKING, VIEWS, Samples
@@ -166,11 +166,11 @@ class Bends(Observer):
     def __init__(self, samples: Samples, takers: Sequence[Taker]) -> None:
         super().__init__()
         self._samples, self._takers = samples, takers
-        self._written = WeakTensorKeyDictionary()
+        self._written = ByTensor[Any]()
         self._waiting: list[Bend] = []
 
     def __exit__(self, *raised: Any) -> None:
-        super().__exit__(*raised)  # type: ignore[no-untyped-call]
+        super().__exit__(*raised)
         if raised[0] is None:
             with torch._C.DisableTorchFunction():
                 self._pass_on()

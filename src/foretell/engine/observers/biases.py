@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from foretell.batch import tensors
+from foretell.engine.by_tensor import ByTensor
 from foretell.engine.observer import Then
 from foretell.engine.observers.channel_axes import PERMUTES, RESHAPES
 from foretell.engine.observers.samples import Samples
@@ -87,7 +87,7 @@ class Biases:
     """Follows the outputs of layers until they are used otherwise than with a bias."""
 
     samples: Samples
-    _forms: Any = field(default_factory=WeakTensorKeyDictionary)
+    _forms: ByTensor[Form] = field(default_factory=ByTensor)
 
     def start(self, output: Tensor, ran: Ran) -> None:
         """Follow the output of a layer."""

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from foretell.batch import tensors
+from foretell.engine.by_tensor import ByTensor
 from foretell.engine.operations import CONVOLUTIONS, RECURRENT, WEIGHT_AT, words
 from foretell.engine.samples.layers import Layer
 
@@ -51,8 +51,8 @@ class ChannelAxes:
     """
 
     def __init__(self, inputs: Iterable[Tensor]) -> None:
-        self._axes = WeakTensorKeyDictionary(dict.fromkeys(inputs, None))
-        self._apart = WeakTensorKeyDictionary()
+        self._axes = ByTensor[int | None]((tensor, None) for tensor in inputs)
+        self._apart = ByTensor[bool]()
 
     def of(self, x: Tensor) -> int | None:
         """The axis of the channels of a tensor; None if it does not depend on the inputs.
@@ -63,7 +63,7 @@ class ChannelAxes:
         """
         if x.ndim < 2 or self.is_apart(x):
             return None
-        axis: int | None = self._axes.get(x)  # type: ignore[no-untyped-call]
+        axis: int | None = self._axes.get(x)
         if axis is None or axis >= x.ndim:
             axis = 1 if x.ndim > 3 else x.ndim - 1
         return axis

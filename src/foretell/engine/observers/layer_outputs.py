@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from foretell.batch import tensors
+from foretell.engine.by_tensor import ByTensor
 from foretell.engine.graph import Given, inside, is_leaf, is_marked, nodes_of
 from foretell.engine.observer import Observer, Then
 from foretell.engine.observers.biases import Biases, Ran
@@ -53,7 +53,7 @@ class Watch(Observer):
         super().__init__()
         self.taps: list[Tap] = []
         self._names = {id(weight): Made(name) for name, weight in self.weights.items()}
-        self._made = WeakTensorKeyDictionary()
+        self._made = ByTensor[Made]()
         self._with_gradient: set[str] = set()
         self._without_gradient: set[str] = set()
         """The weights of layers that ran under `torch.no_grad`."""
@@ -126,7 +126,7 @@ class Watch(Observer):
         """The weight that a tensor is or is computed from, if any."""
         made = self._names.get(id(value))
         if made is None and len(self._made):
-            made = self._made.get(value)  # type: ignore[no-untyped-call]
+            made = self._made.get(value)
         return made
 
     def _use(

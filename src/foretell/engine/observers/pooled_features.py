@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from foretell.batch import tensors
+from foretell.engine.by_tensor import ByTensor
 from foretell.engine.observer import Observer, Then
 from foretell.engine.observers.activations import plain_name
 from foretell.engine.observers.samples import STRANGE, Lost, Samples
@@ -41,7 +41,7 @@ class Pooling:
     means: Tensor
     left: list[int]
     """The axis of the maps that corresponds to each axis of the means."""
-    depending: Any = field(default_factory=WeakTensorKeyDictionary)
+    depending: ByTensor[bool] = field(default_factory=ByTensor)
     """The tensors that are computed from the means."""
 
     def __post_init__(self) -> None:
@@ -76,7 +76,7 @@ class FeatureWatch(Observer):
         self._norms = WrittenNorms()
         self._norm = ""
         """Why the variances are not known; empty if they are."""
-        self._sums: Any = WeakTensorKeyDictionary()
+        self._sums = ByTensor[Any]()
         """The tensor of which a sum is, its version, and the axes that are summed."""
         self.why = ""
         """The reason why the last features are not known; empty if they are."""

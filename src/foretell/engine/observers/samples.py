@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._C._functorch import is_functorch_wrapped_tensor
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from foretell.batch import Batch, tensors
+from foretell.engine.by_tensor import ByTensor
 from foretell.engine.failures import refuse_nested
 from foretell.engine.observer import Observer, Then
 from foretell.engine.observers.activations import note_comparison, plain_name
@@ -163,7 +163,7 @@ class Samples(Observer):
         self.route = 0
         """A hash of the sequence of weights used so far."""
         self._held = cache(held)
-        self._found = WeakTensorKeyDictionary()
+        self._found = ByTensor[Found]()
         shared = {id(tensor) for tensor in fed.shared}
         for tensor in tensors(fed.inputs):
             whole = self.samples == 1 or id(tensor) in shared
@@ -205,7 +205,7 @@ class Samples(Observer):
 
     def of(self, tensor: Tensor) -> Found:
         """The location of the samples in a tensor according to the rules."""
-        found: Found | None = self._found.get(tensor)  # type: ignore[no-untyped-call]
+        found: Found | None = self._found.get(tensor)
         if found is not None:
             return found
         if isinstance(tensor, nn.Parameter):
@@ -265,7 +265,7 @@ class Samples(Observer):
 
     def _written_through(self, base: Tensor, place: Found, name: str) -> None:
         """Record that an operation has changed the base of a view."""
-        before: Found | None = self._found.get(base)  # type: ignore[no-untyped-call]
+        before: Found | None = self._found.get(base)
         if before is Without.COMMON and place is not Without.COMMON:
             self._found[base] = Lost(f"`{name}`")
 

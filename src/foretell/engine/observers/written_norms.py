@@ -3,9 +3,9 @@
 from typing import Any
 
 from torch import Tensor
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from foretell.batch import tensors
+from foretell.engine.by_tensor import ByTensor
 from foretell.engine.observers.bends import CASTS, bare
 from foretell.engine.operations import ARITHMETIC, DIVISIONS, POINTWISE, words
 
@@ -42,9 +42,9 @@ class WrittenNorms:
     """
 
     def __init__(self) -> None:
-        self._means = WeakTensorKeyDictionary()
-        self._roots = WeakTensorKeyDictionary()
-        self._whole = WeakTensorKeyDictionary()
+        self._means = ByTensor[bool]()
+        self._roots = ByTensor[bool]()
+        self._whole = ByTensor[Tensor]()
         """What a mean was subtracted from, for the differences."""
 
     def note(self, name: str, args: tuple[Any, ...], out: Any) -> None:
@@ -88,7 +88,7 @@ class WrittenNorms:
 
     def whole(self, x: Tensor) -> Tensor:
         """What a mean was subtracted from to get this tensor, or the tensor itself."""
-        found: Tensor = self._whole.get(x, x)  # type: ignore[no-untyped-call]
+        found: Tensor = self._whole.get(x, x)
         return found
 
 

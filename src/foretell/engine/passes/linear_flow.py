@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from foretell.batch import tensors
+from foretell.engine.by_tensor import ByTensor
 from foretell.engine.failures import refuse_nested
 from foretell.engine.graph import Given, inside, is_foreign, unmarked
 from foretell.engine.observer import Observer, Then
@@ -98,9 +98,9 @@ class LinearFlow(Observer):
         self.bypass = set(bypass)
         self.rules = EVEN_ATTENTION if even_attention else {}
         self._norms = WrittenNorms() if even_attention else None
-        self._normed: Any = WeakTensorKeyDictionary()
+        self._normed = ByTensor[Any]()
         """What a normalisation that is written out has returned."""
-        self._softmax: Any = WeakTensorKeyDictionary()
+        self._softmax = ByTensor[Any]()
         """The exponentials, their sums, and logarithms of a softmax."""
         self._mark = object()
         self._grown = False
