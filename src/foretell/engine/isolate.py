@@ -22,7 +22,7 @@ from foretell.engine.modules import modules_of, named_modules_of
 from foretell.errors import ForetellError, Undefined
 from foretell.seeds import derived_seed
 
-__all__ = ["BatchNorm", "call", "derived_seed", "mode"]
+__all__ = ["BatchNorm", "call", "derived_seed", "mode", "sets_more_than_its_mode"]
 
 Modules = list[tuple[str, nn.Module]]
 """The modules of a model with their names."""
@@ -46,20 +46,41 @@ def mode(model: nn.Module, *, training: bool, batch_norm: BatchNorm = "batch") -
     before = {module: module.training for module in modules_of(model)}
     try:
         set_training(dict.fromkeys(before, training))  # a user's `train` may omit some modules
-        try:
-            model.train(training)
-        except any_error() as error:
-            complaint = complaint_of(error)
-            raise ModelFailed(
-                f"{type(model).__name__}.train({training}) raised {complaint}; if the model was "
-                "exported or converted, give the module that it was made from",
-                complaint,
-            ) from error
+        if sets_more_than_its_mode(before):
+            call_train(model, training=training)
         if batch_norm == "frozen":
             freeze_statistics(before)
         yield
     finally:
         set_training(before)
+
+
+def call_train(model: nn.Module, *, training: bool) -> None:
+    """Call the model's own `train`. Raises ModelFailed if it raises anything."""
+    try:
+        model.train(training)
+    except any_error() as error:
+        complaint = complaint_of(error)
+        raise ModelFailed(
+            f"{type(model).__name__}.train({training}) raised {complaint}; if the model was "
+            "exported or converted, give the module that it was made from",
+            complaint,
+        ) from error
+
+
+def sets_more_than_its_mode(modules: Iterable[nn.Module]) -> bool:
+    """Whether `train` of a module is overridden, and may thus have other effects.
+
+    >>> sets_more_than_its_mode([nn.Linear(2, 2), nn.ReLU()])
+    False
+    """
+    kinds: set[Any] = set(map(type, modules))
+    own = any(getattr(kind, name) is not USUAL[name] for kind in kinds for name in USUAL)
+    return own or any("train" in vars(module) for module in modules)
+
+
+USUAL = {name: getattr(nn.Module, name) for name in ("train", "__setattr__")}
+"""The methods that set the mode of a module."""
 
 
 def set_training(modes: Mapping[nn.Module, bool]) -> None:
@@ -185,13 +206,13 @@ Registered = dict[nn.Module, dict[str, Tensor | None]]
 
 def registered(model: nn.Module) -> Registered:
     """The current parameters of the modules of the model."""
-    return {module: dict(module._parameters) for module in modules_of(model)}
+    return {module: dict(own) for module in modules_of(model) if (own := module._parameters)}
 
 
 def check_parameters(before: Registered, model: nn.Module) -> None:
     """Raise ForetellError if a parameter is new, since the gradient of the previous one is lost."""
     for prefix, module in named_modules_of(model):
-        held = before.get(module, {})
+        held = before.get(module, {}) if module._parameters else {}
         for leaf, parameter in module._parameters.items():
             if parameter is held.get(leaf):
                 continue

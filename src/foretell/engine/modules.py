@@ -15,22 +15,25 @@ def named_modules_of(model: nn.Module) -> list[tuple[str, nn.Module]]:
     ['', '0', '0.0', '1']
     """
     found: dict[nn.Module, str] = {}
-    waiting: list[tuple[str, nn.Module]] = [("", model)]
-    usual = nn.Module.named_modules
-    while waiting:
-        name, module = waiting.pop()
-        if module in found:
-            continue
-        if type(module).named_modules is not usual:  # overridden by the model
-            for inner, one in module.named_modules(prefix=name):
-                found.setdefault(one, inner)
-            continue
-        found[module] = name
-        if children := module._modules:
-            prefix = f"{name}." if name else ""
-            parts = [(prefix + leaf, one) for leaf, one in children.items() if one is not None]
-            waiting += reversed(parts)
+    add_modules(model, "", found)
     return [(name, module) for module, name in found.items()]
+
+
+def add_modules(module: nn.Module, name: str, found: dict[nn.Module, str]) -> None:
+    """Add a module and those within it, unless they are known."""
+    if type(module).named_modules is not USUAL:  # overridden by the model
+        for inner, one in module.named_modules(prefix=name):
+            found.setdefault(one, inner)
+        return
+    found[module] = name
+    if parts := module._modules:
+        prefix = f"{name}." if name else ""
+        for leaf, part in parts.items():
+            if part is not None and part not in found:
+                add_modules(part, prefix + leaf, found)
+
+
+USUAL = nn.Module.named_modules
 
 
 def modules_of(model: nn.Module) -> list[nn.Module]:

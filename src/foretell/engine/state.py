@@ -104,28 +104,36 @@ class State:
         seen: dict[int, Any] = {}  # keeps the objects alive, so that their ids are not reused
         while waiting:
             thing = waiting.pop()
+            if id(thing) in seen:
+                continue
             kind: Any = type(thing)
-            if kind in ATOMS or id(thing) in seen:
-                continue
-            if kind in CLEARED and not thing:
-                self._empty.append(thing)
-                continue
             seen[id(thing)] = thing
             if isinstance(thing, Tensor):
                 if (content := copied(thing)) is not None:
                     self._contents[id(thing)] = (thing, content)
                 yield from noted_tensor(thing, content)
-                waiting += [thing.grad if thing.is_leaf else None, *parts_of(thing)]
+                grad = thing.grad if thing.is_leaf else None
+                waiting += self._without_atoms([grad, *parts_of(thing)])
             elif isinstance(thing, type):
                 yield partial(put_back_class, thing, dict(vars(thing)))
-                waiting.extend(vars(thing).values())
+                waiting += self._without_atoms(vars(thing).values())
                 continue
             for note in notes_of(kind):
                 change, parts = note(thing)
-                if parts:
-                    waiting.extend(parts)
+                waiting += self._without_atoms(parts)
                 if change is not None:
                     yield change
+
+    def _without_atoms(self, things: Iterable[Any]) -> list[Any]:
+        """Those of the objects that have a state; empty containers are put aside."""
+        found = []
+        for thing in things:
+            kind: Any = type(thing)
+            if kind in CLEARED and not thing:
+                self._empty.append(thing)
+            elif kind not in ATOMS:
+                found.append(thing)
+        return found
 
 
 ATOMS = {type(None), bool, int, float, complex, str, bytes, range, slice, type(Ellipsis)}

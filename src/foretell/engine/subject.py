@@ -14,7 +14,7 @@ from torch.autograd.graph import GradientEdge
 from foretell.batch import Batch, tensors
 from foretell.engine.caller import kept_settings
 from foretell.engine.failures import LossFailed, any_error, complaint_of, is_out_of_memory
-from foretell.engine.isolate import REENTRANT, BatchNorm, mode
+from foretell.engine.isolate import REENTRANT, BatchNorm, mode, sets_more_than_its_mode
 from foretell.engine.modules import modules_of
 from foretell.engine.state import State
 from foretell.engine.weights import Layers, counted_weights
@@ -78,7 +78,7 @@ class Subject:
     @cached_property
     def weights(self) -> dict[str, Tensor]:
         """The parameters that count as weights; the model's own `train` may freeze some."""
-        if self.batch_norm == "batch" and not sets_more_than_its_mode(self.model):
+        if self.batch_norm == "batch" and not sets_more_than_its_mode(modules_of(self.model)):
             return counted_weights(self.model, self.layers)
         with own_randomness(self.seed, self.device), self._in_mode(training=True):
             return counted_weights(self.model, self.layers)
@@ -136,22 +136,6 @@ class Subject:
             mode(self.model, training=training, batch_norm=self.batch_norm),
         ):
             yield
-
-
-def sets_more_than_its_mode(model: nn.Module) -> bool:
-    """Whether `train` of a module is overridden, and may thus have other effects.
-
-    >>> sets_more_than_its_mode(nn.Sequential(nn.Linear(2, 2), nn.ReLU()))
-    False
-    """
-    modules = modules_of(model)
-    kinds: set[Any] = set(map(type, modules))
-    own = any(getattr(kind, name) is not USUAL[name] for kind in kinds for name in USUAL)
-    return own or any("train" in vars(module) for module in modules)
-
-
-USUAL = {name: getattr(nn.Module, name) for name in ("train", "__setattr__")}
-"""The methods that set the mode of a module."""
 
 
 def described(value: Any) -> str:

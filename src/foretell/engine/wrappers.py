@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -56,17 +57,25 @@ def quantized_part(model: nn.Module) -> str | None:
     """The name of the first module that holds quantized weights; None if none does."""
     for name, module in named_modules_of(model):
         for held in (vars(module), module._parameters, module._buffers):
-            if any(map(is_quantized, held.values())):
-                return name.partition("._")[0]  # a module of torch's own that only holds them
+            for value in held.values():
+                kind: Any = type(value)
+                if may_be_quantized(kind) and is_quantized(value):
+                    return name.partition("._")[0]  # a module of torch's own that only holds them
     return None
+
+
+@lru_cache(maxsize=1024)
+def may_be_quantized(kind: type) -> bool:
+    """Whether an object of this type is a tensor, or may be packed weights."""
+    return issubclass(kind, torch.Tensor | torch.ScriptObject)
 
 
 def is_quantized(value: Any) -> bool:
     """Whether this is a quantized tensor, or weights that were packed for quantized operations."""
     if isinstance(value, torch.Tensor):
         return value.is_quantized
-    packed = isinstance(value, torch.ScriptObject)
-    return packed and value._type().qualified_name().split(".")[-2] in ("quantized", "rnn")
+    packed: bool = value._type().qualified_name().split(".")[-2] in ("quantized", "rnn")
+    return packed
 
 
 def inside(wrapper: nn.Module) -> nn.Module | None:

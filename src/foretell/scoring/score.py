@@ -14,7 +14,7 @@ from foretell.engine.arithmetic import arithmetic
 from foretell.engine.caller import default_device, own_settings
 from foretell.engine.failures import any_error, complaint_of, is_out_of_memory
 from foretell.engine.memory import within_memory
-from foretell.engine.modules import named_parameters_of
+from foretell.engine.modules import named_buffers_of, named_parameters_of
 from foretell.engine.passes import found_by
 from foretell.engine.plan import DEFAULT, Plan, Request, make_plan
 from foretell.engine.subject import Seconds, Subject, Unavailable
@@ -180,8 +180,8 @@ def as_subject(
     """Check the model and the batch, and combine them with the settings into a `Subject`."""
     module = unwrapped(check_module(model))
     checked = as_batch(batch, own_loss=scoring.loss == "own")
-    parameters = list(module.parameters())
-    own = [*parameters, *module.buffers()]
+    parameters = [parameter for _, parameter in named_parameters_of(module)]
+    own = [*parameters, *(buffer for _, buffer in named_buffers_of(module))]
     device = own[0].device if own else None
     kinds = {tensor.dtype for tensor in parameters if tensor.is_floating_point()}
     kind = kinds.pop() if len(kinds) == 1 else None

@@ -18,6 +18,7 @@ each common operation; for other operations, two gradients of that operation alo
 
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -257,7 +258,7 @@ class Tangents(Observer):
         before = {} if draws_nothing(func, name) else random_state(list(given.tensors.values()))
 
         def compute(out: Any) -> Any:
-            with same_randomness(before):
+            with same_randomness(before) if before else nullcontext():
                 return self._tangent(func, name, args, kwargs, out)
 
         return compute

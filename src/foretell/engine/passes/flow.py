@@ -67,7 +67,7 @@ def run_flow(subject: Subject, flow: LinearFlow, step: str) -> Found:
     names = [f"{step}_weights", f"{step}_grads", f"{step}_exponent"]
     if not subject.weights:
         return dict.fromkeys(names, NO_WEIGHTS)
-    double = any(p.dtype == torch.float64 for p in subject.model.parameters())
+    double = any(p.dtype == torch.float64 for _, p in named_parameters_of(subject.model))
     why = ""
     for dtype in [torch.float64] if double else [torch.float32, torch.float64]:
         try:

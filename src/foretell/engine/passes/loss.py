@@ -525,7 +525,8 @@ def backward(job: Job, fed: Batch, loss: Tensor, watch: Watch, tangents: Tangent
         seconds["curvature"] = seconds.get("curvature", 0.0) + shared
         with timed(seconds, "curvature", device):
             tangents.check_gradient(grads, weights)
-            tangents.cut &= not writes_to_weights(job.subject)  # it computes the new weights
+            if tangents.cut and writes_to_weights(job.subject):
+                tangents.cut = False  # it computes the new weights
             job.doubts.append(doubtful(loss, tangents))
             product = hessian_product(loss, tangents, grads, weights)
             found["hessian_weights"] = precise(product)

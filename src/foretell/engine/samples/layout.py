@@ -6,7 +6,7 @@ into the batch, the `inner` windows of a sample are adjacent. If `outer` views a
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from math import prod
 from typing import Any
@@ -28,7 +28,7 @@ class Layout:
     def at(self, axis: int, outer: int | None = None) -> "Layout":
         """The same order of samples along another axis."""
         outer = self.outer if outer is None else outer
-        return replace(self, axis=axis, outer=outer, joined=self.joined and outer > 1)
+        return Layout(axis, outer, self.joined and outer > 1)
 
     def inner(self, tensor: Tensor, samples: int) -> int:
         """The number of adjacent entries along the axis that belong to one sample."""
