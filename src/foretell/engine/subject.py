@@ -1,5 +1,6 @@
 """The subject of scoring: a model, a batch, and all settings that affect quantities."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -25,7 +26,7 @@ from foretell.seeds import derived_seed, own_randomness
 
 __all__ = [
     *("NO_WEIGHTS", "Found", "Seconds", "Subject", "Unavailable"),
-    *("edge_gradients", "gradient", "timed"),
+    *("edge_gradients", "gradient", "is_finite", "timed"),
 ]
 
 Found = dict[str, Any]
@@ -171,6 +172,15 @@ def gradient(
     keep_graph = keep_graph or create_graph
     grads = differentiated(value, [*weights.values(), *also], keep_graph, create_graph)
     return dict(zip(weights, grads, strict=False))
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Whether all values are finite. So they are if their sum is, which is found much faster.
+
+    >>> is_finite(torch.tensor([3e38, 3e38])), is_finite(torch.tensor([1.0, torch.nan]))
+    (True, False)
+    """
+    return math.isfinite(tensor.sum()) or bool(tensor.isfinite().all())
 
 
 def edge_gradients(

@@ -26,6 +26,7 @@ from foretell.engine.subject import (
     Subject,
     Unavailable,
     gradient,
+    is_finite,
     timed,
 )
 from foretell.errors import Undefined
@@ -50,11 +51,17 @@ def reference_flow_pass(subject: Subject, wanted: set[str], seconds: Seconds) ->
         ExitStack() as hooks,
     ):
         for module in modules_of(subject.model):
-            kept = getattr_static(module, "kept_in_reference_synflow", False)
-            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and not kept:
+            if isinstance(module, BYPASSED) and not getattr_static(module, KEPT, False):
                 hooks.callback(module.register_forward_pre_hook(flow.bypass_batch_norm).remove)
                 hooks.callback(module.register_forward_hook(flow.bypass_nothing).remove)
         return run_flow(subject, flow, "reference_flow")
+
+
+BYPASSED = (nn.BatchNorm1d, nn.BatchNorm2d)
+"""The normalisations that the reference code bypasses."""
+
+KEPT = "kept_in_reference_synflow"
+"""The attribute that marks a normalisation which it does not bypass."""
 
 
 def run_flow(subject: Subject, flow: LinearFlow, step: str) -> Found:
@@ -67,7 +74,8 @@ def run_flow(subject: Subject, flow: LinearFlow, step: str) -> Found:
     names = [f"{step}_weights", f"{step}_grads", f"{step}_exponent"]
     if not subject.weights:
         return dict.fromkeys(names, NO_WEIGHTS)
-    double = any(p.dtype == torch.float64 for _, p in named_parameters_of(subject.model))
+    own = named_parameters_of(subject.model)
+    double = any(parameter.dtype == torch.float64 for _, parameter in own)
     why = ""
     for dtype in [torch.float64] if double else [torch.float32, torch.float64]:
         try:
@@ -92,9 +100,8 @@ def flow_in(
 
     model = subject.model
     held = {name: typed(tensor) for name, tensor in named_buffers_of(model)}
-    held |= {name: typed(tensor).abs_() for name, tensor in named_parameters_of(model)}
     for name, parameter in named_parameters_of(model):  # a custom derivative may need any
-        held[name].requires_grad_(parameter.requires_grad)
+        held[name] = typed(parameter).abs_().requires_grad_(parameter.requires_grad)
     weights = {name: held[name].requires_grad_() for name in subject.weights}
     ones = subject.batch[:1].each_shared(
         lambda t: torch.ones_like(t, dtype=dtype) if t.is_floating_point() else t
@@ -118,7 +125,7 @@ def flow_back(
     if not total.requires_grad:
         raise Undefined("the output does not depend on any trainable weight")
     grads = gradient(total, weights)
-    if not all(tensor.isfinite().all() for tensor in (total, *grads.values())):
+    if not all(map(is_finite, (total, *grads.values()))):
         raise Undefined("the flow exceeds the range of floats within one operation")
     return grads, exponent_of(output)
 

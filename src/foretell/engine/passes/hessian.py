@@ -11,7 +11,7 @@ from foretell.engine.curvature.tangents import Tangents
 from foretell.engine.failures import ModelFailed
 from foretell.engine.graph import is_foreign, nodes_of
 from foretell.engine.isolate import call
-from foretell.engine.subject import Subject, Unavailable, gradient
+from foretell.engine.subject import Subject, Unavailable, gradient, is_finite
 from foretell.errors import Undefined
 
 __all__ = ["curvature_path", "doubtful", "hessian_product", "tangents_of"]
@@ -61,7 +61,7 @@ def hessian_product(
     if not tangents.failed:
         try:
             product = tangents.curvature.product(grads, weights)
-            if all(tensor.isfinite().all() for tensor in product.values()):
+            if all(map(is_finite, product.values())):
                 return product
             tangents.failed = "the tangents are not finite"
         except Undefined as error:  # an operation cannot be differentiated often enough
