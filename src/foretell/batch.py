@@ -262,13 +262,15 @@ def _collect(value: Any, found: list[Tensor]) -> None:
     """Append all tensors in a structure, in order."""
     if isinstance(value, Tensor):
         found.append(value)
-    elif type(value) in ATOMS:
         return
-    elif isinstance(value, tuple | list):
-        for item in value:
-            _collect(item, found)
-    elif isinstance(value, Mapping):
-        for item in value.values():
+    if isinstance(value, tuple | list):
+        items: Iterable[Any] = value
+    elif isinstance(value, dict) or (type(value) not in ATOMS and isinstance(value, Mapping)):
+        items = value.values()
+    else:
+        return
+    for item in items:
+        if type(item) not in ATOMS:
             _collect(item, found)
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "nearest",
     "nodes_of",
     "number_of",
+    "one_of_each",
     "unmarked",
 ]
 
@@ -66,7 +67,8 @@ class Inside:
 def inside(outs: Iterable[Tensor], given: Given, mark: object) -> Inside:
     """Mark the nodes between the arguments and the results of an operation, and describe them."""
     found = Inside()
-    roots = {out.grad_fn for out in outs} - given.nodes - {None}
+    new = (out.grad_fn for out in outs)
+    roots = {node for node in new if node is not None and node not in given.nodes}
     waiting: list[Any] = list(roots)
     here = set(waiting)
     while waiting:
@@ -101,6 +103,11 @@ def nodes_of(tensors: Iterable[Tensor]) -> Iterator[Any]:
             if child is not None and child not in here:
                 here.add(child)
                 waiting.append(child)
+
+
+def one_of_each(tensors: Iterable[Tensor]) -> list[Any]:
+    """One node of each type in the graph of these tensors."""
+    return list({type(node): node for node in nodes_of(tensors)}.values())
 
 
 def nearest(results: Iterable[Tensor], nodes: Container[Any], oldest: int = 0) -> set[Any]:

@@ -76,9 +76,9 @@ class Observer:
         return func(*args, **kwargs)
 
     def runs(self, func: Any, name: str) -> bool:
-        """Whether `run` replaces this function."""
+        """Whether `run`, if it is overridden, replaces this function."""
         known = self.replaced
-        return self._runs and (known is None or func in known or name in known)
+        return known is None or func in known or name in known
 
 
 class Chain(TorchFunctionMode):
@@ -102,7 +102,7 @@ class Chain(TorchFunctionMode):
                 observer = link.observer
                 if observer._looks and (then := observer.look(func, name, args, kwargs)):
                     thens.append(then)
-                if observer.runs(func, name):
+                if observer._runs and observer.runs(func, name):
                     break
                 link = link.around
         out = func(*args, **kwargs) if link is None else link.run(func, name, args, kwargs)

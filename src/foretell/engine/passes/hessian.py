@@ -1,6 +1,7 @@
 """Compute Hw by tangents along the weights if possible, otherwise by a double backward pass."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,7 +10,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from foretell.batch import Batch
 from foretell.engine.curvature.tangents import Tangents
 from foretell.engine.failures import ModelFailed
-from foretell.engine.graph import is_foreign, nodes_of
+from foretell.engine.graph import is_foreign
 from foretell.engine.isolate import call
 from foretell.engine.subject import Subject, Unavailable, gradient, is_finite
 from foretell.errors import Undefined
@@ -84,12 +85,11 @@ def by_double_backward(
     return gradient(slope, weights)
 
 
-def doubtful(loss: Tensor, tangents: Tangents) -> bool:
+def doubtful(nodes: Sequence[Any], tangents: Tangents) -> bool:
     """Whether the derivative of the gradient may be another than that which autograd computes.
 
     A custom derivative may be wrong, and autograd treats as constant what is hidden from it or cut
-    off by `detach`, as in a straight-through estimator.
+    off by `detach`, as in a straight-through estimator. `nodes` has one of each type in the graph.
     """
-    nodes = list(nodes_of([loss]))
     custom = bool(tangents.failed) and (tangents.doubted or any(map(is_foreign, nodes)))
     return custom or tangents.cut or any("FakeQuantize" in node.name() for node in nodes)

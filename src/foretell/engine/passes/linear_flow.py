@@ -68,6 +68,9 @@ HOMOGENEOUS = (
 )
 
 
+WITHOUT_RULE = INTERNAL - words("convolution _convolution _adaptive_avg_pool2d")
+
+
 IDENTITY_AT_INFINITY = words(
     "gelu silu silu_ hardswish hardswish_ elu elu_ celu mish mish_ softplus"
 )
@@ -111,7 +114,7 @@ class LinearFlow(Observer):
     ) -> Then | None:
         given = Given(tensors([args, kwargs]))
         refuse_nested(*given.tensors.values())
-        if name in INTERNAL - words("convolution _convolution _adaptive_avg_pool2d"):
+        if name in WITHOUT_RULE:
             raise Undefined(f"the flow passes through `{name}`, which has no rule")
         if any(map(is_functorch_wrapped_tensor, given.tensors.values())):
             raise Undefined(

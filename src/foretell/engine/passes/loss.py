@@ -1,6 +1,6 @@
 """The loss pass: all quantities that start from one forward pass of the minibatch."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -21,7 +21,7 @@ from foretell.engine.faster.channels_last import (
 )
 from foretell.engine.faster.onednn import SafeConvolutions
 from foretell.engine.faster.pools import QuickPools
-from foretell.engine.graph import is_foreign, nodes_of
+from foretell.engine.graph import is_foreign, one_of_each
 from foretell.engine.isolate import call
 from foretell.engine.memory import smaller, within_memory
 from foretell.engine.microbatch import check_exact, check_loss_is_a_mean, split
@@ -512,7 +512,8 @@ def backward(job: Job, fed: Batch, loss: Tensor, watch: Watch, tangents: Tangent
         tangents.curvature.armed = not tangents.failed
     try:
         with timed(seconds, "backward", device), watch.armed(loss):
-            also = behind_custom_functions(fed, loss)
+            nodes = one_of_each([loss])
+            also = behind_custom_functions(fed, nodes)
             grads = gradient(loss, weights, also, keep_graph=tangents is not None)
     except Undefined as error:
         return dict.fromkeys(wanted, Unavailable(str(error)))
@@ -527,19 +528,19 @@ def backward(job: Job, fed: Batch, loss: Tensor, watch: Watch, tangents: Tangent
             tangents.check_gradient(grads, weights)
             if tangents.cut and writes_to_weights(job.subject):
                 tangents.cut = False  # it computes the new weights
-            job.doubts.append(doubtful(loss, tangents))
+            job.doubts.append(doubtful(nodes, tangents))
             product = hessian_product(loss, tangents, grads, weights)
             found["hessian_weights"] = precise(product)
     return {name: value for name, value in found.items() if name in wanted}
 
 
-def behind_custom_functions(fed: Batch, loss: Tensor) -> list[Tensor]:
+def behind_custom_functions(fed: Batch, nodes: Sequence[Any]) -> list[Tensor]:
     """The inputs to differentiate along with the weights if a custom function may hide weights.
 
     A re-entrant checkpoint or a reversible block whose weights are not among its arguments runs
     its own backward pass, but only if something before it is differentiated.
     """
-    if not any(map(is_foreign, nodes_of([loss]))):
+    if not any(map(is_foreign, nodes)):
         return []
     return [tensor for tensor in tensors(fed.inputs) if tensor.requires_grad]
 
