@@ -287,7 +287,7 @@ class Bends(Observer):
 
     def _with_itself(self, tensor: Tensor) -> Written:
         """A tensor as a function of itself and of what it is computed from."""
-        before: Written | None = self._written.get(tensor)  # type: ignore[no-untyped-call]
+        before: Written | None = self._written.get(tensor)
         itself = Curve(weakref.ref(tensor), tensor._version, POINTS)
         if before is None:
             return Written((itself,))

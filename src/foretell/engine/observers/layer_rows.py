@@ -76,7 +76,7 @@ class LayerRows(Observer):
         }
 
     def __exit__(self, *raised: Any) -> None:
-        super().__exit__(*raised)  # type: ignore[no-untyped-call]
+        super().__exit__(*raised)
         with torch._C.DisableTorchFunction():
             self._see_normed()
 
