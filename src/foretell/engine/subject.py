@@ -180,7 +180,7 @@ def is_finite(tensor: Tensor) -> bool:
     >>> is_finite(torch.tensor([3e38, 3e38])), is_finite(torch.tensor([1.0, torch.nan]))
     (True, False)
     """
-    return math.isfinite(tensor.sum()) or bool(tensor.isfinite().all())
+    return math.isfinite(tensor.detach().sum()) or bool(tensor.isfinite().all())
 
 
 def edge_gradients(
