@@ -95,6 +95,12 @@ DATA: dict[str, DataEntry] = {
         "breast_cancer",
         embedded=True,
     ),
+    "python_topics": DataEntry(
+        text.python_topics,
+        "van Rossum et al., docs.python.org/3/reference, via Python",
+        "python_topics",
+        embedded=True,
+    ),
     "random": DataEntry(random, "generated", "random:CxHxWxCLASSES"),
     "folder": DataEntry(folder, "your images", "folder:DIR"),
     "npz": DataEntry(npz, "your arrays", "npz:FILE"),

@@ -10,12 +10,13 @@ from torch import Tensor
 
 from foretell.data.lazy import completed
 from foretell.data.splits import Split, Splits
-from foretell.data.tokens import Tokenizer, make_tokenizer
+from foretell.data.tokens import BYTES, Tokenizer, make_tokenizer
 from foretell.errors import ForetellError
 
-__all__ = ["labelled_texts", "sequences_of", "text", "text_splits"]
+__all__ = ["labelled_texts", "python_topics", "sequences_of", "text", "text_splits"]
 
 LENGTH, SEQUENCES = 64, 4096
+HELD_OUT = 0.1
 
 
 def text(
@@ -24,7 +25,7 @@ def text(
     length: int = LENGTH,
     tokenizer: str = "bytes",
     sequences: int = SEQUENCES,
-    held_out: float = 0.1,
+    held_out: float = HELD_OUT,
     download: bool = False,
 ) -> Splits:
     """Lines of a UTF-8 text file, for language models; tokens are bytes or those of `tokenizer`.
@@ -43,6 +44,22 @@ def text(
             f"{file} is not UTF-8 text ({error.reason}); convert it to UTF-8"
         ) from error
     return text_splits(f"text:{Path(file).name}", {"train": part}, tokens, held_out)
+
+
+def python_topics(*, length: int = LENGTH, sequences: int = SEQUENCES) -> Splits:
+    """The reference of the Python language, as bytes, for language models.
+
+    Every Python includes the text, which `help("for")` shows; it differs between versions of
+    Python. It is cut into sequences like that of `text`.
+
+    >>> python_topics(length=32, sequences=100).sample_shape
+    (32,)
+    """
+    from pydoc_data.topics import topics  # it is large and only needed here
+
+    lines = (line for topic in sorted(topics) for line in topics[topic].splitlines())
+    part = sequences_of(lines, BYTES, length, sequences, "the reference of Python")
+    return text_splits("python_topics", {"train": part}, BYTES, HELD_OUT)
 
 
 def sequences_of(
