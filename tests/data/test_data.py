@@ -50,7 +50,9 @@ def test_data_from_files_and_random_data_keep_the_laws(tmp_path: Path) -> None:
 
 def test_parts_are_normalised_and_contain_every_class(splits: Splits) -> None:
     for _, labels in (splits.train, splits.val, splits.test):
-        assert set(labels.tolist()) == set(range(splits.classes))
+        assert splits.kind == "tokens" or set(labels.tolist()) == set(range(splits.classes))
+    if splits.kind == "tokens":
+        return  # a text has no scale, and not all of its tokens occur in every part
     pixels = splits.train[0][:].double()
     channels = [place for place in range(pixels.ndim) if place != 1]
     assert pixels.mean(dim=channels).abs().max() < 1e-4

@@ -221,7 +221,7 @@ def test_folder(table: Table, folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(ForetellError, match="no file"):
         read_table(folder / "absent.parquet")
     monkeypatch.setenv("FORETELL_DATA", "~nobody/tables")
-    assert stored() == {}
+    assert {path.parent for path in stored().values()} == {INCLUDED}
     monkeypatch.delenv("FORETELL_DATA")
     assert data_folder().name == "foretell"
 
@@ -273,12 +273,14 @@ def test_list_and_check_commands(
     """Their output; a file that is not a table does not hide the others."""
     code, out, _ = run(capsys, "data", "list")
     assert code == 0
-    assert "There are no tables in" in out
+    assert f"stores tables in {folder}" in out.replace("\n", " ")
     write_table(table, folder / "mine.parquet")
     (folder / "torn.parquet").write_bytes(b"PAR1")
     code, out, err = run(capsys, "data", "list", "--json")
     assert code == 0
-    assert [(row["name"], row["rows"]) for row in json.loads(out)["rows"]] == [("mine", 4)]
+    listed = {row["name"]: row["rows"] for row in json.loads(out)["rows"]}
+    assert listed.pop("mine") == 4
+    assert listed == {path.stem: read_about(path)["rows"] for path in INCLUDED.iterdir()}
     assert "torn.parquet" in err
     code, out, _ = run(capsys, "data", "check", "mine", "--json")
     held = json.loads(out)

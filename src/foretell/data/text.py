@@ -50,14 +50,14 @@ def python_topics(*, length: int = LENGTH, sequences: int = SEQUENCES) -> Splits
     """The reference of the Python language, as bytes, for language models.
 
     Every Python includes the text, which `help("for")` shows; it differs between versions of
-    Python. It is cut into sequences like that of `text`.
+    Python. Of equal lines, the first is used. The text is cut into sequences like that of `text`.
 
     >>> python_topics(length=32, sequences=100).sample_shape
     (32,)
     """
     from pydoc_data.topics import topics  # it is large and only needed here
 
-    lines = (line for topic in sorted(topics) for line in topics[topic].splitlines())
+    lines = dict.fromkeys(line for _, topic in sorted(topics.items()) for line in topic.split("\n"))
     part = sequences_of(lines, BYTES, length, sequences, "the reference of Python")
     return text_splits("python_topics", {"train": part}, BYTES, HELD_OUT)
 

@@ -1,4 +1,7 @@
-"""The folder of imported tables: FORETELL_DATA, or the platform's folder for user data."""
+"""Tables by name: those that are included in foretell, and those that were imported.
+
+Imported tables are in the folder FORETELL_DATA, or the platform's folder for user data.
+"""
 
 import os
 import re
@@ -10,7 +13,10 @@ from foretell.names import extra
 from foretell.tables.parquet import read_table_file
 from foretell.tables.table import Table
 
-__all__ = ["data_folder", "read_table", "stored", "table_path"]
+__all__ = ["INCLUDED", "data_folder", "read_table", "stored", "table_path"]
+
+INCLUDED = Path(__file__).parent / "included"
+"""The folder of the tables that are included in foretell."""
 
 
 def data_folder() -> Path:
@@ -36,12 +42,18 @@ def table_path(name: str) -> Path:
 
 
 def stored() -> dict[str, Path]:
-    """The file of every table in the folder by name, sorted."""
-    return {path.stem: path for path in sorted(data_folder().glob("[!.]*.parquet"))}
+    """The file of every table by name, sorted; an imported table precedes an included one.
+
+    >>> stored()["mini_cnn"].name
+    'mini_cnn.parquet'
+    """
+    folders = INCLUDED, data_folder()
+    found = {path.stem: path for folder in folders for path in folder.glob("[!.]*.parquet")}
+    return dict(sorted(found.items()))
 
 
 def read_table(name_or_path: str | Path, *, space: str | None = None) -> Table:
-    """Read the imported table with this name, or the table at this path.
+    """Read the included or imported table with this name, or the table at this path.
 
     A string that ends in ".parquet" or contains a slash is a path. If `space` is given, the table
     must be of this space.
@@ -62,14 +74,21 @@ def read_table(name_or_path: str | Path, *, space: str | None = None) -> Table:
     space = optional(as_text)("space", space)
     path = Path(os.path.expanduser(text))
     if not (isinstance(name_or_path, Path) or text.endswith(".parquet") or len(path.parts) > 1):
-        path = table_path(text)
-        if not os.path.isfile(path):
-            said = f"no table is called {text!r} in {data_folder()}"
-            then = "; `foretell data import` imports one"
-            raise unknown_name("table", text, stored(), said, then)
+        path = _path_of(text)
     table = read_table_file(path)
     if space is not None and table.space != space:
         raise ForetellError(
             f"table {table.name} is of space {table.space!r}; expected a table of space {space!r}"
         )
     return table
+
+
+def _path_of(name: str) -> Path:
+    """The file of the table with this name."""
+    if os.path.isfile(imported := table_path(name)):
+        return imported
+    known = stored()
+    if name not in known:
+        said = f"no table is called {name!r} in {data_folder()}"
+        raise unknown_name("table", name, known, said, "; `foretell data import` imports one")
+    return known[name]

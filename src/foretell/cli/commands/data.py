@@ -14,6 +14,7 @@ from foretell.cli.options import Form, form_options
 from foretell.cli.output import note, say
 from foretell.cli.values import Names, Number, quoted
 from foretell.errors import ForetellError
+from foretell.names import extra
 
 if TYPE_CHECKING:
     from foretell.tables import Columns, Table
@@ -33,16 +34,16 @@ foretell data list""",
 def data() -> None:
     """Download, import, list and check tables of benchmarks.
 
-    A table contains the accuracies of the networks of a benchmark. All tables have the same format
-    and are stored in one folder: that of the environment variable FORETELL_DATA, or else the
-    platform's folder for user data.
+    A table contains the accuracies of the networks of a benchmark. All tables have the same format.
+    A few small ones are included in foretell; imported ones are stored in one folder: that of the
+    environment variable FORETELL_DATA, or else the platform's folder for user data.
     """
 
 
 @data.command("list")
 @form_options
 def list_(form: Form) -> None:
-    """List the tables that have been imported."""
+    """List the tables that are included in foretell or have been imported."""
     import pandas as pd
 
     from foretell.cli.show import require_columns, show
@@ -50,6 +51,7 @@ def list_(form: Form) -> None:
 
     columns = ["name", "space", "rows", "choose by", "report", "licence", "source"]
     require_columns(form, columns[1:])
+    extra("pyarrow", "studies")
     rows = []
     for name, path in stored().items():
         try:
@@ -69,11 +71,13 @@ def list_(form: Form) -> None:
             }
         )
     folder = str(data_folder())
-    if not rows and form.kind == "text":
-        say(f"There are no tables in {folder}; `foretell list tables` shows what can be imported.")
-        return
     frame = pd.DataFrame(rows, columns=columns).set_index("name")
-    show(frame, form, f"Tables in {folder}", about={"folder": folder})
+    show(frame, form, "Tables", about={"folder": folder})
+    if form.kind == "text":
+        say(
+            f"`foretell data import` stores tables in {folder}; `foretell list tables` shows what "
+            "can be imported."
+        )
 
 
 def own(*names: str, **attributes: Any) -> Callable[[Function], Function]:
@@ -259,7 +263,7 @@ def require_consent(name: str, what: str, yes: bool) -> None:
 def check(name: str, form: Form) -> None:
     """Check a table and summarise its content.
 
-    NAME is an imported table, or the path of a table.
+    NAME is a table of `foretell data list`, or the path of a table.
     """
     from foretell.cli.show import require_columns, show
     from foretell.tables import check_table, read_table, summary

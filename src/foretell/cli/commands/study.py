@@ -113,7 +113,7 @@ def study(
 ) -> None:
     """Evaluate how well scores rank the networks of a benchmark.
 
-    TABLE is an imported table, as listed by `foretell data list`, or the path of a table. A random
+    TABLE is a table of `foretell data list`, or the path of a table. A random
     sample of its architectures is scored, and the scores are compared with the accuracies in the
     table. If the command is run again, also with more proxies, more repeats or a larger sample, it
     computes only what is missing.
