@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from torch import nn
 
-from foretell import ForetellError, search
+from foretell import ForetellError, calibrate, search
+from foretell.report.decision import decision
+from foretell.report.page import Prose
 from foretell.report.search import search_page
 from foretell.runs.store import read_rows
 from foretell.searching.read import read_search
@@ -49,6 +51,22 @@ def test_halving_trains_fewer_networks_for_longer(tmp_path: Path) -> None:
     assert again.table.equals(outcome.table)
     with pytest.raises(ForetellError, match="another"):
         search(run=run, **TINY)
+
+
+def test_calibrate_learns_from_the_first_stage(tmp_path: Path) -> None:
+    """Networks that ended after one epoch or three are candidates with an early result."""
+    run = tmp_path / "run"
+    search(run=run, first_stage="halving", **{**TINY, "proxies": ["synflow", "params"]})
+    found = calibrate(run)
+    ended = found.candidates["epoch"].dropna().to_dict()
+    by_arch: dict[str, int] = {}
+    for row in trainings(run):
+        by_arch[row["key"]["arch"]] = row["key"]["training"]["epochs"]
+    assert found.trained == sum(epochs == 9 for epochs in by_arch.values())
+    assert ended == {arch: epochs for arch, epochs in by_arch.items() if epochs < 9}
+    assert "ended at epoch 1" in " ".join(found.statement)
+    said = [block.text for block in decision(read_search(run)) if isinstance(block, Prose)]
+    assert "ended at epoch 1" in said[0]
 
 
 def test_the_report_counts_the_seconds_of_the_first_stage(tmp_path: Path) -> None:

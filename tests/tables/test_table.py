@@ -15,11 +15,13 @@ from foretell.tables import (
     Table,
     check_table,
     data_folder,
+    read_about,
     read_table,
     stored,
     summary,
     write_table,
 )
+from foretell.tables.folder import INCLUDED
 from foretell.tables.table import content_checksum
 from tests.support.cells import CELLS
 from tests.support.commands import refused, run

@@ -16,7 +16,7 @@ from foretell.calibration.candidates import candidates
 from foretell.calibration.early import early_results
 from foretell.calibration.files import as_frame, names_of, run_scores
 from foretell.calibration.first import spread_over
-from foretell.calibration.results import Results, read_results
+from foretell.calibration.results import Results, read_results, results_in
 from foretell.calibration.verdict import HELPS, in_words, verdict
 from foretell.checks import as_flag, as_integer, as_path
 from foretell.errors import ForetellError
@@ -86,8 +86,9 @@ def calibrate(
       columns `name` and `value`, and `seed` and `epoch` if there are several; or a dict of names
       and values. Repeated trainings of a network are averaged, and only the last epoch of the table
       counts. Networks whose training ended earlier remain candidates, and are ranked by the result
-      of their last epoch. Without results, all estimates are the prior, which was measured on other
-      spaces.
+      of their last epoch. Without results, those of the search count if `scores` is its folder,
+      including results from elsewhere and those of the short trainings of the first stage
+      "halving"; otherwise, all estimates are the prior, which was measured on other spaces.
     - `lower_is_better` says that the results are losses or errors.
     - `next` is the number of candidates to propose for training. Until five are trained, the
       proposals are spread over the values of the ensemble, the sizes, and the disagreement between
@@ -129,9 +130,12 @@ def calibrate(
     ranks = pd.DataFrame({name: relative_ranks(floats(pool[name])) for name in pool}, pool.index)
     weights = ensemble_weights({str(name): ranks[name].to_numpy() for name in ranks})
     ranks[ENSEMBLE] = relative_ranks(floats(ensemble(ranks)))
-    found = Results(pd.Series(dtype=float), math.nan, 0)
     if results is not None:
         found = read_results(results, pool.index, flag)
+    elif (folder := folder_of(scores)) is not None:
+        found = results_in(folder, pool.index)
+    else:
+        found = Results(pd.Series(dtype=float), math.nan, 0)
     places = pool.index.get_indexer(found.values.index)
     by = weighted({str(name): ranks[name].to_numpy() for name in ranks}, places)
     table = table_of(pool, ranks, places, floats(found.values), by)
@@ -149,6 +153,14 @@ def floats(values: "pd.Series[float]") -> Floats:
     return np.asarray(values, dtype=np.float64)
 
 
+def folder_of(given: object) -> Path | None:
+    """The folder, if the candidates are those of a run."""
+    if not isinstance(given, str | os.PathLike):
+        return None
+    path = as_path("scores", given)
+    return path if path.is_dir() else None
+
+
 def read_scores(given: object) -> pd.DataFrame:
     """The scores of each candidate by name, oriented so that higher is better in every column."""
     return oriented(plain_scores(given))
@@ -156,10 +168,8 @@ def read_scores(given: object) -> pd.DataFrame:
 
 def plain_scores(given: object) -> pd.DataFrame:
     """The scores of each candidate by name, as they are in the table."""
-    if isinstance(given, str | os.PathLike) and as_path("scores", given).is_dir():
-        frame = run_scores(Path(given))
-    else:
-        frame = as_frame("scores", given)
+    folder = folder_of(given)
+    frame = as_frame("scores", given) if folder is None else run_scores(folder)
     names = names_of("scores", frame)
     if names.duplicated().any():
         twice = names[names.duplicated()].iloc[0]

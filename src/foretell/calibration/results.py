@@ -2,12 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from foretell.calibration.files import as_frame, names_of
 from foretell.errors import ForetellError, unknown_name
+from foretell.runs.code import current
+from foretell.runs.config import read_config
+from foretell.runs.results import full_epochs, results_of_search
+from foretell.runs.store import read_rows
 
 __all__ = [
     "Results",
@@ -15,6 +20,7 @@ __all__ = [
     "is_lower_better",
     "read_results",
     "refuse_units",
+    "results_in",
     "results_table",
 ]
 
@@ -50,19 +56,36 @@ def read_results(given: object, candidates: "pd.Index[str]", lower_is_better: bo
     """
     table, column = results_table(given)
     refuse_unknown(table["name"], candidates)
-    known = counting(table)
     if not lower_is_better:
         refuse_direction(column)
-        refuse_units(known["value"])
+        refuse_units(counting(table)["value"])
+    return summarised(table, counting(table), -1.0 if lower_is_better else 1.0)
+
+
+def results_in(folder: Path, candidates: "pd.Index[str]") -> Results:
+    """The results of the candidates in the folder of a search or study, which may be none."""
+    config = read_config(folder)
+    if config["job"] != "search":
+        return Results(pd.Series(dtype=float), np.nan, 0)
+    table = results_of_search(config, current(read_rows(folder))[0])
+    table = table[table["name"].isin(candidates)]
+    full = table["epoch"] == full_epochs(config["training"])
+    return summarised(table, table[full & np.isfinite(table["value"])], 1.0)
+
+
+def summarised(table: pd.DataFrame, known: pd.DataFrame, sign: float) -> Results:
+    """The results in a table with `name`, `value` and perhaps `epoch`, multiplied by `sign`.
+
+    `known` has the rows of full trainings.
+    """
     groups = known.groupby("name", sort=False)["value"]
-    means = groups.mean() * (-1.0 if lower_is_better else 1.0)
+    means = groups.mean() * sign
     free = len(known) - len(means)
     noise = float(np.sqrt(groups.var(ddof=0).mul(groups.size()).sum() / free)) if free else np.nan
     early = early_values(table, set(known["name"]))
     used = len(known) + sum(map(len, early.values()))
     means_early = {
-        epoch: rows.groupby("name")["value"].mean() * (-1.0 if lower_is_better else 1.0)
-        for epoch, rows in early.items()
+        epoch: rows.groupby("name")["value"].mean() * sign for epoch, rows in early.items()
     }
     return Results(means, noise, len(table) - used, means_early)
 

@@ -11,6 +11,9 @@ from foretell.calibration.files import run_scores
 from foretell.errors import ForetellError
 from foretell.report.page import Block, Figure, Prose, TableBlock
 from foretell.report.search_charts import foretold_chart, worth_chart
+from foretell.runs.code import current
+from foretell.runs.results import full_epochs, results_of_search
+from foretell.runs.store import read_rows
 from foretell.searching.read import Found
 from foretell.statistics.posterior import FEWEST
 
@@ -30,10 +33,13 @@ def decision(found: Found) -> list[Block]:
     except ForetellError as error:  # a proxy that is not registered here
         return [Prose(f"How well the scores rank cannot be estimated: {error}.")]
     pool = scores.drop(columns=[name for name in scores if scores[name].nunique() < 2])
-    results = {name: y for name, y in results_of(found).items() if name in set(pool["name"])}
+    table = results_table(found, pool)
+    full = table[table["epoch"] == full_epochs(found.config["training"])]
+    early = table.drop(full.index) if len(full) else table.head(0)
+    results = dict(zip(full["name"], full["value"], strict=True))
     if len(pool) < FEWEST or pool.shape[1] < 2:
         return []
-    judged = {count: judge(pool, results, count) for count in counts_of(len(results))}
+    judged = {count: judge(pool, results, count, early) for count in counts_of(len(results))}
     last = judged[len(results)]
     blocks: list[Block] = [Prose(" ".join(last.statement))]
     if last.next:
@@ -50,20 +56,23 @@ def proposed(judged: Calibration) -> list[str]:
     return list(map(str, judged.candidates.index[: len(judged.next)]))
 
 
-def results_of(found: Found) -> dict[str, float]:
-    """The value of each network that was trained here or elsewhere; higher is better."""
-    rows = pd.concat([found.trained, found.told], ignore_index=True)
-    known = rows.dropna(subset="val_accuracy").drop_duplicates("arch")
-    return dict(zip(known["arch"], known["val_accuracy"], strict=True))
+def results_table(found: Found, pool: pd.DataFrame) -> pd.DataFrame:
+    """The results of the networks that were trained here or elsewhere; higher is better."""
+    table = results_of_search(found.config, current(read_rows(found.folder))[0])
+    return table[table["name"].isin(pool["name"]) & table["value"].notna()].reset_index(drop=True)
 
 
-def judge(pool: pd.DataFrame, results: Mapping[str, float], count: int) -> Calibration:
-    """Calibrate the scores by the first results.
+def judge(
+    pool: pd.DataFrame, results: Mapping[str, float], count: int, early: pd.DataFrame
+) -> Calibration:
+    """Calibrate the scores by the first results, and by all `early` ones.
 
     The results are from one search, so their unit and direction need not be checked.
     """
-    first = dict(list(results.items())[:count])
-    return calibrate(pool, {name: -y for name, y in first.items()}, lower_is_better=True)
+    first = pd.DataFrame(list(results.items())[:count], columns=["name", "value"])
+    last = early["epoch"].max() + 1 if len(early) else 1
+    both = pd.concat([early, first.assign(epoch=last)])
+    return calibrate(pool, both.assign(value=-both["value"]), lower_is_better=True)
 
 
 def counts_of(last: int) -> list[int]:

@@ -11,12 +11,12 @@ from foretell.errors import RunStateError
 from foretell.runs.cells import Cells
 from foretell.runs.code import current
 from foretell.runs.config import read_config
+from foretell.runs.results import told_values
 from foretell.runs.rowlog import Row
 from foretell.runs.rows import CostRow, PickRow, ScoreRow, ToldRow, TrainRow, rows_of, versions
 from foretell.runs.store import RunRows
 from foretell.searching.compared import LARGEST, SCORED, UNSCORED
 from foretell.searching.measure import Measure
-from foretell.searching.told import told_values
 
 __all__ = ["Found", "read_search"]
 
@@ -108,7 +108,7 @@ def read_search(run: str | os.PathLike[str]) -> Found:
     texts = ["arm", "arch"]
     frame = frame.astype({name: float for name in frame if name not in [*texts, "number"]})
     measure = Measure.of(config["training"])
-    results = told_values(rows_of(ToldRow, rows), measure)
+    results = told_values(rows_of(ToldRow, rows), measure.lower_is_better)
     told = pd.DataFrame(
         [{"arch": arch, **scored(pool, arch), "val_accuracy": y} for arch, y in results.items()]
     )

@@ -4,18 +4,18 @@ The searcher receives all results, of trainings and from elsewhere, in the order
 were written, so a search that is continued asks the same questions again.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from foretell.runs.code import current
 from foretell.runs.evaluate import Evaluator
+from foretell.runs.results import told_values
 from foretell.runs.rowlog import canonical
 from foretell.runs.rows import ToldRow, TrainRow, rows_of
 from foretell.searchers import Question, Searcher
 from foretell.searching.measure import Measure
 from foretell.spaces import Arch
 
-__all__ = ["Told", "told_to", "told_values"]
+__all__ = ["Told", "told_to"]
 
 
 @dataclass
@@ -48,19 +48,6 @@ def told_to(evaluator: Evaluator) -> list[Told]:
     space, measure = evaluator.work.space, Measure.of(evaluator.work.training.key())
     for one in found:
         so_far += one.rows
-        values = told_values(so_far, measure)
+        values = told_values(so_far, measure.lower_is_better)
         one.results = {space.parse(row.arch): values[row.arch] for row in one.rows}
-    return found
-
-
-def told_values(rows: Sequence[ToldRow], measure: Measure) -> dict[str, float]:
-    """The value of each architecture: the mean over seeds at its last epoch; higher is better."""
-    by_arch: dict[str, list[ToldRow]] = {}
-    for row in rows:
-        by_arch.setdefault(row.arch, []).append(row)
-    found = {}
-    for arch, own in by_arch.items():
-        last = max(row.epoch or 0 for row in own)
-        values = [row.value for row in own if (row.epoch or 0) == last]
-        found[arch] = (-1 if measure.lower_is_better else 1) * sum(values) / len(values)
     return found

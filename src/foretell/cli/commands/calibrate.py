@@ -10,7 +10,8 @@ EXAMPLES = """\
 Examples:
 foretell rank @candidates.txt --csv > scores.csv
 foretell calibrate scores.csv                            # what to train first
-foretell calibrate scores.csv --results results.csv      # how well each score ranks, what next"""
+foretell calibrate scores.csv --results results.csv      # how well each score ranks, what next
+foretell calibrate runs/search                           # from the trainings of a search"""
 
 
 SHOWN = 10
@@ -35,7 +36,8 @@ def calibrate(
 
     SCORES is a file with the output of `foretell rank --csv` or `--json`, a Parquet file with the
     same table, or the folder of a search or study. Train some of the candidates in your own way,
-    and pass their accuracies as --results. The command also proposes what to train next.
+    and pass their accuracies as --results; without --results, the trainings of the search count.
+    The command also proposes what to train next.
     """
     from foretell.calibration.calibrate import calibrate
     from foretell.cli.show import require_columns, show
