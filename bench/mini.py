@@ -48,7 +48,6 @@ class Recipe:
 RECIPES = {
     "mini_cnn": Recipe("cnn", "digits", DEMO.training, 150),
     "mini_tabular_digits": Recipe("tabular", "digits?flat=true", ADAMW, 150),
-    "mini_tabular_cancer": Recipe("tabular", "breast_cancer", ADAMW, 150),
     "mini_gpt": Recipe(
         "gpt",
         "python_topics?sequences=512",
@@ -93,15 +92,10 @@ def trained(
 
 
 def result(evaluator: Evaluator, arch: Arch) -> dict[str, float]:
-    """The accuracies and the seconds of one training; the accuracies after each epoch."""
+    """The accuracies of one training at the end, and after each epoch."""
     found = evaluator.training(arch)
     epochs = {f"val_{one.number}": one.val_accuracy for one in found.history}
-    return {
-        "val": found.val_accuracy,
-        "test": found.test_accuracy,
-        "seconds": found.seconds,
-        **epochs,
-    }
+    return {"val": found.val_accuracy, "test": found.test_accuracy, **epochs}
 
 
 def table(
@@ -119,7 +113,7 @@ def table(
     mean = sum(runs.values()) / len(runs)
     early = [column for column in mean if column.startswith("val_")][:-1]
     sizes = [sum(p.numel() for p in space.build(arch, 0).parameters()) for arch in archs]
-    frame = pd.concat([mean[["val", "test", *early, "seconds"]], single], axis=1)
+    frame = pd.concat([mean[["val", "test", *early]], single], axis=1)
     settings = "".join(f", {key}={value}" for key, value in recipe.settings.items())
     return Table(
         name,
@@ -127,7 +121,7 @@ def table(
         frame.assign(params=sizes),
         choosing=("val", *early),
         reporting=("test",),
-        cost=("seconds", "params"),
+        cost=("params",),
         repeats={
             column: tuple(f"{column}_seed_{seed}" for seed in SEEDS) for column in ("val", "test")
         },

@@ -12,7 +12,7 @@ from foretell.errors import ForetellError, unknown_name
 from foretell.runs.code import current
 from foretell.runs.config import read_config
 from foretell.runs.results import full_epochs, results_of_search
-from foretell.runs.store import read_rows
+from foretell.runs.store import RunRows
 
 __all__ = [
     "Results",
@@ -67,7 +67,7 @@ def results_in(folder: Path, candidates: "pd.Index[str]") -> Results:
     config = read_config(folder)
     if config["job"] != "search":
         return Results(pd.Series(dtype=float), np.nan, 0)
-    table = results_of_search(config, current(read_rows(folder))[0])
+    table = results_of_search(config, current(RunRows(folder))[0])
     table = table[table["name"].isin(candidates)]
     full = table["epoch"] == full_epochs(config["training"])
     return summarised(table, table[full & np.isfinite(table["value"])], 1.0)

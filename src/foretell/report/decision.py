@@ -13,7 +13,7 @@ from foretell.report.page import Block, Figure, Prose, TableBlock
 from foretell.report.search_charts import foretold_chart, worth_chart
 from foretell.runs.code import current
 from foretell.runs.results import full_epochs, results_of_search
-from foretell.runs.store import read_rows
+from foretell.runs.store import RunRows
 from foretell.searching.read import Found
 from foretell.statistics.posterior import FEWEST
 
@@ -58,7 +58,7 @@ def proposed(judged: Calibration) -> list[str]:
 
 def results_table(found: Found, pool: pd.DataFrame) -> pd.DataFrame:
     """The results of the networks that were trained here or elsewhere; higher is better."""
-    table = results_of_search(found.config, current(read_rows(found.folder))[0])
+    table = results_of_search(found.config, current(RunRows(found.folder))[0])
     return table[table["name"].isin(pool["name"]) & table["value"].notna()].reset_index(drop=True)
 
 

@@ -1,6 +1,6 @@
 """The results of the trainings of a search: its own, those of its first stages, and others'."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,7 +11,7 @@ from foretell.runs.rows import ToldRow, TrainRow, rows_of
 __all__ = ["full_epochs", "results_of_search", "told_values"]
 
 
-def results_of_search(config: Mapping[str, Any], rows: Sequence[Row]) -> pd.DataFrame:
+def results_of_search(config: Mapping[str, Any], rows: Iterable[Row]) -> pd.DataFrame:
     """One row per result, in the order of the rows: `name`, `value` and `epoch`.
 
     Higher values are better. A network that was trained for fewer epochs, as in the first stage
