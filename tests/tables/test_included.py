@@ -15,7 +15,7 @@ NAMES = sorted(path.stem for path in INCLUDED.glob("*.parquet"))
 
 def test_names() -> None:
     """The folder has the tables of bench/mini.py."""
-    assert NAMES == ["mini_cnn"]
+    assert NAMES == ["mini_cnn", "mini_tabular_digits"]
 
 
 @pytest.mark.parametrize("name", NAMES)
