@@ -15,6 +15,7 @@ from foretell.engine.plan import make_plan
 from foretell.errors import OutOfMemory, RunStateError, UnknownName, unknown_name
 from foretell.losses import LOSSES, resolve_loss
 from foretell.proxies import PROXIES
+from foretell.runs.rowfile import DamageError
 from foretell.scoring.costs import COSTS, require_cost
 from foretell.searchers import SEARCHERS, make_searcher
 from foretell.searching.chosen import load_chosen
@@ -69,6 +70,7 @@ CARRIED: list[tuple[ForetellError, dict[str, Any]]] = [
     (TooFewValues("one value", "ValueError"), {"complaint": "ValueError"}),
     (Nested("nested tensors"), {"complaint": ""}),
     (LossFailed("no loss", "TypeError"), {"complaint": "TypeError"}),
+    (DamageError.of(Path("rows.sqlite"), "row 3 is missing"), {}),
     (Inexact("it normalises", "; or not"), {"why": "it normalises", "otherwise": "; or not"}),
 ]
 

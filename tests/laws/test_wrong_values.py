@@ -249,6 +249,7 @@ DOORS: dict[str, Door] = {
         {
             "models": "instance", "batches": "batches", "proxies": "name, or None",
             "by": "word, or None", "at_equal": "word, or None", "best": "integer, or None",
+            "reduced": "instance, or None",
             "seeds": "instance", "scoring": "instance", "progress": "progress, or None", **SCORING,
         },
     ),
@@ -278,8 +279,9 @@ DOORS: dict[str, Door] = {
             "table": "name", "data": "name", "run": "path", "proxies": "name",
             "sample": "integer, or None", "repeats": "integer", "batch_size": "integer",
             "seed": "integer from 0", "space": "name, or None", "reduced": "names",
-            "device": "name", "scoring": "instance", "workers": "integer",
-            "executor": "instance, or None", "progress": "progress, or None", "told": "function",
+            "reduced_network": "flag", "device": "name", "scoring": "instance",
+            "workers": "integer", "executor": "instance, or None",
+            "progress": "progress, or None", "told": "function",
         },
     ),
     "score": Door(
@@ -315,8 +317,8 @@ DOORS: dict[str, Door] = {
             "first_stage": "word, or None",
             "compare": "flag", "compare_size": "flag",
             "against": "names", "limits": "limits, or None", "device": "name",
-            "scoring": "instance", "workers": "integer", "executor": "instance, or None",
-            "progress": "progress, or None",
+            "scoring": "instance", "reduced_network": "flag", "workers": "integer",
+            "executor": "instance, or None", "progress": "progress, or None",
         },
     ),
     "tell": Door(

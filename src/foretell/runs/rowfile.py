@@ -58,8 +58,14 @@ ADVICE = {
 class DamageError(ForetellError):
     """A file of rows is damaged; the message says which file, and what is wrong with it."""
 
-    def __init__(self, path: Path, what: str) -> None:
-        super().__init__(f"{path} is damaged: {what}")
+    @classmethod
+    def of(cls, path: Path, what: str) -> "DamageError":
+        """The error for this file.
+
+        >>> DamageError.of(Path("rows.sqlite"), "row 3 is missing")
+        DamageError('rows.sqlite is damaged: row 3 is missing')
+        """
+        return cls(f"{path} is damaged: {what}")
 
 
 def digest_of_key(key: str) -> bytes:
@@ -91,11 +97,11 @@ class RowFile:
         if self._use == "write":
             with os_errors_told(self.path.parent), self.path.open("rb") as file:
                 if file.read(FIXED) != head()[:FIXED]:
-                    raise DamageError(self.path, "its header has changed")
+                    raise DamageError.of(self.path, "its header has changed")
         for setting in ("trusted_schema=OFF", "synchronous=FULL", "journal_mode=PERSIST"):
             self._read(f"PRAGMA {setting}")
         if self._read("SELECT sql FROM sqlite_master") != [(SCHEMA,), (None,)]:
-            raise DamageError(self.path, "its schema has changed")
+            raise DamageError.of(self.path, "its schema has changed")
 
     def find(self, digest: bytes) -> tuple[bytes, Row] | None:
         """The row whose key has this digest, as its line and as JSON, or None."""
@@ -108,7 +114,7 @@ class RowFile:
         found = self._read(f"SELECT number, key, line FROM rows {span}", number, STEP)
         for expected, (there, *_) in enumerate(found, start=number + 1):
             if there != expected:
-                raise DamageError(self.path, f"row {expected} is missing")
+                raise DamageError.of(self.path, f"row {expected} is missing")
         return [self._verified(*entry) for entry in found]
 
     def __len__(self) -> int:
@@ -124,7 +130,7 @@ class RowFile:
         """All rows, oldest first; raises DamageError unless the whole database is intact."""
         (said,), *_ = self._read("PRAGMA integrity_check(1)")
         if said != "ok":
-            raise DamageError(self.path, str(said).replace("\n", " "))
+            raise DamageError.of(self.path, str(said).replace("\n", " "))
         number = 0
         while rows := self.after(number):
             yield from rows
@@ -145,7 +151,7 @@ class RowFile:
         """The row in an entry of the database."""
         parsed = parse_line(line) if isinstance(line, bytes) else None
         if parsed is None or digest_of_key(parsed[0]) != digest:
-            raise DamageError(self.path, f"row {number} is damaged")
+            raise DamageError.of(self.path, f"row {number} is damaged")
         return parsed[1]
 
     def _errors(self) -> AbstractContextManager[None]:
@@ -160,7 +166,7 @@ def sqlite_errors_told(path: Path, use: str = "write") -> Iterator[None]:
     except (sqlite3.Error, OverflowError) as error:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
         if code not in ADVICE:
-            raise DamageError(path, str(error)) from error
+            raise DamageError.of(path, str(error)) from error
         if use == "write":
             require_writable(path)
         raise ForetellError(f"cannot {use} {path}: {ADVICE[code]}") from error

@@ -285,7 +285,7 @@ def _read(folder: Path) -> Iterator[Row]:
         return
     lines, damaged = _before(folder)
     if damaged:
-        raise DamageError(folder / LOG, damaged)
+        raise DamageError.of(folder / LOG, damaged)
     for line in lines:
         if parsed := parse_line(line):
             yield parsed[1]
