@@ -3,6 +3,7 @@
 python docs/execute.py [NAME ...]
 """
 
+import os
 import shutil
 import sys
 import tempfile
@@ -21,6 +22,8 @@ FIRST = (
     "warnings.filterwarnings('ignore', 'IProgress not found')",
 )
 """What the kernel executes before the first cell."""
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+"""More threads than idle cores make small networks many times slower."""
 
 
 def main() -> None:
@@ -46,7 +49,7 @@ def executed(path: Path) -> Any:
             record_timing=False,
             extra_arguments=[f"--IPKernelApp.exec_lines={line}" for line in FIRST],
             resources={"metadata": {"path": folder}},
-        ).execute()
+        ).execute(env={**os.environ, **ONE_THREAD})
     return notebook
 
 
