@@ -212,7 +212,7 @@ def registered(model: nn.Module) -> Registered:
 def check_parameters(before: Registered, model: nn.Module) -> None:
     """Raise ForetellError if a parameter is new, since the gradient of the previous one is lost."""
     for prefix, module in named_modules_of(model):
-        held = before.get(module, {}) if module._parameters else {}
+        held = before.get(module, {})
         for leaf, parameter in module._parameters.items():
             if parameter is held.get(leaf):
                 continue

@@ -16,7 +16,7 @@ from torch import Tensor
 from foretell.engine.by_tensor import ByTensor
 from foretell.engine.observer import Observer, Then
 from foretell.engine.observers.activations import SMOOTH, SQUASHES, SWITCHES, plain_name
-from foretell.engine.observers.bends import SHIFTS, Bend
+from foretell.engine.observers.bends import SHIFTS, Bend, Taker
 from foretell.engine.observers.samples import Question, Samples
 from foretell.engine.operations import POINTWISE, words
 from foretell.engine.subject import Unavailable
@@ -58,7 +58,7 @@ class Note:
         return self.asked.about, self.route, self.bits[1]
 
 
-class Codes(Observer):
+class Codes(Observer, Taker):
     """Within the block, count the units with the same code for each pair of samples.
 
     The codes themselves are discarded unless the batch is run in parts. Then they are kept, with
@@ -74,7 +74,6 @@ class Codes(Observer):
         self._gate = torch.empty(0)
         """The code of the last gate."""
         self._smooth: Counter[str] = Counter()
-        self._why = ""
 
     def of(self, samples: Samples) -> "Codes":
         """Prepare the observer for the next part of the batch, whose samples `samples` follows."""
@@ -154,10 +153,6 @@ class Codes(Observer):
         if bend.name in SQUASHES:
             for carrier in bend.carriers:
                 self._gates[carrier] = self._gate
-
-    def miss(self, why: str) -> None:
-        """Record why some activations are not known."""
-        self._why = self._why or why
 
     def look(
         self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]

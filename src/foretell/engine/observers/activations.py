@@ -11,8 +11,8 @@ from torch._C._functorch import is_functorch_wrapped_tensor
 from foretell.engine.operations import POINTWISE, words
 
 __all__ = [
-    *("CLAMPS", "SMOOTH", "SQUASHES", "SWITCHES", "activation_input", "glu_gate", "lower_bound"),
-    *("note_comparison", "plain_name", "switched"),
+    *("CASTS", "CLAMPS", "COMPARES", "LARGER", "MASKS", "SMOOTH", "SQUASHES", "SWITCHES"),
+    *("activation_input", "glu_gate", "lower_bound", "note_comparison", "plain_name", "switched"),
 ]
 
 SWITCHES = words(

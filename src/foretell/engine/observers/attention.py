@@ -20,7 +20,7 @@ from foretell.batch import tensors
 from foretell.engine.by_tensor import ByTensor
 from foretell.engine.observer import Observer, Then
 from foretell.engine.observers.activations import activation_input
-from foretell.engine.observers.bends import Bend
+from foretell.engine.observers.bends import Bend, Taker
 from foretell.engine.observers.biases import Ran
 from foretell.engine.observers.layer_outputs import Watch
 from foretell.engine.observers.moments import Moments
@@ -79,7 +79,7 @@ class Trail:
         return Trail(self.sources | other.sources, self.bent | other.bent, similar, peaks)
 
 
-class Attention(Observer):
+class Attention(Observer, Taker):
     """Within the block, record attentions, their layers, and the feed-forward layers.
 
     `samples` and `watch` must be active around this observer.
@@ -101,7 +101,6 @@ class Attention(Observer):
         self._moments, self._widening = Moments(), dict[str, Source]()
         self._first: set[Source] = set()
         self._calls: Counter[str] = Counter()
-        self._why = ""
         self.waiting = Waiting()
 
     def quantity(self, name: str) -> dict[str, Any] | Unavailable:
@@ -144,17 +143,10 @@ class Attention(Observer):
 
         return then
 
-    def enters(self, bend: Bend) -> None:
-        """Do nothing: the input of an activation is not needed."""
-
     def leaves(self, bend: Bend) -> None:
         """Note that an activation function follows the layers that its input comes from."""
         if bend.out is not None and (trail := self._trail(bend.out)) is not None:
             self._trails[bend.out] = replace(trail, bent=trail.sources)
-
-    def miss(self, why: str) -> None:
-        """Record why some activations are not known."""
-        self._why = self._why or why
 
     def _trail(self, tensor: Tensor) -> Trail | None:
         found: Trail | None = self._trails.get(tensor)

@@ -8,7 +8,7 @@ is evaluated at a few points along with the model. If it is an activation functi
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,30 +17,43 @@ from torch._C._functorch import is_functorch_wrapped_tensor
 
 from foretell.engine.by_tensor import ByTensor
 from foretell.engine.observer import Observer, Then
-from foretell.engine.observers.activations import activation_input, plain_name
+from foretell.engine.observers.activations import (
+    CASTS,
+    CLAMPS,
+    COMPARES,
+    LARGER,
+    MASKS,
+    activation_input,
+    plain_name,
+)
 from foretell.engine.observers.samples import ASKING, VIEWS, Samples
 from foretell.engine.operations import ARITHMETIC, POINTWISE, in_place, words
 
-__all__ = ["CASTS", "SHIFTS", "Bend", "Bends", "Taker", "bare"]
+__all__ = ["SHIFTS", "Bend", "Bends", "Taker", "bare"]
 
-CASTS = words("to float double half bfloat16 type type_as")
-
-COMBINES = ARITHMETIC | words(
-    "true_divide divide subtract multiply where masked_fill maximum minimum fmax fmin max min "
-    "__rdiv__ neg negative __neg__ __setitem__ abs absolute __abs__ log log1p sqrt reciprocal "
-    "clamp clip clamp_min clamp_max special_ndtr special_expit expit logaddexp addcmul addcdiv lerp"
+COMBINES = (
+    ARITHMETIC
+    | CLAMPS
+    | LARGER
+    | MASKS
+    | words(
+        "true_divide divide subtract minimum fmin min clamp_max __rdiv__ neg negative __neg__ "
+        "__setitem__ abs absolute __abs__ log log1p sqrt reciprocal special_ndtr special_expit "
+        "expit logaddexp addcmul addcdiv lerp"
+    )
 )
 """Operations that may be the last one of an activation function that is written out."""
 
 ELEMENTWISE = (
     COMBINES
     | CASTS
+    | COMPARES
     | words(
         "relu relu6 leaky_relu threshold _threshold hardtanh hardswish hardsigmoid hardshrink "
         "softshrink tanhshrink gelu silu mish elu celu selu softplus log_sigmoid logsigmoid "
         "sigmoid tanh softsign erf erfc special_erf special_erfc exp exp2 expm1 pow __pow__ "
         "__rpow__ rsqrt square sign sgn sin cos sinh cosh heaviside "
-        "gt ge lt le __gt__ __ge__ __lt__ __le__ logical_not __invert__ "
+        "logical_not __invert__ "
         "zeros_like ones_like full_like clone contiguous"
     )
 )
@@ -143,8 +156,11 @@ class Bend:
         return self.overwritten or is_functorch_wrapped_tensor(self.x)
 
 
-class Taker(Protocol):
-    """What takes in the activation functions of a forward pass."""
+class Taker:
+    """Base class of what takes in the activation functions of a forward pass."""
+
+    _why = ""
+    """Why what is recorded is not complete; empty if it is."""
 
     def enters(self, bend: Bend) -> None:
         """Take in the input of an activation, before it is overwritten."""
@@ -154,6 +170,7 @@ class Taker(Protocol):
 
     def miss(self, why: str) -> None:
         """Take in why it is not known which functions are activations."""
+        self._why = self._why or why
 
 
 class Bends(Observer):

@@ -18,7 +18,7 @@ from torch.utils.hooks import RemovableHandle
 from foretell.batch import tensors
 from foretell.engine.observer import Observer, Then
 from foretell.engine.observers.activations import SMOOTH, plain_name
-from foretell.engine.observers.bends import Bend
+from foretell.engine.observers.bends import Bend, Taker
 from foretell.engine.observers.channel_axes import ChannelAxes
 from foretell.engine.observers.correlations import (
     Products,
@@ -46,7 +46,7 @@ MINIMA = {"activation_minima", "activation_draws", "layer_draws"} | MODULE_QUANT
 CHANNEL_QUANTITIES = MINIMA | {"activation_moments"}
 
 
-class Channels(Observer):
+class Channels(Observer, Taker):
     """Within the block, record the correlations that the requested quantities need.
 
     `samples` and `watch` must be active around this observer. `modules` contains the modules of the

@@ -11,8 +11,8 @@ from torch import Generator, Tensor
 
 from foretell.batch import tensors
 from foretell.engine.observer import Observer, Then
-from foretell.engine.observers.activations import plain_name
-from foretell.engine.observers.bends import CASTS, Bend, bare
+from foretell.engine.observers.activations import CASTS, plain_name
+from foretell.engine.observers.bends import Bend, Taker, bare
 from foretell.engine.observers.biases import Ran
 from foretell.engine.observers.channel_axes import ChannelAxes
 from foretell.engine.observers.layer_outputs import Watch
@@ -30,7 +30,7 @@ ROW_QUANTITIES = {"layer_rows"}
 WITH_WEIGHTS = NORMS - {F.local_response_norm}
 
 
-class LayerRows(Observer):
+class LayerRows(Observer, Taker):
     """Within the block, record c consecutive rows of each output with c channels.
 
     A row is a position of a sample. The positions of a map are ordered column by column, and the
@@ -59,7 +59,6 @@ class LayerRows(Observer):
         self._norms = WrittenNorms()
         self._normed: Tensor | None = None
         """The output of a normalisation that is written out, and may still be scaled."""
-        self._why = ""
         self._needed = 0
         """The number of samples that a layer needs, if `_why` says that there are too few."""
         self.waiting = Waiting()
@@ -80,18 +79,11 @@ class LayerRows(Observer):
         with torch._C.DisableTorchFunction():
             self._see_normed()
 
-    def enters(self, bend: Bend) -> None:
-        """Do nothing: the input of an activation is not needed."""
-
     def leaves(self, bend: Bend) -> None:
         """Record the output of an activation."""
         axis = None if bend.out is None else self._axes.of(bend.out)
         if bend.out is not None and axis is not None:
             self._see(bend.name, bend.out, [axis])
-
-    def miss(self, why: str) -> None:
-        """Record why some activations are not known."""
-        self._why = self._why or why
 
     def look(
         self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -9,7 +9,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from foretell.batch import main_output
 from foretell.engine.failures import Inexact
-from foretell.engine.observers.bends import Bend
+from foretell.engine.observers.bends import Bend, Taker
 from foretell.engine.observers.samples import Question, Samples, Waiting
 from foretell.engine.operations import origin
 from foretell.engine.subject import Unavailable, edge_gradients
@@ -38,7 +38,7 @@ class Response:
         return torch.stack([self.of_input, none if self.of_gradient is None else self.of_gradient])
 
 
-class Responses:
+class Responses(Taker):
     """Records the correlations of samples in the input of each activation.
 
     The rows themselves are kept only if the batch is run in parts, and are correlated at the end.
@@ -48,7 +48,6 @@ class Responses:
         self._in_parts = in_parts
         self._samples = samples
         self._responses: list[Response] = []
-        self._why = ""
         self.waiting = Waiting()
 
     def enters(self, bend: Bend) -> None:
@@ -68,13 +67,6 @@ class Responses:
         response = Response(asked, get_gradient_edge(tapped) if x.requires_grad else None)
         self._responses.append(response)
         self._take(response, "of_input", x.detach())
-
-    def leaves(self, bend: Bend) -> None:
-        """Do nothing: the output of an activation is not needed."""
-
-    def miss(self, why: str) -> None:
-        """Record why some activations are not known."""
-        self._why = self._why or why
 
     def _take(self, response: Response, which: str, x: Tensor) -> None:
         """Record the correlations of an input or gradient once the axis of the samples is known."""

@@ -6,7 +6,8 @@ from torch import Tensor
 
 from foretell.batch import tensors
 from foretell.engine.by_tensor import ByTensor
-from foretell.engine.observers.bends import CASTS, bare
+from foretell.engine.observers.activations import CASTS
+from foretell.engine.observers.bends import bare
 from foretell.engine.operations import ARITHMETIC, DIVISIONS, POINTWISE, words
 
 __all__ = ["WrittenNorms", "is_normal"]
