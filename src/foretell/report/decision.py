@@ -11,9 +11,7 @@ from foretell.calibration.files import run_scores
 from foretell.errors import ForetellError
 from foretell.report.page import Block, Figure, Prose, TableBlock
 from foretell.report.search_charts import foretold_chart, worth_chart
-from foretell.runs.code import current
-from foretell.runs.results import full_epochs, results_of_search
-from foretell.runs.store import RunRows
+from foretell.runs.results import full_epochs
 from foretell.searching.read import Found
 from foretell.statistics.posterior import FEWEST
 
@@ -58,8 +56,8 @@ def proposed(judged: Calibration) -> list[str]:
 
 def results_table(found: Found, pool: pd.DataFrame) -> pd.DataFrame:
     """The results of the networks that were trained here or elsewhere; higher is better."""
-    table = results_of_search(found.config, current(RunRows(found.folder))[0])
-    return table[table["name"].isin(pool["name"]) & table["value"].notna()].reset_index(drop=True)
+    known = found.results["name"].isin(pool["name"]) & found.results["value"].notna()
+    return found.results[known]
 
 
 def judge(

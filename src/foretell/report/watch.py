@@ -28,9 +28,9 @@ class Watched:
         self._lock, self._state = threading.Lock(), self._now()
 
     def _now(self) -> dict[Path, tuple[int, int]]:
-        """The size and the time of the files with the rows, except those that readers change."""
-        files = [file for file in self._run.glob("rows.*") if not file.name.endswith("-shm")]
-        return {file: (file.stat().st_size, file.stat().st_mtime_ns) for file in files}
+        """The size and the time of the files with the rows."""
+        states = {file: file.stat() for file in self._run.glob("rows.*")}
+        return {file: (state.st_size, state.st_mtime_ns) for file, state in states.items()}
 
     def update(self) -> None:
         """Write the report again if there are new rows. Raises ForetellError like `write`."""

@@ -20,12 +20,14 @@ def results_of_search(config: Mapping[str, Any], rows: Iterable[Row]) -> pd.Data
     """
     training, settings = config["training"], config["space"]["settings"]
     recipe, last = without_epochs(training), full_epochs(training)
-    found = []
-    for row in rows_of(TrainRow, rows):
-        if (row.network.settings, without_epochs(row.training)) == (settings, recipe):
-            value, epochs = row.trained.val_accuracy, full_epochs(row.training)
-            found.append((row.network.arch, value, epochs))
-    told = told_values(rows_of(ToldRow, rows), bool(training.get("lower_is_better")))
+    found, elsewhere = [], list[ToldRow]()
+    for stored in rows:
+        elsewhere += rows_of(ToldRow, [stored])
+        for row in rows_of(TrainRow, [stored]):
+            if (row.network.settings, without_epochs(row.training)) == (settings, recipe):
+                value, epochs = row.trained.val_accuracy, full_epochs(row.training)
+                found.append((row.network.arch, value, epochs))
+    told = told_values(elsewhere, bool(training.get("lower_is_better")))
     known = {name for name, _, epoch in found if epoch == last}
     found += [(name, value, last) for name, value in told.items() if name not in known]
     return pd.DataFrame(found, columns=["name", "value", "epoch"])

@@ -11,7 +11,7 @@ from foretell.errors import RunStateError
 from foretell.runs.cells import Cells
 from foretell.runs.code import current
 from foretell.runs.config import read_config
-from foretell.runs.results import told_values
+from foretell.runs.results import results_of_search, told_values
 from foretell.runs.rowlog import Row
 from foretell.runs.rows import CostRow, PickRow, ScoreRow, ToldRow, TrainRow, rows_of, versions
 from foretell.runs.store import RunRows
@@ -38,6 +38,8 @@ class Found:
     """One row per epoch of each training: `arm`, `arch`, `epoch` and `val_accuracy`."""
     pool: pd.DataFrame
     """The scores and costs by name of every network that was scored, indexed by `arch`."""
+    results: pd.DataFrame
+    """One row per result, as `foretell.runs.results.results_of_search` returns them."""
     told: pd.DataFrame
     """One row per result that `foretell.tell` added: `arch`, scores and `val_accuracy`."""
     seconds_a_score: float
@@ -108,13 +110,15 @@ def read_search(run: str | os.PathLike[str]) -> Found:
     texts = ["arm", "arch"]
     frame = frame.astype({name: float for name in frame if name not in [*texts, "number"]})
     measure = Measure.of(config["training"])
-    results = told_values(rows_of(ToldRow, rows), measure.lower_is_better)
+    values = told_values(rows_of(ToldRow, rows), measure.lower_is_better)
     told = pd.DataFrame(
-        [{"arch": arch, **scored(pool, arch), "val_accuracy": y} for arch, y in results.items()]
+        [{"arch": arch, **scored(pool, arch), "val_accuracy": y} for arch, y in values.items()]
     )
+    results = results_of_search(config, rows)
     history = pd.DataFrame(epochs, columns=["arm", "arch", "epoch", "val_accuracy"])
     made_with = sorted({*scores.made_with, *versions(rows)})
-    return Found(Path(run), config, frame, history, pool, told, each, made_with, left_out)
+    frames = frame, history, pool, results, told
+    return Found(Path(run), config, *frames, each, made_with, left_out)
 
 
 class Scores:

@@ -192,7 +192,7 @@ def require_space(part: Path, size: int) -> None:
     if size > free:
         raise ForetellError(
             f"{part.parent} has {free / 1e9:.1f} GB free, and {size / 1e9:.1f} GB are missing; "
-            "free some space, or choose another --to folder"
+            f"free some space, or choose another {FOLDER}"
         )
 
 
