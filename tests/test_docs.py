@@ -1,24 +1,13 @@
 """Pages that are generated are those that the generator writes."""
 
-import importlib.util
-from types import ModuleType
-
 from foretell.proxies import PROXIES
 from tests.support import paths
-
-
-def generator_of_the_page() -> ModuleType:
-    """docs/generate.py."""
-    spec = importlib.util.spec_from_file_location("generate", paths.DOCS / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from tests.support.scripts import script
 
 
 def test_the_page_of_proxies_is_the_generated_one() -> None:
-    expected = generator_of_the_page().page()
+    with script(paths.DOCS / "generate.py") as generate:
+        expected = generate.page()
     assert (paths.DOCS / "proxies.md").read_text(encoding="utf-8") == expected, (
         "run `python docs/generate.py`"
     )

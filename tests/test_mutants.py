@@ -1,7 +1,6 @@
 """bench/mutants.py makes changes that are changes, and finds the tests that may notice them."""
 
 import ast
-import importlib.util
 import os
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from types import ModuleType
 import pytest
 
 from tests.support.paths import ROOT
+from tests.support.scripts import script
 
 SOURCE = '''"""A docstring of 1 line."""
 
@@ -33,13 +33,8 @@ def f(x: "int < 3", *, strict: bool = True) -> int:
 @pytest.fixture(scope="module")
 def mutants() -> Iterator[ModuleType]:
     """The script as a module."""
-    spec = importlib.util.spec_from_file_location("mutants", ROOT / "bench" / "mutants.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules["mutants"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["mutants"]
+    with script(ROOT / "bench" / "mutants.py") as module:
+        yield module
 
 
 def test_each_kind_of_change_is_made_where_it_matters(

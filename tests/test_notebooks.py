@@ -1,29 +1,18 @@
 """The notebooks of the documentation: they run as they are, and hold the outputs of a run."""
 
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from tests.support.paths import DOCS
+from tests.support.scripts import script
 
 for needed in ("nbclient", "altair", "optuna", "torchvision", "pyarrow", "vl_convert"):
     pytest.importorskip(needed)
 
 NOTEBOOKS = sorted((DOCS / "notebooks").glob("*.ipynb"))
-
-
-def execute() -> ModuleType:
-    """docs/execute.py."""
-    spec = importlib.util.spec_from_file_location("execute", DOCS / "execute.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_there_is_one_for_each_kind_of_user() -> None:
@@ -41,7 +30,8 @@ def test_its_cells_run_in_order(path: Path) -> None:
         ]
 
     stored = json.loads(path.read_text("utf-8"))
-    assert kinds(execute().executed(path)) == kinds(stored)
+    with script(DOCS / "execute.py") as execute:
+        assert kinds(execute.executed(path)) == kinds(stored)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
